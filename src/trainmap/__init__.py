@@ -1,0 +1,74 @@
+"""trainmap: record how a model learns each training example, draw the map of the dataset, train on less of it.
+
+The names below are imported when they are first used, so that ``import trainmap`` costs next to nothing and never
+imports torch or matplotlib.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from trainmap.dynamics.recorder import Recorder
+    from trainmap.dynamics.signals import Block
+    from trainmap.dynamics.store import Dynamics, fingerprint
+    from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.maps.datamap import DataMap
+    from trainmap.maps.compute import compute
+    from trainmap.maps.scores import SCORES, Score, hard_first
+    from trainmap.selection.card import Selection
+    from trainmap.selection.select import select
+    from trainmap.selection.spec import parse
+    from trainmap.views.plot import plot_map
+
+_HOMES = {
+    "Recorder": "dynamics.recorder",
+    "Block": "dynamics.signals",
+    "Dynamics": "dynamics.store",
+    "fingerprint": "dynamics.store",
+    "TrainmapError": "errors",
+    "RecordingError": "errors",
+    "StoreError": "errors",
+    "DataMap": "maps.datamap",
+    "SCORES": "maps.scores",
+    "Score": "maps.scores",
+    "compute": "maps.compute",
+    "hard_first": "maps.scores",
+    "Selection": "selection.card",
+    "select": "selection.select",
+    "parse": "selection.spec",
+    "plot_map": "views.plot",
+}
+
+__all__ = [  # noqa: PLE0604
+    "SCORES",
+    "Block",
+    "DataMap",
+    "Dynamics",
+    "Recorder",
+    "RecordingError",
+    "Score",
+    "Selection",
+    "StoreError",
+    "TrainmapError",
+    "__version__",
+    "compute",
+    "fingerprint",
+    "hard_first",
+    "parse",
+    "plot_map",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"trainmap.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'trainmap' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

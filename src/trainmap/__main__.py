@@ -1,0 +1,5 @@
+"""``python -m trainmap`` is the command."""
+
+from trainmap.cli import main
+
+main()

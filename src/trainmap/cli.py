@@ -1,0 +1,194 @@
+"""The door: one short function for each verb, each over one call of the library."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainmap.errors import TrainmapError
+
+app = typer.Typer(
+    name="trainmap",
+    help="Record how a model learns each training example, draw the map of the dataset, train on less of it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+DynamicsPath = Annotated[Path, typer.Argument(metavar="DYNAMICS", help="A folder that a Recorder wrote.")]
+MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A map, as `trainmap map --out` writes it.")]
+Rule = Annotated[str, typer.Option(help="How regions are defined: quantile or corner.")]
+Fraction = Annotated[float, typer.Option(help="The share of examples in a region (quantile rule), 0 to 1.")]
+Epochs = Annotated[int | None, typer.Option(help="Use only the first so many epochs.")]
+ScoreNames = Annotated[str | None, typer.Option("--scores", help="Names, separated by commas; all by default.")]
+
+
+@app.command()
+def score(
+    dynamics: DynamicsPath,
+    out: Annotated[Path, typer.Option(help="FILE.parquet or FILE.csv: id, label and one column for each score.")],
+    scores: ScoreNames = None,
+    epochs: Epochs = None,
+) -> None:
+    """Score every example of a recording.
+
+    Example: [bold]trainmap score demo/dynamics --out scores.csv[/bold]
+    """
+    from trainmap.dynamics.store import Dynamics
+    from trainmap.maps.compute import compute
+    from trainmap.maps.datamap import write_scores
+
+    recording = Dynamics.open(dynamics)
+    with progress("scoring", recording.examples) as advance:
+        values = compute(recording, split(scores), epochs=epochs, on_progress=advance)
+    say(f"{write_scores(recording, values, out)}: {recording.examples} examples, {', '.join(values)}")
+
+
+@app.command("map")
+def map_(
+    dynamics: DynamicsPath,
+    plot: Annotated[Path | None, typer.Option(help="FILE.png, .svg or .pdf: the picture.")] = None,
+    out: Annotated[Path | None, typer.Option(help="FILE.parquet: the table.")] = None,
+    rule: Rule = "quantile",
+    fraction: Fraction = 1 / 3,
+    scores: ScoreNames = None,
+    epochs: Epochs = None,
+) -> None:
+    """Make the data map of a recording: its table, its picture, or both.
+
+    Example: [bold]trainmap map demo/dynamics --plot map.png --out map.parquet[/bold]
+    """
+    from trainmap.dynamics.store import Dynamics
+    from trainmap.maps.datamap import DataMap
+
+    if plot is None and out is None:
+        raise TrainmapError("nothing to write: pass --plot FILE.png, --out FILE.parquet, or both")
+    recording = Dynamics.open(dynamics)
+    with progress("scoring", recording.examples) as advance:
+        datamap = DataMap.from_dynamics(
+            recording, split(scores), rule, fraction, epochs=epochs, on_progress=advance  # type: ignore[arg-type]
+        )
+    if out is not None:
+        say(f"{datamap.save(out)}: {len(datamap)} examples, {', '.join(datamap.scores)}")
+    if plot is not None:
+        from trainmap.views.plot import plot_map
+
+        say(f"{plot_map(datamap, plot)}")
+
+
+@app.command()
+def select(
+    datamap: MapPath,
+    spec: Annotated[str, typer.Argument(help="For example '33% ambiguous' or '17% ambiguous + 25% easy-to-learn'.")],
+    out: Annotated[Path, typer.Option(help="CARD.json: the selection; its ids are written beside it.")],
+    size: Annotated[int | None, typer.Option(help="An exact total; the parts share it in proportion.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random parts.")] = 0,
+    balance: Annotated[str | None, typer.Option(help="Within each part: equal or proportional by class.")] = None,
+) -> None:
+    """Choose examples from a map.
+
+    The language: '33% ambiguous', '33% random', 'top 1000 variability', 'bottom 33% confidence', 'hardest 10% aum',
+    '100%', and sums of these. Parts are disjoint and sizes exact.
+
+    Example: [bold]trainmap select map.parquet "17% ambiguous + 25% easy-to-learn" --out card.json[/bold]
+    """
+    from trainmap.maps.datamap import DataMap
+    from trainmap.selection.select import select as choose
+
+    selection = choose(DataMap.open(datamap), spec, size, seed, balance)  # type: ignore[arg-type]
+    say(f"{selection.save(out)}: {len(selection)} of {selection.examples} examples ({selection.fraction:.2%})")
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(metavar="DYNAMICS|MAP|CARD", help="What trainmap wrote: a folder or a file.")],
+) -> None:
+    """Show what a recording, a map or a selection holds.
+
+    Example: [bold]trainmap show map.parquet[/bold]
+    """
+    from trainmap.views.summary import summary
+
+    from rich.console import Console
+
+    Console().print(summary(path))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
+    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, or a FILE.npz.")] = "digits",
+    data_root: Annotated[Path | None, typer.Option(help="A folder with the data (.npz or idx files).")] = None,
+    teacher: Annotated[str | None, typer.Option(help="The model that makes the map and teaches.")] = None,
+    students: Annotated[str | None, typer.Option(help="Models, separated by commas.")] = None,
+    fraction: Annotated[float, typer.Option(help="The size of each subset, 0 to 1.")] = 0.33,
+    seeds: Annotated[int | None, typer.Option(help="How many runs of each cell.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of a student.")] = None,
+    teacher_epochs: Annotated[int | None, typer.Option(help="Of the teacher.")] = None,
+    subsets: Annotated[str | None, typer.Option(help="Rows of the table, separated by commas; all by default.")] = None,
+    distillation: Annotated[str, typer.Option(help="Train students: both ways, only, or never by distillation.")] = "both",
+    jobs: Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")] = None,
+) -> None:
+    """Teacher, dynamics, map, subsets, students, report: the whole line on one dataset.
+
+    Example: [bold]trainmap demo --out demo[/bold]   (scikit-learn's digits: no download, under three minutes)
+    """
+    from trainmap.experiments.demo import plan_demo, run_demo
+
+    plan = plan_demo(
+        data,
+        data_root=data_root,
+        teacher=teacher,
+        students=split(students),
+        fraction=fraction,
+        seeds=seeds,
+        epochs=epochs,
+        teacher_epochs=teacher_epochs,
+        subsets=split(subsets),
+        distillation=distillation,
+    )
+    report = run_demo(plan, out, jobs=jobs)
+    say(f"{report}")
+
+
+def split(names: str | None) -> list[str] | None:
+    """"a, b" -> ["a", "b"]."""
+    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
+
+
+def say(line: str) -> None:
+    typer.echo(line)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal's error stream, which a pipe never sees."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def main() -> None:
+    """The command: a user's mistake is one line on the error stream and exit code 2."""
+    try:
+        app()
+    except TrainmapError as error:
+        typer.echo(f"trainmap: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("trainmap: interrupted; call it again to go on", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

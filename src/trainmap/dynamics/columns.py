@@ -1,0 +1,129 @@
+"""An epoch on disk: an uncompressed Arrow IPC file with one record batch, so that every column is one run of bytes.
+
+Columns are read straight from those bytes: into a caller's buffer (``Layout.read``, memory bounded by the buffer) or by
+memory map (``open_columns``). pandas, polars and pyarrow open the same file without trainmap.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trainmap.dynamics.manifest import EpochEntry
+from trainmap.errors import StoreError
+from trainmap.files import write_atomically
+
+Array = NDArray[Any]
+
+
+class _Checked:
+    """A binary file that keeps the CRC-32 and the number of the bytes that went through it."""
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self.handle, self.crc32, self.bytes, self.closed = handle, 0, 0, False
+
+    def write(self, data: Any) -> int:
+        self.crc32 = zlib.crc32(data, self.crc32)
+        self.bytes += len(data)
+        return self.handle.write(data)
+
+    def flush(self) -> None:
+        self.handle.flush()
+
+
+def write_columns(folder: Path, file: str, columns: Mapping[str, Array], seen: int) -> EpochEntry:
+    """Write one epoch atomically and return its entry for the manifest.
+
+    Args:
+        columns: name -> (n,), or (n, C) for logits (a fixed-size list per example).
+        seen: how many of the n examples were seen.
+    """
+    arrays = [_to_arrow(column) for column in columns.values()]
+    batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
+    path = folder / file
+    path.parent.mkdir(exist_ok=True)
+    with write_atomically(path) as handle:
+        checked = _Checked(handle)
+        with pa.ipc.new_file(pa.PythonFile(checked, mode="w"), batch.schema) as writer:
+            writer.write_batch(batch)
+    return EpochEntry(file=file, seen=seen, bytes=checked.bytes, crc32=checked.crc32)
+
+
+def _to_arrow(column: Array) -> pa.Array:
+    if column.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(pa.array(np.ascontiguousarray(column).reshape(-1)), column.shape[1])
+    return pa.array(column)
+
+
+def check_file(folder: Path, entry: EpochEntry, whole: bool = False) -> Path:
+    """The path of an epoch's file, after checking that it is there with its length (and, ``whole``, every byte)."""
+    path = folder / entry.file
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is listed in the manifest and missing; restore it from a copy") from error
+    if size != entry.bytes:
+        raise StoreError(f"{path} is torn: {size} bytes, the manifest says {entry.bytes}; restore it from a copy")
+    if whole:
+        crc32 = 0
+        with open(path, "rb") as handle:
+            while data := handle.read(1 << 22):
+                crc32 = zlib.crc32(data, crc32)
+        if crc32 != entry.crc32:
+            raise StoreError(f"{path} is damaged: its bytes do not match the checksum in the manifest")
+    return path
+
+
+def open_columns(source: Any, path: Path) -> pa.RecordBatch:
+    """The record batch of an epoch from a memory map or buffer; nothing is read yet. ``path`` names it in errors."""
+    try:
+        reader = pa.ipc.open_file(source)
+        if reader.num_record_batches != 1:
+            raise StoreError(f"{path} must hold one record batch, got {reader.num_record_batches}")
+        return reader.get_batch(0)
+    except pa.ArrowInvalid as error:
+        raise StoreError(f"{path} is not a whole Arrow file ({error}); restore it from a copy") from error
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the bytes of each column lie in an epoch's file."""
+
+    path: Path
+    rows: int
+    places: Mapping[str, tuple[int, np.dtype[Any], int]]  # name -> offset in bytes, dtype, values per row
+
+    @staticmethod
+    def of(path: Path) -> Layout:
+        with pa.memory_map(str(path)) as mapped:
+            whole = mapped.read_buffer(mapped.size())
+            batch = open_columns(whole, path)
+            places: dict[str, tuple[int, np.dtype[Any], int]] = {}
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                values, width = column, 1
+                if isinstance(column, pa.FixedSizeListArray):
+                    values, width = column.flatten(), column.type.list_size
+                if values.null_count or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+                    continue  # ids and labels of a part; the signals are plain numbers
+                data = values.buffers()[1]
+                dtype = np.dtype(values.type.to_pandas_dtype())
+                places[name] = (data.address - whole.address if data.size else 0, dtype, width)
+            return Layout(path, batch.num_rows, places)
+
+    def read(self, name: str, start: int, out: Array, handle: BinaryIO) -> None:
+        """Fill ``out`` (contiguous, (n,) or (n, C)) with rows from ``start`` on of a column; ``handle`` is unbuffered."""
+        offset, dtype, width = self.places[name]
+        view = memoryview(out.reshape(-1).view(np.uint8))
+        handle.seek(offset + start * dtype.itemsize * width)
+        while len(view):
+            got = handle.readinto(view)  # type: ignore[attr-defined]
+            if not got:
+                raise StoreError(f"{self.path} ended early while it was read; was it changed meanwhile?")
+            view = view[got:]

@@ -1,0 +1,90 @@
+"""The manifest of a dynamics folder: what exists. An epoch that it does not list does not exist."""
+
+from __future__ import annotations
+
+import json
+import platform
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from trainmap.errors import StoreError
+from trainmap.files import write_json
+
+FORMAT = "trainmap-dynamics"
+VERSION = 1
+NAME = "manifest.json"
+
+Source = Literal["train", "sweep"]
+Level = Literal["stats", "signals", "logits"]
+
+
+class EpochEntry(BaseModel):
+    """One recorded epoch: its file, how many examples were seen in it, and how to tell a torn file from a whole one."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: str
+    seen: int
+    bytes: int
+    crc32: int
+
+
+class Manifest(BaseModel):
+    """The whole of ``manifest.json``; see the format in docs/format.md."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    format: Literal["trainmap-dynamics"] = FORMAT
+    version: Literal[1] = VERSION
+    examples: int
+    classes: int
+    id_type: Literal["int64", "string"]
+    source: Source
+    level: Level
+    part: int | None = None
+    parts: int | None = None
+    allow_missing: bool = False
+    ids_given: bool = False
+    epochs: list[EpochEntry] = []
+    written_by: dict[str, str] = {}
+
+
+def versions() -> dict[str, str]:
+    """The libraries that wrote a folder, for whoever has to explain a difference later."""
+    from trainmap import __version__
+
+    return {"trainmap": __version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest in one step; from then on its epochs exist."""
+    write_json(folder / NAME, manifest.model_dump(mode="json"))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check ``folder/manifest.json``.
+
+    Raises:
+        StoreError: no manifest, not JSON, another program's folder, a newer format, a field missing or unknown.
+    """
+    path = folder / NAME
+    try:
+        raw: Any = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)") from error
+    except NotADirectoryError as error:
+        raise StoreError(f"{folder} is a file; a dynamics folder is needed") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{path} is not JSON ({error}); restore it from a copy") from error
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+        raise StoreError(f"{path} was not written by trainmap: 'format' must be '{FORMAT}'")
+    version = raw.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        raise StoreError(f"{path} has format version {version}, this trainmap reads up to {VERSION}: upgrade trainmap")
+    try:
+        return Manifest.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise StoreError(f"{path}: '{where}' is wrong ({first['msg']}); restore it from a copy") from error

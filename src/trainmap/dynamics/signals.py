@@ -1,0 +1,216 @@
+"""From logits and a gold label to the few numbers that are kept for one example at one epoch.
+
+With z the logits of an example, p = softmax(z) and y its gold label:
+
+    p_gold     p_y
+    margin     z_y - max_{c != y} z_c
+    loss       -log p_y                    (nats)
+    entropy    -sum_c p_c log p_c          (nats)
+    el2n       || p - onehot(y) ||_2
+    predicted  argmax_c z_c                (the smaller class wins a tie)
+
+All but ``predicted`` are float32; ``predicted`` is int16, or int32 above 32,767 classes. An example that was not
+seen in an epoch is NaN, and -1 in ``predicted``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainmap.errors import TrainmapError, some
+
+Array = NDArray[Any]
+
+FLOAT_SIGNALS = ("p_gold", "margin", "loss", "entropy", "el2n")
+SIGNALS = (*FLOAT_SIGNALS, "predicted")
+CHUNK_ELEMENTS = 1 << 16  # 256 KiB of float32: a chunk and its temporaries stay in the cache of one core
+
+
+def predicted_dtype(classes: int) -> np.dtype[Any]:
+    """int16 where every class fits (and -1 for not seen), else int32."""
+    return np.dtype(np.int16 if classes <= np.iinfo(np.int16).max else np.int32)
+
+
+def empty_signals(rows: int, classes: int) -> dict[str, Array]:
+    """Columns of ``rows`` examples that have not been seen: NaN, and -1 in ``predicted``."""
+    columns: dict[str, Array] = {name: np.full(rows, np.nan, np.float32) for name in FLOAT_SIGNALS}
+    columns["predicted"] = np.full(rows, -1, predicted_dtype(classes))
+    return columns
+
+
+def signals_from_logits(logits: Array, labels: Array, chunk_elements: int = CHUNK_ELEMENTS) -> dict[str, Array]:
+    """The six signals of n examples.
+
+    Args:
+        logits: (n, C) finite, any real dtype; computed in float32.
+        labels: (n,) integers in [0, C).
+
+    Returns:
+        name -> (n,), dtypes as in the module's head. The result of an example never depends on its neighbours.
+
+    Worked in chunks of transposed logits: a reduction over the classes is then a row-wise vector operation, 3 to 5
+    times faster for ten classes than reducing along the last axis.
+    """
+    rows, classes = logits.shape
+    out = empty_signals(rows, classes)
+    step = max(1, chunk_elements // classes)
+    for start in range(0, rows, step):
+        part = slice(start, min(start + step, rows))
+        _chunk(np.ascontiguousarray(logits[part].T, dtype=np.float32), labels[part], out, part)
+    return out
+
+
+def _chunk(z: Array, labels: Array, out: dict[str, Array], part: slice) -> None:
+    """Fill ``out[...][part]`` from transposed logits ``z`` (C, n) float32, which are overwritten."""
+    here = np.arange(z.shape[1])
+    out["predicted"][part] = z.argmax(axis=0)
+    z -= z.max(axis=0)
+    gold = z[labels, here]
+    p = np.exp(z)
+    total = _sum_classes(p)
+    log_total = np.log(total)
+    p *= 1 / total
+    out["loss"][part] = log_total - gold
+    out["entropy"][part] = np.maximum(log_total - _sum_classes(p * z), 0)
+    z[labels, here] = -np.inf
+    out["margin"][part] = gold - z.max(axis=0)
+    p_gold = p[labels, here]
+    out["p_gold"][part] = p_gold
+    p[labels, here] = p_gold - 1
+    p *= p
+    out["el2n"][part] = np.sqrt(_sum_classes(p))
+
+
+def _sum_classes(values: Array) -> Array:
+    """Sum over axis 0 in class order, whatever the shape (numpy regroups the terms of a one-column array)."""
+    return np.add.reduce(values, axis=0) if values.shape[1] > 1 else np.add.accumulate(values, axis=0)[-1]
+
+
+@dataclass(frozen=True)
+class Block:
+    """E epochs of n examples: what a score function gets. Pure data; nothing is read from disk.
+
+    Attributes:
+        labels: (n,) int64.
+        classes: C.
+        signals: name -> (E, n), from ``SIGNALS``; NaN (-1 in ``predicted``) where an example was not seen.
+        complete: every example was seen in every epoch.
+        logits: (E, n, C) float16 or float32, or None where the recording has none.
+    """
+
+    labels: Array
+    classes: int
+    signals: Mapping[str, Array]
+    complete: bool = True
+    logits: Array | None = field(default=None, repr=False)
+
+    @staticmethod
+    def from_logits(logits: Array, labels: Array) -> Block:
+        """A block from (E, n, C) logits and (n,) labels in memory; NaN in all of an example's logits: not seen."""
+        logits = np.asarray(logits)
+        labels = np.asarray(labels, dtype=np.int64)
+        if logits.ndim != 3 or labels.shape != logits.shape[1:2]:
+            raise TrainmapError(
+                f"logits must be (epochs, n, classes) and labels (n,), got {logits.shape} and {labels.shape}"
+            )
+        epochs, rows, classes = logits.shape
+        if labels.size and not (0 <= labels.min() and labels.max() < classes):
+            raise TrainmapError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
+        missing = np.isnan(logits).any(axis=2)
+        if not np.isfinite(logits[~missing]).all() or (missing != np.isnan(logits).all(axis=2)).any():
+            raise TrainmapError("logits must be finite; an example that was not seen in an epoch is NaN in every class")
+        signals = {name: np.empty((epochs, rows), column.dtype) for name, column in empty_signals(0, classes).items()}
+        for epoch in range(epochs):
+            filled = np.where(missing[epoch][:, None], 0, logits[epoch])
+            for name, column in signals_from_logits(filled, labels).items():
+                signals[name][epoch] = np.where(missing[epoch], -1 if name == "predicted" else np.nan, column)
+        return Block(labels, classes, signals, complete=not missing.any(), logits=logits)
+
+    @property
+    def epochs(self) -> int:
+        return next(iter(self.signals.values())).shape[0]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, name: str) -> Array:
+        """A signal, (E, n)."""
+        if name not in self.signals:
+            raise TrainmapError(f"this block holds {some(self.signals, 9)}; a score asked for '{name}'")
+        return self.signals[name]
+
+    @property
+    def p_gold(self) -> Array:
+        return self["p_gold"]
+
+    @property
+    def predicted(self) -> Array:
+        return self["predicted"]
+
+    @cached_property
+    def seen(self) -> Array:
+        """(E, n) bool."""
+        if self.complete:
+            return np.ones((self.epochs, len(self)), bool)
+        name = next(iter(self.signals))
+        return self[name] >= 0 if name == "predicted" else ~np.isnan(self[name])
+
+    @cached_property
+    def visits(self) -> Array:
+        """(n,) float64: in how many epochs an example was seen."""
+        return np.full(len(self), float(self.epochs)) if self.complete else self.seen.sum(axis=0).astype(np.float64)
+
+    @cached_property
+    def correct(self) -> Array:
+        """(E, n) bool: predicted the gold label. False where not seen."""
+        return self.predicted == self.labels.astype(self.predicted.dtype)
+
+    @cached_property
+    def _means(self) -> dict[str, Array]:
+        return {}
+
+    def mean(self, name: str) -> Array:
+        """(n,) float64: the mean of a signal over the epochs in which an example was seen; NaN if never.
+
+        Epochs are added in order, so the last bit does not depend on the size of the block. Kept, so that scores
+        that share a mean pay for it once.
+        """
+        if name not in self._means:
+            self._means[name] = self.mean_of(self[name])
+        return self._means[name]
+
+    def mean_of(self, values: Iterable[Array]) -> Array:
+        """The same for any (E, n) values, or E rows of n."""
+        total = np.zeros(len(self))
+        for row, seen in self.rows(values):
+            np.add(total, row, out=total, where=seen)
+        return self.over_visits(total)
+
+    def rows(self, values: Iterable[Array]) -> Iterator[tuple[Array, Array | bool]]:
+        """Epoch by epoch: the values (n,), and which of them were seen (True where all were)."""
+        if self.complete:
+            return ((row, True) for row in values)
+        return zip(values, self.seen, strict=True)
+
+    def over_visits(self, total: Array) -> Array:
+        """A sum over epochs divided by the number of epochs in which each example was seen; NaN if never."""
+        if self.complete:
+            return total / self.epochs
+        return np.divide(total, self.visits, out=np.full(len(self), np.nan), where=self.visits > 0)
+
+    @cached_property
+    def variance(self) -> Array:
+        """(n,) float64: the population variance of p_gold over the epochs in which an example was seen (two-pass)."""
+        mean = self.mean("p_gold")
+        total = np.zeros(len(self))
+        for row, seen in self.rows(self.p_gold):
+            deviation = row - mean
+            deviation *= deviation
+            np.add(total, deviation, out=total, where=seen)
+        return self.over_visits(total)

@@ -1,0 +1,219 @@
+"""Dynamics: a recording on disk, opened, checked, and read in row blocks.
+
+    dynamics/
+      manifest.json         what exists (written last, by rename)
+      examples.parquet      row, id, label, in the order of the rows: sorted by id
+      epochs/00000.arrow    one row per example, one column per signal
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from trainmap.dynamics.columns import Layout, check_file, open_columns
+from trainmap.dynamics.manifest import Manifest, read_manifest
+from trainmap.dynamics.signals import Block
+from trainmap.errors import StoreError, TrainmapError
+from trainmap.files import write_atomically
+
+Array = NDArray[Any]
+
+EXAMPLES = "examples.parquet"
+UNKNOWN_LABEL = -1
+
+
+def fingerprint(ids: Array, labels: Array) -> str:
+    """SHA-256 over the (id, label) pairs in id order: the same data in any order has the same fingerprint."""
+    ids, labels = np.asarray(ids), np.asarray(labels)
+    if ids.ndim != 1 or ids.shape != labels.shape:
+        raise TrainmapError(f"ids and labels must be one-dimensional and alike, got {ids.shape} and {labels.shape}")
+    order = np.argsort(ids, kind="stable")
+    digest = hashlib.sha256()
+    if ids.dtype.kind == "U":
+        digest.update("\0".join(ids[order].tolist()).encode())
+    else:
+        digest.update(ids[order].astype("<i8").tobytes())
+    digest.update(labels[order].astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def write_examples(folder: Path, ids: Array, labels: Array) -> None:
+    """Write ``examples.parquet``: row, id, label (null where no label is known yet)."""
+    table = pa.table(
+        {
+            "row": pa.array(np.arange(len(ids), dtype=np.int64)),
+            "id": pa.array(ids.astype(object), pa.string()) if ids.dtype.kind == "U" else pa.array(ids),
+            "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
+        }
+    )
+    with write_atomically(folder / EXAMPLES) as handle:
+        pq.write_table(table, handle)
+
+
+def read_examples(folder: Path) -> tuple[Array, Array]:
+    """(ids, labels) in row order; -1 is a label that is not known."""
+    path = folder / EXAMPLES
+    try:
+        table = pq.read_table(path)
+        ids, labels = table["id"], table["label"]
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing; restore it from a copy") from error
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise StoreError(f"{path} cannot be read ({error}); restore it from a copy") from error
+    as_numpy = np.array(ids.to_pylist(), dtype=np.str_) if pa.types.is_string(ids.type) else ids.to_numpy()
+    return as_numpy, labels.fill_null(UNKNOWN_LABEL).to_numpy().astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Dynamics:
+    """What was recorded of a training run; made by ``Dynamics.open``.
+
+    Attributes:
+        path: the folder.
+        manifest: what it says about itself.
+        ids: (N,) int64 or str, ascending; row i of every epoch is example ``ids[i]``.
+        labels: (N,) int64 gold labels; -1 for an example that was never seen and whose label was never given.
+    """
+
+    path: Path
+    manifest: Manifest
+    ids: Array
+    labels: Array
+
+    @staticmethod
+    def open(path: str | Path) -> Dynamics:
+        """Open a recording, at its last whole epoch when it was interrupted.
+
+        Checks the manifest, that every listed file is there at its full length, and the number of examples. The
+        parts of several processes are joined by id first (see ``trainmap.dynamics.parts``).
+
+        Raises:
+            StoreError: not a dynamics folder, a newer format, a missing, torn or foreign file, a lost part.
+        """
+        from trainmap.dynamics.parts import has_parts, join_parts
+
+        folder = Path(path)
+        if has_parts(folder):
+            folder = join_parts(folder)
+        manifest = read_manifest(folder)
+        ids, labels = read_examples(folder)
+        if len(ids) != manifest.examples:
+            raise StoreError(f"{folder / EXAMPLES} has {len(ids)} rows, the manifest says {manifest.examples}")
+        for entry in manifest.epochs:
+            check_file(folder, entry)
+        return Dynamics(folder, manifest, ids, labels)
+
+    @property
+    def epochs(self) -> int:
+        """How many whole epochs are recorded."""
+        return len(self.manifest.epochs)
+
+    @property
+    def examples(self) -> int:
+        return self.manifest.examples
+
+    @property
+    def classes(self) -> int:
+        return self.manifest.classes
+
+    @property
+    def source(self) -> str:
+        """"train" (logits of the training step) or "sweep" (an evaluation pass after the epoch)."""
+        return self.manifest.source
+
+    @property
+    def level(self) -> str:
+        return self.manifest.level
+
+    def __len__(self) -> int:
+        return self.examples
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the dataset: its ids and labels."""
+        return fingerprint(self.ids, self.labels)
+
+    @cached_property
+    def layouts(self) -> list[Layout]:
+        """Where each epoch's columns lie."""
+        layouts = [Layout.of(self.path / entry.file) for entry in self.manifest.epochs]
+        for layout in layouts:
+            if layout.rows != self.examples:
+                raise StoreError(f"{layout.path} has {layout.rows} rows, the manifest says {self.examples}")
+        return layouts
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The columns that every epoch has."""
+        if not self.epochs:
+            return ()
+        return tuple(n for n in self.layouts[0].places if all(n in layout.places for layout in self.layouts))
+
+    def bytes_per_value(self, signal: str) -> int:
+        """What one example takes in one epoch's column."""
+        _, dtype, width = self.layouts[0].places[signal]
+        return dtype.itemsize * width
+
+    def column(self, epoch: int, signal: str) -> Array:
+        """One signal of one epoch, (N,) or (N, C), as a read-only memory map."""
+        if not 0 <= epoch < self.epochs:
+            raise TrainmapError(f"epoch must be 0 to {self.epochs - 1}, got {epoch}")
+        path = self.path / self.manifest.epochs[epoch].file
+        batch = open_columns(pa.memory_map(str(path)), path)
+        if signal not in batch.schema.names:
+            raise TrainmapError(f"epoch {epoch} holds {', '.join(batch.schema.names)}; got '{signal}'")
+        column = batch.column(signal)
+        if isinstance(column, pa.FixedSizeListArray):
+            return column.flatten().to_numpy(zero_copy_only=True).reshape(self.examples, -1)
+        return column.to_numpy(zero_copy_only=True)
+
+    def block(
+        self, start: int = 0, stop: int | None = None, signals: Sequence[str] | None = None, epochs: int | None = None
+    ) -> Block:
+        """Rows [start, stop) of the first ``epochs`` epochs (all of them by default), read into memory.
+
+        Args:
+            signals: which columns; by default all signals, without the logits. Ask for ``"logits"`` by name.
+        """
+        stop = self.examples if stop is None else stop
+        epochs = self.epochs if epochs is None else epochs
+        if not 0 <= start <= stop <= self.examples:
+            raise TrainmapError(f"rows must be within 0 to {self.examples}, got {start} to {stop}")
+        if not 1 <= epochs <= self.epochs:
+            raise TrainmapError(f"epochs must be 1 to {self.epochs} (those recorded), got {epochs}")
+        names = [n for n in self.signals if n != "logits"] if signals is None else list(signals)
+        for name in names:
+            if name not in self.signals:
+                held = ", ".join(self.signals)
+                raise TrainmapError(f"this recording (level '{self.level}') holds {held}; '{name}' is not in it")
+        columns: dict[str, Array] = {}
+        for name in names:
+            _, dtype, width = self.layouts[0].places[name]
+            columns[name] = np.empty((epochs, stop - start, width)[: 3 if name == "logits" else 2], dtype)
+        for epoch in range(epochs):
+            with open(self.layouts[epoch].path, "rb", buffering=0) as handle:
+                for name, column in columns.items():
+                    self.layouts[epoch].read(name, start, column[epoch], handle)
+        logits = columns.pop("logits", None)
+        complete = all(entry.seen == self.examples for entry in self.manifest.epochs[:epochs])
+        return Block(self.labels[start:stop], self.classes, columns, complete, logits)
+
+    def blocks(self, rows: int, signals: Sequence[str] | None = None, epochs: int | None = None) -> Iterator[Block]:
+        """Every example once, ``rows`` at a time, in row order."""
+        for start in range(0, self.examples, rows):
+            yield self.block(start, min(start + rows, self.examples), signals, epochs)
+
+    def verify(self) -> None:
+        """Read every byte and compare it with the checksums in the manifest; raises StoreError at the first damage."""
+        for entry in self.manifest.epochs:
+            check_file(self.path, entry, whole=True)

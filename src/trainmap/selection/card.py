@@ -1,0 +1,142 @@
+"""Selection: the ids to train on and what they came from, as a card that can be kept, checked and shared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from trainmap.dynamics.store import fingerprint
+from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.files import write_atomically, write_json
+
+Array = NDArray[Any]
+
+FORMAT = "trainmap-selection"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one part of the plan took: ``passed_over`` better examples belonged to an earlier part already."""
+
+    part: str
+    size: int
+    passed_over: int
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Chosen examples; made by ``trainmap.select`` or ``Selection.open``.
+
+    Attributes:
+        ids: (k,) distinct, ascending; int64 or str, as in the dataset.
+        spec: what was asked for.
+        seed: of the random parts.
+        balance: None, "equal" or "proportional".
+        rule: of the regions.
+        examples: N, how many there were to choose from.
+        parts: what each part took.
+        dataset: fingerprint of the dataset's ids and labels.
+        map: fingerprint of the map.
+    """
+
+    ids: Array
+    spec: str
+    seed: int
+    balance: str | None
+    rule: str
+    examples: int
+    parts: tuple[Taken, ...]
+    dataset: str
+    map: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def fraction(self) -> float:
+        """The share of the dataset that is kept."""
+        return len(self.ids) / self.examples
+
+    def mask(self, ids: Any) -> Array:
+        """(n,) bool: which of these ids are selected. An id of the selection that is not among them is an error."""
+        ids = np.asarray(ids)
+        lost = np.setdiff1d(self.ids, ids)
+        if len(lost):
+            raise TrainmapError(f"{len(lost)} selected ids are not in the dataset (first: {some(lost.tolist())})")
+        return np.isin(ids, self.ids)
+
+    def verify(self, ids: Any, labels: Any = None) -> None:
+        """Check that the selection was made for this dataset: the same ids with the same labels, in any order.
+
+        Args:
+            ids: (N,) the dataset's ids, or a value with ``ids`` and ``y`` (a ``trainmap.training.data.Dataset``).
+            labels: (N,) its gold labels.
+
+        Raises:
+            TrainmapError: says what differs.
+        """
+        if labels is None:
+            if not (hasattr(ids, "ids") and hasattr(ids, "y")):
+                raise TrainmapError("verify needs ids and labels, or a dataset that has both")
+            ids, labels = ids.ids, ids.y
+        ids, labels = np.asarray(ids), np.asarray(labels)
+        if len(ids) != self.examples:
+            raise TrainmapError(f"the selection was made from {self.examples} examples, this dataset has {len(ids)}")
+        self.mask(ids)
+        if fingerprint(ids, labels) != self.dataset:
+            raise TrainmapError("this dataset has other ids or labels than the one that the selection was made from")
+
+    def save(self, path: str | Path) -> Path:
+        """Write the card as JSON and the ids beside it as Parquet (``card.json``, ``card.ids.parquet``)."""
+        target = Path(path)
+        if target.suffix != ".json":
+            raise TrainmapError(f"a card is JSON: its name must end in .json, got {target.name}")
+        beside = target.with_suffix(".ids.parquet")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        column = pa.array(self.ids.tolist(), pa.string()) if self.ids.dtype.kind == "U" else pa.array(self.ids)
+        with write_atomically(beside) as handle:
+            pq.write_table(pa.table({"id": column}), handle)
+        about = {name: value for name, value in asdict(self).items() if name != "ids"}
+        write_json(
+            target,
+            {"format": FORMAT, "version": VERSION, "size": len(self), **about, "ids": beside.name, "sha256": _sha(self.ids)},
+        )
+        return target
+
+    @staticmethod
+    def open(path: str | Path) -> Selection:
+        """Open a card and its ids, and check that they belong together."""
+        card = Path(path)
+        try:
+            about = json.loads(card.read_text())
+        except FileNotFoundError as error:
+            raise StoreError(f"there is no card at {card}") from error
+        except (UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise StoreError(f"{card} is not a card: {error}") from error
+        if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
+            raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
+        if about.pop("version") > VERSION:
+            raise StoreError(f"{card} was written by a newer trainmap: upgrade it")
+        beside = card.parent / about.pop("ids")
+        try:
+            column = pq.read_table(beside)["id"]
+        except (FileNotFoundError, pa.ArrowInvalid, KeyError) as error:
+            raise StoreError(f"{beside}, the ids of {card.name}, cannot be read: {error}") from error
+        ids = np.array(column.to_pylist(), np.str_) if pa.types.is_string(column.type) else column.to_numpy()
+        if _sha(ids) != about.pop("sha256") or len(ids) != about.pop("size"):
+            raise StoreError(f"{beside} was changed: its ids are not those of {card.name}")
+        about["parts"] = tuple(Taken(**part) for part in about["parts"])
+        return Selection(ids=ids, **about)
+
+
+def _sha(ids: Array) -> str:
+    return hashlib.sha256("\n".join(map(str, ids.tolist())).encode()).hexdigest()

@@ -1,0 +1,156 @@
+"""The mini-language of subsets: "17% ambiguous + 25% easy-to-learn" -> a plan.
+
+    spec    part + part + ...
+    part    AMOUNT ambiguous | easy-to-learn | hard-to-learn      a region of the map, the deepest first
+            AMOUNT random                                         a random sample
+            top|bottom|middle AMOUNT SCORE                        the highest, lowest or middle values of a score
+            hardest|easiest AMOUNT SCORE                          the hard or easy end of a score, whichever that is
+            100%                                                  everything
+    AMOUNT  33%, 16.5% (of all examples) or 1000 (examples)
+
+Words may stand in either order ("33% top variability"), ``high`` and ``low`` mean top and bottom, and ``easy``,
+``hard`` mean the regions. Without amounts, or with a size that differs from them, ``select(..., size=n)`` scales the
+parts to n examples in their proportions.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from trainmap.errors import TrainmapError, unknown
+from trainmap.maps.regions import AMBIGUOUS, EASY, HARD, REGIONS
+
+End = Literal["top", "bottom", "middle", "hardest", "easiest"]
+
+ENDS: dict[str, End] = {
+    "top": "top",
+    "high": "top",
+    "bottom": "bottom",
+    "low": "bottom",
+    "middle": "middle",
+    "hardest": "hardest",
+    "easiest": "easiest",
+}
+SHORT = {"easy": EASY, "hard": HARD, "easy-to-learn": EASY, "hard-to-learn": HARD, "ambiguous": AMBIGUOUS}
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a plan.
+
+    Attributes:
+        what: a region, "random", "all", or the name of a score.
+        end: which end of the score; None for a region, random and all.
+        percent: of all examples, or None.
+        count: examples, or None.
+    """
+
+    what: str
+    end: End | None = None
+    percent: Decimal | None = None
+    count: int | None = None
+
+    def __str__(self) -> str:
+        amount = f"{self.percent:f}%" if self.percent is not None else "" if self.count is None else str(self.count)
+        words = [self.end or "", amount, "" if self.what == "all" else self.what]
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The parts of a spec, in order; ``str(plan)`` is the spec in its plainest form."""
+
+    parts: tuple[Part, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(map(str, self.parts))
+
+    def sizes(self, examples: int, size: int | None = None) -> list[int]:
+        """How many examples each part takes of ``examples``.
+
+        Percentages are rounded (half up) on the running sum, so that the total is the sum of the percentages and
+        parts that make 100 % take every example once. With ``size`` the parts share that total in proportion.
+
+        Raises:
+            TrainmapError: a total outside 1 to ``examples``, a part without an amount and no size.
+        """
+        weights = [self._weight(part, examples) for part in self.parts]
+        total = sum((w for w in weights if w is not None), start=Fraction(0))
+        if size is not None:
+            if isinstance(size, bool) or size != int(size):
+                raise TrainmapError(f"size must be a whole number of examples, got {size!r}")
+            shares = [Fraction(1) if total == 0 else w for w in weights]
+            if any(w is None for w in shares):
+                raise TrainmapError(f"in '{self}' every part needs an amount, or none of them")
+            whole = sum((w for w in shares if w is not None), start=Fraction(0))
+            exact = [w * int(size) / whole for w in shares if w is not None]
+        elif any(w is None for w in weights):
+            raise TrainmapError(f"'{self}' says no amount: write for example '33% {self}', or pass a size")
+        else:
+            exact = [w for w in weights if w is not None]
+        sizes: list[int] = []
+        running = Fraction(0)
+        for share in exact:
+            running += share
+            sizes.append(int(running + Fraction(1, 2)) - sum(sizes))
+        if not 1 <= sum(sizes) <= examples:
+            raise TrainmapError(f"budget must be 1 to {examples} (the examples in this map), got {sum(sizes)} from '{self}'")
+        return sizes
+
+    @staticmethod
+    def _weight(part: Part, examples: int) -> Fraction | None:
+        if part.percent is not None:
+            return Fraction(part.percent) * examples / 100
+        return None if part.count is None else Fraction(part.count)
+
+
+def parse(spec: str) -> Plan:
+    """Read a spec.
+
+    Raises:
+        TrainmapError: says which part is not understood, and shows one that is.
+    """
+    return Plan(tuple(_part(text) for text in spec.split("+")))
+
+
+def _part(text: str) -> Part:
+    words = re.sub(r"\b(easy|hard)[ -]to[ -]learn\b", r"\1", text.strip().lower()).split()
+    amounts = [word for word in words if _AMOUNT.fullmatch(word)]
+    ends = [word for word in words if word in ENDS]
+    names = [word for word in words if word not in ENDS and word not in amounts]
+    example = "for example '33% ambiguous', 'top 1000 variability' or '33% random'"
+    if not words or len(amounts) > 1 or len(ends) > 1 or len(names) > 1:
+        raise TrainmapError(f"a part of a spec must be an amount and a name, {example}; got '{text.strip()}'")
+    percent, count = _amount(amounts[0]) if amounts else (None, None)
+    if not names:
+        if ends or count is not None or (amounts and percent != 100):
+            raise TrainmapError(f"'{text.strip()}' says how many but not which: {example}")
+        return Part("all", None, percent, count)
+    name = SHORT.get(names[0], names[0])
+    end = ENDS[ends[0]] if ends else None
+    if end is None and name not in (*REGIONS, "random", "all"):
+        from trainmap.maps.scores import SCORES
+
+        if name in SCORES:
+            raise TrainmapError(f"'{text.strip()}' does not say which end of {name}: write 'top' or 'bottom' before it")
+        raise unknown("subset", name, (*REGIONS, "random", *(f"top {score}" for score in SCORES)))
+    if end is not None and name in (*REGIONS, "random", "all"):
+        raise TrainmapError(f"'{text.strip()}': '{ends[0]}' goes with a score, and '{name}' is none")
+    return Part(name, end, percent, count)
+
+
+def _amount(word: str) -> tuple[Decimal | None, int | None]:
+    number, sign = _AMOUNT.fullmatch(word).groups()  # type: ignore[union-attr]
+    if sign:
+        percent = Decimal(number)
+        if not 0 < percent <= 100:
+            raise TrainmapError(f"a percentage must be above 0 and at most 100, got {word}")
+        return percent, None
+    if "." in number or int(number) == 0:
+        raise TrainmapError(f"an amount must be a percentage or a whole number of examples above 0, got {word}")
+    return None, int(number)

@@ -1,0 +1,100 @@
+"""Checkpoints of a training run: a killed run goes on at its last whole epoch, in step with its recorder."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainmap.errors import TrainmapError
+from trainmap.files import write_atomically
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come: the next epoch, and what the epochs before it cost."""
+
+    epoch: int = 0
+    steps: int = 0
+    examples_seen: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    loss: float = float("nan")
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint one epoch before ``path`` is kept."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def save(
+    path: Path, run: dict[str, str], progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the state at ``progress`` to ``path``, and keep what was there as the previous checkpoint.
+
+    Atomic: a kill at any moment leaves the state of the last two epochs, or of the last one under either name.
+    """
+    if path.exists():
+        os.replace(path, previous(path))
+    state = {
+        "run": run,
+        "progress": asdict(progress),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    with write_atomically(path) as handle:
+        torch.save(state, handle)
+
+
+def resume(
+    path: Path, run: dict[str, str], recorded: int | None, model: nn.Module, optimizer: torch.optim.Optimizer
+) -> Progress:
+    """Load the checkpoint to go on from into ``model`` and ``optimizer``; without one, the run starts at its beginning.
+
+    An epoch ends with its checkpoint and then its recording. A kill between the two leaves the recording one epoch
+    behind; it cannot go back, so the epoch is trained again from the checkpoint before. The checkpoints chosen against
+    are removed, so that the two kept are always of neighbouring epochs.
+
+    Args:
+        path: of the newest checkpoint.
+        run: what the run is; a checkpoint must agree.
+        recorded: the next epoch of the recorder; None without a recorder.
+        model, optimizer: changed in place.
+
+    Raises:
+        TrainmapError: the checkpoint is not one, or of another run, or no checkpoint is at the recorder's epoch.
+    """
+    states = {file: _read(file) for file in (path, previous(path)) if file.exists()}
+    if not states:
+        return Progress()
+    for file, state in states.items():
+        if differs := [key for key in run if state["run"].get(key) != run[key]]:
+            raise TrainmapError(f"{file} is of another run (other {', '.join(differs)}); delete it or name another")
+    epochs = {file: int(state["progress"]["epoch"]) for file, state in states.items()}
+    wanted = max(epochs.values()) if recorded is None else recorded
+    chosen = next((file for file, epoch in epochs.items() if epoch == wanted), None)
+    if chosen is None:
+        raise TrainmapError(
+            f"the recorder is at epoch {recorded} and the checkpoints at {', '.join(map(str, epochs.values()))}; "
+            "they are not of one run: delete both and start again"
+        )
+    model.load_state_dict(states[chosen]["model"])
+    optimizer.load_state_dict(states[chosen]["optimizer"])
+    if chosen != path:
+        os.replace(chosen, path)
+    return Progress(**states[chosen]["progress"])
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise TrainmapError(f"{file} is not a checkpoint that can be read; delete it to start again") from error
+    if not isinstance(state, dict) or state.keys() != {"run", "progress", "model", "optimizer"}:
+        raise TrainmapError(f"{file} is not a checkpoint of a training run; name another file")
+    return state

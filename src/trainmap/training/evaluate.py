@@ -1,0 +1,131 @@
+"""What a trained network predicts, and how good that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+from torch import nn
+
+from trainmap.errors import TrainmapError
+from trainmap.training.data import Dataset, as_tensor, to_float
+from trainmap.training.models import is_convolutional
+
+BINS = 15
+BATCH = 500
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Fractions 0 to 1 (accuracy, macro F1, calibration error) and the mean loss in nats."""
+
+    accuracy: float
+    macro_f1: float
+    loss: float
+    calibration_error: float
+
+
+def predict(model: nn.Module, dataset: Dataset, flips: bool = False, device: str = "cpu") -> NDArray[np.float32]:
+    """Logits of every example, in the dataset's row order.
+
+    Args:
+        model: any network that takes (B, channels, H, W) float; it is left in the mode (train or eval) it came in.
+        dataset: N examples.
+        flips: average the logits of the image and of its mirror image (test-time augmentation; twice the cost).
+        device: where to compute.
+
+    Returns:
+        (N, C) float32.
+    """
+    if flips:
+        return predict_pairs(model, dataset, device).mean(axis=1)
+    return _forward(model, dataset, device, mirror=False)
+
+
+def predict_pairs(model: nn.Module, dataset: Dataset, device: str = "cpu") -> NDArray[np.float32]:
+    """Logits of every image and of its mirror image: (N, 2, C) float32, the image as it is first."""
+    plain = _forward(model, dataset, device, mirror=False)
+    return np.stack([plain, _forward(model, dataset, device, mirror=True)], axis=1)
+
+
+def _forward(model: nn.Module, dataset: Dataset, device: str, mirror: bool) -> NDArray[np.float32]:
+    if len(dataset) == 0:
+        raise TrainmapError(f"nothing to predict: the dataset '{dataset.name}' has no examples")
+    training, channels_last = model.training, is_convolutional(model)
+    model.to(device).eval()
+    with torch.inference_mode():
+        images = as_tensor(dataset.x, device)
+        parts = [
+            model(to_float(part.flip(-1) if mirror else part, channels_last)).float() for part in images.split(BATCH)
+        ]
+    model.train(training)
+    return torch.cat(parts).cpu().numpy()
+
+
+def evaluate(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Metrics:
+    """Accuracy, macro F1, mean loss and calibration error of predictions.
+
+    The prediction is the class with the highest logit, the smaller class winning a tie. Macro F1 is scikit-learn's:
+    the unweighted mean over the classes that occur among the labels or the predictions. The loss is the mean of
+    ``-log softmax(logits)[label]``. Calibration error: see ``calibration_error``.
+
+    Args:
+        logits: (N, C) finite floats.
+        labels: (N,) class indices.
+
+    Raises:
+        TrainmapError: shapes that do not fit, no examples, labels out of range, or logits that are not finite.
+    """
+    log_probabilities = _log_softmax(logits, labels)
+    predicted = log_probabilities.argmax(axis=1)
+    gold = log_probabilities[np.arange(len(labels)), labels]
+    return Metrics(
+        accuracy=float((predicted == labels).mean()),
+        macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
+        loss=float(-gold.mean()),
+        calibration_error=calibration_error(logits, labels),
+    )
+
+
+def calibration_error(logits: NDArray[np.floating], labels: NDArray[np.integer], bins: int = BINS) -> float:
+    """Expected calibration error: how far the stated certainty is from the share that is right.
+
+    ``sum_b n_b / N |accuracy_b - confidence_b|`` over ``bins`` bins of equal width ``(b / bins, (b + 1) / bins]``,
+    where an example's confidence is its highest softmax probability; an empty bin counts nothing.
+
+    Args:
+        logits: (N, C) finite floats.
+        labels: (N,) class indices.
+        bins: number of bins.
+
+    Returns:
+        in [0, 1]; low is good.
+
+    Source: Guo et al. 2017, arXiv:1706.04599, equation 3 (15 bins, as in the paper's experiments).
+    """
+    log_probabilities = _log_softmax(logits, labels)
+    confidence = np.exp(log_probabilities.max(axis=1))
+    correct = log_probabilities.argmax(axis=1) == labels
+    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gaps = np.bincount(place, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def _log_softmax(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    if logits.ndim != 2 or labels.shape != logits.shape[:1] or len(labels) == 0:
+        raise TrainmapError(
+            f"logits must be (N, C) and labels (N,) with N > 0, got {logits.shape} and {np.shape(labels)}"
+        )
+    if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= logits.shape[1]:
+        raise TrainmapError(
+            f"labels must be integers 0 to {logits.shape[1] - 1}, got {labels.dtype} {labels.min()} to {labels.max()}"
+        )
+    z = logits.astype(np.float64)
+    broken = np.flatnonzero(~np.isfinite(z).all(axis=1))
+    if len(broken):
+        raise TrainmapError(f"logits must be finite; {len(broken)} of {len(z)} rows are not (first: row {broken[0]})")
+    z -= z.max(axis=1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))

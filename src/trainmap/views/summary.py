@@ -1,0 +1,119 @@
+"""What a recording, a map or a selection holds, for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table
+
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import StoreError
+from trainmap.maps.datamap import DataMap
+from trainmap.maps.regions import REGIONS
+from trainmap.maps.scores import SCORES
+from trainmap.selection.card import Selection
+
+
+def summary(path: Path) -> Group:
+    """The summary of whatever ``path`` is: a dynamics folder, a map (.parquet) or a card (.json)."""
+    if path.is_dir():
+        return of_dynamics(Dynamics.open(path))
+    if not path.exists():
+        raise StoreError(f"there is nothing at {path}; show takes a dynamics folder, a map (.parquet) or a card (.json)")
+    if path.suffix == ".parquet":
+        return of_map(DataMap.open(path))
+    if path.suffix == ".json":
+        return of_selection(Selection.open(path))
+    raise StoreError(f"show takes a dynamics folder, a map (.parquet) or a card (.json), got {path.name}")
+
+
+def facts(title: str, rows: dict[str, object]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name, value in rows.items():
+        table.add_row(f"[dim]{name}[/dim]", str(value))
+    return table
+
+
+def of_dynamics(dynamics: Dynamics) -> Group:
+    """Facts, and how the training went epoch by epoch."""
+    head = facts(
+        f"[bold]dynamics[/bold] {dynamics.path}",
+        {
+            "examples": f"{dynamics.examples:,}",
+            "classes": dynamics.classes,
+            "epochs": dynamics.epochs,
+            "source": f"{dynamics.source} ({'the training step' if dynamics.source == 'train' else 'an evaluation pass'})",
+            "level": dynamics.level,
+            "ids": f"{dynamics.manifest.id_type}, {dynamics.ids[0]} to {dynamics.ids[-1]}",
+            "dataset": dynamics.fingerprint[:16],
+        },
+    )
+    if dynamics.level == "stats":
+        return Group(head)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("epoch", "seen", "accuracy", "mean p(gold)", "mean loss"):
+        table.add_column(name, justify="right")
+    for epoch, entry in enumerate(dynamics.manifest.epochs):
+        predicted = dynamics.column(epoch, "predicted")
+        seen = predicted >= 0
+        accuracy = (predicted[seen] == dynamics.labels[seen]).mean()
+        p_gold, loss = (np.nanmean(dynamics.column(epoch, name), dtype=np.float64) for name in ("p_gold", "loss"))
+        table.add_row(str(epoch), f"{entry.seen:,}", f"{accuracy:.2%}", f"{p_gold:.4f}", f"{loss:.4f}")
+    return Group(head, "", table)
+
+
+def of_map(datamap: DataMap) -> Group:
+    """Facts, the regions and their overlap, and the spread of every score."""
+    head = facts(
+        "[bold]map[/bold]",
+        {
+            "examples": f"{len(datamap):,}",
+            "epochs": datamap.epochs,
+            "source": datamap.source,
+            "rule": datamap.rule + (f", {datamap.fraction:.1%} a region" if datamap.rule == "quantile" else ""),
+            "dataset": datamap.dataset[:16],
+            "map": datamap.fingerprint[:16],
+        },
+    )
+    regions = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("region", "examples", "share"):
+        regions.add_column(name, justify="left" if name == "region" else "right")
+    counts = dict(datamap.table["region"].value_counts().iter_rows())
+    for name in (*REGIONS, None):
+        regions.add_row(name or "[dim]in none[/dim]", f"{counts.get(name, 0):,}", f"{counts.get(name, 0) / len(datamap):.1%}")
+    shared = "; ".join(f"{a} and {b} share {share:.0%}" for (a, b), share in datamap.overlap().items())
+    spread = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("score", "min", "5 %", "median", "95 %", "max", "hard end"):
+        spread.add_column(name, justify="left" if name == "score" else "right")
+    for name in datamap.scores:
+        values = datamap.values(name)
+        values = values[~np.isnan(values)]
+        places = np.quantile(values, [0, 0.05, 0.5, 0.95, 1], method="nearest") if len(values) else []
+        hard = SCORES[name].direction if name in SCORES else ""
+        spread.add_row(name, *(f"{place:.4g}" for place in places), *[""] * (5 - len(places)), hard)
+    return Group(head, "", regions, f"[dim]quantile regions before precedence: {shared}[/dim]", "", spread)
+
+
+def of_selection(selection: Selection) -> Group:
+    """Facts and parts."""
+    head = facts(
+        "[bold]selection[/bold]",
+        {
+            "spec": selection.spec,
+            "examples": f"{len(selection):,} of {selection.examples:,} ({selection.fraction:.2%})",
+            "seed": selection.seed,
+            "balance": selection.balance or "none",
+            "rule": selection.rule,
+            "ids": ", ".join(map(str, selection.ids[:5].tolist())) + (", ..." if len(selection) > 5 else ""),
+            "dataset": selection.dataset[:16],
+            "map": selection.map[:16],
+        },
+    )
+    parts = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("part", "examples", "passed over (taken by an earlier part)"):
+        parts.add_column(name, justify="left" if name == "part" else "right")
+    for part in selection.parts:
+        parts.add_row(part.part, f"{part.size:,}", f"{part.passed_over:,}")
+    return Group(head, "", parts)
