@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ def fail(config):
         raise RuntimeError(f"run {config['run']} cannot go on")
     return {"run": config["run"]}
 
+def fail_after_go(config):
+    wait_for_go(config)
+    raise RuntimeError("gone wrong")
+
 def leave(config):
     sys.exit(3)
 
@@ -87,6 +92,19 @@ tasks = [Task(f"run {i}", f"runs:{function}", {"run": i, "marks": marks, "waits_
 for outcome in run_all(tasks, folder, jobs=2):
     print(outcome.finished, outcome.result)
 """
+
+
+started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def a_failed_test_leaves_no_process() -> Iterator[None]:
+    yield
+    while started:
+        process = started.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 @pytest.fixture
@@ -128,7 +146,7 @@ def script(tmp_path: Path, text: str, *arguments: object) -> subprocess.Popen[st
     path = tmp_path / "main.py"
     path.write_text(text)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "code"), *sys.path])}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, str(path), *map(str, arguments)],
         env=environment,
         stdout=subprocess.PIPE,
@@ -136,6 +154,8 @@ def script(tmp_path: Path, text: str, *arguments: object) -> subprocess.Popen[st
         text=True,
         start_new_session=True,
     )
+    started.append(process)
+    return process
 
 
 def test_results_come_in_the_order_of_the_tasks_and_a_second_call_runs_nothing(marks: Path, tmp_path: Path) -> None:
@@ -195,8 +215,9 @@ def test_the_hash_stays_the_same_from_release_to_release() -> None:
 
 def test_equal_tasks_run_once_and_both_get_the_result(marks: Path, tmp_path: Path) -> None:
     (task,) = tasks("double", marks, 1)
-    outcomes = run_all([task, task], tmp_path / "grid", jobs=2)
-    assert [outcome.finished for outcome in outcomes] == [True, True]
+    twin = Task("twin", task.function, task.config)
+    outcomes = run_all([task, twin], tmp_path / "grid", jobs=2)
+    assert [(outcome.task.name, outcome.finished) for outcome in outcomes] == [("run 0", True), ("twin", True)]
     assert starts(marks) == {0: 1}
 
 
@@ -232,7 +253,9 @@ def test_whatever_ends_a_run_is_the_error_of_that_run_alone(
 ) -> None:
     grid = [*tasks(function, marks, 1), *tasks("double", marks, 1)]
     bad, good = run_all(grid, tmp_path / "grid", jobs=1)
-    assert not bad.finished and bad.error is not None and message in bad.error
+    assert not bad.finished
+    assert bad.error is not None
+    assert message in bad.error
     assert good.finished
     assert not list((tmp_path / "grid").glob("*.lock"))
 
@@ -257,9 +280,9 @@ def test_the_function_sees_what_was_hashed(marks: Path, tmp_path: Path) -> None:
     assert outcome.result == {"config": {"sizes": [1, 2], "lr": 0.5}}
 
 
-def test_a_function_may_be_given_as_itself(tmp_path: Path) -> None:
-    task = Task("a", os.path.basename, {})
-    assert task.reference == "posixpath:basename"
+def test_a_function_may_be_given_as_itself() -> None:
+    task = Task("a", copy.copy, {"value": 1})
+    assert task.reference == "copy:copy"
 
 
 @pytest.mark.parametrize("function", [lambda config: config, "runs.double", "runs:", ""])
@@ -315,8 +338,20 @@ def test_an_error_in_the_callers_progress_ends_the_workers(marks: Path, tmp_path
     with pytest.raises(KeyError, match="mine"):
         run_all(tasks("wait_for_go", marks, 3), tmp_path / "grid", 2, on_progress)
     pids = [int(path.name.split(".")[1]) for path in marks.iterdir()]
-    assert pids and all(gone(pid) for pid in pids)
+    assert pids
+    assert all(gone(pid) for pid in pids)
     assert not list((tmp_path / "grid").glob("*.lock"))
+
+
+def test_a_worker_killed_between_two_runs_is_replaced_and_no_run_is_lost(marks: Path, tmp_path: Path) -> None:
+    def kill_the_worker(outcome: Outcome, done: int, total: int) -> None:
+        assert outcome.result is not None
+        os.kill(outcome.result["worker"], signal.SIGKILL)
+        until(lambda: gone(outcome.result["worker"]))  # pyright: ignore[reportOptionalSubscript]
+
+    outcomes = run_all(tasks("double", marks, 3), tmp_path / "grid", 1, kill_the_worker)
+    assert [outcome.finished for outcome in outcomes] == [True] * 3
+    assert len({outcome.result["worker"] for outcome in outcomes if outcome.result}) == 3
 
 
 def test_heavier_tasks_start_first(marks: Path, tmp_path: Path) -> None:
@@ -372,7 +407,8 @@ def test_ctrl_c_ends_the_workers_and_is_no_error_of_their_runs(marks: Path, tmp_
     until(lambda: len(starts(marks)) == 4)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert errors.count("Traceback") == 1 and "KeyboardInterrupt" in errors
+    assert errors.count("Traceback") == 1
+    assert "KeyboardInterrupt" in errors
     assert all(gone(int(path.name.split(".")[1])) for path in marks.iterdir())
     assert sorted(path.suffix for path in (tmp_path / "grid").iterdir()) == [".json", ".json"]
     assert not list((tmp_path / "grid").glob("*.error.json"))
@@ -387,12 +423,14 @@ def test_two_calls_at_once_do_no_run_twice_and_both_get_all_results(marks: Path,
 
 
 def test_two_calls_at_once_fail_a_failing_run_once(marks: Path, tmp_path: Path) -> None:
-    (task,) = tasks("fail", marks, 1)
-    run_all([task], tmp_path / "grid")
-    processes = [script(tmp_path, MAIN, marks, tmp_path / "grid", "fail") for _ in range(2)]
-    answers = [process.communicate(timeout=60)[0] for process in processes]
+    first = script(tmp_path, MAIN, marks, tmp_path / "grid", "fail_after_go")
+    until(lambda: starts(marks) == {0: 1, 1: 1, 2: 1, 3: 1})  # 0 and 1 have failed, 2 and 3 wait
+    second = script(tmp_path, MAIN, marks, tmp_path / "grid", "fail_after_go")
+    until(lambda: starts(marks) == {0: 2, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1})  # a later call tries 0 and 1 again
+    (marks / "go").touch()
+    answers = [process.communicate(timeout=60)[0] for process in (first, second)]
     assert answers == ["False None\n" * 6] * 2
-    assert starts(marks)[0] in (2, 3)  # the second call may begin after the first has failed already
+    assert starts(marks) == {0: 2, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
 
 
 def lock(folder: Path, task: Task, pid: int, host: str, birth: str) -> Path:

@@ -56,13 +56,15 @@ def test_an_interval_holds_the_true_mean_as_often_as_it_says() -> None:
 
 def test_one_value_has_no_interval_and_says_so() -> None:
     estimate = interval([0.5])
-    assert math.isnan(estimate.low) and math.isnan(estimate.high)
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.high)
     assert str(estimate) == "0.5000 (n=1)"
 
 
 def test_identical_values_have_no_interval_of_width_zero() -> None:
     estimate = interval([0.1 + 0.2, 0.3, 0.3])
-    assert math.isnan(estimate.low) and math.isnan(estimate.half_width)
+    assert math.isnan(estimate.low)
+    assert math.isnan(estimate.half_width)
     assert str(estimate) == "0.3000 (n=3, identical)"
 
 
@@ -97,7 +99,8 @@ def test_no_common_seed_shows_no_difference(b: dict[int, float]) -> None:
 def test_one_common_seed_shows_no_difference() -> None:
     difference = paired_difference({0: 0.9}, {0: 0.1})
     assert (difference.n, difference.verdict) == (1, "no difference shown")
-    assert math.isnan(difference.low) and math.isnan(difference.p)
+    assert math.isnan(difference.low)
+    assert math.isnan(difference.p)
 
 
 def test_equal_differences_show_no_difference_even_after_rounding() -> None:

@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import RecordingError
+from trainmap.errors import RecordingError, some
 
 Array = NDArray[Any]
+
+INT64 = np.dtype(np.int64)
 
 
 def on_accelerator(value: Any) -> bool:
     """A torch tensor that does not live in the CPU's memory; reading it would make the CPU wait for the device."""
-    return hasattr(value, "detach") and value.device.type != "cpu"
+    return not getattr(value, "is_cpu", True)
 
 
 def to_numpy(value: Any, what: str) -> Array:
     """``value`` as a numpy array, without a copy where it can be had.
 
-    Takes numpy, torch tensors on any device (with or without gradient, bfloat16 as float32), anything with
-    ``__array__`` or DLPack, and plain sequences. ``what`` names it in the error.
+    Takes numpy, torch tensors on any device (with or without gradient; bfloat16 and narrower as float32), anything
+    with ``__array__`` or DLPack, and plain sequences. ``what`` names it in the error.
     """
     if type(value) is np.ndarray:
         return value
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-        if str(value.dtype) == "torch.bfloat16":
-            value = value.float()
-        return value.numpy()
-    if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-        return np.from_dlpack(value)
+    torch = sys.modules.get("torch")  # a tensor exists only where torch was imported
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _from_torch(value, what)
+    if np.ma.isMaskedArray(value):
+        raise RecordingError(f"{what} must have no masked entries; leave those examples out of the batch")
     try:
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)
         array = np.asarray(value)
-    except ValueError as error:
-        raise RecordingError(f"{what} must be an array, got a ragged {type(value).__name__}: {error}") from error
-    if array.dtype == object:
-        raise RecordingError(f"{what} must be an array of numbers or strings, got {type(value).__name__} of objects")
-    if array.dtype.name == "bfloat16":
-        return array.astype(np.float32)
+    except (ValueError, TypeError, BufferError, RuntimeError) as error:
+        kind = type(value).__name__
+        raise RecordingError(f"{what} must be an array; numpy cannot read this {kind}: {error}") from error
+    if array.dtype.kind == "U" and isinstance(value, list | tuple) and not all(isinstance(item, str) for item in value):
+        raise RecordingError(f"{what} must be all numbers or all strings, got both")
     return array
+
+
+def _from_torch(tensor: Any, what: str) -> Array:
+    try:
+        return tensor.numpy(force=tensor.requires_grad)
+    except (TypeError, RuntimeError):
+        pass  # it lives elsewhere, or has a dtype that numpy lacks: bfloat16, float8
+    try:
+        wide = tensor.float() if tensor.dtype.is_floating_point and tensor.dtype.itemsize < 4 else tensor
+        return wide.numpy(force=True)
+    except (TypeError, RuntimeError) as error:
+        raise RecordingError(
+            f"{what} must be a dense tensor with values, got {tensor.dtype} on {tensor.device}: {error}"
+        ) from error
 
 
 def to_ids(value: Any) -> Array:
@@ -48,27 +64,52 @@ def to_ids(value: Any) -> Array:
     array = to_numpy(value, "ids")
     if array.ndim != 1:
         raise RecordingError(f"ids must have one dimension, got shape {array.shape}")
-    if array.dtype == np.int64 or array.dtype.kind == "U":
+    kind = array.dtype.kind
+    if array.dtype == INT64:
         return array
-    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+    if kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
         raise RecordingError(f"ids must fit in 64-bit signed integers, got {array.max()}")
-    if array.dtype.kind in "iu":
+    if kind in "iu" or array.size == 0:
         return array.astype(np.int64)
-    if array.dtype.kind == "T":
-        return array.astype(str)
-    if array.size == 0:
-        return array.astype(np.int64)
+    if kind in "UTO":
+        return _to_names(array, value)
     raise RecordingError(f"ids must be integers or strings, got {array.dtype}; an id is a name, never a measurement")
 
 
+def _to_names(array: Array, value: Any) -> Array:
+    """String ids; numpy drops NUL characters at the end of a string, so those could not be told apart."""
+    if array.dtype.kind == "U" and not isinstance(value, list | tuple):
+        return array
+    given = value if isinstance(value, list | tuple) else array.tolist()
+    wrong = [name for name in given if not isinstance(name, str)]
+    if wrong:
+        raise RecordingError(f"ids must be an array of integers or of strings, got objects such as {wrong[0]!r}")
+    nul = [name for name in given if name.endswith("\0")]
+    if nul:
+        raise RecordingError(f"string ids must not end in a NUL character, got {some(nul)}")
+    return np.array(given, dtype=np.str_)
+
+
+def to_logits(value: Any) -> Array:
+    """Logits as an array of real numbers, of any shape."""
+    array = to_numpy(value, "logits")
+    if array.dtype.kind in "fiu":
+        return array
+    if array.dtype.name.startswith(("bfloat16", "float8")):  # numpy has no such dtypes, JAX brings them
+        return array.astype(np.float32)
+    raise RecordingError(f"logits must be real numbers, got {array.dtype}")
+
+
 def to_labels(value: Any) -> Array:
-    """Gold labels as a one-dimensional array of integers."""
+    """Gold labels as a one-dimensional array of int64."""
     array = to_numpy(value, "labels")
     if array.ndim != 1:
         raise RecordingError(
             f"labels must be class indices with one dimension, got shape {array.shape}; "
             "soft or one-hot labels have no gold class: hand over the index"
         )
+    if array.dtype == INT64:
+        return array
     if array.dtype.kind not in "iu" and array.size:
         raise RecordingError(f"labels must be integer class indices, got {array.dtype}")
-    return array
+    return array.astype(np.int64)

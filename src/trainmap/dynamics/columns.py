@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.dynamics.manifest import EpochEntry
+from trainmap.dynamics.manifest import EpochEntry, FileEntry
 from trainmap.errors import StoreError
 from trainmap.files import write_atomically
 
@@ -45,6 +45,11 @@ def write_columns(folder: Path, file: str, columns: Mapping[str, Array], seen: i
         columns: name -> (n,), or (n, C) for logits (a fixed-size list per example).
         seen: how many of the n examples were seen.
     """
+    return EpochEntry(seen=seen, **write_file(folder, file, columns).model_dump())
+
+
+def write_file(folder: Path, file: str, columns: Mapping[str, Array]) -> FileEntry:
+    """Write columns of one length as ``folder/file``, atomically."""
     arrays = [_to_arrow(column) for column in columns.values()]
     batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
     path = folder / file
@@ -53,7 +58,7 @@ def write_columns(folder: Path, file: str, columns: Mapping[str, Array], seen: i
         checked = _Checked(handle)
         with pa.ipc.new_file(pa.PythonFile(checked, mode="w"), batch.schema) as writer:
             writer.write_batch(batch)
-    return EpochEntry(file=file, seen=seen, bytes=checked.bytes, crc32=checked.crc32)
+    return FileEntry(file=file, bytes=checked.bytes, crc32=checked.crc32)
 
 
 def _to_arrow(column: Array) -> pa.Array:
@@ -62,8 +67,8 @@ def _to_arrow(column: Array) -> pa.Array:
     return pa.array(column)
 
 
-def check_file(folder: Path, entry: EpochEntry, whole: bool = False) -> Path:
-    """The path of an epoch's file, after checking that it is there with its length (and, ``whole``, every byte)."""
+def check_file(folder: Path, entry: FileEntry, whole: bool = False) -> Path:
+    """The path of a listed file, after checking that it is there with its length (and, ``whole``, every byte)."""
     path = folder / entry.file
     try:
         size = path.stat().st_size
@@ -88,7 +93,7 @@ def open_columns(source: Any, path: Path) -> pa.RecordBatch:
         if reader.num_record_batches != 1:
             raise StoreError(f"{path} must hold one record batch, got {reader.num_record_batches}")
         return reader.get_batch(0)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(f"{path} is not a whole Arrow file ({error}); restore it from a copy") from error
 
 
@@ -114,7 +119,10 @@ class Layout:
                     continue  # ids and labels of a part; the signals are plain numbers
                 data = values.buffers()[1]
                 dtype = np.dtype(values.type.to_pandas_dtype())
-                places[name] = (data.address - whole.address if data.size else 0, dtype, width)
+                offset = data.address - whole.address if data.size else 0
+                if not 0 <= offset <= whole.size - data.size:
+                    raise StoreError(f"{path} must be uncompressed, so that its columns can be read where they lie")
+                places[name] = (offset, dtype, width)
             return Layout(path, batch.num_rows, places)
 
     def read(self, name: str, start: int, out: Array, handle: BinaryIO) -> None:

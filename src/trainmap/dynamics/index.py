@@ -20,20 +20,30 @@ class Index(Protocol):
     def rows(self, ids: Array) -> Array: ...
 
 
+class _Range:
+    """Integer ids without a gap: the row is the distance from the first."""
+
+    def __init__(self, ids: Array) -> None:
+        self.low, self.size = int(ids[0]), len(ids)
+
+    def rows(self, ids: Array) -> Array:
+        places = ids - self.low if self.low else np.ascontiguousarray(ids)
+        # As unsigned numbers, those below the first are beyond the last: one comparison for both ends.
+        inside = places.view(np.uint64) < self.size
+        return places if np.count_nonzero(inside) == len(ids) else np.where(inside, places, MISSING)
+
+
 class _Table:
     """Integer ids that lie close together: one look-up each."""
 
     def __init__(self, ids: Array) -> None:
-        self.low = int(ids[0])
-        self.table = np.full(int(ids[-1]) - self.low + 1, MISSING, np.int64)
+        self.low, self.span = int(ids[0]), int(ids[-1]) - int(ids[0]) + 1
+        self.table = np.full(self.span + 1, MISSING, np.int64)  # the last entry is for every id outside
         self.table[ids - self.low] = np.arange(len(ids))
 
     def rows(self, ids: Array) -> Array:
-        places = ids - self.low
-        if len(ids) and 0 <= places.min() and places.max() < len(self.table):
-            return self.table[places]
-        inside = (places >= 0) & (places < len(self.table))
-        return np.where(inside, self.table[np.where(inside, places, 0)], MISSING)
+        places = (ids - self.low).view(np.uint64)
+        return self.table[np.minimum(places, np.uint64(self.span)).view(np.int64)]
 
 
 class _Sorted:
@@ -58,35 +68,15 @@ class _Names:
         return np.fromiter((get(name, MISSING) for name in ids.tolist()), np.int64, len(ids))
 
 
-class Growing:
-    """Ids that are met for the first time: each new one gets the next row. Used while an id set is being learned."""
-
-    def __init__(self) -> None:
-        self.row_of: dict[int | str, int] = {}
-
-    def rows(self, ids: Array) -> Array:
-        get, known = self.row_of.get, len(self.row_of)
-        return np.fromiter((get(name, known + i) for i, name in enumerate(ids.tolist())), np.int64, len(ids))
-
-    def learn(self, ids: Array) -> Array:
-        """Rows of the ids, the unknown ones added."""
-        row_of = self.row_of
-        return np.fromiter((row_of.setdefault(name, len(row_of)) for name in ids.tolist()), np.int64, len(ids))
-
-    def ids(self) -> Array:
-        """All ids in the order of their rows."""
-        names = list(self.row_of)
-        return np.array(names, dtype=np.str_ if isinstance(names[0], str) else np.int64)
-
-
 def build_index(ids: Array) -> Index:
     """The fastest index for sorted, distinct ids."""
     if ids.dtype.kind == "U":
         return _Names(ids)
     # Python integers: the distance between two int64 may not fit in an int64.
-    if int(ids[-1]) - int(ids[0]) < 8 * len(ids) + 1024:
-        return _Table(ids)
-    return _Sorted(ids)
+    span = int(ids[-1]) - int(ids[0]) + 1
+    if span == len(ids):
+        return _Range(ids)
+    return _Table(ids) if span < 8 * len(ids) + 1024 else _Sorted(ids)
 
 
 def sort_ids(ids: Array) -> tuple[Array, Array]:
@@ -95,7 +85,7 @@ def sort_ids(ids: Array) -> tuple[Array, Array]:
         raise RecordingError("ids must name at least one example, got none")
     order = np.argsort(ids, kind="stable")
     ordered = ids[order]
-    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if len(again):
         raise RecordingError(f"ids must be distinct; {len(again)} came more than once (first: {some(again.tolist())})")
     return ordered, order

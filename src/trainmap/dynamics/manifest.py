@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainmap.errors import StoreError
-from trainmap.files import write_json
+from trainmap.files import write_atomically
 
 FORMAT = "trainmap-dynamics"
 VERSION = 1
@@ -21,14 +21,25 @@ Source = Literal["train", "sweep"]
 Level = Literal["stats", "signals", "logits"]
 
 
-class EpochEntry(BaseModel):
-    """One recorded epoch: its file, how many examples were seen in it, and how to tell a torn file from a whole one."""
+class FileEntry(BaseModel):
+    """A file of the recording, relative to its folder, and how to tell a torn or damaged one from a whole one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    file: str
-    seen: int
+    file: str = Field(pattern=r"^(epochs|stats)/\d{5,}\.arrow$")
     bytes: int
     crc32: int
+
+
+class EpochEntry(FileEntry):
+    """One recorded epoch, and how many examples were seen in it."""
+
+    seen: int
+
+
+class StatsEntry(FileEntry):
+    """The running sums over so many epochs."""
+
+    epochs: int
 
 
 class Manifest(BaseModel):
@@ -44,10 +55,22 @@ class Manifest(BaseModel):
     level: Level
     part: int | None = None
     parts: int | None = None
+    joined: str | None = None
     allow_missing: bool = False
     ids_given: bool = False
     epochs: list[EpochEntry] = []
+    stats: StatsEntry | None = None
     written_by: dict[str, str] = {}
+
+    @property
+    def recorded(self) -> int:
+        """How many epochs exist."""
+        return self.stats.epochs if self.stats is not None else len(self.epochs)
+
+    @property
+    def files(self) -> list[FileEntry]:
+        """Everything that must be there, apart from the examples."""
+        return [*self.epochs, *([] if self.stats is None else [self.stats])]
 
 
 def versions() -> dict[str, str]:
@@ -57,9 +80,17 @@ def versions() -> dict[str, str]:
     return {"trainmap": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace the manifest in one step; from then on its epochs exist."""
-    write_json(folder / NAME, manifest.model_dump(mode="json"))
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """The file's content: indented JSON in UTF-8."""
+    return manifest.model_dump_json(indent=2).encode() + b"\n"
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> bytes:
+    """Replace the manifest in one step, from then on its epochs exist, and return its content."""
+    content = manifest_bytes(manifest)
+    with write_atomically(folder / NAME) as handle:
+        handle.write(content)
+    return content
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -70,17 +101,19 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        raw: Any = json.loads(path.read_text())
+        raw: Any = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise StoreError(f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)") from error
     except NotADirectoryError as error:
         raise StoreError(f"{folder} is a file; a dynamics folder is needed") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise StoreError(f"{path} is not JSON ({error}); restore it from a copy") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise StoreError(f"{path} was not written by trainmap: 'format' must be '{FORMAT}'")
     version = raw.get("version")
-    if not isinstance(version, int) or version > VERSION:
+    if type(version) is not int or version > VERSION:
         raise StoreError(f"{path} has format version {version}, this trainmap reads up to {VERSION}: upgrade trainmap")
     try:
         return Manifest.model_validate(raw)

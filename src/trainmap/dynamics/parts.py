@@ -1,9 +1,9 @@
-"""The parts that several processes recorded, joined by id into one dynamics folder.
+"""Several processes: each records its part, and the parts are joined by id into one dynamics folder.
 
     dynamics/
       parts/0000-of-0002/   what rank 0 saw: its own manifest, and epochs with the columns id, label, arrival + signals
       parts/0001-of-0002/
-      manifest.json, ...    the join, written when the folder is first opened, and again when there are more epochs
+      manifest.json, ...    the join, written when the folder is first opened, and again when the parts have changed
 
 A distributed sampler pads its epoch with copies so that every process gets as many examples. Its copies come last in
 a process's order and the originals first, so of the copies of an id the earliest arrival is kept (then the lower
@@ -12,8 +12,14 @@ rank): what a single process would have recorded.
 
 from __future__ import annotations
 
+import atexit
+import hashlib
+import os
 import re
+import shutil
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,51 +28,144 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import check_file, open_columns, write_columns
-from trainmap.dynamics.index import MISSING, build_index
+from trainmap.dynamics.index import build_index
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
-from trainmap.dynamics.signals import empty_signals
-from trainmap.dynamics.store import UNKNOWN_LABEL, read_examples, write_examples
-from trainmap.errors import StoreError, some
+from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
+from trainmap.dynamics.store import EXAMPLES, read_examples, write_examples
+from trainmap.errors import RecordingError, StoreError, some
 
 Array = NDArray[Any]
+
+PARTS = "parts"
+
+
+def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+    """(rank, world size): as given, else as torch.distributed says, else as torchrun's environment says."""
+    if (rank is None) != (world_size is None):
+        raise RecordingError("rank and world_size go together; pass both or neither")
+    if rank is None or world_size is None:
+        distributed = sys.modules.get("torch.distributed")
+        if distributed is not None and distributed.is_available() and distributed.is_initialized():
+            rank, world_size = distributed.get_rank(), distributed.get_world_size()
+        else:
+            rank, world_size = _environment()
+    if not 0 <= rank < world_size:
+        raise RecordingError(f"rank must be 0 to world_size - 1, got {rank} of {world_size}")
+    return rank, world_size
+
+
+def _environment() -> tuple[int, int]:
+    rank, world_size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if rank is None and world_size is None:
+        return 0, 1
+    try:
+        return int(rank or ""), int(world_size or "")
+    except ValueError:
+        raise RecordingError(
+            f"the environment must set RANK and WORLD_SIZE to whole numbers, or neither; got {rank!r} and "
+            f"{world_size!r}: correct it, or pass rank= and world_size="
+        ) from None
+
+
+def part_folder(path: Path, rank: int, world_size: int) -> Path:
+    """Where one of several processes writes."""
+    return path / PARTS / f"{rank:04d}-of-{world_size:04d}"
 
 
 def has_parts(folder: Path) -> bool:
     """Whether several processes recorded into ``folder``."""
-    return (folder / "parts").is_dir()
+    return (folder / PARTS).is_dir()
+
+
+def refuse_mixture(path: Path, world_size: int | None) -> None:
+    """A folder holds the recording of one process (``world_size`` None), or the parts of so many, never both."""
+    if world_size is None:
+        if has_parts(path):
+            raise StoreError(f"{path} holds the parts of several processes; a single one needs another folder")
+        return
+    if (path / NAME).exists() and read_manifest(path).joined is None:
+        raise StoreError(f"{path} holds the recording of a single process; {world_size} processes need another folder")
+    others = sorted(_worlds(path / PARTS) - {world_size})
+    if others:
+        raise StoreError(
+            f"{path} holds the parts of {some(others)} processes, this is one of {world_size}; go on with as many as "
+            "before, or use another folder"
+        )
+
+
+def whole_epochs(path: Path, world_size: int) -> int:
+    """How many epochs every part has.
+
+    Raises:
+        StoreError: a part is not there, so that nobody can know.
+    """
+    folders = [part_folder(path, rank, world_size) for rank in range(world_size)]
+    _refuse_lost(path, folders)
+    return min(len(read_manifest(folder).epochs) if (folder / NAME).exists() else 0 for folder in folders)
+
+
+def _refuse_lost(path: Path, folders: Sequence[Path]) -> None:
+    lost = [rank for rank, folder in enumerate(folders) if not folder.is_dir()]
+    if lost:
+        raise StoreError(
+            f"{path}: {len(lost)} of {len(folders)} parts are lost (rank {some(lost)}); copy every process's part into "
+            f"{path / PARTS}"
+        )
+
+
+def _worlds(folder: Path) -> set[int]:
+    """Of how many processes there are parts."""
+    names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
+    return {int(name[-4:]) for name in names if re.fullmatch(r"\d{4}-of-\d{4}", name)}
 
 
 def join_parts(folder: Path) -> Path:
-    """Join what is not joined yet and return the folder that holds the join.
+    """Join the parts, unless that was done already, and return the folder that holds the join.
 
-    It is ``folder`` itself, or a temporary folder where that may not be written.
+    It is ``folder`` itself, or where that cannot be written a temporary one that this process removes at its end.
 
     Raises:
-        StoreError: a part is lost, the parts disagree, an epoch lacks examples although none may be missing.
+        StoreError: a part is lost or damaged, the parts disagree, an epoch lacks examples although none may be
+            missing, or there is no room for the join.
     """
-    parts = _read_parts(folder / "parts")
+    parts = _read_parts(folder)
     epochs = min(len(manifest.epochs) for _, manifest in parts)
-    if (folder / NAME).exists() and len(read_manifest(folder).epochs) == epochs:
-        return folder
     if epochs == 0:
-        raise StoreError(f"{folder}: no epoch was finished by all {len(parts)} processes")
-    target = folder if _writable(folder) else Path(tempfile.mkdtemp(prefix="trainmap-"))
-    _join(parts, epochs, target)
+        behind = [rank for rank, (_, manifest) in enumerate(parts) if not manifest.epochs]
+        raise StoreError(f"{folder}: no epoch was finished by all {len(parts)} processes (rank {some(behind)} has none)")
+    digest = _digest(parts, epochs)
+    if _is_current(folder, digest):
+        return folder
+    target = folder
+    if not _writable(folder):
+        target = Path(tempfile.mkdtemp(prefix="trainmap-"))
+        atexit.register(shutil.rmtree, target, ignore_errors=True)
+    try:
+        _join(parts, epochs, digest, target)
+    except OSError as error:
+        raise StoreError(f"the parts of {folder} could not be joined: {error.strerror or error}; make room") from error
     return target
 
 
 def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
-    """Every part with its manifest, complete and in agreement."""
-    found = sorted(path for path in folder.iterdir() if re.fullmatch(r"\d{4}-of-\d{4}", path.name))
-    worlds = {int(path.name[-4:]) for path in found}
+    """Every part with its manifest, complete and in agreement, by rank."""
+    worlds = _worlds(folder / PARTS)
     if len(worlds) != 1:
-        raise StoreError(f"{folder} holds parts of {sorted(worlds)} processes; a recording has one number of processes")
+        found = f"parts of {some(sorted(worlds))} processes" if worlds else "no parts"
+        raise StoreError(f"{folder / PARTS} must hold the parts of one number of processes, it holds {found}")
     world = worlds.pop()
-    have = {int(path.name[:4]) for path in found if (path / NAME).exists()}
-    lost = sorted(set(range(world)) - have)
-    if lost:
-        raise StoreError(f"{folder}: {len(lost)} of {world} parts are lost (rank {some(lost)}); every process's part is needed")
-    parts = [(path, read_manifest(path)) for path in found]
+    folders = [part_folder(folder, rank, world) for rank in range(world)]
+    _refuse_lost(folder, folders)
+    unfinished = [rank for rank, part in enumerate(folders) if not (part / NAME).exists()]
+    if unfinished:
+        raise StoreError(
+            f"{folder}: no epoch was finished by all {world} processes (rank {some(unfinished)} has none, or its "
+            f"{NAME} is lost)"
+        )
+    parts = [(part, read_manifest(part)) for part in folders]
+    for rank, (part, manifest) in enumerate(parts):
+        if (manifest.part, manifest.parts) != (rank, world):
+            raise StoreError(f"{part} is part {manifest.part} of {manifest.parts} by its manifest; it was misplaced")
     for name in ("classes", "source", "level", "id_type", "ids_given", "allow_missing"):
         values = {getattr(manifest, name) for _, manifest in parts}
         if len(values) > 1:
@@ -74,53 +173,99 @@ def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
     return parts
 
 
-def _join(parts: list[tuple[Path, Manifest]], epochs: int, target: Path) -> None:
+def _digest(parts: Sequence[tuple[Path, Manifest]], epochs: int) -> str:
+    """What a join was made from."""
+    digest = hashlib.sha256()
+    for _, manifest in parts:
+        for entry in manifest.epochs[:epochs]:
+            digest.update(f"{entry.seen} {entry.bytes} {entry.crc32},".encode())
+        digest.update(f"{manifest.examples} {manifest.allow_missing};".encode())
+    return digest.hexdigest()
+
+
+def _is_current(folder: Path, digest: str) -> bool:
+    """Whether the join in ``folder`` is whole and of these parts. If not it is made again: nothing is lost by that."""
+    if not (folder / NAME).exists():
+        return False
+    manifest = read_manifest(folder)
+    if manifest.joined is None:
+        raise StoreError(f"{folder} holds the recording of a single process and parts of several; separate them")
+    try:
+        for entry in manifest.files:
+            check_file(folder, entry)
+    except StoreError:
+        return False
+    return manifest.joined == digest and (folder / EXAMPLES).exists()
+
+
+def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, target: Path) -> None:
     """Write examples, epochs and manifest of the join."""
     first = parts[0][1]
-    batches = [[_columns(path, manifest, epoch) for path, manifest in parts] for epoch in range(epochs)]
     if first.ids_given:
-        ids, labels = read_examples(parts[0][0])
+        examples = [read_examples(path, manifest) for path, manifest in parts]
+        ids, labels = examples[0]
+        if not all(np.array_equal(ids, others) for others, _ in examples):
+            raise StoreError(f"{target}: the processes were given different ids=; every one needs all of them")
+        labels = labels.copy()
     else:
-        ids = np.unique(np.concatenate([_ids(batch) for ranks in batches for batch in ranks]))
+        ids = _ids(_open(*parts[0], 0))
+        for epoch in range(epochs):
+            ids = np.unique(np.concatenate([ids, *(_ids(_open(*part, epoch)) for part in parts)]))
         labels = np.full(len(ids), UNKNOWN_LABEL, np.int64)
     index = build_index(ids)
     entries = []
-    for epoch, ranks in enumerate(batches):
-        rows = np.concatenate([index.rows(_ids(batch)) for batch in ranks])
-        if rows.min() == MISSING:
-            raise StoreError(f"epoch {epoch}: {(rows == MISSING).sum()} ids of a part are not among the {len(ids)} examples")
-        # Last writer wins below, so the copy to keep comes last: earliest arrival, then lowest rank.
-        arrival = np.concatenate([batch.column("arrival").to_numpy() for batch in ranks])
-        rank = np.repeat(np.arange(len(ranks)), [batch.num_rows for batch in ranks])
-        order = np.lexsort((rank, arrival))[::-1]
-        gold = np.concatenate([batch.column("label").to_numpy() for batch in ranks])
-        changed = (labels[rows] != UNKNOWN_LABEL) & (labels[rows] != gold)
-        labels[rows] = gold
-        changed |= labels[rows] != gold
-        if changed.any():
-            raise StoreError(f"epoch {epoch}: the processes recorded different labels for ids {some(ids[rows[changed]].tolist())}")
-        seen = len(np.unique(rows))
-        if seen < len(ids) and not first.allow_missing:
+    for epoch in range(epochs):
+        batches = [_open(*part, epoch, whole=True) for part in parts]
+        rows = np.concatenate([index.rows(_ids(batch)) for batch in batches])
+        _learn_labels(ids, labels, rows, np.concatenate([_values(batch, "label") for batch in batches]), epoch)
+        keep = _originals(rows, batches)
+        if len(keep) < len(ids) and not first.allow_missing:
             raise StoreError(
-                f"epoch {epoch}: {len(ids) - seen} of {len(ids)} ids were recorded by no process; record with "
+                f"epoch {epoch}: {len(ids) - len(keep)} of {len(ids)} ids were recorded by no process; record with "
                 "allow_missing=True to keep them as NaN"
             )
         columns = empty_signals(len(ids), first.classes)
         if first.level == "logits":
             columns["logits"] = np.full((len(ids), first.classes), np.nan, np.float16)
         for name, column in columns.items():
-            values = np.concatenate([_values(batch, name) for batch in ranks])
-            column[rows[order]] = values[order]
-        entries.append(write_columns(target, f"epochs/{epoch:05d}.arrow", columns, seen))
+            values = np.concatenate([_values(batch, name) for batch in batches])
+            column[rows[keep]] = values[keep]
+        entries.append(write_columns(target, f"epochs/{epoch:05d}.arrow", columns, len(keep)))
     write_examples(target, ids, labels)
     joined = first.model_copy(
-        update={"examples": len(ids), "part": None, "parts": None, "epochs": entries, "written_by": versions()}
+        update={
+            "examples": len(ids),
+            "part": None,
+            "parts": None,
+            "joined": digest,
+            "epochs": entries,
+            "written_by": versions(),
+        }
     )
     write_manifest(target, joined)
 
 
-def _columns(path: Path, manifest: Manifest, epoch: int) -> pa.RecordBatch:
-    file = check_file(path, manifest.epochs[epoch])
+def _originals(rows: Array, batches: Sequence[pa.RecordBatch]) -> Array:
+    """Of every example's copies the one to keep: earliest arrival, then lowest rank."""
+    arrival = np.concatenate([_values(batch, "arrival") for batch in batches])
+    rank = np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches])
+    order = np.lexsort((rank, arrival, rows))
+    _, first = np.unique(rows[order], return_index=True)
+    return order[first]
+
+
+def _learn_labels(ids: Array, labels: Array, rows: Array, gold: Array, epoch: int) -> None:
+    """Take over the labels of an epoch; copies of an example, and epochs, must agree."""
+    changed = (labels[rows] != UNKNOWN_LABEL) & (labels[rows] != gold)
+    labels[rows] = gold
+    changed |= labels[rows] != gold
+    if changed.any():
+        bad = np.unique(ids[rows[changed]]).tolist()
+        raise StoreError(f"epoch {epoch}: the processes recorded different labels for {len(bad)} ids (first: {some(bad)})")
+
+
+def _open(path: Path, manifest: Manifest, epoch: int, whole: bool = False) -> pa.RecordBatch:
+    file = check_file(path, manifest.epochs[epoch], whole)
     return open_columns(pa.memory_map(str(file)), file)
 
 

@@ -29,7 +29,15 @@ Array = NDArray[Any]
 
 FLOAT_SIGNALS = ("p_gold", "margin", "loss", "entropy", "el2n")
 SIGNALS = (*FLOAT_SIGNALS, "predicted")
+UNKNOWN_LABEL = -1
+LIMIT = 1.7e38  # the difference of two logits within it is a float32
 CHUNK_ELEMENTS = 1 << 16  # 256 KiB of float32: a chunk and its temporaries stay in the cache of one core
+CHUNK_ROWS = 128  # at least: below it the calls cost more than the numbers (measured, 1,000 to 30,000 classes)
+
+
+def chunk_rows(classes: int) -> int:
+    """How many examples are worked on at a time."""
+    return max(CHUNK_ROWS, CHUNK_ELEMENTS // classes)
 
 
 def predicted_dtype(classes: int) -> np.dtype[Any]:
@@ -44,11 +52,11 @@ def empty_signals(rows: int, classes: int) -> dict[str, Array]:
     return columns
 
 
-def signals_from_logits(logits: Array, labels: Array, chunk_elements: int = CHUNK_ELEMENTS) -> dict[str, Array]:
+def signals_from_logits(logits: Array, labels: Array, rows_at_a_time: int | None = None) -> dict[str, Array]:
     """The six signals of n examples.
 
     Args:
-        logits: (n, C) finite, any real dtype; computed in float32.
+        logits: (n, C) within ``LIMIT``, any real dtype; computed in float32.
         labels: (n,) integers in [0, C).
 
     Returns:
@@ -58,33 +66,45 @@ def signals_from_logits(logits: Array, labels: Array, chunk_elements: int = CHUN
     times faster for ten classes than reducing along the last axis.
     """
     rows, classes = logits.shape
+    labels = labels.astype(np.int64, copy=False)
     out = empty_signals(rows, classes)
-    step = max(1, chunk_elements // classes)
-    for start in range(0, rows, step):
-        part = slice(start, min(start + step, rows))
-        _chunk(np.ascontiguousarray(logits[part].T, dtype=np.float32), labels[part], out, part)
+    step = min(rows, chunk_rows(classes) if rows_at_a_time is None else rows_at_a_time)
+    work = np.empty((3, classes, step), np.float32)
+    for start in range(0, rows, max(1, step)):
+        stop = min(start + step, rows)
+        if stop - start < step:
+            work = np.empty((3, classes, stop - start), np.float32)
+        here = {name: column[start:stop] for name, column in out.items()}
+        _chunk(logits[start:stop], labels[start:stop], here, work)
     return out
 
 
-def _chunk(z: Array, labels: Array, out: dict[str, Array], part: slice) -> None:
-    """Fill ``out[...][part]`` from transposed logits ``z`` (C, n) float32, which are overwritten."""
-    here = np.arange(z.shape[1])
-    out["predicted"][part] = z.argmax(axis=0)
-    z -= z.max(axis=0)
-    gold = z[labels, here]
-    p = np.exp(z)
+def _chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) -> None:
+    """Fill ``out`` (n,) from logits (n, C); ``work`` is (3, C, n) float32."""
+    z, p, product = work
+    classes, rows = z.shape
+    np.copyto(z, logits.T, casting="unsafe")
+    top = z.max(axis=0)
+    # Of the classes at the top the smallest wins: rank them C, C - 1, ..., 1.
+    rank = np.arange(classes, 0, -1, dtype=out["predicted"].dtype)[:, None]
+    np.subtract(classes, ((z == top) * rank).max(axis=0), out=out["predicted"], casting="unsafe")
+    z -= top
+    at_gold = labels * rows + np.arange(rows)
+    gold = z.ravel()[at_gold]
+    np.exp(z, out=p)
     total = _sum_classes(p)
     log_total = np.log(total)
     p *= 1 / total
-    out["loss"][part] = log_total - gold
-    out["entropy"][part] = np.maximum(log_total - _sum_classes(p * z), 0)
-    z[labels, here] = -np.inf
-    out["margin"][part] = gold - z.max(axis=0)
-    p_gold = p[labels, here]
-    out["p_gold"][part] = p_gold
-    p[labels, here] = p_gold - 1
-    p *= p
-    out["el2n"][part] = np.sqrt(_sum_classes(p))
+    np.subtract(log_total, gold, out=out["loss"])
+    np.multiply(p, z, out=product)
+    np.maximum(log_total - _sum_classes(product), 0, out=out["entropy"])
+    z.ravel()[at_gold] = -np.inf
+    np.subtract(gold, z.max(axis=0), out=out["margin"])
+    p_gold = p.ravel()[at_gold]
+    out["p_gold"][:] = p_gold
+    p.ravel()[at_gold] = p_gold - 1
+    np.multiply(p, p, out=product)
+    np.sqrt(_sum_classes(product), out=out["el2n"])
 
 
 def _sum_classes(values: Array) -> Array:
@@ -122,9 +142,12 @@ class Block:
         epochs, rows, classes = logits.shape
         if labels.size and not (0 <= labels.min() and labels.max() < classes):
             raise TrainmapError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
-        missing = np.isnan(logits).any(axis=2)
-        if not np.isfinite(logits[~missing]).all() or (missing != np.isnan(logits).all(axis=2)).any():
-            raise TrainmapError("logits must be finite; an example that was not seen in an epoch is NaN in every class")
+        missing = np.isnan(logits).all(axis=2)
+        if not (np.abs(logits[~missing]) <= LIMIT).all():
+            raise TrainmapError(
+                f"logits must be finite (and within ±{LIMIT:g}); an example that was not seen in an epoch is NaN in "
+                "every class"
+            )
         signals = {name: np.empty((epochs, rows), column.dtype) for name, column in empty_signals(0, classes).items()}
         for epoch in range(epochs):
             filled = np.where(missing[epoch][:, None], 0, logits[epoch])
@@ -169,7 +192,9 @@ class Block:
     @cached_property
     def correct(self) -> Array:
         """(E, n) bool: predicted the gold label. False where not seen."""
-        return self.predicted == self.labels.astype(self.predicted.dtype)
+        labels = self.labels.astype(self.predicted.dtype)
+        labels[labels == UNKNOWN_LABEL] = -2  # not the -1 of an epoch that did not see the example
+        return self.predicted == labels
 
     @cached_property
     def _means(self) -> dict[str, Array]:

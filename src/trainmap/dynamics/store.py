@@ -4,12 +4,15 @@
       manifest.json         what exists (written last, by rename)
       examples.parquet      row, id, label, in the order of the rows: sorted by id
       epochs/00000.arrow    one row per example, one column per signal
+      stats/00001.arrow     or, at level stats, the running sums over so many epochs
+
+See docs/format.md.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,14 +25,14 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import Layout, check_file, open_columns
 from trainmap.dynamics.manifest import Manifest, read_manifest
-from trainmap.dynamics.signals import Block
+from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
+from trainmap.dynamics.stats import Stats
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import write_atomically
 
 Array = NDArray[Any]
 
 EXAMPLES = "examples.parquet"
-UNKNOWN_LABEL = -1
 
 
 def fingerprint(ids: Array, labels: Array) -> str:
@@ -47,34 +50,51 @@ def fingerprint(ids: Array, labels: Array) -> str:
     return digest.hexdigest()
 
 
-def write_examples(folder: Path, ids: Array, labels: Array) -> None:
-    """Write ``examples.parquet``: row, id, label (null where no label is known yet)."""
+def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, Array] | None = None) -> None:
+    """Write ``examples.parquet``: row, id, label (null where no label is known yet), and what an importer keeps."""
     table = pa.table(
         {
             "row": pa.array(np.arange(len(ids), dtype=np.int64)),
             "id": pa.array(ids.astype(object), pa.string()) if ids.dtype.kind == "U" else pa.array(ids),
             "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
+            **(more or {}),
         }
     )
     with write_atomically(folder / EXAMPLES) as handle:
-        pq.write_table(table, handle)
+        pq.write_table(table, handle, write_page_checksum=True)
 
 
-def read_examples(folder: Path) -> tuple[Array, Array]:
+def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
     """(ids, labels) in row order; -1 is a label that is not known."""
     path = folder / EXAMPLES
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, columns=["id", "label"], page_checksum_verification=True)
         ids, labels = table["id"], table["label"]
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing; restore it from a copy") from error
-    except (pa.ArrowInvalid, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it from a copy") from error
-    as_numpy = np.array(ids.to_pylist(), dtype=np.str_) if pa.types.is_string(ids.type) else ids.to_numpy()
+    if str(ids.type) != manifest.id_type or len(ids) != manifest.examples:
+        raise StoreError(
+            f"{path} has {len(ids)} ids of type {ids.type}, the manifest says {manifest.examples} of type "
+            f"{manifest.id_type}; restore it from a copy"
+        )
+    as_numpy = np.array(ids.to_pylist(), dtype=np.str_) if manifest.id_type == "string" else ids.to_numpy()
     return as_numpy, labels.fill_null(UNKNOWN_LABEL).to_numpy().astype(np.int64)
 
 
-@dataclass(frozen=True)
+def read_stats(folder: Path, manifest: Manifest) -> Stats:
+    """The running sums, by memory map: they stay readable when a recorder replaces the file."""
+    assert manifest.stats is not None
+    path = folder / manifest.stats.file
+    batch = open_columns(pa.memory_map(str(path)), path)
+    if batch.num_rows != manifest.examples:
+        raise StoreError(f"{path} has {batch.num_rows} rows, the manifest says {manifest.examples}")
+    columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
+    return Stats(manifest.stats.epochs, columns)
+
+
+@dataclass(frozen=True, eq=False)
 class Dynamics:
     """What was recorded of a training run; made by ``Dynamics.open``.
 
@@ -99,6 +119,8 @@ class Dynamics:
 
         Raises:
             StoreError: not a dynamics folder, a newer format, a missing, torn or foreign file, a lost part.
+
+        Damage inside a file of the right length is found by ``verify``.
         """
         from trainmap.dynamics.parts import has_parts, join_parts
 
@@ -106,17 +128,22 @@ class Dynamics:
         if has_parts(folder):
             folder = join_parts(folder)
         manifest = read_manifest(folder)
-        ids, labels = read_examples(folder)
-        if len(ids) != manifest.examples:
-            raise StoreError(f"{folder / EXAMPLES} has {len(ids)} rows, the manifest says {manifest.examples}")
-        for entry in manifest.epochs:
+        if manifest.part is not None:
+            raise StoreError(
+                f"{folder} is the part of one of {manifest.parts} processes; open {folder.parent.parent}, which joins them"
+            )
+        ids, labels = read_examples(folder, manifest)
+        for entry in manifest.files:
             check_file(folder, entry)
-        return Dynamics(folder, manifest, ids, labels)
+        dynamics = Dynamics(folder, manifest, ids, labels)
+        if manifest.stats is not None:
+            _ = dynamics.stats  # mapped now, for a recorder that goes on replaces the file
+        return dynamics
 
     @property
     def epochs(self) -> int:
         """How many whole epochs are recorded."""
-        return len(self.manifest.epochs)
+        return self.manifest.recorded
 
     @property
     def examples(self) -> int:
@@ -150,12 +177,22 @@ class Dynamics:
         for layout in layouts:
             if layout.rows != self.examples:
                 raise StoreError(f"{layout.path} has {layout.rows} rows, the manifest says {self.examples}")
+            for name, (_, dtype, width) in layout.places.items():
+                if (dtype, width) != layouts[0].places.get(name, (0, dtype, width))[1:]:
+                    raise StoreError(f"{layout.path} has '{name}' of another type than {layouts[0].path}")
         return layouts
+
+    @cached_property
+    def stats(self) -> Stats:
+        """The running sums over the epochs, where the recording has level ``stats``."""
+        if self.manifest.stats is None:
+            raise TrainmapError(f"running sums are kept at level 'stats'; {self.path} has level '{self.level}'")
+        return read_stats(self.path, self.manifest)
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The columns that every epoch has."""
-        if not self.epochs:
+        """The columns that every epoch has; none at level ``stats``, which keeps no epoch."""
+        if not self.manifest.epochs:
             return ()
         return tuple(n for n in self.layouts[0].places if all(n in layout.places for layout in self.layouts))
 
@@ -166,6 +203,7 @@ class Dynamics:
 
     def column(self, epoch: int, signal: str) -> Array:
         """One signal of one epoch, (N,) or (N, C), as a read-only memory map."""
+        self._check_epochs_kept()
         if not 0 <= epoch < self.epochs:
             raise TrainmapError(f"epoch must be 0 to {self.epochs - 1}, got {epoch}")
         path = self.path / self.manifest.epochs[epoch].file
@@ -187,6 +225,7 @@ class Dynamics:
         """
         stop = self.examples if stop is None else stop
         epochs = self.epochs if epochs is None else epochs
+        self._check_epochs_kept()
         if not 0 <= start <= stop <= self.examples:
             raise TrainmapError(f"rows must be within 0 to {self.examples}, got {start} to {stop}")
         if not 1 <= epochs <= self.epochs:
@@ -215,5 +254,12 @@ class Dynamics:
 
     def verify(self) -> None:
         """Read every byte and compare it with the checksums in the manifest; raises StoreError at the first damage."""
-        for entry in self.manifest.epochs:
+        for entry in self.manifest.files:
             check_file(self.path, entry, whole=True)
+        read_examples(self.path, self.manifest)
+
+    def _check_epochs_kept(self) -> None:
+        if self.manifest.stats is not None:
+            raise TrainmapError(
+                f"{self.path} has level 'stats': running sums, not the epochs; record with level='signals' to have them"
+            )

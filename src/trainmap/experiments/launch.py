@@ -79,7 +79,9 @@ class Task:
     weight: float = 0.0
 
     def __post_init__(self) -> None:
-        _ = self.hash
+        _ = self.reference
+        # A copy that later changes of the caller's dict do not reach, as the worker will see it.
+        object.__setattr__(self, "config", json.loads(self.canonical))
 
     @cached_property
     def reference(self) -> str:
@@ -155,7 +157,6 @@ def run_all(
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     runs = {task.hash: task for task in tasks}
-    asked = [task.hash for task in tasks]
     outcomes: dict[str, Outcome] = {}
 
     def report(digest: str, outcome: Outcome) -> None:
@@ -176,11 +177,11 @@ def run_all(
     try:
         while todo or elsewhere or busy:
             while todo and len(busy) < limit:
-                task = todo.pop(0)
                 worker = idle.pop() if idle else _Worker(place)
                 if not worker.usable():  # killed while it had nothing to do
                     worker.stop()
                     continue
+                task = todo.pop(0)
                 busy[worker.connection] = (worker, task)
                 worker.start(task, old_errors[task.hash])
             if not busy:
@@ -205,7 +206,7 @@ def run_all(
             worker.stop(at_once=bool(busy))
         for worker, task in busy.values():
             _release(place, task.hash, worker.pid)
-    return [outcomes[digest] for digest in asked]
+    return [replace(outcomes[task.hash], task=task) for task in tasks]
 
 
 def cores() -> int:
@@ -303,7 +304,7 @@ def _run(connection: Connection, folder: Path, task: Task, old_error: Stamp) -> 
             function = getattr(function, part)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # a run before this one may have changed it
-        result = _plain(function(json.loads(task.canonical)), "result")
+        result = _plain(function(dict(task.config)), "result")
         if not isinstance(result, dict):
             raise TrainmapError(f"{task.reference} must return a dict, got {type(result).__name__}")
         seconds = time.perf_counter() - started
@@ -339,7 +340,7 @@ def _failed(folder: Path, task: Task) -> Outcome:
 
 
 def _record(task: Task) -> dict[str, Any]:
-    return {"name": task.name, "function": task.reference, "config": json.loads(task.canonical)}
+    return {"name": task.name, "function": task.reference, "config": dict(task.config)}
 
 
 def _write_error(folder: Path, task: Task, text: str, seconds: float) -> None:

@@ -73,14 +73,7 @@ def interval(values: Sequence[float], level: float = 0.95) -> Estimate:
 
     Source: Student 1908. Assumes independent values from one roughly normal distribution.
     """
-    if not 0 < level < 1:
-        raise TrainmapError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1 or array.size == 0:
-        raise TrainmapError(f"an interval needs at least one value in one dimension, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).sum())
-        raise TrainmapError(f"an interval needs finite values, got {bad} of {array.size} that are NaN or infinite")
+    array = _checked(values)
     return _interval(array, float(np.abs(array).max()), level)
 
 
@@ -103,9 +96,7 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: flo
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
         return Difference(math.nan, math.nan, math.nan, 0, "no difference shown", math.nan)
-    ours = np.array([a[seed] for seed in seeds], dtype=np.float64)
-    theirs = np.array([b[seed] for seed in seeds], dtype=np.float64)
-    interval(ours, level), interval(theirs, level)  # refuses what no interval can be had from
+    ours, theirs = _checked([a[seed] for seed in seeds]), _checked([b[seed] for seed in seeds])
     differences = ours - theirs
     estimate = _interval(differences, float(np.abs([ours, theirs]).max()), level)
     p = math.nan
@@ -150,8 +141,20 @@ def holm_verdicts(differences: Sequence[Difference], level: float = 0.95) -> lis
     ]
 
 
+def _checked(values: Sequence[float]) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or array.size == 0:
+        raise TrainmapError(f"an interval needs at least one value in one dimension, got shape {array.shape}")
+    if not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise TrainmapError(f"an interval needs finite values, got {bad} of {array.size} that are NaN or infinite")
+    return array
+
+
 def _interval(values: NDArray[np.float64], size: float, level: float) -> Estimate:
     """The t interval of checked values; ``size`` is the magnitude of the numbers that they were computed from."""
+    if not 0 < level < 1:
+        raise TrainmapError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
     mean, n = float(values.mean()), values.size
     if n < 2 or np.ptp(values) <= SAME * size:
         return Estimate(mean, math.nan, math.nan, n)

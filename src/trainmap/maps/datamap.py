@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
-from trainmap.errors import StoreError, TrainmapError
+from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import write_atomically
 from trainmap.maps.compute import available, compute
-from trainmap.maps.regions import Rule, assign, check_rule, overlap
+from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
+from trainmap.maps.scores import SCORES
 
 Array = NDArray[Any]
 
 KEY = b"trainmap"
 VERSION = 1
+KEYS = ("id", "label")
 AXES = ("confidence", "variability", "correctness")
 
 
@@ -50,6 +53,18 @@ class DataMap:
     source: str
     dataset: str
 
+    def __post_init__(self) -> None:
+        check_rule(self.rule)
+        check_fraction(self.fraction)
+        lacking = [name for name in (*KEYS, *AXES, "region") if name not in self.table.columns]
+        if lacking:
+            raise TrainmapError(
+                f"a map's table must have columns {', '.join((*KEYS, *AXES))}, region; it lacks {', '.join(lacking)}"
+            )
+        ids = self.table["id"]
+        if not len(ids) or ids.null_count() or not (ids.slice(1) > ids.slice(0, len(ids) - 1)).all():
+            raise TrainmapError("a map's table must have at least one row, and its ids must ascend without repeating")
+
     @staticmethod
     def from_dynamics(
         dynamics: Dynamics,
@@ -70,18 +85,17 @@ class DataMap:
             epochs: use only the first so many epochs.
         """
         check_rule(rule)
-        wanted = list(available(dynamics) if scores is None else scores)
+        check_fraction(fraction)
+        taken = dynamics.epochs if epochs is None else epochs
+        enough = [name for name in available(dynamics) if SCORES[name].epochs <= taken]
+        wanted = list(enough if scores is None else scores)
         wanted = [*(name for name in AXES if name not in wanted), *wanted]
         values = compute(dynamics, wanted, epochs=epochs, workers=workers, on_progress=on_progress)
         return DataMap(
             table=to_table(dynamics, values).with_columns(
-                pl.Series(
-                    "region",
-                    assign(values["variability"], values["confidence"], dynamics.ids, rule, fraction),
-                    dtype=pl.String,
-                )
+                _regions(values["variability"], values["confidence"], dynamics.ids, rule, fraction)
             ),
-            epochs=dynamics.epochs if epochs is None else epochs,
+            epochs=taken,
             rule=rule,
             fraction=fraction,
             source=dynamics.source,
@@ -94,7 +108,7 @@ class DataMap:
     @property
     def scores(self) -> list[str]:
         """The names of the score columns."""
-        return [name for name in self.table.columns if name not in ("id", "label", "region")]
+        return [n for n, kind in self.table.schema.items() if kind.is_float() and n not in (*KEYS, "region")]
 
     @cached_property
     def ids(self) -> Array:
@@ -120,12 +134,57 @@ class DataMap:
         """How much the quantile regions share, pair by pair, as a fraction of a region."""
         return overlap(self.values("variability"), self.values("confidence"), self.ids, self.fraction)
 
+    def with_rule(self, rule: Rule, fraction: float | None = None) -> DataMap:
+        """The same map with its regions by another rule or fraction."""
+        share = self.fraction if fraction is None else fraction
+        regions = _regions(self.values("variability"), self.values("confidence"), self.ids, rule, share)
+        return replace(self, table=self.table.with_columns(regions), rule=rule, fraction=share)
+
+    def with_scores(self, ids: Any, scores: Mapping[str, Any], allow_missing: bool = False) -> DataMap:
+        """The same map with more columns: scores that were made elsewhere (gradients, a second split, your own).
+
+        Args:
+            ids: (k,) the examples that ``scores`` are of, in any order.
+            scores: name -> (k,) numbers.
+            allow_missing: give an example of the map that is not among ``ids`` NaN instead of refusing.
+
+        Raises:
+            TrainmapError: ids that are unknown, repeat or are missing; a name that is taken; lengths that differ.
+        """
+        ids = to_ids(ids)
+        if (ids.dtype.kind == "U") != (self.ids.dtype.kind == "U"):
+            raise TrainmapError(f"ids must be of the kind of this map's, {self.table['id'].dtype}, got {ids.dtype}")
+        rows = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
+        strange = ids[self.ids[rows] != ids]
+        if len(strange):
+            raise TrainmapError(f"{len(strange)} ids are not in this map (first: {some(strange.tolist())})")
+        if len(np.unique(rows)) != len(rows):
+            raise TrainmapError("ids must not repeat: one value for each example")
+        if len(rows) != len(self) and not allow_missing:
+            raise TrainmapError(
+                f"{len(self) - len(rows)} of the {len(self)} examples of this map have no value; "
+                "pass allow_missing=True to keep them as NaN"
+            )
+        columns: list[pl.Series] = []
+        for name, values in scores.items():
+            column, given = np.full(len(self), np.nan), np.asarray(values, dtype=np.float64)
+            if name in self.table.columns:
+                raise TrainmapError(f"this map has a column '{name}' already; give the score another name")
+            if given.shape != ids.shape:
+                raise TrainmapError(f"{name} must be one number for each of the {len(ids)} ids, got {given.shape}")
+            column[rows] = given
+            columns.append(pl.Series(name, column))
+        region = self.table["region"]
+        return replace(self, table=self.table.drop("region").with_columns(columns).with_columns(region))
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 over the ids, labels, scores and rule: two maps with one fingerprint select the same examples."""
-        digest = hashlib.sha256(f"{self.dataset} {self.rule}".encode())
+        digest = hashlib.sha256(f"{fingerprint(self.ids, self.labels)} {self.rule}".encode())
         for name in sorted(self.scores):
-            digest.update(name.encode() + self.values(name).astype("<f8").tobytes())
+            values = self.values(name)
+            plain = np.where(np.isnan(values), np.nan, values + 0.0)  # one NaN, one zero
+            digest.update(f"\0{name}\0".encode() + plain.astype("<f8").tobytes())
         return digest.hexdigest()
 
     def save(self, path: str | Path) -> Path:
@@ -158,16 +217,32 @@ class DataMap:
         metadata = (table.schema.metadata or {}).get(KEY)
         if metadata is None:
             raise StoreError(f"{path} is a table, but not a map: it was not written by `trainmap map`")
-        about = json.loads(metadata)
-        if about["version"] > VERSION:
-            raise StoreError(f"{path} has map version {about['version']}, this trainmap reads up to {VERSION}: upgrade it")
+        try:
+            about = json.loads(metadata)
+            version, *rest = (about[name] for name in ("version", "epochs", "rule", "fraction", "source", "dataset"))
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise StoreError(f"{path} says that it is a map, but not of what ({error!r}); make it again") from error
+        if version > VERSION:
+            raise StoreError(f"{path} has map version {version}, this trainmap reads up to {VERSION}: upgrade it")
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        return DataMap(frame.sort("id"), about["epochs"], about["rule"], about["fraction"], about["source"], about["dataset"])
+        try:
+            datamap = DataMap(frame.sort("id") if "id" in frame.columns else frame, *rest)
+        except TrainmapError as error:
+            raise StoreError(f"{path} was changed: {error}") from error
+        if fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
+            raise StoreError(f"{path} was changed: its ids or labels are not those that the map was made for")
+        return datamap
+
+
+def _regions(variability: Array, confidence: Array, ids: Array, rule: Rule, fraction: float) -> pl.Series:
+    return pl.Series("region", assign(variability, confidence, ids, rule, fraction).tolist(), dtype=pl.String)
 
 
 def to_table(dynamics: Dynamics, values: dict[str, Array]) -> pl.DataFrame:
     """id, label and one column for each score, in row order."""
+    if taken := [name for name in values if name in (*KEYS, "region")]:
+        raise TrainmapError(f"a score cannot be called '{taken[0]}': that is a column of its own; rename the function")
     labels = pl.Series("label", dynamics.labels)
     return pl.DataFrame(
         {

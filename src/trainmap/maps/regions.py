@@ -1,4 +1,6 @@
-"""Easy-to-learn, ambiguous, hard-to-learn: two rules that the literature uses under the same names.
+"""Easy-to-learn, ambiguous, hard-to-learn.
+
+The literature has two rules under the same names:
 
     quantile   ambiguous = highest variability, hard = lowest confidence, easy = highest confidence
                (Swayamdipta et al. 2020, arXiv:2009.10795, section 3)
@@ -25,7 +27,12 @@ CORNERS = {AMBIGUOUS: (1.0, 0.5), HARD: (0.0, 0.0), EASY: (0.0, 1.0)}
 
 def check_rule(rule: str) -> None:
     if rule not in get_args(Rule):
-        raise unknown("rule", rule, get_args(Rule))
+        raise unknown("rule", str(rule), get_args(Rule))
+
+
+def check_fraction(fraction: float) -> None:
+    if not 0 < fraction <= 1:
+        raise TrainmapError(f"fraction must be above 0 and at most 1, got {fraction}")
 
 
 def depth(region: str, variability: Array, confidence: Array, rule: Rule) -> Array:
@@ -37,7 +44,9 @@ def depth(region: str, variability: Array, confidence: Array, rule: Rule) -> Arr
     return {AMBIGUOUS: variability, HARD: -confidence, EASY: confidence}[region]
 
 
-def assign(variability: Array, confidence: Array, ids: Array, rule: Rule = "quantile", fraction: float = 1 / 3) -> Array:
+def assign(
+    variability: Array, confidence: Array, ids: Array, rule: Rule = "quantile", fraction: float = 1 / 3
+) -> Array:
     """The region of every example, (n,) of str or None; each example stands in at most one.
 
     With the quantile rule the three sets overlap (typically most of the hard third is ambiguous as well), so the
@@ -47,8 +56,7 @@ def assign(variability: Array, confidence: Array, ids: Array, rule: Rule = "quan
     that was never seen (NaN) has no region.
     """
     check_rule(rule)
-    if not 0 < fraction <= 1:
-        raise TrainmapError(f"fraction must be above 0 and at most 1, got {fraction}")
+    check_fraction(fraction)
     seen = ~(np.isnan(variability) | np.isnan(confidence))
     region = np.full(len(ids), None, dtype=object)
     if rule == "corner":
@@ -56,9 +64,8 @@ def assign(variability: Array, confidence: Array, ids: Array, rule: Rule = "quan
         names = np.array([AMBIGUOUS, HARD, EASY], dtype=object)
         region[seen] = names[nearest[:, seen].argmax(axis=0)]
         return region
-    count = int(fraction * seen.sum() + 0.5)
     for name in (EASY, HARD, AMBIGUOUS):
-        region[deepest_first(depth(name, variability, confidence, rule), ids)[:count]] = name
+        region[_deepest(name, variability, confidence, ids, fraction)] = name
     return region
 
 
@@ -68,9 +75,23 @@ def deepest_first(values: Array, ids: Array) -> Array:
     return order[~np.isnan(values[order])]
 
 
+def _deepest(region: str, variability: Array, confidence: Array, ids: Array, fraction: float) -> Array:
+    """Positions of the ``fraction`` of all seen examples (rounded half up) that lie deepest in a quantile region."""
+    seen = ~(np.isnan(variability) | np.isnan(confidence))
+    values = np.where(seen, depth(region, variability, confidence, "quantile"), np.nan)
+    return deepest_first(values, ids)[: int(fraction * seen.sum() + 0.5)]
+
+
 def overlap(variability: Array, confidence: Array, ids: Array, fraction: float = 1 / 3) -> dict[tuple[str, str], float]:
-    """The share of one quantile region's examples that also belong to another, for each pair of regions."""
-    count = int(fraction * (~np.isnan(confidence)).sum() + 0.5)
-    sets = {n: set(deepest_first(depth(n, variability, confidence, "quantile"), ids)[:count].tolist()) for n in REGIONS}
+    """The share of one quantile region's examples that also belong to another, before precedence, for each pair.
+
+    Typical, and worth a look before two regions are compared: with few epochs and a good model, seven tenths of the
+    hard third are ambiguous as well.
+    """
+    check_fraction(fraction)
+    members: dict[str, Array] = {}
+    for name in REGIONS:
+        members[name] = np.zeros(len(ids), bool)
+        members[name][_deepest(name, variability, confidence, ids, fraction)] = True
     pairs = [(a, b) for i, a in enumerate(REGIONS) for b in REGIONS[i + 1 :]]
-    return {(a, b): len(sets[a] & sets[b]) / count if count else 0.0 for a, b in pairs}
+    return {(a, b): float((members[a] & members[b]).sum() / max(1, members[a].sum())) for a, b in pairs}

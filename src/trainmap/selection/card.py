@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import write_atomically, write_json
@@ -68,11 +69,23 @@ class Selection:
 
     def mask(self, ids: Any) -> Array:
         """(n,) bool: which of these ids are selected. An id of the selection that is not among them is an error."""
-        ids = np.asarray(ids)
+        ids = to_ids(ids)
+        if (ids.dtype.kind == "U") != (self.ids.dtype.kind == "U"):
+            raise TrainmapError(f"the selection's ids are {_kind(self.ids)}, the dataset's are {_kind(ids)}")
         lost = np.setdiff1d(self.ids, ids)
         if len(lost):
             raise TrainmapError(f"{len(lost)} selected ids are not in the dataset (first: {some(lost.tolist())})")
         return np.isin(ids, self.ids)
+
+    def diff(self, other: Selection) -> Difference:
+        """Which examples two selections of one dataset share, and which only one of them has."""
+        if self.dataset != other.dataset:
+            raise TrainmapError("the two selections were made from different datasets: their ids do not mean the same")
+        return Difference(
+            shared=np.intersect1d(self.ids, other.ids, assume_unique=True),
+            only_first=np.setdiff1d(self.ids, other.ids, assume_unique=True),
+            only_second=np.setdiff1d(other.ids, self.ids, assume_unique=True),
+        )
 
     def verify(self, ids: Any, labels: Any = None) -> None:
         """Check that the selection was made for this dataset: the same ids with the same labels, in any order.
@@ -88,7 +101,7 @@ class Selection:
             if not (hasattr(ids, "ids") and hasattr(ids, "y")):
                 raise TrainmapError("verify needs ids and labels, or a dataset that has both")
             ids, labels = ids.ids, ids.y
-        ids, labels = np.asarray(ids), np.asarray(labels)
+        ids, labels = to_ids(ids), to_labels(labels)
         if len(ids) != self.examples:
             raise TrainmapError(f"the selection was made from {self.examples} examples, this dataset has {len(ids)}")
         self.mask(ids)
@@ -96,7 +109,11 @@ class Selection:
             raise TrainmapError("this dataset has other ids or labels than the one that the selection was made from")
 
     def save(self, path: str | Path) -> Path:
-        """Write the card as JSON and the ids beside it as Parquet (``card.json``, ``card.ids.parquet``)."""
+        """Write the card as JSON and the ids beside it as Parquet (``card.json``, ``card.ids.parquet``).
+
+        Each is written whole or not at all, the ids first; the card has their checksum, so that a card whose ids were
+        replaced (or a kill between the two) is seen when it is opened.
+        """
         target = Path(path)
         if target.suffix != ".json":
             raise TrainmapError(f"a card is JSON: its name must end in .json, got {target.name}")
@@ -105,38 +122,78 @@ class Selection:
         column = pa.array(self.ids.tolist(), pa.string()) if self.ids.dtype.kind == "U" else pa.array(self.ids)
         with write_atomically(beside) as handle:
             pq.write_table(pa.table({"id": column}), handle)
-        about = {name: value for name, value in asdict(self).items() if name != "ids"}
-        write_json(
-            target,
-            {"format": FORMAT, "version": VERSION, "size": len(self), **about, "ids": beside.name, "sha256": _sha(self.ids)},
-        )
+        about = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        about |= {"parts": [asdict(part) for part in self.parts], "ids": beside.name, "sha256": _sha(self.ids)}
+        write_json(target, {"format": FORMAT, "version": VERSION, "size": len(self), **about})
         return target
 
     @staticmethod
     def open(path: str | Path) -> Selection:
-        """Open a card and its ids, and check that they belong together."""
+        """Open a card and its ids, and check that they belong together.
+
+        Raises:
+            StoreError: no card, another file, a newer one, one with something missing; ids that are missing or changed.
+        """
         card = Path(path)
-        try:
-            about = json.loads(card.read_text())
-        except FileNotFoundError as error:
-            raise StoreError(f"there is no card at {card}") from error
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise StoreError(f"{card} is not a card: {error}") from error
-        if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
-            raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
-        if about.pop("version") > VERSION:
-            raise StoreError(f"{card} was written by a newer trainmap: upgrade it")
-        beside = card.parent / about.pop("ids")
+        about = _read_card(card)
+        beside = card.parent / Path(about.pop("ids")).name
         try:
             column = pq.read_table(beside)["id"]
-        except (FileNotFoundError, pa.ArrowInvalid, KeyError) as error:
+        except (OSError, pa.ArrowInvalid, KeyError) as error:
             raise StoreError(f"{beside}, the ids of {card.name}, cannot be read: {error}") from error
-        ids = np.array(column.to_pylist(), np.str_) if pa.types.is_string(column.type) else column.to_numpy()
+        text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
+        ids = np.array(column.to_pylist(), np.str_) if text else column.to_numpy()
         if _sha(ids) != about.pop("sha256") or len(ids) != about.pop("size"):
             raise StoreError(f"{beside} was changed: its ids are not those of {card.name}")
-        about["parts"] = tuple(Taken(**part) for part in about["parts"])
         return Selection(ids=ids, **about)
 
 
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """Two selections side by side; every array is of ids, ascending.
+
+    Attributes:
+        shared: in both.
+        only_first: in the first alone.
+        only_second: in the second alone.
+    """
+
+    shared: Array
+    only_first: Array
+    only_second: Array
+
+    @property
+    def overlap(self) -> float:
+        """Shared examples as a fraction of all that either has (Jaccard)."""
+        return len(self.shared) / (len(self.shared) + len(self.only_first) + len(self.only_second))
+
+
+def _read_card(card: Path) -> dict[str, Any]:
+    """What a card says, with every entry there."""
+    try:
+        about = json.loads(card.read_text())
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no card at {card}") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{card} is not a card: {error}") from error
+    if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
+        raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
+    version = about.pop("version", None)
+    if not isinstance(version, int) or version > VERSION:
+        raise StoreError(f"{card} has card version {version}, this trainmap reads up to {VERSION}: upgrade it")
+    expected = {entry.name for entry in fields(Selection)} | {"size", "sha256"}
+    if wrong := expected.symmetric_difference(about):
+        raise StoreError(f"{card} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")
+    try:
+        about["parts"] = tuple(Taken(**part) for part in about["parts"])
+    except TypeError as error:
+        raise StoreError(f"{card} was changed: its parts cannot be read ({error}); make it again") from error
+    return about
+
+
+def _kind(ids: Array) -> str:
+    return "strings" if ids.dtype.kind == "U" else "integers"
+
+
 def _sha(ids: Array) -> str:
-    return hashlib.sha256("\n".join(map(str, ids.tolist())).encode()).hexdigest()
+    return hashlib.sha256("\0".join([_kind(ids), *map(str, ids.tolist())]).encode()).hexdigest()

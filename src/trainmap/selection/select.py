@@ -30,13 +30,21 @@ def select(
         size: an exact total; the parts share it in proportion.
         seed: of the random parts. A smaller random sample is a part of a larger one with the same seed.
         balance: within each part, ``"equal"`` numbers of every class (a class that runs out leaves its places to the
-            others) or numbers ``"proportional"`` to the classes' sizes. None: as the scores fall.
+            others) or numbers ``"proportional"`` to what the classes have left. None: as the scores fall.
+
+    Returns:
+        the ids and what they came from. Ties go to the smaller id; an example without a value (NaN: never seen) is
+        never taken by its score, only at random; infinite values are values.
 
     Raises:
-        TrainmapError: an unknown score, a budget outside 1 to N, too few examples with a value (NaN: never seen).
+        TrainmapError: an unknown score, a budget outside 1 to N, too few examples with a value.
     """
     if balance is not None and balance not in get_args(Balance):
         raise unknown("balance", str(balance), get_args(Balance))
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise TrainmapError(f"seed must be a whole number of at least 0, got {seed!r}")
+    if not isinstance(spec, str | Plan):
+        raise TrainmapError(f"a spec must be text such as '33% ambiguous', or a plan, got {type(spec).__name__}")
     plan = parse(spec) if isinstance(spec, str) else spec
     if balance is not None and (datamap.labels < 0).any():
         raise TrainmapError(f"balance needs every label; {(datamap.labels < 0).sum()} examples of this map have none")
@@ -51,13 +59,13 @@ def select(
                 "by an earlier part"
             )
         chosen = candidates[:count] if balance is None else _balanced(candidates, count, datamap.labels, balance)
-        last = np.flatnonzero(order == chosen[-1])[0] if count else 0
+        passed_over = 0 if balance is not None else _taken_before(free[order], count)
         free[chosen] = False
-        taken.append(Taken(str(part), count, int(last + 1 - count) if balance is None and count else 0))
+        taken.append(Taken(str(part), count, passed_over))
     return Selection(
         ids=datamap.ids[~free],
         spec=str(plan),
-        seed=seed,
+        seed=int(seed),
         balance=balance,
         rule=datamap.rule,
         examples=len(datamap),
@@ -79,24 +87,38 @@ def _order(datamap: DataMap, part: Part, seed: int) -> Array:
     values = datamap.values(part.what)
     end = part.end
     if end in ("hardest", "easiest"):
-        end = "top" if (score_named(part.what).direction == "high") == (end == "hardest") else "bottom"
+        end = "top" if (_direction(part) == "high") == (end == "hardest") else "bottom"
     if end == "middle":
-        ranks = np.empty(len(values))
         rising = deepest_first(-values, datamap.ids)
-        ranks[:] = np.nan
+        ranks = np.full(len(values), np.nan)
         ranks[rising] = -np.abs(np.arange(len(rising)) - (len(rising) - 1) / 2)
         return deepest_first(ranks, datamap.ids)
     return deepest_first(values if end == "top" else -values, datamap.ids)
 
 
+def _direction(part: Part) -> str:
+    """The hard end of a score that trainmap knows."""
+    try:
+        return score_named(part.what).direction
+    except TrainmapError as error:
+        raise TrainmapError(
+            f"'{part}': trainmap does not know which end of {part.what} is hard; write top or bottom"
+        ) from error
+
+
+def _taken_before(free: Array, count: int) -> int:
+    """How many that an earlier part took stand before the last of the first ``count`` free ones."""
+    return int(np.flatnonzero(free)[count - 1] + 1 - count) if count else 0
+
+
 def _balanced(candidates: Array, count: int, labels: Array, balance: Balance) -> Array:
     """The first ``count`` candidates under a quota for each class."""
-    classes, sizes = np.unique(labels[candidates], return_counts=True)
+    _, label, sizes = np.unique(labels[candidates], return_inverse=True, return_counts=True)
     quotas = _proportional(sizes, count) if balance == "proportional" else _equal(sizes, count)
-    keep = np.zeros(len(candidates), bool)
-    for label, quota in zip(classes, quotas, strict=True):
-        keep[np.flatnonzero(labels[candidates] == label)[:quota]] = True
-    return candidates[keep]
+    by_label = np.argsort(label, kind="stable")
+    place = np.empty(len(candidates), np.int64)  # of a candidate within its class
+    place[by_label] = np.arange(len(candidates)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return candidates[place < quotas[label]]
 
 
 def _equal(sizes: Array, count: int) -> Array:
@@ -112,8 +134,7 @@ def _equal(sizes: Array, count: int) -> Array:
 
 def _proportional(sizes: Array, count: int) -> Array:
     """Quotas in proportion that sum to ``count`` (largest remainders first, ties to the smaller class)."""
-    exact = sizes * count / sizes.sum()
-    quotas = np.floor(exact).astype(np.int64)
-    order = np.argsort(-(exact - quotas), kind="stable")
+    quotas, remainders = np.divmod(sizes * count, sizes.sum())
+    order = np.argsort(-remainders, kind="stable")
     quotas[order[: count - quotas.sum()]] += 1
     return quotas

@@ -8,9 +8,10 @@
             100%                                                  everything
     AMOUNT  33%, 16.5% (of all examples) or 1000 (examples)
 
-Words may stand in either order ("33% top variability"), ``high`` and ``low`` mean top and bottom, and ``easy``,
-``hard`` mean the regions. Without amounts, or with a size that differs from them, ``select(..., size=n)`` scales the
-parts to n examples in their proportions.
+Words may stand in any order ("33% top variability"), ``high`` and ``low`` mean top and bottom, and ``easy``, ``hard``
+mean the regions. Without amounts, or with a size that differs from them, ``select(..., size=n)`` scales the parts to n
+examples in their proportions; "100%" has no proportion to scale. A score is one of the map's columns; ``hardest`` and
+``easiest`` need a score that trainmap knows the hard end of.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
+
+import numpy as np
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD, REGIONS
@@ -35,7 +38,7 @@ ENDS: dict[str, End] = {
     "hardest": "hardest",
     "easiest": "easiest",
 }
-SHORT = {"easy": EASY, "hard": HARD, "easy-to-learn": EASY, "hard-to-learn": HARD, "ambiguous": AMBIGUOUS}
+SHORT = {"easy": EASY, "hard": HARD, "ambiguous": AMBIGUOUS, "random": "random"}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 
 
@@ -44,7 +47,7 @@ class Part:
     """One part of a plan.
 
     Attributes:
-        what: a region, "random", "all", or the name of a score.
+        what: a region, "random", "all" (every example), or the name of a score.
         end: which end of the score; None for a region, random and all.
         percent: of all examples, or None.
         count: examples, or None.
@@ -80,27 +83,35 @@ class Plan:
             TrainmapError: a total outside 1 to ``examples``, a part without an amount and no size.
         """
         weights = [self._weight(part, examples) for part in self.parts]
-        total = sum((w for w in weights if w is not None), start=Fraction(0))
         if size is not None:
-            if isinstance(size, bool) or size != int(size):
-                raise TrainmapError(f"size must be a whole number of examples, got {size!r}")
-            shares = [Fraction(1) if total == 0 else w for w in weights]
-            if any(w is None for w in shares):
-                raise TrainmapError(f"in '{self}' every part needs an amount, or none of them")
-            whole = sum((w for w in shares if w is not None), start=Fraction(0))
-            exact = [w * int(size) / whole for w in shares if w is not None]
-        elif any(w is None for w in weights):
-            raise TrainmapError(f"'{self}' says no amount: write for example '33% {self}', or pass a size")
-        else:
-            exact = [w for w in weights if w is not None]
+            weights = self._scaled(weights, examples, size)
         sizes: list[int] = []
         running = Fraction(0)
-        for share in exact:
-            running += share
+        for part, weight in zip(self.parts, weights, strict=True):
+            if weight is None:
+                raise TrainmapError(f"'{part}' says no amount: write for example '33% {part}', or pass a size")
+            running += weight
             sizes.append(int(running + Fraction(1, 2)) - sum(sizes))
         if not 1 <= sum(sizes) <= examples:
-            raise TrainmapError(f"budget must be 1 to {examples} (the examples in this map), got {sum(sizes)} from '{self}'")
+            raise TrainmapError(
+                f"budget must be 1 to {examples} (the examples in this map), got {sum(sizes)} from '{self}'"
+            )
         return sizes
+
+    def _scaled(self, weights: list[Fraction | None], examples: int, size: int) -> list[Fraction | None]:
+        """Weights in the same proportions that sum to ``size``."""
+        if isinstance(size, bool) or not isinstance(size, int | np.integer):
+            raise TrainmapError(f"size must be a whole number of examples, got {size!r}")
+        if not 1 <= size <= examples:
+            raise TrainmapError(f"budget must be 1 to {examples} (the examples in this map), got {size}")
+        if size != examples and any(part.what == "all" for part in self.parts):
+            raise TrainmapError(f"'{self}' is every example, {examples} of them; ask for 'random' to take {size}")
+        if all(weight is None for weight in weights):
+            weights = [Fraction(1)] * len(weights)
+        known = [weight for weight in weights if weight is not None]
+        if len(known) < len(weights):
+            raise TrainmapError(f"in '{self}' every part needs an amount, or none of them")
+        return [weight * int(size) / sum(known, start=Fraction(0)) for weight in known]
 
     @staticmethod
     def _weight(part: Part, examples: int) -> Fraction | None:
@@ -119,29 +130,35 @@ def parse(spec: str) -> Plan:
 
 
 def _part(text: str) -> Part:
-    words = re.sub(r"\b(easy|hard)[ -]to[ -]learn\b", r"\1", text.strip().lower()).split()
+    plain = re.sub(r"\b(easy|hard)[ -]to[ -]learn\b", r"\1", text.strip(), flags=re.IGNORECASE)
+    words = re.sub(r"(\d)\s+%", r"\1%", plain).split()
     amounts = [word for word in words if _AMOUNT.fullmatch(word)]
-    ends = [word for word in words if word in ENDS]
-    names = [word for word in words if word not in ENDS and word not in amounts]
+    ends = [word.lower() for word in words if word.lower() in ENDS]
+    names = [word for word in words if word.lower() not in ENDS and word not in amounts]
     example = "for example '33% ambiguous', 'top 1000 variability' or '33% random'"
     if not words or len(amounts) > 1 or len(ends) > 1 or len(names) > 1:
         raise TrainmapError(f"a part of a spec must be an amount and a name, {example}; got '{text.strip()}'")
     percent, count = _amount(amounts[0]) if amounts else (None, None)
     if not names:
-        if ends or count is not None or (amounts and percent != 100):
-            raise TrainmapError(f"'{text.strip()}' says how many but not which: {example}")
+        if ends or percent != 100:
+            raise TrainmapError(f"'{text.strip()}' does not say which examples: {example}")
         return Part("all", None, percent, count)
-    name = SHORT.get(names[0], names[0])
+    name = SHORT.get(names[0].lower(), names[0])
     end = ENDS[ends[0]] if ends else None
-    if end is None and name not in (*REGIONS, "random", "all"):
-        from trainmap.maps.scores import SCORES
-
-        if name in SCORES:
-            raise TrainmapError(f"'{text.strip()}' does not say which end of {name}: write 'top' or 'bottom' before it")
-        raise unknown("subset", name, (*REGIONS, "random", *(f"top {score}" for score in SCORES)))
-    if end is not None and name in (*REGIONS, "random", "all"):
+    if end is None and name not in (*REGIONS, "random"):
+        raise _no_end(text.strip(), name)
+    if end is not None and name in (*REGIONS, "random"):
         raise TrainmapError(f"'{text.strip()}': '{ends[0]}' goes with a score, and '{name}' is none")
     return Part(name, end, percent, count)
+
+
+def _no_end(text: str, name: str) -> TrainmapError:
+    """Why a bare name is no part: a score that does not say which end, or a word that means nothing."""
+    from trainmap.maps.scores import SCORES
+
+    if name in SCORES:
+        return TrainmapError(f"'{text}' does not say which end of {name}: write 'top' or 'bottom' before it")
+    return unknown("subset", name, (*REGIONS, "random", *(f"top {score}" for score in SCORES)))
 
 
 def _amount(word: str) -> tuple[Decimal | None, int | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,8 @@ def resume(
 
 
 def _read(file: Path) -> dict[str, Any]:
+    if not zipfile.is_zipfile(file):  # what torch.save writes; without this, torch tries its format of old
+        raise TrainmapError(f"{file} is not a checkpoint; delete it to start again, or name another file")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:

@@ -155,9 +155,9 @@ def load_splits(name: str, data_root: str | Path | None = None, seed: int = 0, v
     if not 0 <= validation < 1:
         raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
     if name == "digits":
-        x, y = load_digits(return_X_y=True)
-        # 0..16 → 0..255 without loss: 16 steps of nearly 16
-        whole = _dataset(name, (x * 255 // 16).astype(np.uint8).reshape(-1, 1, 8, 8), y.astype(np.int64), 0, 10)
+        bunch: Any = load_digits()
+        x = (bunch.images * 255 // 16).astype(np.uint8)[:, None]  # the 17 levels 0..16 → 17 levels in 0..255
+        whole = _dataset(name, x, bunch.target.astype(np.int64), 0, 10)
         rest, test = _split(whole, DIGITS_TEST, seed=0)
     else:
         found = find(name, Path("data" if data_root is None else data_root))

@@ -82,9 +82,10 @@ def evaluate(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Metri
     log_probabilities = _log_softmax(logits, labels)
     predicted = log_probabilities.argmax(axis=1)
     gold = log_probabilities[np.arange(len(labels)), labels]
+    macro_f1 = f1_score(labels, predicted, average="macro", zero_division=0.0)  # pyright: ignore[reportArgumentType]
     return Metrics(
         accuracy=float((predicted == labels).mean()),
-        macro_f1=float(f1_score(labels, predicted, average="macro", zero_division=0.0)),
+        macro_f1=float(macro_f1),
         loss=float(-gold.mean()),
         calibration_error=calibration_error(logits, labels),
     )

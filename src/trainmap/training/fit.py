@@ -135,6 +135,8 @@ def fit(
         epoch = progress.epoch
         order, draws = _generator(seed, epoch, 0), _generator(seed, epoch, 1)
         ids = train.ids if epoch_ids is None else np.asarray(epoch_ids(epoch))
+        if len(ids) == 0:
+            raise TrainmapError(f"epoch {epoch}: epoch_ids must give at least one id, got none")
         rows = torch.from_numpy(train.rows(np.sort(ids)))
         batches = even_batches(rows[torch.randperm(len(rows), generator=order)], recipe.batch)
         if steps is not None:
@@ -282,12 +284,9 @@ def _identity(
     weight: float,
 ) -> dict[str, str]:
     """What a checkpoint must agree on with the run that goes on from it."""
-    run = {"model": str(model), "dataset": train.fingerprint(), "order": _digest(train.ids), "seed": str(seed)}
+    run = {"model": str(model), "dataset": train.fingerprint(), "seed": str(seed)}
     run |= {"recipe": str(asdict(recipe)), "steps": str(steps), "teacher": "none"}
     if teacher_logits is not None:
-        run["teacher"] = f"{_digest(teacher_logits)} {temperature} {weight}"
+        by_id = np.ascontiguousarray(teacher_logits[np.argsort(train.ids)])
+        run["teacher"] = f"{hashlib.sha256(by_id.data).hexdigest()} {temperature} {weight}"
     return run
-
-
-def _digest(array: NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()

@@ -1,7 +1,7 @@
 """Small networks for small images (8x8, 28x28, 32x32), in plain torch: students of a few seconds and their teachers.
 
 Every network maps (B, channels, size, size) float to logits (B, classes). Spatial sizes never shrink below 2x2 before
-the last average, so that batch normalisation has something to average over even in a batch of one.
+the last pooling, so that batch normalisation has something to average over even in a batch of one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def build(name: str, classes: int, channels: int, size: int, seed: int) -> nn.Mo
 def cnn(classes: int, channels: int, size: int, width: int) -> nn.Module:
     """Four 3x3 convolutions with batch norm (widths w, 2w, 4w, 4w), each of the first three halving the image.
 
-    61,050 parameters at width 16 on 28x28x1. A halving that would leave less than 2x2 is left out (the third at 8x8).
+    The maximum over the image goes to the classifier. A halving that would leave less than 2x2 is left out (the third
+    at 8x8). 61,050 parameters at width 16 on 28x28x1.
     """
     layers: list[nn.Module] = []
     before = channels
@@ -58,7 +59,9 @@ def cnn(classes: int, channels: int, size: int, width: int) -> nn.Module:
         layers.append(nn.ReLU(inplace=True))
         before = after
     layers += [nn.Conv2d(before, before, 3, padding=1, bias=False), nn.BatchNorm2d(before), nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+    # The maximum, not the mean: 92.6 against 92.4 % of a validation split of Fashion-MNIST and 92.4 against 91.6 % of
+    # its test set (width 16, 4 epochs, one seed each); no difference on the digits.
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
 
 def resnet(classes: int, channels: int, size: int, width: int, blocks: int) -> nn.Module:
@@ -100,10 +103,10 @@ class Residual(nn.Module):
 
 
 def effnet(classes: int, channels: int, size: int, width: int) -> nn.Module:
-    """EfficientNet in small: five inverted residual blocks with depthwise convolutions and squeeze-excitation.
+    """EfficientNet in small: four inverted residual blocks with depthwise convolutions and squeeze-excitation.
 
     Source: Tan and Le 2019, arXiv:1905.11946, table 1 (the block is MobileNetV2's with squeeze-excitation).
-    Differs: 3x3 depthwise kernels, expansion 4, five blocks, stem of stride 1 (2 from 28x28 on would lose too much).
+    Differs: 3x3 depthwise kernels, expansion 4 (as there, 1 in the first block), four blocks, and a stem of stride 1.
     """
     del size
     layers: list[nn.Module] = [
@@ -112,8 +115,8 @@ def effnet(classes: int, channels: int, size: int, width: int) -> nn.Module:
         nn.SiLU(inplace=True),
     ]
     before = width
-    for after, stride in ((width, 1), (2 * width, 2), (2 * width, 1), (4 * width, 2), (4 * width, 1)):
-        layers.append(InvertedResidual(before, after, stride))
+    for after, stride, expansion in ((width, 1, 1), (2 * width, 2, 4), (4 * width, 2, 4), (4 * width, 1, 4)):
+        layers.append(InvertedResidual(before, after, stride, expansion))
         before = after
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
 
@@ -121,12 +124,15 @@ def effnet(classes: int, channels: int, size: int, width: int) -> nn.Module:
 class InvertedResidual(nn.Module):
     """1x1 expand → 3x3 depthwise → squeeze-excitation → 1x1 project, added to the input where the shape stays."""
 
-    def __init__(self, before: int, after: int, stride: int, expansion: int = 4) -> None:
+    def __init__(self, before: int, after: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner, squeezed = before * expansion, max(4, before)
         self.keeps_shape = stride == 1 and before == after
-        self.expand = nn.Conv2d(before, inner, 1, bias=False)
-        self.expand_norm = nn.BatchNorm2d(inner)
+        self.expand: nn.Module = nn.Identity()
+        if expansion != 1:
+            self.expand = nn.Sequential(
+                nn.Conv2d(before, inner, 1, bias=False), nn.BatchNorm2d(inner), nn.SiLU(inplace=True)
+            )
         self.depthwise = nn.Conv2d(inner, inner, 3, stride, padding=1, groups=inner, bias=False)
         self.depthwise_norm = nn.BatchNorm2d(inner)
         self.squeeze = nn.Linear(inner, squeezed)
@@ -135,8 +141,7 @@ class InvertedResidual(nn.Module):
         self.project_norm = nn.BatchNorm2d(after)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.silu(self.expand_norm(self.expand(x)), inplace=True)
-        y = F.silu(self.depthwise_norm(self.depthwise(y)), inplace=True)
+        y = F.silu(self.depthwise_norm(self.depthwise(self.expand(x))), inplace=True)
         gate = torch.sigmoid(self.excite(F.silu(self.squeeze(y.mean(dim=(2, 3))))))
         y = self.project_norm(self.project(y * gate[:, :, None, None]))
         return x + y if self.keeps_shape else y
@@ -145,7 +150,8 @@ class InvertedResidual(nn.Module):
 class ViT(nn.Module):
     """Vision transformer on a 4x4 grid of patches: patches of 2x2 pixels at 8x8, 7x7 at 28x28, 8x8 at 32x32.
 
-    An image whose size is not a multiple of 4 is padded with zeros. Pre-norm, learned positions, mean over the tokens.
+    An image whose size is not a multiple of 4 is padded with zeros. Three layers, pre-norm, learned positions,
+    mean over the tokens.
 
     Source: Dosovitskiy et al. 2021, arXiv:2010.11929, section 3.1.
     Differs: mean over the tokens in place of a class token (Beyer et al. 2022, arXiv:2205.01580).
@@ -153,13 +159,15 @@ class ViT(nn.Module):
 
     GRID = 4
 
-    def __init__(self, classes: int, channels: int, size: int, width: int, depth: int = 4) -> None:
+    def __init__(self, classes: int, channels: int, size: int, width: int, depth: int = 3) -> None:
         super().__init__()
         self.patch = -(-size // self.GRID)
         self.padding = self.patch * self.GRID - size
         self.embed = nn.Linear(channels * self.patch**2, width)
-        self.position = nn.Parameter(torch.randn(self.GRID**2, width) * 0.02)
-        self.layers = nn.Sequential(*(EncoderLayer(width, heads=4) for _ in range(depth)))
+        # Standard deviation 1, not the usual 0.02: with a few hundred images there is no time to learn where a patch
+        # is (a third of the digits, 240 steps: 93 against 80 % of the validation split).
+        self.position = nn.Parameter(torch.randn(self.GRID**2, width))
+        self.layers = nn.Sequential(*(EncoderLayer(width, heads=max(1, width // 16)) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, classes)
 

@@ -12,7 +12,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import matplotlib
 import matplotlib.style
@@ -20,7 +20,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
@@ -52,6 +52,20 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
+SIZES = {  # points, for a picture of WIDTH
+    "font.size": 10,
+    "axes.labelsize": 10.5,
+    "axes.labelpad": 5,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 0.9,
+    "patch.linewidth": 0.7,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+}
 
 
 class Map(Protocol):
@@ -63,6 +77,11 @@ class Map(Protocol):
     def epochs(self) -> int: ...
     @property
     def rule(self) -> str: ...
+
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top as fractions of the axes
+LEADER = np.linspace(0.05, 1, 16)  # where the line from a region to its label is looked at
+LABEL = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": FAINT, "alpha": 0.92}
 
 
 @dataclass(frozen=True)
@@ -115,8 +134,8 @@ def plot_map(
     Args:
         datamap: ``table`` with one row per example and the columns named by ``x``, ``y`` and ``colour`` (numbers), and
             ``region`` (text or null; may be missing); ``epochs`` E >= 1; ``rule``, the name of the rule of regions.
-        path: the file; its suffix says the kind: .png, .svg or .pdf. A file that is there is replaced, whole or not
-            at all.
+        path: the file; its suffix says the kind: .png, .svg or .pdf. Its folder is made; a file that is there is
+            replaced, whole or not at all.
         title: the headline; default "Data map".
         x, y, colour: any columns of numbers. Variability and confidence get their whole possible range, 0..0.5 and
             0..1, so that two maps can be laid side by side; correctness (0..E) gets a colour per count. Other columns
@@ -125,11 +144,12 @@ def plot_map(
         dpi: 40 to 600, for png and for the images inside an svg or pdf.
 
     Returns:
-        The path of the file. Equal input (rows in any order) gives equal bytes, with one version of matplotlib.
+        The path of the file. Equal input gives equal bytes (with one version of matplotlib), and the order of the rows
+        does not show.
 
     Raises:
-        TrainmapError: another suffix, a folder that does not exist, a column that is not there or has no numbers,
-            a correctness above E, a size out of range, or no example with all three values.
+        TrainmapError: another suffix, a column that is not there or has no numbers, a correctness above E, a size out
+            of range, or no example with all three values.
 
     An example without a finite value in one of the three columns (never seen) has no place on the map; the picture
     says how many there are. The thin curve is the most variability that a confidence c allows, sqrt(c (1 - c)): the
@@ -143,8 +163,6 @@ def plot_map(
     kind = target.suffix.lower()
     if kind not in METADATA:
         raise TrainmapError(f"a picture must be {', '.join(METADATA)}, got '{target.name}'; give it one of these ends")
-    if not target.parent.is_dir():
-        raise TrainmapError(f"the folder of a picture must exist, got '{target.parent}'; make it first")
     _within("width_inches", width_inches, 3, 40)
     _within("dpi", dpi, 40, 600)
     table = datamap.table
@@ -156,21 +174,24 @@ def plot_map(
     regions = _regions(table, drawn, scales[0], scales[1])
 
     content = io.BytesIO()
-    with matplotlib.style.context(["default", {**STYLE, **_sizes(width_inches / WIDTH)}]):
+    with matplotlib.style.context(
+        ["default", {**STYLE, **{name: size * width_inches / WIDTH for name, size in SIZES.items()}}]
+    ):
         figure = Figure(figsize=(width_inches, width_inches * HEIGHT / WIDTH), dpi=dpi, facecolor="white")
         FigureCanvasAgg(figure)  # measures text; another canvas only writes
         main = _axes(figure, LEFT, BOTTOM, MAIN_WIDTH, MAIN_HEIGHT)
-        notes = [_draw_examples(main, *scales, dpi=dpi)]
+        drawing = _draw_examples(main, *scales)
         _draw_margin(_axes(figure, LEFT, BOTTOM + MAIN_HEIGHT + GAP, MAIN_WIDTH, MARGIN), scales[0], upright=True)
         _draw_margin(_axes(figure, LEFT + MAIN_WIDTH + GAP, BOTTOM, MARGIN, MAIN_HEIGHT), scales[1], upright=False)
         _draw_legend(_axes(figure, LEGEND_LEFT, BOTTOM, LEGEND_WIDTH, MAIN_HEIGHT), scales[2], datamap.epochs)
-        notes.append("The histograms are on a square-root scale.")
+        reading = "The histograms are on a square-root scale."
         if (x, y) == ("variability", "confidence"):
             _draw_limit(main)
-            notes.append("The curve is the most variability that a confidence c allows, √(c(1 − c)).")
+            reading += " The curve is the most variability that a confidence c allows, √(c(1 − c))."
         _draw_regions(main, regions, table.height, scales[0], scales[1])
-        _draw_words(figure, datamap, title, regions, notes, missing=int((~drawn).sum()))
+        _draw_words(figure, datamap, title, bool(regions), [drawing, reading, _rest(table, drawn, regions)])
         figure.savefig(content, format=kind[1:], dpi=dpi, metadata=METADATA[kind])
+    target.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(target) as handle:
         handle.write(content.getvalue())
     return target
@@ -219,23 +240,6 @@ def _regions(table: pl.DataFrame, drawn: Array, x: Scale, y: Scale) -> list[Regi
     return regions
 
 
-def _sizes(scale: float) -> dict[str, Any]:
-    """Text and lines for a layout that is ``scale`` times as wide as WIDTH."""
-    return {
-        "font.size": 10 * scale,
-        "axes.labelsize": 10.5 * scale,
-        "xtick.labelsize": 9 * scale,
-        "ytick.labelsize": 9 * scale,
-        "axes.linewidth": 0.7 * scale,
-        "lines.linewidth": 0.9 * scale,
-        "xtick.major.width": 0.7 * scale,
-        "ytick.major.width": 0.7 * scale,
-        "xtick.major.size": 3 * scale,
-        "ytick.major.size": 3 * scale,
-        "axes.labelpad": 5 * scale,
-    }
-
-
 def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
     axes = figure.add_axes((left / WIDTH, bottom / HEIGHT, width / WIDTH, height / HEIGHT))
     axes.spines[["top", "right"]].set_visible(False)
@@ -243,10 +247,11 @@ def _axes(figure: Figure, left: float, bottom: float, width: float, height: floa
 
 
 def _zoom(axes: Axes) -> float:
-    return axes.figure.get_figwidth() / WIDTH  # pyright: ignore
+    """How much larger than the layout this picture is."""
+    return cast(Figure, axes.figure).get_figwidth() / WIDTH
 
 
-def _draw_examples(axes: Axes, x: Scale, y: Scale, colour: Scale, dpi: int) -> str:
+def _draw_examples(axes: Axes, x: Scale, y: Scale, colour: Scale) -> str:
     """The examples as points or as bins; returns the sentence that says which."""
     axes.set(xlim=x.limits(), ylim=y.limits())
     axes.set_xlabel(x.label, parse_math=False)
@@ -256,20 +261,15 @@ def _draw_examples(axes: Axes, x: Scale, y: Scale, colour: Scale, dpi: int) -> s
         order = np.lexsort((colour.values, y.values, x.values))  # the order of the rows must not show
         order = order[np.random.default_rng(0).permutation(n)]  # and no colour lies on top of the others
         zoom = _zoom(axes)
-        axes.scatter(
-            x.values[order],
-            y.values[order],
-            c=PALETTE(colour.fraction(colour.values[order])),
-            s=zoom**2 * float(np.clip(900 / math.sqrt(n), 5, 46)),
-            alpha=float(np.clip(2.4 * n**-0.18, 0.3, 0.9)),
-            linewidths=0.25 * zoom if n <= VECTOR_POINTS else 0,
-            edgecolors="white",
-            zorder=3,
-            rasterized=n > VECTOR_POINTS,
-        )
+        size = float(np.clip(900 / math.sqrt(n), 5, 46)) * zoom**2
+        alpha = float(np.clip(2.4 * n**-0.18, 0.3, 0.9))
+        edge = 0.25 * zoom if n <= VECTOR_POINTS else 0
+        shades = PALETTE(colour.fraction(colour.values[order]))
+        points = axes.scatter(x.values[order], y.values[order], size, shades, alpha=alpha, linewidths=edge, zorder=3)
+        points.set(edgecolor="white", rasterized=n > VECTOR_POINTS)
         return "Each point is an example."
-    across = int(MAIN_WIDTH * 50)
-    up = int(MAIN_HEIGHT * 50)
+    per_inch = min(10 * math.log10(n) - 9, 50)  # 34 at 20,000 examples, 50 at 1,000,000: few examples, larger cells
+    across, up = int(MAIN_WIDTH * per_inch), int(MAIN_HEIGHT * per_inch)
     cell = y.bins(up) * across + x.bins(across)
     count = np.bincount(cell, minlength=up * across)
     total = np.bincount(cell, weights=colour.values, minlength=up * across)
@@ -277,16 +277,13 @@ def _draw_examples(axes: Axes, x: Scale, y: Scale, colour: Scale, dpi: int) -> s
     image = np.zeros((up * across, 4))
     image[filled] = PALETTE(colour.fraction(total[filled] / count[filled]))
     full = max(float(np.quantile(count[filled], 0.95)), 8.0)  # examples in a bin of full colour
-    image[filled, 3] = 0.45 + 0.55 * np.minimum(np.log(count[filled]) / math.log(full), 1.0)
-    axes.imshow(
-        (image.reshape(up, across, 4) * 255).round().astype(np.uint8),
-        extent=(x.low, x.high, y.low, y.high),
-        origin="lower",
-        aspect="auto",
-        interpolation="nearest",
-        zorder=3,
+    image[filled, 3] = 0.5 + 0.5 * np.minimum(np.log(count[filled]) / math.log(full), 1.0)
+    pixels = (image.reshape(up, across, 4) * 255).round().astype(np.uint8)
+    extent = (x.low, x.high, y.low, y.high)
+    axes.imshow(pixels, extent=extent, origin="lower", aspect="auto", interpolation="nearest", zorder=3)
+    return (
+        f"Each cell is a bin: its colour the mean {colour.label} of its examples, its opacity the log of their count."
     )
-    return f"Each cell is a bin: its colour the mean {colour.label} of its examples, its opacity the log of their number."
 
 
 def _draw_margin(axes: Axes, scale: Scale, upright: bool) -> None:
@@ -318,7 +315,7 @@ def _draw_legend(axes: Axes, colour: Scale, epochs: int) -> None:
     axes.set(xlim=(-0.14, 1), ylim=(middle[0] - step / 2, middle[-1] + step / 2), xticks=[])
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "−")))
     if counted and epochs <= LABELLED_STEPS:
         axes.set_yticks(middle)
         for place, end, number in zip(middle, length, count, strict=True):
@@ -331,7 +328,7 @@ def _draw_legend(axes: Axes, colour: Scale, epochs: int) -> None:
 
 
 def _beside(
-    axes: Axes, words: str, point: tuple[float, float], offset: tuple[float, float], *, fontsize: float = 8.5, **how: Any
+    axes: Axes, words: str, point: tuple[float, float], offset: tuple[float, float], fontsize: float = 8.5, **how: Any
 ) -> None:
     """Write at a point of the data, ``offset`` (in points) away from it."""
     zoom = _zoom(axes)
@@ -348,40 +345,38 @@ def _draw_limit(axes: Axes) -> None:
 
 
 def _draw_regions(axes: Axes, regions: list[Region], n: int, x: Scale, y: Scale) -> None:
-    """A ring at the median of each region, and its name, count and share beside it where it hides the least."""
+    """A ring at the median of each region, and its name, count and share beside it where it hides the least.
+
+    The smallest region chooses first: it has the least choice.
+    """
     zoom = _zoom(axes)
     cells = 60
     grid = np.bincount(y.bins(cells) * cells + x.bins(cells), minlength=cells * cells).reshape(cells, cells)
-    ink = np.log1p(grid) / math.log1p(grid.max())
+    # Bad to hide: a cell with anything in it, a dense cell, many examples (a label covers about 60 cells).
+    ink = 0.5 * (grid > 0) + 0.5 * np.log1p(grid) / math.log1p(grid.max()) + 60 * grid / grid.sum()
     summed = np.zeros((cells + 1, cells + 1))
     summed[1:, 1:] = ink.cumsum(axis=0).cumsum(axis=1)
-    seen = [region for region in regions if math.isfinite(region.x)]
-    taken = [_around(region.x, region.y, 0.017) for region in seen]
-    renderer = axes.figure.canvas.get_renderer()  # pyright: ignore
+    seen = sorted((region for region in regions if math.isfinite(region.x)), key=lambda region: region.examples)
+    taken = [_around(region.x, region.y, 0.022) for region in seen]
+    renderer = cast(FigureCanvasAgg, cast(Figure, axes.figure).canvas).get_renderer()
     frame = axes.get_window_extent(renderer)
+    pad = 0.35 * 10 * zoom * renderer.dpi / 72  # what LABEL adds around its text, in pixels
     for region in seen:
         words = f"{region.name}\n{region.examples:,} · {_share(region.examples, n)}"
-        text = axes.text(0, 0, words, transform=axes.transAxes, ha="left", va="bottom", fontsize=10 * zoom,
-                         linespacing=1.3, zorder=8,
-                         bbox={"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": FAINT, "alpha": 0.92,
-                               "linewidth": 0.7 * zoom})
+        text = axes.text(0, 0, words, transform=axes.transAxes, linespacing=1.3, zorder=8, bbox=LABEL, parse_math=False)
         size = text.get_window_extent(renderer)
-        pad = 0.35 * 10 * zoom * axes.figure.dpi / 72  # pyright: ignore
-        box = _place(region, (size.width + 2 * pad) / frame.width, (size.height + 2 * pad) / frame.height, summed, taken)
-        text.set_position((box[0] + pad / frame.width, box[1] + pad / frame.height))
-        end = (min(max(region.x, box[0]), box[2]), min(max(region.y, box[1]), box[3]))
-        spaced = (box[0] - 0.01, box[1] - 0.014, box[2] + 0.01, box[3] + 0.014)
-        taken += [spaced, *(_around(region.x + t * (end[0] - region.x), region.y + t * (end[1] - region.y), 0.008)
-                         for t in LEADER)]
-        for colour, weight in (("white", 3.0), (INK, 1.0)):
-            axes.plot((region.x, end[0]), (region.y, end[1]), transform=axes.transAxes, color=colour,
-                      linewidth=weight * zoom, zorder=6)
-        axes.plot(region.x, region.y, "o", transform=axes.transAxes, markersize=8 * zoom, markerfacecolor="white",
-                  markeredgecolor=INK, markeredgewidth=1.4 * zoom, zorder=7, clip_on=False)
-
-
-Box = tuple[float, float, float, float]  # left, bottom, right, top as fractions of the axes
-LEADER = np.linspace(0.05, 1, 16)  # where the line from a region to its label is looked at
+        width, height = (size.width + 2 * pad) / frame.width, (size.height + 2 * pad) / frame.height
+        left, bottom, right, top = _place(region, width, height, summed, taken)
+        text.set_position((left + pad / frame.width, bottom + pad / frame.height))
+        end = (min(max(region.x, left), right), min(max(region.y, bottom), top))
+        for colour, weight in (("white", 3.2 * zoom), (INK, 1.2 * zoom)):
+            line = {"arrowstyle": "-", "shrinkA": 4 * zoom, "shrinkB": 0, "color": colour, "linewidth": weight}
+            axes.annotate("", end, (region.x, region.y), xycoords="axes fraction", arrowprops=line, zorder=6)
+            ring = axes.plot(region.x, region.y, "o", transform=axes.transAxes, color="none", zorder=7)[0]
+            ring.set(markersize=8 * zoom, markeredgecolor=colour, markeredgewidth=weight, clip_on=False)
+        taken.append((left - 0.01, bottom - 0.014, right + 0.01, top + 0.014))
+        steps = zip(region.x + LEADER * (end[0] - region.x), region.y + LEADER * (end[1] - region.y), strict=True)
+        taken += [_around(float(across), float(up), 0.008) for across, up in steps]
 
 
 def _around(x: float, y: float, radius: float) -> Box:
@@ -401,7 +396,7 @@ def _place(region: Region, width: float, height: float, summed: Array, taken: li
     a, c = (left * cells).astype(np.int64), (bottom * cells).astype(np.int64)
     b, d = (np.ceil(edge * cells).astype(np.int64).clip(max=cells) for edge in (right, top))
     hidden = (summed[d, b] - summed[c, b] - summed[d, a] + summed[c, a]) / ((b - a) * (d - c))
-    cost = np.hypot(region.x - end_x, region.y - end_y) + 2.0 * hidden
+    cost = np.hypot(region.x - end_x, region.y - end_y) + 1.3 * hidden
     line_x = region.x + LEADER[:, None, None] * (end_x - region.x)
     line_y = region.y + LEADER[:, None, None] * (end_y - region.y)
     for l0, b0, r0, t0 in taken:
@@ -412,29 +407,32 @@ def _place(region: Region, width: float, height: float, summed: Array, taken: li
     return float(left[best]), float(bottom[best]), float(right[best]), float(top[best])
 
 
-def _draw_words(
-    figure: Figure, datamap: Map, title: str | None, regions: list[Region], notes: list[str], missing: int
-) -> None:
+def _rest(table: pl.DataFrame, drawn: Array, regions: list[Region]) -> str:
+    """What the picture does not show, in words."""
+    said = []
+    n = drawn.size
+    if missing := int((~drawn).sum()):
+        said.append(f"Not drawn: {_count(missing, 'example')} ({_share(missing, n)}) never seen (no finite value).")
+    if empty := [region.name for region in regions if not region.examples]:
+        said.append(f"Empty: {', '.join(empty)}.")
+    if regions and (outside := int((table["region"].is_null().to_numpy() & drawn).sum())):
+        said.append(f"In no region: {_count(outside, 'example')} ({_share(outside, n)}).")
+    return " ".join(said)
+
+
+def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: bool, lines: list[str]) -> None:
+    """Title and facts above the map, ``lines`` below it."""
     zoom = figure.get_figwidth() / WIDTH
-    n = datamap.table.height
-    facts = [_count(n, "example"), _count(datamap.epochs, "epoch")]
-    facts += [f"regions by the {datamap.rule} rule"] if regions else ["no regions"]
     left = LEFT / WIDTH
     headline = "Data map" if title is None else title
     size = 16 * min(1.0, 60 / max(len(headline), 1))
     figure.text(left, 1 - 0.42 / HEIGHT, headline, fontsize=size * zoom, fontweight="bold", parse_math=False)
-    figure.text(left, 1 - 0.70 / HEIGHT, "  ·  ".join(facts), fontsize=10.5 * zoom, color=SOFT)
-    rest = []
-    if missing:
-        rest.append(f"Not drawn: {_count(missing, 'example')} ({_share(missing, n)}) never seen, without a finite value.")
-    empty = [region.name for region in regions if not region.examples]
-    if empty:
-        rest.append(f"Empty: {', '.join(empty)}.")
-    outside = n - sum(region.examples for region in regions) - missing
-    if regions and outside > 0:
-        rest.append(f"{_count(outside, 'example')} ({_share(outside, n)}) in no region.")
-    for line, words in enumerate((notes[0], " ".join(notes[1:]), " ".join(rest))):
-        figure.text(left, (0.56 - 0.19 * line) / HEIGHT, words, fontsize=8.5 * zoom, color=SOFT, parse_math=False)
+    facts = f"{_count(datamap.table.height, 'example')}  ·  {_count(datamap.epochs, 'epoch')}  ·  "
+    facts += f"regions by the {datamap.rule} rule" if regions else "no regions"
+    figure.text(left, 1 - 0.70 / HEIGHT, facts, fontsize=10.5 * zoom, color=SOFT, parse_math=False)
+    for line, words in enumerate(lines):
+        place = (0.56 - 0.19 * line) / HEIGHT
+        figure.text(left, place, words, fontsize=8.5 * zoom, color=SOFT, parse_math=False)
 
 
 def _count(number: int, noun: str) -> str:
@@ -447,8 +445,8 @@ def _share(part: float, whole: float) -> str:
 
 
 def _palette() -> Colormap:
-    """Viridis without its last seventh, whose yellow is lost on white: even steps of lightness, safe for colour-blind."""
-    return LinearSegmentedColormap.from_list("trainmap", matplotlib.colormaps["viridis"](np.linspace(0, 0.86, 256)), 256)
+    """Viridis (even steps of lightness, safe for the colour-blind) without its yellow end, which is lost on white."""
+    return ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.86, 256)), name="trainmap")
 
 
 PALETTE = _palette()

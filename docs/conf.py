@@ -1,0 +1,19 @@
+"""Sphinx: `make docs`."""
+
+from trainmap import __version__
+
+project = "trainmap"
+copyright = "the trainmap authors"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"trainmap {version}"
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_default_options = {"members": True}
+nitpicky = False
+suppress_warnings = ["myst.xref_missing"]

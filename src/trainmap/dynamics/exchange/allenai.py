@@ -1,0 +1,271 @@
+"""training_dynamics/dynamics_epoch_N.jsonl, the format of allenai/cartography (Swayamdipta et al. 2020).
+
+One file for each epoch, N from 0, one JSON object on each line: ``guid`` (int or str), ``logits_epoch_N`` (C floats)
+and ``gold`` (class index). Logits become float32, as the reference code makes them; they are kept as float32.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from trainmap.dynamics.exchange.allenai_lines import Lines, Shape, is_guid
+from trainmap.dynamics.exchange.folder import kept_column, new_folder, write_dynamics
+from trainmap.dynamics.index import MISSING, Index, build_index
+from trainmap.dynamics.manifest import Source
+from trainmap.dynamics.signals import LIMIT, empty_signals, signals_from_logits
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.files import write_atomically
+
+Array = NDArray[Any]
+
+FOLDER = "training_dynamics"
+ORDER = "order"
+BLOCK_BYTES = 1 << 22
+EXPORT_VALUES = 1 << 18
+
+
+def epoch_files(path: str | Path) -> list[Path]:
+    """The epoch files of a model's folder (or of its training_dynamics folder), by epoch.
+
+    Files of other names (.DS_Store) are left alone.
+
+    Raises:
+        StoreError: there is none, or epochs are missing: they must be 0 to E - 1.
+    """
+    folder = Path(path)
+    if (folder / FOLDER).is_dir():
+        folder = folder / FOLDER
+    if not folder.is_dir():
+        raise StoreError(f"{path} must be a folder with {FOLDER}/dynamics_epoch_0.jsonl, ...; it is not a folder")
+    found: dict[int, Path] = {}
+    for item in folder.iterdir():
+        if match := re.fullmatch(r"dynamics_epoch_(\d+)\.jsonl", item.name):
+            if str(int(match[1])) != match[1]:
+                raise StoreError(f"{item}: an epoch's number has no leading zeros; rename it or remove it")
+            found[int(match[1])] = item
+        elif item.name.startswith("dynamics_epoch_"):
+            raise StoreError(f"{item} is no dynamics_epoch_N.jsonl; rename, unpack or remove it")
+    if not found:
+        raise StoreError(f"{folder} holds no dynamics_epoch_N.jsonl")
+    lost = sorted(set(range(max(found) + 1)) - set(found))
+    if lost:
+        raise StoreError(
+            f"{folder}: epochs must be 0 to {max(found)} without a gap; dynamics_epoch_{lost[0]}.jsonl is missing"
+            + (f" (and {len(lost) - 1} more)" if len(lost) > 1 else "")
+        )
+    return [found[epoch] for epoch in range(len(found))]
+
+
+def import_allenai(
+    path: str | Path,
+    out: str | Path,
+    *,
+    source: Source = "train",
+    allow_missing: bool = False,
+    ignore_fields: bool = False,
+    on_progress: Callable[[int], None] | None = None,
+) -> Dynamics:
+    """Dynamics from the epoch files of allenai/cartography, at level ``logits`` with float32 logits.
+
+    Files are streamed: memory holds one epoch's arrays (4 C + 22 bytes an example) and a few blocks of text.
+
+    Args:
+        path: a model's folder, or its training_dynamics folder.
+        out: the dynamics folder to make; it appears whole or not at all.
+        source: what the logits are of; the reference code records those of the training step.
+        allow_missing: keep a guid that some epochs lack (or that first comes later) as not seen there.
+        ignore_fields: skip further fields of a line; without it they are an error, for they would be lost.
+        on_progress: called with 1 after each epoch.
+
+    Raises:
+        StoreError: naming file and line: not JSON, a field missing or of another type, NaN or infinity, a gold
+            outside the classes or changing, a guid twice in an epoch, missing, or new after epoch 0.
+
+    Kept: guids with their type, gold, logits as float32, and the order in which guids first came (``order`` in
+    examples.parquet), by which an export sorts. Not kept: the order within later epochs.
+    """
+    files = epoch_files(path)
+    shape = _look(files[0], ignore_fields)
+    ids, labels, order = _examples(files if allow_missing else files[:1], shape)
+    index = build_index(ids)
+
+    def epochs() -> Iterator[tuple[dict[str, Array], int]]:
+        for epoch, file in enumerate(files):
+            yield _read_epoch(Lines(file, epoch, shape), index, ids, labels, allow_missing)
+            if on_progress is not None:
+                on_progress(1)
+
+    return write_dynamics(
+        out, ids, labels, shape.classes, source, epochs(), {"imported_from": "allenai"}, {ORDER: order}
+    )
+
+
+def _look(file: Path, ignore_fields: bool) -> Shape:
+    """The kind of guid and the number of classes, from the first line."""
+    for line, record in Lines(file, 0, Shape(False, 0, 0, ignore_fields)).parsed():
+        logits = record.get("logits_epoch_0") if isinstance(record, dict) else None
+        if not isinstance(logits, list) or not is_guid(record.get("guid")):
+            raise StoreError(f"{file} line {line}: must hold guid (int or str), logits_epoch_0 (a list) and gold")
+        if len(logits) < 2:
+            raise StoreError(f"{file} line {line}: logits_epoch_0 must have at least 2 values, got {len(logits)}")
+        longest = 64 * len(logits) + 4 * len(json.dumps(record))
+        return Shape(isinstance(record["guid"], str), len(logits), max(BLOCK_BYTES, longest), ignore_fields)
+    raise StoreError(f"{file} has no lines; an epoch has one for each example")
+
+
+def _examples(files: list[Path], shape: Shape) -> tuple[Array, Array, Array]:
+    """(ids ascending, their gold, their place in the order of first appearance) over some epochs."""
+    known: Array | None = None  # in the order of first appearance
+    known_gold = np.empty(0, np.int64)
+    for epoch, file in enumerate(files):
+        batches = list(Lines(file, epoch, shape).batches("guid", "gold"))
+        names = np.concatenate([_names(batch.column("guid")) for batch in batches])
+        gold = np.concatenate([batch.column("gold").to_numpy() for batch in batches])
+        if known is not None:
+            names, gold = np.concatenate([known, names]), np.concatenate([known_gold, gold])
+        first = np.sort(np.unique(names, return_index=True)[1])
+        known, known_gold = names[first], gold[first]
+    assert known is not None
+    by_id = np.argsort(known)
+    return known[by_id], known_gold[by_id], by_id
+
+
+def _names(column: pa.Array) -> Array:
+    return np.array(column.to_pylist(), dtype=np.str_) if pa.types.is_string(column.type) else column.to_numpy()
+
+
+def _read_epoch(
+    lines: Lines, index: Index, ids: Array, labels: Array, allow_missing: bool
+) -> tuple[dict[str, Array], int]:
+    """The columns of one epoch in row order, and how many examples were seen."""
+    classes = lines.shape.classes
+    logits = np.full((len(ids), classes), np.nan, np.float32)
+    seen = np.zeros(len(ids), bool)
+    for batch in lines.batches():
+        names, gold = batch.column("guid"), batch.column("gold").to_numpy()
+        values = batch.column(f"logits_epoch_{lines.epoch}")
+        flat = values.flatten()
+        if flat.null_count or not (values.value_lengths().to_numpy() == classes).all():
+            lines.find_mistake(f"logits must be {classes} numbers on every line")
+        with np.errstate(over="ignore"):
+            here = flat.to_numpy().astype(np.float32).reshape(-1, classes)
+        if not (np.abs(here) <= LIMIT).all():
+            lines.find_mistake(f"logits must be finite and within ±{LIMIT:g}")
+        if not ((gold >= 0) & (gold < classes)).all() or _ends_in_nul(names):
+            lines.find_mistake("gold or guid is wrong")
+        rows = index.rows(_names(names))
+        _check_rows(lines, rows, names, gold, seen, labels)
+        logits[rows] = here
+        seen[rows] = True
+    count = int(seen.sum())
+    if count < len(ids) and not allow_missing:
+        raise StoreError(
+            f"{lines.file}: {len(ids) - count} of {len(ids)} guids are missing "
+            f"(first: {some(ids[~seen][:4].tolist())}); pass allow_missing=True to keep them as not seen in this epoch"
+        )
+    columns = empty_signals(len(ids), classes)
+    for name, column in signals_from_logits(logits[seen] if count < len(ids) else logits, labels[seen]).items():
+        columns[name][seen] = column
+    columns["logits"] = logits
+    return columns, count
+
+
+def _ends_in_nul(names: pa.Array) -> bool:
+    """numpy drops NUL characters at the end of a string, so such a guid could not be told from another."""
+    return pa.types.is_string(names.type) and any(name.endswith("\0") for name in names.to_pylist())
+
+
+def _check_rows(lines: Lines, rows: Array, names: pa.Array, gold: Array, seen: Array, labels: Array) -> None:
+    """Every guid is known, comes once, and keeps its gold."""
+    if rows.min() == MISSING:
+        guid = names[int(np.argmin(rows))].as_py()
+        lines.fail(
+            lines.lines_of(guid)[0],
+            f"guid {guid!r} is not in epoch 0; pass allow_missing=True to keep it as not seen there",
+        )
+    distinct, counts = np.unique(rows, return_counts=True)
+    again = np.concatenate([distinct[counts > 1], rows[seen[rows]]])
+    if len(again):
+        guid = names[int(np.flatnonzero(rows == again[0])[0])].as_py()
+        where = lines.lines_of(guid)
+        lines.fail(where[1], f"guid {guid!r} came already on line {where[0]}; an epoch has each guid once")
+    changed = np.flatnonzero(labels[rows] != gold)
+    if len(changed):
+        guid = names[int(changed[0])].as_py()
+        lines.fail(
+            lines.lines_of(guid)[0],
+            f"guid {guid!r} has gold {gold[changed[0]]}, before it was {labels[rows[changed[0]]]}; "
+            "an example keeps its gold label",
+        )
+
+
+def export_epochs(dynamics: Dynamics, out: str | Path, on_progress: Callable[[int], None] | None = None) -> Path:
+    """Write ``out/training_dynamics/dynamics_epoch_N.jsonl``, a line for each example that the epoch saw.
+
+    Numbers have nine significant digits, from which any reader gets the same float32 (or half precision) back. Lines
+    come in the order in which an import first met the guids, otherwise by id. Logits that a Recorder keeps are in half
+    precision: those are what is written, so whoever computes scores from the files gets them from rounded logits.
+
+    Args:
+        on_progress: called with 1 after each epoch.
+
+    Raises:
+        TrainmapError: the recording has no logits, or an example that no epoch saw (the format cannot say so).
+    """
+    if "logits" not in dynamics.signals:
+        raise TrainmapError(
+            f"dynamics_epoch_N.jsonl needs logits, this recording (level '{dynamics.level}') has none; record with "
+            "level='logits', or export td_metrics.jsonl alone"
+        )
+    kept = kept_column(dynamics, ORDER)
+    order = np.arange(len(dynamics)) if kept is None else np.argsort(kept)
+    names = [json.dumps(name) for name in dynamics.ids[order].tolist()]
+    gold = dynamics.labels[order].tolist()
+    never = np.ones(len(dynamics), bool)
+    target = Path(out) / FOLDER
+    with new_folder(target) as folder:
+        for epoch in range(dynamics.epochs):
+            logits = dynamics.column(epoch, "logits")
+            line = f'{{"guid": %s, "logits_epoch_{epoch}": [%s], "gold": %d}}\n'
+            with write_atomically(folder / f"dynamics_epoch_{epoch}.jsonl") as handle:
+                step = max(1, EXPORT_VALUES // dynamics.classes)
+                for start in range(0, len(order), step):
+                    rows = order[start : start + step]
+                    values = logits[rows]
+                    here = ~np.isnan(values[:, 0])
+                    never[rows[here]] = False
+                    handle.write(
+                        "".join(
+                            line % (names[place], numbers, gold[place])
+                            for place, numbers, seen in zip(
+                                range(start, start + step), _numbers(values), here.tolist(), strict=False
+                            )
+                            if seen
+                        ).encode()
+                    )
+            if on_progress is not None:
+                on_progress(1)
+        if never.any():
+            raise TrainmapError(
+                f"{never.sum()} examples were seen in no epoch (first: {some(dynamics.ids[never][:4].tolist())}); the "
+                "format has no place for them: nothing was written"
+            )
+    return target
+
+
+def _numbers(logits: Array) -> Iterator[str]:
+    """The logits of each example as JSON numbers of nine significant digits, which name one float32."""
+    form = ", ".join(["%.9g"] * logits.shape[1])
+    texts = (form % tuple(row) for row in logits.tolist())
+    if (np.signbit(logits) & (logits == 0)).any():  # Python's json reads -0 as the integer 0
+        return (re.sub(r"(?<![\d.e-])-0(?![\d.])", "-0.0", text) for text in texts)
+    return texts

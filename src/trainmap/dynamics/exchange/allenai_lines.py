@@ -1,0 +1,120 @@
+"""The lines of one epoch's file of allenai/cartography: read fast, and slowly again to name the line of a mistake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pyarrow as pa
+from pyarrow import json as arrow_json
+
+from trainmap.dynamics.signals import LIMIT
+from trainmap.errors import StoreError, some
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the first line says of all of them."""
+
+    strings: bool
+    classes: int
+    block_bytes: int
+    ignore_fields: bool
+
+
+@dataclass(frozen=True)
+class Lines:
+    """One epoch's file."""
+
+    file: Path
+    epoch: int
+    shape: Shape
+
+    def fail(self, line: int, what: str) -> NoReturn:
+        raise StoreError(f"{self.file} line {line}: {what}")
+
+    def parsed(self) -> Iterator[tuple[int, Any]]:
+        """Slowly, (line number, value) of every line that is not blank; only to name the line of a mistake."""
+        with open(self.file, encoding="utf-8") as handle:
+            try:
+                for line, text in enumerate(handle, 1):
+                    if text.strip():
+                        try:
+                            yield line, json.loads(text)
+                        except json.JSONDecodeError as error:
+                            torn = "" if text.endswith("\n") else "; is the file torn?"
+                            self.fail(line, f"must be one JSON object ({error.msg} at column {error.colno}){torn}")
+            except UnicodeDecodeError as error:
+                raise StoreError(f"{self.file} must be UTF-8 text: {error}") from error
+
+    def lines_of(self, guid: int | str) -> list[int]:
+        """The lines on which a guid stands."""
+        return [line for line, record in self.parsed() if record["guid"] == guid]
+
+    def batches(self, *fields: str) -> Iterator[pa.RecordBatch]:
+        """The file's lines as record batches of some of the fields, checked to be whole."""
+        types = {
+            "guid": pa.string() if self.shape.strings else pa.int64(),
+            f"logits_epoch_{self.epoch}": pa.list_(pa.float64()),
+            "gold": pa.int64(),
+        }
+        asked = pa.schema([(name, kind) for name, kind in types.items() if name in fields or not fields])
+        extra = "ignore" if fields or self.shape.ignore_fields else "error"
+        try:
+            with arrow_json.open_json(
+                str(self.file),
+                read_options=arrow_json.ReadOptions(block_size=self.shape.block_bytes),
+                parse_options=arrow_json.ParseOptions(explicit_schema=asked, unexpected_field_behavior=extra),
+            ) as reader:
+                for batch in reader:
+                    if not batch.num_rows:
+                        continue
+                    if any(column.null_count for column in batch.columns):
+                        self.find_mistake("a field is missing or null")
+                    yield batch
+        except pa.ArrowInvalid as error:
+            self.find_mistake(str(error))
+
+    def find_mistake(self, otherwise: str) -> NoReturn:
+        """Name the first line that is not as it must be."""
+        logits_key = f"logits_epoch_{self.epoch}"
+        fields = {"guid", logits_key, "gold"}
+        for line, record in self.parsed():
+            if not isinstance(record, dict):
+                self.fail(line, f"must be a JSON object, got {type(record).__name__}")
+            if lacking := sorted(fields - set(record)):
+                self.fail(line, f"field '{lacking[0]}' is missing; it has {some(record, 9)}")
+            if not self.shape.ignore_fields and (extra := sorted(set(record) - fields)):
+                self.fail(line, f"field '{extra[0]}' has no place in dynamics; pass ignore_fields=True to leave it out")
+            guid, gold, logits = record["guid"], record["gold"], record[logits_key]
+            if not is_guid(guid) or isinstance(guid, str) != self.shape.strings:
+                kind = "strings" if self.shape.strings else "integers"
+                self.fail(line, f"guid must be like the first ones, which are {kind}, got {json.dumps(guid)}")
+            if isinstance(guid, str) and (guid.endswith("\0") or _has_surrogate(guid)):
+                self.fail(line, f"guid {json.dumps(guid)} ends in NUL or is not Unicode text; rename it at its source")
+            if isinstance(guid, int) and not -(2**63) <= guid < 2**63:
+                self.fail(line, f"guid must fit in 64 bits, got {guid}; write it as a string")
+            if type(gold) is not int or not 0 <= gold < self.shape.classes:
+                self.fail(line, f"gold must be 0 to {self.shape.classes - 1}, got {json.dumps(gold)} (guid {guid!r})")
+            if not isinstance(logits, list) or len(logits) != self.shape.classes:
+                got = f"{len(logits)} values" if isinstance(logits, list) else json.dumps(logits)
+                self.fail(line, f"{logits_key} must be {self.shape.classes} numbers, got {got} (guid {guid!r})")
+            for value in logits:
+                if type(value) not in (int, float) or not abs(value) <= LIMIT:
+                    self.fail(
+                        line,
+                        f"{logits_key} must be finite numbers within ±{LIMIT:g}, got {json.dumps(value)} "
+                        f"(guid {guid!r}); has the training diverged?",
+                    )
+        raise StoreError(f"{self.file}: {otherwise}")
+
+
+def is_guid(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _has_surrogate(text: str) -> bool:
+    return any(0xD800 <= ord(character) < 0xE000 for character in text)

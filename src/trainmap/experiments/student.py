@@ -1,0 +1,85 @@
+"""One run of a grid: train a student on a selection and judge it. Runs in a worker process, from its configuration."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from trainmap.errors import TrainmapError
+from trainmap.selection.card import Selection
+from trainmap.training.cost import parameters
+from trainmap.training.data import Splits, load_splits
+from trainmap.training.evaluate import evaluate, predict
+from trainmap.training.fit import default_recipe, fit
+from trainmap.training.models import build
+
+
+@lru_cache(maxsize=2)
+def splits(data: str, data_root: str | None, seed: int) -> Splits:
+    """A dataset, loaded once in a worker."""
+    return load_splits(data, data_root, seed)
+
+
+def student_run(config: dict[str, Any]) -> dict[str, Any]:
+    """Train and judge one student.
+
+    Args:
+        config: ``data``, ``data_root``, ``split_seed``, ``dataset`` (fingerprint), ``model``, ``epochs``, ``seed``,
+            ``device``; ``card`` (path of a Selection) with ``ids`` (its sha256), or None for all the data;
+            ``repeated`` (a number of examples drawn afresh each epoch) or None; ``steps`` or None; ``teacher`` (None,
+            or ``logits`` path, ``fingerprint``, ``temperature``, ``weight``).
+
+    Returns:
+        The metrics on test and validation data, and what the run cost.
+    """
+    data = splits(config["data"], config["data_root"], config["split_seed"])
+    if data.train.fingerprint() != config["dataset"]:
+        raise TrainmapError(f"the training data of {config['data']} changed since the map was made")
+    recipe = default_recipe(config["model"], config["data"], epochs=config["epochs"])
+    train, logits, distillation = data.train, None, {}
+    if config["teacher"] is not None:
+        logits = np.load(config["teacher"]["logits"], mmap_mode="r", allow_pickle=False)
+        distillation = {name: config["teacher"][name] for name in ("temperature", "weight")}
+    if config["card"] is not None:
+        selection = Selection.open(config["card"])
+        selection.verify(data.train)
+        rows = data.train.rows(selection.ids)
+        train = data.train.subset(selection.ids)
+        logits = None if logits is None else logits[rows]
+    model = build(config["model"], train.classes, train.channels, train.size, config["seed"])
+    result = fit(
+        model,
+        train,
+        recipe,
+        seed=config["seed"],
+        steps=config["steps"],
+        teacher_logits=logits,
+        epoch_ids=None if config["repeated"] is None else repeated(train.ids, config["repeated"], config["seed"]),
+        device=config["device"],
+        **distillation,
+    )
+    row: dict[str, Any] = {}
+    for name, part in (("test", data.test), ("validation", data.validation)):
+        metrics = evaluate(predict(model, part, flips=recipe.flips, device=config["device"]), part.y)
+        row |= {f"{name}_{key}": value for key, value in vars(metrics).items()}
+    return row | {
+        "examples": len(train) if config["repeated"] is None else config["repeated"],
+        "steps": result.steps,
+        "examples_seen": result.examples_seen,
+        "train_flops": result.flops,
+        "train_seconds": result.seconds,
+        "train_cpu_seconds": result.cpu_seconds,
+        "train_loss": result.loss,
+        "parameters": parameters(model),
+    }
+
+
+def repeated(ids: np.ndarray, count: int, seed: int) -> Any:
+    """Epoch -> ``count`` ids drawn without replacement, afresh for every epoch (RS2 without memory of what was drawn).
+
+    Source: Okanovic et al. 2024, arXiv:2305.18424 (RS2 with replacement between epochs).
+    """
+    ordered = np.sort(ids)
+    return lambda epoch: np.random.default_rng((seed, epoch)).permutation(ordered)[:count]

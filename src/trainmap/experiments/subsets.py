@@ -1,0 +1,82 @@
+"""The rows of the comparison: the study's first table (Tag 1), and the opponents that make it honest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from trainmap.errors import unknown
+from trainmap.maps.datamap import DataMap
+from trainmap.maps.regions import Rule
+from trainmap.selection.card import Selection
+from trainmap.selection.select import select
+
+Budget = Literal["epochs", "steps"]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One row: which examples, drawn how.
+
+    Attributes:
+        key: short name, for the command line and for files.
+        what: what a reader calls it, without its size.
+        spec: in the mini-language, with ``{percent}`` for the size; None for all the data.
+        rule: of the regions.
+        kind: "map" (chosen by the map, one set for all seeds), "random" (another set for every seed), "repeated"
+            (another random set in every epoch), "full" (all the data).
+        steps: how long all the data is trained: "own" (the same epochs) or "subset" (the steps of a subset run).
+    """
+
+    key: str
+    what: str
+    spec: str | None
+    rule: Rule = "quantile"
+    kind: Literal["map", "random", "repeated", "full"] = "map"
+    steps: Literal["own", "subset"] = "own"
+
+    def title(self, fraction: float) -> str:
+        """The row's name in the report: ``ambiguous = high variability 33 %``."""
+        return self.what if self.kind == "full" else f"{self.what} {percent(fraction)} %"
+
+    def selection(self, datamap: DataMap, fraction: float, seed: int) -> Selection:
+        """The examples of this row."""
+        spec = (self.spec or "100%").format(percent=f"{percent(fraction)}%")
+        return select(replace(datamap, rule=self.rule), spec, seed=seed if self.kind == "random" else 0)
+
+
+def percent(fraction: float) -> str:
+    """0.33 -> "33", 0.165 -> "16.5"."""
+    return f"{round(100 * fraction, 6):g}"
+
+
+def chosen(keys: list[str] | None) -> list[Subset]:
+    """The rows named, in the table's order; all for None. Random and full data cannot be left out."""
+    for key in keys or ():
+        if key not in SUBSETS:
+            raise unknown("subset", key, SUBSETS)
+    always = ("full", "full-equal-steps", "random")
+    return [s for s in SUBSETS.values() if keys is None or s.key in keys or s.key in always]
+
+
+SUBSETS: Mapping[str, Subset] = {
+    subset.key: subset
+    for subset in (
+        Subset("full", "full data", None, kind="full"),
+        Subset("full-equal-steps", "full data, equal steps", None, kind="full", steps="subset"),
+        Subset("random", "random", "{percent} random", kind="random"),
+        Subset("repeated-random", "repeated random", "{percent} random", kind="repeated"),
+        Subset("ambiguous", "ambiguous = high variability", "{percent} ambiguous"),
+        Subset("hard", "hard-to-learn = low confidence", "{percent} hard-to-learn"),
+        Subset("easy", "easy-to-learn = high confidence", "{percent} easy-to-learn"),
+        Subset("low-variability", "low variability", "bottom {percent} variability"),
+        Subset("high-correctness", "high correctness", "top {percent} correctness"),
+        Subset("low-correctness", "low correctness", "bottom {percent} correctness"),
+        Subset("high-forgetfulness", "high forgetfulness (steep slope)", "top {percent} slope"),
+        Subset("low-forgetfulness", "low forgetfulness (flat slope)", "bottom {percent} slope"),
+        Subset("ambiguous-corner", "ambiguous, nearest to its corner", "{percent} ambiguous", "corner"),
+        Subset("hard-corner", "hard-to-learn, nearest to its corner", "{percent} hard-to-learn", "corner"),
+        Subset("easy-corner", "easy-to-learn, nearest to its corner", "{percent} easy-to-learn", "corner"),
+    )
+}

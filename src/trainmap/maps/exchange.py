@@ -1,0 +1,304 @@
+"""Maps and scores in other tools' formats: allenai's td_metrics.jsonl, columns of a dataset, FiftyOne, Spotlight.
+
+Only files and plain objects: none of these tools is needed here. Recordings travel through
+``trainmap.dynamics.exchange``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trainmap.dynamics.exchange.allenai import ORDER, export_epochs
+from trainmap.dynamics.exchange.folder import kept_column
+from trainmap.dynamics.exchange.study import KEPT
+from trainmap.dynamics.exchange.tables import trajectories
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import TrainmapError, some
+from trainmap.files import write_atomically
+from trainmap.maps.compute import available, compute
+from trainmap.maps.datamap import DataMap, to_table
+from trainmap.maps.regions import Rule, assign, check_rule
+
+Array = NDArray[Any]
+
+METRICS = "td_metrics.jsonl"
+NEVER_LEARNED = 1000
+KEY = "trainmap_id"
+
+
+# --- allenai/cartography ----------------------------------------------------------------------------------------------
+
+
+def export_allenai(
+    dynamics: Dynamics, out: str | Path, metrics_only: bool = False, on_progress: Callable[[int], None] | None = None
+) -> list[Path]:
+    """Write a model's folder as allenai/cartography has it: td_metrics.jsonl and training_dynamics/.
+
+    Args:
+        metrics_only: leave out training_dynamics/, which needs logits.
+        on_progress: called with 1 after each epoch of training_dynamics/.
+
+    See ``export_metrics`` and ``trainmap.dynamics.exchange.allenai.export_epochs``.
+    """
+    epochs = [] if metrics_only else [export_epochs(dynamics, out, on_progress)]
+    return [export_metrics(dynamics, Path(out) / METRICS), *epochs]
+
+
+def export_metrics(dynamics: Dynamics, path: str | Path) -> Path:
+    """Write td_metrics.jsonl: one line for each example with allenai's column names, order and conventions.
+
+    guid; index (the place of first appearance where an import kept it, else by id); threshold_closeness; confidence;
+    variability (population standard deviation); correctness (a count); forgetfulness (1000 if never right). Floats are
+    written with all their digits and read back equal; the reference code's file has ten decimals.
+    """
+    names = ("threshold_closeness", "confidence", "variability", "correctness", "forgetting")
+    values = compute(dynamics, names)
+    if (never := np.isnan(values["confidence"])).any():
+        raise TrainmapError(
+            f"{never.sum()} examples were seen in no epoch (first: {some(dynamics.ids[never][:4].tolist())}); "
+            f"{METRICS} has no place for them"
+        )
+    forgetfulness = np.where(np.isinf(values["forgetting"]), NEVER_LEARNED, values["forgetting"])
+    kept = kept_column(dynamics, ORDER)
+    order = np.arange(len(dynamics)) if kept is None else np.argsort(kept)
+    columns = {
+        "guid": dynamics.ids[order].tolist(),
+        "index": range(len(dynamics)),
+        **{name: values[name][order].tolist() for name in names[:3]},
+        "correctness": values["correctness"][order].astype(np.int64).tolist(),
+        "forgetfulness": forgetfulness[order].astype(np.int64).tolist(),
+    }
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target) as handle:
+        for row in zip(*columns.values(), strict=True):
+            handle.write((json.dumps(dict(zip(columns, row, strict=True))) + "\n").encode())
+    return target
+
+
+# --- the study --------------------------------------------------------------------------------------------------------
+
+
+def study_map(dynamics: Dynamics, rule: Rule = "quantile", fraction: float = 1 / 3) -> DataMap:
+    """The map of dynamics that were imported from one of the study's files.
+
+    Scores of ``p_gold`` are computed; correctness, which needs predictions that the file does not have, is its
+    fraction times the epochs.
+
+    Raises:
+        TrainmapError: not such an import, or the file's numbers contradict its probabilities.
+    """
+    check_rule(rule)
+    fractions, confidence = kept_column(dynamics, KEPT + "correctness"), kept_column(dynamics, KEPT + "confidence")
+    if fractions is None or confidence is None:
+        raise TrainmapError(f"{dynamics.path} was not imported from the study; a map is made by DataMap.from_dynamics")
+    values = compute(dynamics, available(dynamics))
+    correctness = np.round(fractions * dynamics.epochs)
+    wrong = np.abs(correctness - fractions * dynamics.epochs) > 1e-6
+    wrong |= np.abs(confidence - values["confidence"]) > 1e-4
+    if wrong.any():
+        raise TrainmapError(
+            f"{wrong.sum()} examples have a confidence or correctness that their {dynamics.epochs} probabilities "
+            f"contradict (first: {some(dynamics.ids[wrong][:4].tolist())}); was the file changed?"
+        )
+    values = {**{name: values[name] for name in ("confidence", "variability")}, "correctness": correctness} | values
+    region = assign(values["variability"], values["confidence"], dynamics.ids, rule, fraction)
+    return DataMap(
+        table=to_table(dynamics, values).with_columns(pl.Series("region", region, dtype=pl.String)),
+        epochs=dynamics.epochs,
+        rule=rule,
+        fraction=fraction,
+        source=dynamics.source,
+        dataset=dynamics.fingerprint,
+    )
+
+
+# --- columns of a dataset ---------------------------------------------------------------------------------------------
+
+
+def add_columns(
+    dataset: Any,
+    datamap: DataMap,
+    id_column: str | None = None,
+    columns: Sequence[str] | None = None,
+    *,
+    prefix: str = "",
+    allow_missing: bool = False,
+) -> Any:
+    """A dataset with a map's columns, aligned by id; for Hugging Face datasets and whatever has ``add_column``.
+
+    Args:
+        dataset: has ``len``, ``dataset[name]`` and ``add_column(name, values)``, which returns the new dataset.
+        id_column: the column with the ids. None: the ids are the row numbers, and the map must have exactly those
+            (0 to N - 1 for N rows). A dataset that was shuffled since cannot be told from one that was not: prefer
+            a column.
+        columns: which; by default the scores and the region.
+        prefix: before each name.
+        allow_missing: rows that the map does not know get None.
+
+    Returns:
+        what the last ``add_column`` returned: a new dataset.
+
+    Raises:
+        TrainmapError: ids that the map does not know, an id twice, a column that is there already.
+    """
+    names = [*datamap.scores, "region"] if columns is None else list(columns)
+    for name in names:
+        if name not in datamap.table.columns:
+            raise TrainmapError(f"column '{name}' is not in this map; it has {', '.join(datamap.table.columns)}")
+        if prefix + name in getattr(dataset, "column_names", ()):
+            raise TrainmapError(f"the dataset has a column '{prefix + name}' already; pass prefix='map_', say")
+    rows = _rows(dataset, datamap, id_column, allow_missing)
+    for name in names:
+        values = datamap.table[name].to_list()
+        dataset = dataset.add_column(prefix + name, [None if row is None else values[row] for row in rows])
+    return dataset
+
+
+def _rows(dataset: Any, datamap: DataMap, id_column: str | None, allow_missing: bool) -> list[int | None]:
+    """For each row of the dataset, the row of its id in the map."""
+    ids = datamap.table["id"].to_list()
+    if id_column is None:
+        if ids != list(range(len(dataset))):
+            raise TrainmapError(
+                f"without id_column the map's ids must be the row numbers 0 to {len(dataset) - 1}; it has {len(ids)} "
+                f"ids ({some(ids)}): pass the name of the dataset's id column"
+            )
+        return list(range(len(ids)))
+    row_of = {name: row for row, name in enumerate(ids)}
+    wanted = list(dataset[id_column])
+    if len(set(wanted)) != len(wanted):
+        again = len(wanted) - len(set(wanted))
+        raise TrainmapError(f"column '{id_column}' must name each row once; {again} rows repeat an id")
+    rows = [row_of.get(name) for name in wanted]
+    if not allow_missing and None in rows:
+        lacking = [name for name, row in zip(wanted, rows, strict=True) if row is None]
+        raise TrainmapError(
+            f"{len(lacking)} of {len(wanted)} ids are not in the map (first: {some(lacking)}; the map has "
+            f"{some(ids)}); pass allow_missing=True to give them None"
+        )
+    return rows
+
+
+# --- explorers --------------------------------------------------------------------------------------------------------
+
+
+def export_fiftyone(
+    datamap: DataMap, path: str | Path, dynamics: Dynamics | None = None, signals: Sequence[str] = ("p_gold",)
+) -> Path:
+    """Write a JSON file of sample fields for FiftyOne.
+
+    ``{"key_field": "trainmap_id", "samples": [{"trainmap_id": id, "label": ..., score: ..., "region": ...}, ...]}``,
+    and with ``dynamics`` a list over the epochs for each signal, as ``trajectory_p_gold``. Strict JSON: what is not a
+    number is null, and infinity (forgetting, never learned) is 1e999, which JSON readers return as infinity.
+
+    For a dataset whose samples have a field ``trainmap_id``::
+
+        samples = json.load(open(path))["samples"]
+        for field in samples[0].keys() - {"trainmap_id"}:
+            values = {sample["trainmap_id"]: sample[field] for sample in samples}
+            dataset.set_values(field, values, key_field="trainmap_id")
+    """
+    names = ["label", *datamap.scores, "region"]
+    columns = {KEY: datamap.table["id"].to_list()} | {name: datamap.table[name].to_list() for name in names}
+    columns |= {f"trajectory_{name}": column.tolist() for name, column in _trajectories(datamap, dynamics, signals)}
+    keys = [json.dumps(name) for name in columns]
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target) as handle:
+        handle.write(f'{{"key_field": "{KEY}", "samples": ['.encode())
+        for row, values in enumerate(zip(*columns.values(), strict=True)):
+            fields = ", ".join(f"{key}: {_json(value)}" for key, value in zip(keys, values, strict=True))
+            handle.write(((",\n{" if row else "\n{") + fields + "}").encode())
+        handle.write(b"\n]}\n")
+    return target
+
+
+def _json(value: Any) -> str:
+    """A value as strict JSON."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_json, value)) + "]"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null" if math.isnan(value) else "1e999" if value > 0 else "-1e999"
+    return json.dumps(value)
+
+
+def spotlight_table(
+    datamap: DataMap, dynamics: Dynamics | None = None, signals: Sequence[str] = ("p_gold",)
+) -> pl.DataFrame:
+    """The map's table and, with ``dynamics``, a column of lists for each signal: ``trajectory_p_gold``.
+
+    ``spotlight.show(table.to_pandas(), dtype={"trajectory_p_gold": spotlight.Sequence1D})`` draws them as curves.
+    An epoch that did not see the example is NaN in its list.
+    """
+    lists = [
+        pl.Series(f"trajectory_{name}", column, dtype=pl.Array(_dtype(column), column.shape[1])).arr.to_list()
+        for name, column in _trajectories(datamap, dynamics, signals)
+    ]
+    return datamap.table.with_columns(lists)
+
+
+def _dtype(column: Array) -> type[pl.DataType]:
+    return pl.Float32 if column.dtype.kind == "f" else pl.Int32
+
+
+def export_spotlight(
+    datamap: DataMap, path: str | Path, dynamics: Dynamics | None = None, signals: Sequence[str] = ("p_gold",)
+) -> Path:
+    """Write ``spotlight_table`` as Parquet or CSV, by the name's ending; ``spotlight.show(path)`` opens both.
+
+    Raises:
+        TrainmapError: another ending, or a trajectory with unseen epochs as CSV (Spotlight reads no NaN there).
+    """
+    target = Path(path)
+    if target.suffix not in (".parquet", ".csv"):
+        raise TrainmapError(f"a table for Spotlight is written as .parquet or .csv, got {target.name}")
+    table = spotlight_table(datamap, dynamics, signals)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target) as handle:
+        if target.suffix == ".parquet":
+            table.write_parquet(handle)
+        else:
+            table.with_columns(
+                pl.Series(name, [_csv_list(name, value) for value in table[name].to_list()])
+                for name in table.columns
+                if isinstance(table[name].dtype, pl.List)
+            ).write_csv(handle)
+    return target
+
+
+def _csv_list(name: str, values: list[float]) -> str:
+    if any(value != value for value in values):
+        raise TrainmapError(f"{name} has epochs that did not see an example, which a CSV cannot say; write .parquet")
+    return json.dumps(values)
+
+
+def _trajectories(datamap: DataMap, dynamics: Dynamics | None, signals: Sequence[str]) -> Iterator[tuple[str, Array]]:
+    if dynamics is None:
+        return
+    if not np.array_equal(datamap.ids, dynamics.ids):
+        raise TrainmapError(
+            f"the map ({len(datamap)} examples) and the dynamics ({len(dynamics)}) must have the same ids; "
+            "make the map from these dynamics"
+        )
+    for name in signals:
+        yield name, trajectories(dynamics, name)
+
+
+__all__ = [
+    "add_columns",
+    "export_allenai",
+    "export_fiftyone",
+    "export_metrics",
+    "export_spotlight",
+    "spotlight_table",
+    "study_map",
+]

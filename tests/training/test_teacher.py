@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainmap.errors import TrainmapError
+from trainmap.training import teacher
+from trainmap.training.cost import forward_flops
+from trainmap.training.data import Dataset
+from trainmap.training.evaluate import predict, predict_pairs
+from trainmap.training.models import build
+from trainmap.training.teacher import fingerprint, read_card, teacher_logits
+
+
+def images(n: int = 12) -> Dataset:
+    x = np.random.default_rng(0).integers(0, 256, (n, 1, 8, 8)).astype(np.uint8)
+    return Dataset("made", np.arange(n, dtype=np.int64), x, np.arange(n, dtype=np.int64) % 3, 3)
+
+
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The name of every dataset that the teacher predicted."""
+    seen: list[str] = []
+
+    def watched(model: torch.nn.Module, dataset: Dataset, *args: object, **kwargs: object) -> np.ndarray:
+        seen.append(dataset.name)
+        return predict(model, dataset)
+
+    monkeypatch.setattr(teacher, "predict", watched)
+    return seen
+
+
+def test_the_logits_are_the_teachers_in_half_precision_and_memory_mapped(tmp_path: Path) -> None:
+    model = build("cnn-8", 3, 1, 8, seed=0)
+    kept = teacher_logits(model, images(), tmp_path / "new" / "logits.npy")
+    assert isinstance(kept, np.memmap)
+    assert not kept.flags.writeable
+    np.testing.assert_array_equal(kept, predict(model, images()).astype(np.float16))
+
+
+def test_with_flips_both_images_are_kept(tmp_path: Path) -> None:
+    model = build("cnn-8", 3, 1, 8, seed=0)
+    kept = teacher_logits(model, images(), tmp_path / "logits.npy", flips=True)
+    np.testing.assert_array_equal(kept, predict_pairs(model, images()).astype(np.float16))
+
+
+def test_a_second_student_reuses_the_logits(tmp_path: Path, computed: list[str]) -> None:
+    for _ in range(3):
+        kept = teacher_logits(build("cnn-8", 3, 1, 8, seed=0), images(), tmp_path / "logits.npy")
+    assert len(computed) == 1
+    assert kept.shape == (12, 3)
+
+
+def test_another_teacher_dataset_order_or_a_lost_card_computes_anew(tmp_path: Path, computed: list[str]) -> None:
+    path, model = tmp_path / "logits.npy", build("cnn-8", 3, 1, 8, seed=0)
+    teacher_logits(model, images(), path)
+    teacher_logits(build("cnn-8", 3, 1, 8, seed=1), images(), path)
+    teacher_logits(model, images(), path)
+    teacher_logits(model, images(11), path)
+    backwards = images(11).subset(np.arange(11)[::-1])
+    kept = teacher_logits(model, backwards, path)
+    assert len(computed) == 5
+    np.testing.assert_array_equal(kept, predict(model, backwards).astype(np.float16))
+    (tmp_path / "logits.npy.json").unlink()
+    teacher_logits(model, backwards, path)
+    assert len(computed) == 6
+
+
+def test_a_kill_before_the_card_leaves_no_card_beside_another_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, one, other = tmp_path / "logits.npy", *(build("cnn-8", 3, 1, 8, seed) for seed in (0, 1))
+    expected = np.array(teacher_logits(one, images(), path))
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(teacher, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            teacher_logits(other, images(), path)
+    np.testing.assert_array_equal(teacher_logits(one, images(), path), expected)
+
+
+def test_the_card_says_what_the_logits_cost(tmp_path: Path) -> None:
+    model = build("cnn-8", 3, 1, 8, seed=0)
+    teacher_logits(model, images(), tmp_path / "logits.npy", flips=True)
+    card = read_card(tmp_path / "logits.npy")
+    assert card.flops == forward_flops(model, 1, 8) * 12 * 2
+    assert card.teacher == fingerprint(model)
+    assert card.seconds > 0
+
+
+def test_the_fingerprint_sees_weights_buffers_and_structure() -> None:
+    model = build("cnn-8", 3, 1, 8, seed=0)
+    prints = [fingerprint(model), fingerprint(build("cnn-8", 3, 1, 28, seed=0))]
+    norm = next(module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    assert norm.running_mean is not None
+    norm.running_mean += 1
+    prints.append(fingerprint(model))
+    next(model.parameters()).data += 1
+    prints.append(fingerprint(model))
+    assert len(set(prints)) == 4
+    assert fingerprint(build("cnn-8", 3, 1, 8, seed=0)) == prints[0]
+
+
+def test_logits_that_half_precision_cannot_hold_are_an_error(tmp_path: Path) -> None:
+    model = build("mlp-256", 3, 1, 8, seed=0)
+    for value in (1e6, float("nan")):
+        torch.nn.init.constant_(list(model.parameters())[-1], value)
+        with pytest.raises(TrainmapError, match="within 65504"):
+            teacher_logits(model, images(), tmp_path / "logits.npy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_that_is_no_npy_file_and_a_broken_card_are_errors(tmp_path: Path) -> None:
+    model = build("mlp-256", 3, 1, 8, seed=0)
+    with pytest.raises(TrainmapError, match=r"\.npy"):
+        teacher_logits(model, images(), tmp_path / "logits")
+    teacher_logits(model, images(), tmp_path / "logits.npy")
+    (tmp_path / "logits.npy.json").write_text("{")
+    with pytest.raises(TrainmapError, match="card"):
+        teacher_logits(model, images(), tmp_path / "logits.npy")
