@@ -35,19 +35,25 @@ def score(
     out: Annotated[Path, typer.Option(help="FILE.parquet or FILE.csv: id, label and one column for each score.")],
     scores: ScoreNames = None,
     epochs: Epochs = None,
+    max_memory: Annotated[str | None, typer.Option(help="What the process may hold at most, for example 1GB.")] = None,
 ) -> None:
-    """Score every example of a recording.
+    """Score every example of a recording, row block by row block.
 
     Example: [bold]trainmap score demo/dynamics --out scores.csv[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.compute import compute
-    from trainmap.maps.datamap import write_scores
+    from trainmap.maps.compute import estimate, parse_bytes, resolve
+    from trainmap.maps.score_file import check_format, write_scores
 
+    check_format(out)
     recording = Dynamics.open(dynamics)
+    chosen = resolve(recording, split(scores))
+    limit = None if max_memory is None else parse_bytes(max_memory)
+    plan = estimate(recording, chosen, epochs=epochs, max_memory=limit, collect=False)
+    say(f"{recording.examples} examples, {epochs or recording.epochs} epochs: {plan}", err=True)
     with progress("scoring", recording.examples) as advance:
-        values = compute(recording, split(scores), epochs=epochs, on_progress=advance)
-    say(f"{write_scores(recording, values, out)}: {recording.examples} examples, {', '.join(values)}")
+        write_scores(recording, chosen, plan, out, epochs=epochs, on_progress=advance)
+    say(f"{out}: {recording.examples} examples, {', '.join(chosen)}")
 
 
 @app.command("map")
@@ -123,6 +129,74 @@ def show(
     from trainmap.views.summary import summary
 
     Console().print(summary(path))
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A dynamics folder or a map (.parquet).")],
+    b: Annotated[Path | None, typer.Argument(metavar="[B]", help="Another; without it, A's epochs are compared.")] = None,
+    scores: ScoreNames = None,
+    fractions: Annotated[str, typer.Option(help="Tops that are compared, 0 to 1, separated by commas.")] = "0.1,0.3333",
+    epochs: Epochs = None,
+    allow: Annotated[str | None, typer.Option(help="What may differ: source, dataset, rule.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """How far two maps agree (seeds, models), or, with A alone, from which epoch on its ranking stands still.
+
+    Example: [bold]trainmap compare seed0/dynamics seed1/dynamics[/bold]
+    """
+    from trainmap.maps.agreement import compare as compare_maps
+    from trainmap.maps.agreement import open_pair
+    from trainmap.views import comparison as view
+
+    if b is None:
+        from trainmap.dynamics.store import Dynamics
+        from trainmap.maps.stability import converged
+
+        recording = Dynamics.open(a)
+        found = [converged(recording, name) for name in split(scores) or ["confidence", "variability", "aum"]]
+        show_or_json(view.of_convergence(found), [one.to_dict() for one in found] if as_json else None)
+        return
+    tops = [number(word, "fractions") for word in split(fractions) or []]
+    pair = open_pair(a, b, split(scores), epochs)
+    agreed = compare_maps(*pair, fractions=tops, allow=split(allow) or ())  # type: ignore[arg-type]
+    show_or_json(view.of_comparison(agreed), agreed.to_dict() if as_json else None)
+
+
+@app.command()
+def audit(
+    dynamics: DynamicsPath,
+    out: Annotated[Path, typer.Option(help="FILE.parquet or FILE.csv: the labels, the most suspicious first.")],
+    rule: Annotated[str, typer.Option(help="combined, aum, confidence or mixture.")] = "combined",
+    threshold: Annotated[str | None, typer.Option(help="Suspected from here on; 'flips': where flips separate.")] = None,
+    flips: Annotated[Path | None, typer.Option(help="PLAN.json of labels that were flipped for this recording.")] = None,
+    second: Annotated[Path | None, typer.Option(help="The other of two runs with threshold samples.")] = None,
+    epochs: Epochs = None,
+) -> None:
+    """Find label errors: which labels look wrong, and what they may be instead.
+
+    Example: [bold]trainmap audit demo/dynamics --out errors.csv[/bold]
+    """
+    from rich.console import Console
+
+    from trainmap.dynamics.store import Dynamics
+    from trainmap.maps.audit import audit as find_errors
+    from trainmap.maps.audit import audit_threshold_samples, check_format
+    from trainmap.maps.planted import Flips
+    from trainmap.views.comparison import of_audit
+
+    check_format(out)
+    recording = Dynamics.open(dynamics)
+    if second is not None:
+        if rule not in ("combined", "aum") or threshold is not None or flips is not None:
+            raise TrainmapError("two runs with threshold samples have their own rule; leave out --rule, --threshold, --flips")
+        found = audit_threshold_samples(recording, Dynamics.open(second), epochs=epochs)
+    else:
+        cut = threshold if threshold is None or threshold == "flips" else number(threshold, "threshold")
+        plan = None if flips is None else Flips.open(flips)
+        found = find_errors(recording, rule, threshold=cut, flips=plan, epochs=epochs)  # type: ignore[arg-type]
+    Console().print(of_audit(found))
+    say(f"{found.save(out)}: {len(found)} examples")
 
 
 @app.command()
@@ -335,13 +409,33 @@ def export_spotlight(
     say(f"{export_spotlight(DataMap.open(datamap), out, recording, split(signals) or ())}")
 
 
+def number(word: str, option: str) -> float:
+    """ "0.33" -> 0.33."""
+    try:
+        return float(word)
+    except ValueError as error:
+        raise TrainmapError(f"--{option} must be a number, got '{word}'") from error
+
+
+def show_or_json(view: object, value: object) -> None:
+    """A table for people, or one JSON document when there is a value for it."""
+    import json
+
+    from rich.console import Console
+
+    if value is None:
+        Console().print(view)
+    else:
+        say(json.dumps(value, indent=2))
+
+
 def split(names: str | None) -> list[str] | None:
     """ "a, b" -> ["a", "b"]."""
     return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
 
 
-def say(line: str) -> None:
-    typer.echo(line)
+def say(line: str, err: bool = False) -> None:
+    typer.echo(line, err=err)
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def test_epochs_without_a_file_are_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_epochs_says_what_is_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match="holds no dynamics_epoch_N.jsonl"):
+    with pytest.raises(StoreError, match=r"holds no dynamics_epoch_N.jsonl"):
         import_allenai(tmp_path, tmp_path / "dynamics")
     with pytest.raises(StoreError, match="not a folder"):
         import_allenai(tmp_path / "nowhere", tmp_path / "dynamics")
@@ -344,7 +344,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     model = write_files(tmp_path / "model", simple())
     dynamics = import_allenai(model, tmp_path / "d")
     before = (tmp_path / "d" / "manifest.json").read_bytes()
-    with pytest.raises(StoreError, match="must be a new or an empty folder, it holds 'epochs', 'examples.parquet'"):
+    with pytest.raises(StoreError, match=r"must be a new or an empty folder, it holds 'epochs', 'examples.parquet'"):
         import_allenai(model, tmp_path / "d")
     with pytest.raises(StoreError, match="must be a new or an empty folder"):
         export_epochs(dynamics, model)

@@ -65,7 +65,7 @@ def test_progress_counts_epochs_and_mistakes_leave_no_file(tmp_path: Path) -> No
     assert steps == [1, 1, 1]
     with pytest.raises(TrainmapError, match="unknown signal 'p_god'; did you mean 'p_gold'"):
         export_long(dynamics, tmp_path / "x.parquet", ["p_god"])
-    with pytest.raises(TrainmapError, match="must end in .parquet, got x.csv"):
+    with pytest.raises(TrainmapError, match=r"must end in .parquet, got x.csv"):
         export_long(dynamics, tmp_path / "x.csv")
     assert not list(tmp_path.glob("*x*"))
 

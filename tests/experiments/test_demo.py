@@ -13,7 +13,7 @@ import trainmap as tm
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments import demo, student
 from trainmap.experiments.demo import run_demo
-from trainmap.experiments.plan import DemoPlan, Teaching, plan_demo, runs
+from trainmap.experiments.plan import DemoPlan, Run, Teaching, plan_demo, runs
 from trainmap.experiments.subsets import SUBSETS, chosen
 from trainmap.training.data import load_splits
 
@@ -40,8 +40,8 @@ def test_a_demo_writes_the_report_the_map_the_dynamics_and_the_cards(done: Path)
     card = tm.Selection.open(done / "cards" / "ambiguous-33.json")
     np.testing.assert_array_equal(card.ids, tm.select(datamap, "33% ambiguous").ids)
     card.verify(dynamics.ids, dynamics.labels)
-    random = [tm.Selection.open(done / "cards" / f"random-33-seed{seed}.json").ids for seed in (0, 1)]
-    assert not np.array_equal(*random)
+    first, second = (tm.Selection.open(done / "cards" / f"random-33-seed{seed}.json").ids for seed in (0, 1))
+    assert not np.array_equal(first, second)
 
 
 def test_the_rows_are_every_subset_student_seed_and_way_with_random_among_them(done: Path) -> None:
@@ -76,6 +76,24 @@ def test_a_second_call_redoes_nothing(done: Path, monkeypatch: pytest.MonkeyPatc
     assert (done / "report.md").read_text() == report
 
 
+def test_a_folder_that_was_moved_redoes_nothing(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(demo, "fit", refuse)
+    monkeypatch.setattr(demo, "plot_map", refuse)
+    before = {path.name: path.stat().st_mtime_ns for path in (done / "runs").iterdir()}
+    report = (done / "report.md").read_text()
+    moved = done.rename(done.with_name("moved"))
+    try:
+        run_demo(small(data_root=tmp_path), moved, jobs=1)
+        assert not done.exists()
+        assert {path.name: path.stat().st_mtime_ns for path in (moved / "runs").iterdir()} == before
+        assert (moved / "report.md").read_text() == report
+    finally:
+        moved.rename(done)
+
+
 def test_a_killed_teacher_goes_on_and_makes_the_same_map(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,12 +124,16 @@ def test_another_teacher_in_the_same_folder_is_refused(done: Path) -> None:
         run_demo(small(teacher="mlp-256"), done)
 
 
-def test_more_seeds_add_only_the_runs_that_are_new(done: Path) -> None:
+def plan_again(done: Path, **changes: object) -> list[Run]:
     data = load_splits("digits", None, 42)
     datamap = tm.DataMap.open(done / "map.parquet")
     result = json.loads((done / "teacher" / "result.json").read_text())
     teaching = Teaching(done / "teacher" / "logits.npy", result["fingerprint"])
-    planned = runs(small(seeds=3), data.train, datamap, done / "cards", teaching)
+    return runs(small(**changes), data.train, datamap, done / "cards", teaching)
+
+
+def test_more_seeds_add_only_the_runs_that_are_new(done: Path) -> None:
+    planned = plan_again(done, seeds=3)
     new = [run for run in planned if not (done / "runs" / f"{run.task.hash}.json").exists()]
     assert {run.labels["seed"] for run in new} == {2}
     assert len(new) == len(planned) / 3
@@ -121,6 +143,26 @@ def test_a_run_on_changed_training_data_is_refused(done: Path) -> None:
     record = json.loads(next(path for path in (done / "runs").glob("*.json")).read_text())
     with pytest.raises(TrainmapError, match="changed since the map was made"):
         student.student_run({**record["config"], "dataset": "0" * 64})
+
+
+def test_a_run_is_given_the_paths_that_it_needs_and_none_is_in_its_identity(done: Path) -> None:
+    for run in plan_again(done, data_root="elsewhere"):
+        assert str(done) not in run.task.canonical
+        assert "elsewhere" not in run.task.canonical
+        needed = {"data_root", *["card"] * (run.task.config["ids"] is not None), *["logits"] * run.labels["distilled"]}
+        assert set(run.task.where) == needed
+
+
+def test_a_run_that_finds_another_card_or_another_teachers_logits_is_refused(done: Path) -> None:
+    planned = plan_again(done)
+    run = next(run for run in planned if run.labels["distilled"] and run.task.config["ids"] is not None)
+    other = next(o for o in planned if o.task.config["ids"] not in (None, run.task.config["ids"]))
+    swapped = {**run.task.where, "card": other.task.where["card"]}
+    with pytest.raises(TrainmapError, match="must hold the examples of this run, but has others"):
+        student.student_run({**run.task.config, "where": swapped})
+    teacher = {**run.task.config["teacher"], "fingerprint": "0" * 64}
+    with pytest.raises(TrainmapError, match="must be the logits of this run's teacher"):
+        student.student_run({**run.task.argument, "teacher": teacher})
 
 
 def test_repeated_random_draws_other_examples_each_epoch_and_the_same_ones_again_for_its_seed() -> None:

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.experiments.launch import ENVIRONMENT, Outcome, Task, cores, run_all
+from trainmap.experiments.launch import Outcome, Task, cores, run_all
+from trainmap.experiments.worker import ENVIRONMENT
 
 # Workers import the functions they run by name; this module stands for a user's.
 RUNS = """
@@ -205,6 +206,38 @@ def test_a_run_is_its_function_and_every_field_of_its_configuration() -> None:
         Task("a", "runs:double", {**base.config, "more": None}),
     ]
     assert len({base.hash, *(task.hash for task in others)}) == 6
+
+
+def test_where_things_lie_is_given_to_the_function_but_is_not_part_of_the_run(marks: Path, tmp_path: Path) -> None:
+    config = {"run": 0, "marks": str(marks)}
+    first = Task("a", "runs:double", config, where={"data": "here"})
+    assert first.hash == Task("a", "runs:double", config, where={"data": "there"}).hash
+    assert first.hash == Task("a", "runs:double", config).hash
+    assert first.config == config
+
+    here, there = (Task("a", "runs:echo", {"x": 1}, where={"data": place}) for place in ("here", "there"))
+    (outcome,) = run_all([here], tmp_path / "grid", jobs=1)
+    assert outcome.result == {"config": {"x": 1, "where": {"data": "here"}}}
+    record = json.loads((tmp_path / "grid" / f"{here.hash}.json").read_text())
+    assert record["config"] == {"x": 1}
+    assert "where" not in record
+    (outcome,) = run_all([there], tmp_path / "grid", jobs=1)
+    assert outcome.skipped
+
+
+@pytest.mark.parametrize(
+    ("config", "where", "message"),
+    [
+        ({}, {"data": Path("x")}, r"where must be strings by name, got .*Path\('x'\) for 'data'"),
+        ({}, {1: "x"}, "where must be strings by name, got 'x' for 1"),
+        ({"where": "x"}, {"data": "x"}, "config must not have 'where' when where is given"),
+    ],
+)
+def test_a_where_that_is_not_strings_or_hides_a_setting_is_refused(
+    config: dict[str, Any], where: Any, message: str
+) -> None:
+    with pytest.raises(TrainmapError, match=message):
+        Task("a", "runs:double", config, where=where)
 
 
 def test_the_hash_stays_the_same_from_release_to_release() -> None:

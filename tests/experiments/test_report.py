@@ -17,19 +17,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.report import (
-    Report,
-    break_even,
-    compare,
-    grids,
-    html,
-    markdown,
-    role,
-    rows_csv,
-    subset_name,
-    summary,
-    write_report,
-)
+from trainmap.experiments.compare import Report, break_even, compare, role, subset_name
+from trainmap.experiments.grids import grids, summary
+from trainmap.experiments.report import html, markdown, rows_csv, write_report
 
 SUBSETS = {"full data": 0.9, "full data, equal steps": 0.8, "33% random": 0.8, "repeated random 33 %": 0.81}
 CHOSEN = {"33% ambiguous": 0.9, "top 33% slope": 0.7, "33% hard-to-learn": 0.8}

@@ -255,7 +255,7 @@ def test_fiftyone_fields_of_unseen_epochs_are_null(tmp_path: Path) -> None:
     datamap = DataMap.from_dynamics(dynamics, ["confidence"])
     samples = json.loads(export_fiftyone(datamap, tmp_path / "f.json", dynamics).read_text())["samples"]
     assert samples[0]["trajectory_p_gold"][1] is None
-    with pytest.raises(TrainmapError, match="which a CSV cannot say; write .parquet"):
+    with pytest.raises(TrainmapError, match=r"which a CSV cannot say; write .parquet"):
         export_spotlight(datamap, tmp_path / "s.csv", dynamics)
     assert not (tmp_path / "s.csv").exists()
     lists = pl.read_parquet(export_spotlight(datamap, tmp_path / "s.parquet", dynamics))["trajectory_p_gold"].to_list()

@@ -66,8 +66,8 @@ def test_slope_is_the_least_squares_line_through_the_epochs_seen() -> None:
     examples = [[0.1, NAN, 0.5, 0.9], [NAN, 0.2, 0.4, NAN], [NAN, NAN, 0.4, NAN], [0.9, 0.1, 0.3, 0.2]]
     expected = []
     for p in examples:
-        seen = [(e, value) for e, value in enumerate(p) if not math.isnan(value)]
-        expected.append(np.polyfit(*zip(*seen, strict=True), 1)[0] if len(seen) > 1 else NAN)
+        seen = np.flatnonzero(~np.isnan(p))
+        expected.append(np.polyfit(seen, np.array(p)[seen], 1)[0] if len(seen) > 1 else NAN)
     near(slope(of_p(*examples)), expected)
 
 
@@ -79,7 +79,7 @@ def test_correctness_counts_the_epochs_that_were_right() -> None:
 
 
 def test_a_tie_of_logits_goes_to_the_smaller_class() -> None:
-    block = Block.from_logits(np.zeros((1, 3, 3)), [0, 1, 2])
+    block = Block.from_logits(np.zeros((1, 3, 3)), np.arange(3))
     assert correctness(block).tolist() == [1, 0, 0]
 
 
@@ -121,7 +121,7 @@ def margins() -> Block:
         [[[3, 1, 0], [0, 0, 0]], [[1, 2, 0], [NAN] * 3], [[0, 0, 4], [2, 5, 1]]],
         dtype=np.float64,
     )
-    return Block.from_logits(logits, [0, 0])
+    return Block.from_logits(logits, np.zeros(2, int))
 
 
 def test_aum_is_the_mean_margin_of_the_logits() -> None:
@@ -131,6 +131,7 @@ def test_aum_is_the_mean_margin_of_the_logits() -> None:
 
 def test_aum_of_probabilities_is_had_without_the_logits() -> None:
     block = margins()
+    assert block.logits is not None
     z = np.nan_to_num(block.logits)
     p = np.exp(z) / np.exp(z).sum(axis=2, keepdims=True)
     margin = p[:, :, 0] - p[:, :, 1:].max(axis=2)
@@ -140,10 +141,17 @@ def test_aum_of_probabilities_is_had_without_the_logits() -> None:
 
 def test_aum_of_probabilities_holds_where_the_probability_is_too_small_to_record() -> None:
     logits = np.array([[[0, 500, 0]], [[0, 60, 59]], [[500, 0, 0]]], dtype=np.float64)
-    block = Block.from_logits(logits, [0])
+    block = Block.from_logits(logits, np.zeros(1, int))
     assert block.p_gold[0, 0] == 0
     second = 1 / (1 + math.exp(-1))
     assert aum(block, probability=True)[0] == pytest.approx((-1 - second + 1) / 3, abs=1e-5)
+
+
+def test_margins_of_probabilities_never_leave_their_range(random_block: Callable[..., Block]) -> None:
+    for seed in range(30):
+        values = aum(random_block(seed, 1, 2000, 3), probability=True)
+        assert values.min() >= -1
+        assert values.max() <= 1
 
 
 def test_el2n_averages_the_window_that_it_is_given() -> None:

@@ -153,7 +153,7 @@ def test_an_example_that_was_never_seen_has_no_value(name: str, random_block: An
 def test_an_example_that_was_never_right_has_a_value(name: str) -> None:
     logits = np.zeros((12, 1, 3), np.float32)
     logits[:, 0, 0] = np.linspace(-1, -5, 12)
-    assert not np.isnan(SCORES[name](Block.from_logits(logits, [0]))).any()
+    assert not np.isnan(SCORES[name](Block.from_logits(logits, np.zeros(1, int)))).any()
 
 
 @every_score
@@ -174,7 +174,7 @@ def test_the_direction_is_that_of_a_hard_example_beside_an_easy_one(name: str) -
     easy = np.linspace(6, 6.5, 12)
     logits = np.zeros((12, 2, 3), np.float32)
     logits[:, 0, 0], logits[:, 1, 0] = hard, easy
-    values = SCORES[name](Block.from_logits(logits, [0, 0]))
+    values = SCORES[name](Block.from_logits(logits, np.zeros(2, int)))
     assert values[0] != values[1]
     assert (values[0] > values[1]) == (SCORES[name].direction == "high")
     assert hard_first(name, values, np.array([7, 3])).tolist() == [7, 3]
@@ -204,7 +204,7 @@ def test_forgetting_has_the_published_values_for_never_learned() -> None:
     }
     logits = np.zeros((4, 1, 2), np.float32)
     logits[:, 0, 1] = 1
-    block = Block.from_logits(logits, [0])
+    block = Block.from_logits(logits, np.zeros(1, int))
     expected = {"data_diet": np.inf, "toneva": 4, "allenai": 1000, "deepcore": 0, "ccs": 0}
     assert {c: score("forgetting", c)(block)[0] for c in SCORES["forgetting"].conventions} == expected
 

@@ -70,8 +70,11 @@ def test_clusters_depend_on_the_recording_and_the_seed_and_on_nothing_else(
     found = cluster(dynamics, 12, seed=1)
     shuffled = record(logits, labels, order=generator.permutation(400), name="shuffled")
     assert alike(cluster(shuffled, 12, seed=1), found)
+    sampled = cluster(dynamics, 12, seed=1, sample=150)
+    assert not alike(sampled, found)
     monkeypatch.setattr(trajectories_module, "BLOCK_BYTES", 4 * 5 * 37)  # blocks of 37 rows
     assert alike(cluster(dynamics, 12, seed=1), found)
+    assert alike(cluster(dynamics, 12, seed=1, sample=150), sampled)
     assert not alike(cluster(dynamics, 12, seed=2), found)
     assert cluster(dynamics, 12, epochs=3).centres.shape == (12, 3)
 
@@ -135,8 +138,8 @@ def literal_time(word: str, state: str) -> float:
 
 def test_the_two_times_are_joined_by_id_whatever_the_second_recording_holds_besides(record: Record) -> None:
     first = {"a": "0111", "b": "0101", "c": "1111", "d": "0000", "e": "0010"}
-    second = {"x": "01", "e": "00", "c": "11", "b": "10", "a": "00", "d": "01", "y": "11"}
-    labels = {name: 0 for name in (*first, *second)}
+    second = {"X": "01", "e": "00", "c": "11", "b": "10", "a": "00", "d": "01", "y": "11"}
+    labels = dict.fromkeys((*first, *second), 0)
     one = record(events(list(first.values())), [labels[n] for n in first], ids=list(first))
     other = record(events(list(second.values())), [labels[n] for n in second], ids=list(second), name="second")
     table = second_split(one, other)

@@ -106,7 +106,7 @@ def test_tdds_of_a_prediction_that_does_not_move_is_0_and_of_one_that_jumps_once
     logits = np.zeros((5, 2, 2))
     logits[3:, 1, 0] = math.log(3)  # from (1/2, 1/2) to (3/4, 1/4): one change among three, of c
     c = 0.75 * math.log(1.5) + 0.25 * math.log(2)
-    block = Block.from_logits(logits, [0, 0])
+    block = Block.from_logits(logits, np.zeros(2, int))
     deviation = math.sqrt(2 * (c / 3) ** 2 + (2 * c / 3) ** 2)
     np.testing.assert_allclose(tdds(block, window=4), [0, deviation * (0.9 + 0.09)], atol=1e-7)
 

@@ -34,6 +34,10 @@ def arrays(n: int = 50, shape: tuple[int, ...] = (28, 28), start: list[int] | No
     }
 
 
+def savez(path: Path, **parts: Any) -> None:
+    np.savez(path, allow_pickle=False, **parts)
+
+
 def write_idx(folder: Path, parts: dict[str, np.ndarray], zipped: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, array in zip(IDX_FILES, parts.values(), strict=True):
@@ -152,9 +156,9 @@ def test_the_fingerprint_sees_every_part_and_not_the_order_of_the_rows() -> None
     ],
 )
 def test_arrays_that_are_no_dataset_are_an_error(change: dict[str, np.ndarray], message: str) -> None:
-    parts = {"name": "made", "ids": made().ids, "x": made().x, "y": made().y, "classes": 4}
+    parts: dict[str, Any] = {"name": "made", "ids": made().ids, "x": made().x, "y": made().y, "classes": 4}
     with pytest.raises(TrainmapError, match=message):
-        Dataset(**(parts | change))
+        Dataset(**{**parts, **change})
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -163,7 +167,7 @@ def test_arrays_that_are_no_dataset_are_an_error(change: dict[str, np.ndarray], 
 @pytest.mark.parametrize("spelling", ["fashion_mnist.npz", "fashion-mnist.npz"])
 def test_an_npz_file_in_the_data_root_is_found(tmp_path: Path, spelling: str) -> None:
     parts = arrays()
-    np.savez(tmp_path / spelling, **parts)
+    savez(tmp_path / spelling, **parts)
     splits = load_splits("fashion-mnist", tmp_path, validation=0)
     np.testing.assert_array_equal(splits.train.x[:, 0], parts["x_train"])
     np.testing.assert_array_equal(splits.train.ids, np.arange(50))
@@ -189,9 +193,9 @@ def test_the_files_of_one_dataset_are_not_taken_for_the_other(tmp_path: Path) ->
 
 def test_a_path_to_an_npz_file_is_a_dataset_with_colour_images_in_either_order(tmp_path: Path) -> None:
     parts = arrays(shape=(12, 12, 3))
-    np.savez(tmp_path / "last.npz", **parts)
+    savez(tmp_path / "last.npz", **parts)
     first = {name: array.transpose(0, 3, 1, 2) if array.ndim == 4 else array for name, array in parts.items()}
-    np.savez(tmp_path / "first.npz", **first)
+    savez(tmp_path / "first.npz", **first)
     one, other = (load_splits(str(tmp_path / f"{name}.npz")) for name in ("last", "first"))
     assert one.train.x.shape[1:] == (3, 12, 12)
     assert one.train.name == "last"
@@ -201,7 +205,7 @@ def test_a_path_to_an_npz_file_is_a_dataset_with_colour_images_in_either_order(t
 
 def test_labels_in_one_column_are_taken_as_they_are_meant(tmp_path: Path) -> None:
     parts = arrays(shape=(32, 32, 3))
-    np.savez(tmp_path / "cifar10.npz", **(parts | {"y_train": parts["y_train"][:, None]}))
+    savez(tmp_path / "cifar10.npz", **(parts | {"y_train": parts["y_train"][:, None]}))
     np.testing.assert_array_equal(load_splits("cifar10", tmp_path, validation=0).train.y, parts["y_train"])
 
 
@@ -220,7 +224,7 @@ def test_labels_in_one_column_are_taken_as_they_are_meant(tmp_path: Path) -> Non
 def test_files_that_hold_something_else_are_an_error(
     tmp_path: Path, change: dict[str, np.ndarray], message: str
 ) -> None:
-    np.savez(tmp_path / "mnist.npz", **(arrays() | change))
+    savez(tmp_path / "mnist.npz", **(arrays() | change))
     with pytest.raises(TrainmapError, match=message):
         load_splits("mnist", tmp_path)
 
@@ -228,7 +232,7 @@ def test_files_that_hold_something_else_are_an_error(
 def test_an_npz_file_without_an_array_names_it(tmp_path: Path) -> None:
     parts = arrays()
     del parts["y_test"]
-    np.savez(tmp_path / "mnist.npz", **parts)
+    savez(tmp_path / "mnist.npz", **parts)
     with pytest.raises(TrainmapError, match="missing: y_test"):
         load_splits("mnist", tmp_path)
 
@@ -236,6 +240,12 @@ def test_an_npz_file_without_an_array_names_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("junk", [b"", b"PK\x03\x04 torn", b"no archive at all"])
 def test_a_broken_npz_file_is_an_error(tmp_path: Path, junk: bytes) -> None:
     (tmp_path / "mnist.npz").write_bytes(junk)
+    with pytest.raises(TrainmapError, match=r"not a readable \.npz"):
+        load_splits("mnist", tmp_path)
+
+
+def test_an_npz_file_of_python_objects_is_an_error(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=np.array([None]))
     with pytest.raises(TrainmapError, match=r"not a readable \.npz"):
         load_splits("mnist", tmp_path)
 

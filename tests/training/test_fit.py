@@ -81,7 +81,10 @@ def trained(**kwargs: Any) -> nn.Module:
 # --- learning -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cnn-8", "resnet8-8", "effnet-8", "vit-32", "mlp-256"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet8-8", "effnet-8")]
+
+
+@pytest.mark.parametrize("name", ["cnn-8", "mlp-256", "vit-32", *SLOW])
 def test_every_family_learns_the_digits_with_its_default_recipe(name: str) -> None:
     splits = load_splits("digits")
     train = splits.train.subset(splits.train.ids[::3])

@@ -20,7 +20,7 @@ from matplotlib.text import Text
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import assign
-from trainmap.views import plot
+from trainmap.views import plot, style
 from trainmap.views.plot import plot_map
 
 DPI = 50
@@ -115,7 +115,7 @@ def test_no_figure_is_left_with_pyplot(tmp_path: Path) -> None:
 def test_width_and_dpi_give_the_pixels(tmp_path: Path) -> None:
     image = imread(plot_map(make(50), tmp_path / "a.png", width_inches=6, dpi=100))
     assert image.shape[1] == 600
-    assert image.shape[0] == pytest.approx(600 * plot.HEIGHT / plot.WIDTH, abs=1)
+    assert image.shape[0] == pytest.approx(600 * style.HEIGHT / style.WIDTH, abs=1)
 
 
 def test_the_title_says_examples_epochs_and_rule(tmp_path: Path, figure: list[Figure]) -> None:
@@ -182,8 +182,8 @@ def test_a_bin_has_the_colour_of_its_mean_and_an_empty_one_is_clear(tmp_path: Pa
     image = next(i for i in main_axes(figure[0]).images if isinstance(i, AxesImage))
     pixels = np.asarray(image.get_array())
     assert (pixels[..., 3] > 0).sum() == 2
-    np.testing.assert_allclose(pixels[0, 0] / 255, plot.PALETTE(0.5), atol=0.003)
-    np.testing.assert_allclose(pixels[-1, -1] / 255, plot.PALETTE(1.0), atol=0.003)
+    np.testing.assert_allclose(pixels[0, 0] / 255, style.PALETTE(0.5), atol=0.003)
+    np.testing.assert_allclose(pixels[-1, -1] / 255, style.PALETTE(1.0), atol=0.003)
 
 
 def test_points_have_the_colour_of_their_correctness_as_a_share_of_the_epochs(
@@ -192,7 +192,7 @@ def test_points_have_the_colour_of_their_correctness_as_a_share_of_the_epochs(
     plot_map(table([0.1, 0.2], [0.9, 0.5], [4, 2], 8), tmp_path / "a.png", dpi=DPI)
     colours = main_axes(figure[0]).collections[0].get_facecolor()
     drawn = {tuple(row) for row in np.round(np.asarray(colours)[:, :3], 6)}
-    assert drawn == {tuple(np.round(plot.PALETTE(share)[:3], 6)) for share in (0.5, 0.25)}
+    assert drawn == {tuple(np.round(style.PALETTE(share)[:3], 6)) for share in (0.5, 0.25)}
 
 
 def test_the_legend_has_the_share_of_each_count(tmp_path: Path, figure: list[Figure]) -> None:
@@ -310,7 +310,7 @@ def test_a_size_out_of_range_is_refused(tmp_path: Path, sizes: dict[str, Any]) -
 
 
 def test_the_palette_has_even_steps_from_dark_to_light_and_stands_out_from_white() -> None:
-    colours = plot.PALETTE(np.linspace(0, 1, 11))[:, :3]
+    colours = style.PALETTE(np.linspace(0, 1, 11))[:, :3]
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
     lightness = 116 * np.cbrt(np.maximum(luminance, 0.008856)) - 16

@@ -36,13 +36,10 @@ def to_numpy(value: Any, what: str) -> Array:
     try:
         if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
             return np.from_dlpack(value)
-        array = np.asarray(value)
+        return np.asarray(value)
     except (ValueError, TypeError, BufferError, RuntimeError) as error:
         kind = type(value).__name__
         raise RecordingError(f"{what} must be an array; numpy cannot read this {kind}: {error}") from error
-    if array.dtype.kind == "U" and isinstance(value, list | tuple) and not all(isinstance(item, str) for item in value):
-        raise RecordingError(f"{what} must be all numbers or all strings, got both")
-    return array
 
 
 def _from_torch(tensor: Any, what: str) -> Array:
@@ -83,7 +80,7 @@ def _to_names(array: Array, value: Any) -> Array:
     given = value if isinstance(value, list | tuple) else array.tolist()
     wrong = [name for name in given if not isinstance(name, str)]
     if wrong:
-        raise RecordingError(f"ids must be an array of integers or of strings, got objects such as {wrong[0]!r}")
+        raise RecordingError(f"ids must be an array of integers or of strings, got {wrong[0]!r} among them")
     nul = [name for name in given if name.endswith("\0")]
     if nul:
         raise RecordingError(f"string ids must not end in a NUL character, got {some(nul)}")

@@ -126,9 +126,9 @@ class Layout:
             return Layout(path, batch.num_rows, places)
 
     def read(self, name: str, start: int, out: Array, handle: BinaryIO) -> None:
-        """Fill ``out`` (contiguous, (n,) or (n, C)) with rows from ``start`` on of a column; ``handle`` is unbuffered."""
+        """Fill ``out``, contiguous (n,) or (n, C), with rows of a column from ``start`` on; ``handle`` is unbuffered."""
         offset, dtype, width = self.places[name]
-        view = memoryview(out.reshape(-1).view(np.uint8))
+        view = out.reshape(-1).view(np.uint8).data
         handle.seek(offset + start * dtype.itemsize * width)
         while len(view):
             got = handle.readinto(view)  # type: ignore[attr-defined]

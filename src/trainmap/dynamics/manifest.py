@@ -103,7 +103,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         raw: Any = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise StoreError(f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)") from error
+        raise StoreError(
+            f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)"
+        ) from error
     except NotADirectoryError as error:
         raise StoreError(f"{folder} is a file; a dynamics folder is needed") from error
     except OSError as error:

@@ -41,14 +41,13 @@ PARTS = "parts"
 
 def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
     """(rank, world size): as given, else as torch.distributed says, else as torchrun's environment says."""
-    if (rank is None) != (world_size is None):
-        raise RecordingError("rank and world_size go together; pass both or neither")
-    if rank is None or world_size is None:
+    if rank is None and world_size is None:
         distributed = sys.modules.get("torch.distributed")
         if distributed is not None and distributed.is_available() and distributed.is_initialized():
-            rank, world_size = distributed.get_rank(), distributed.get_world_size()
-        else:
-            rank, world_size = _environment()
+            return distributed.get_rank(), distributed.get_world_size()
+        rank, world_size = _environment()
+    if rank is None or world_size is None:
+        raise RecordingError("rank and world_size go together; pass both or neither")
     if not 0 <= rank < world_size:
         raise RecordingError(f"rank must be 0 to world_size - 1, got {rank} of {world_size}")
     return rank, world_size
@@ -67,9 +66,9 @@ def _environment() -> tuple[int, int]:
         ) from None
 
 
-def part_folder(path: Path, rank: int, world_size: int) -> Path:
-    """Where one of several processes writes."""
-    return path / PARTS / f"{rank:04d}-of-{world_size:04d}"
+def part_folder(path: Path, rank: int | None, world_size: int | None) -> Path:
+    """Where one of several processes writes; the folder itself for a single one (None)."""
+    return path if rank is None or world_size is None else path / PARTS / f"{rank:04d}-of-{world_size:04d}"
 
 
 def has_parts(folder: Path) -> bool:
@@ -132,7 +131,9 @@ def join_parts(folder: Path) -> Path:
     epochs = min(len(manifest.epochs) for _, manifest in parts)
     if epochs == 0:
         behind = [rank for rank, (_, manifest) in enumerate(parts) if not manifest.epochs]
-        raise StoreError(f"{folder}: no epoch was finished by all {len(parts)} processes (rank {some(behind)} has none)")
+        raise StoreError(
+            f"{folder}: no epoch was finished by all {len(parts)} processes (rank {some(behind)} has none)"
+        )
     digest = _digest(parts, epochs)
     if _is_current(folder, digest):
         return folder
@@ -169,7 +170,9 @@ def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
     for name in ("classes", "source", "level", "id_type", "ids_given", "allow_missing"):
         values = {getattr(manifest, name) for _, manifest in parts}
         if len(values) > 1:
-            raise StoreError(f"{folder}: the processes recorded with different {name}: {some(sorted(map(str, values)))}")
+            raise StoreError(
+                f"{folder}: the processes recorded with different {name}: {some(sorted(values, key=str))}"
+            )
     return parts
 
 
@@ -261,7 +264,9 @@ def _learn_labels(ids: Array, labels: Array, rows: Array, gold: Array, epoch: in
     changed |= labels[rows] != gold
     if changed.any():
         bad = np.unique(ids[rows[changed]]).tolist()
-        raise StoreError(f"epoch {epoch}: the processes recorded different labels for {len(bad)} ids (first: {some(bad)})")
+        raise StoreError(
+            f"epoch {epoch}: the processes recorded different labels for {len(bad)} ids (first: {some(bad)})"
+        )
 
 
 def _open(path: Path, manifest: Manifest, epoch: int, whole: bool = False) -> pa.RecordBatch:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
+from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits
 from trainmap.dynamics.epoch import Epoch, check_logits
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Level, Manifest, Source
@@ -83,7 +83,8 @@ class Recorder:
             raise RecordingError(f"classes must be an integer of at least 2, got {classes!r}")
         if labels is not None and ids is None:
             raise RecordingError("labels need ids to belong to; pass ids as well")
-        self.classes, self.source, self.level, self.allow_missing = int(classes), source, level, allow_missing
+        self.classes, self.source, self.allow_missing = int(classes), source, allow_missing
+        self.level: Level = level
         rank, self._world = place(rank, world_size)
         if self._world > 1 and level == "stats":
             raise RecordingError("level 'stats' cannot be joined from several processes; use level='signals'")
@@ -130,7 +131,9 @@ class Recorder:
         changed = (old_labels != UNKNOWN_LABEL) & (old_labels != labels)
         if changed.any():
             first = some(ids[changed].tolist())
-            raise StoreError(f"{self.folder} has other labels for {changed.sum()} ids (first: {first}); use another folder")
+            raise StoreError(
+                f"{self.folder} has other labels for {changed.sum()} ids (first: {first}); use another folder"
+            )
         roster = Known(ids, labels, self.classes)
         roster.new_labels = bool((old_labels != labels).any())
         return roster
@@ -147,7 +150,7 @@ class Recorder:
         if self._closed:
             raise RecordingError(CLOSED)
         if on_accelerator(logits):
-            self._hold(to_numpy(ids, "ids").copy() if not on_accelerator(ids) else ids.clone(), logits, labels)
+            self._hold(ids, logits, labels)
         else:
             self._take(to_ids(ids), to_logits(logits), to_labels(labels))
 
@@ -169,6 +172,7 @@ class Recorder:
 
     def _hold(self, ids: Any, logits: Any, labels: Any) -> None:
         """Keep a batch on its device; the copy is queued there and nothing waits for it."""
+        ids = ids.clone() if on_accelerator(ids) else to_ids(ids).copy()
         labels = labels.clone() if on_accelerator(labels) else to_labels(labels).copy()
         self._check_shapes(len(ids), tuple(logits.shape), tuple(labels.shape))
         self._held.append((ids, logits.detach().clone(), labels))
@@ -221,9 +225,7 @@ class Recorder:
             columns = {name: column[order] for name, column in columns.items()}
         if self._world > 1:
             columns = _part_columns(roster, columns)
-        self._writer.append(
-            columns, seen, roster.ids, roster.labels, new_labels=roster.new_labels, allow_missing=allow
-        )
+        self._writer.append(columns, seen, roster.ids, roster.labels, new_labels=roster.new_labels, allow_missing=allow)
         self._start_epoch(roster)
 
     def _start_epoch(self, roster: Known) -> None:

@@ -92,24 +92,34 @@ def _chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) 
     at_gold = labels * rows + np.arange(rows)
     gold = z.ravel()[at_gold]
     np.exp(z, out=p)
-    total = _sum_classes(p)
-    log_total = np.log(total)
+    total = _sum_classes(p, product)
+    log_total = np.log(total)  # new memory: total lies in product
     p *= 1 / total
     np.subtract(log_total, gold, out=out["loss"])
     np.multiply(p, z, out=product)
-    np.maximum(log_total - _sum_classes(product), 0, out=out["entropy"])
+    np.maximum(log_total - _sum_classes(product, product), 0, out=out["entropy"])
     z.ravel()[at_gold] = -np.inf
     np.subtract(gold, z.max(axis=0), out=out["margin"])
     p_gold = p.ravel()[at_gold]
     out["p_gold"][:] = p_gold
     p.ravel()[at_gold] = p_gold - 1
     np.multiply(p, p, out=product)
-    np.sqrt(_sum_classes(product), out=out["el2n"])
+    np.sqrt(_sum_classes(product, product), out=out["el2n"])
 
 
-def _sum_classes(values: Array) -> Array:
-    """Sum over axis 0 in class order, whatever the shape (numpy regroups the terms of a one-column array)."""
-    return np.add.reduce(values, axis=0) if values.shape[1] > 1 else np.add.accumulate(values, axis=0)[-1]
+def _sum_classes(values: Array, work: Array) -> Array:
+    """Sum over axis 0; ``work`` is overwritten and may be ``values``.
+
+    By halves, so that the error grows with log C and not with C, and value by value, so that the result of an example
+    does not depend on how many others there are.
+    """
+    rows = len(values)
+    while rows > 1:
+        half, keep = rows // 2, rows - rows // 2
+        np.add(values[:half], values[keep:rows], out=work[:half])
+        work[half:keep] = values[half:keep]
+        values, rows = work, keep
+    return values[0]
 
 
 @dataclass(frozen=True)
@@ -140,9 +150,9 @@ class Block:
                 f"logits must be (epochs, n, classes) and labels (n,), got {logits.shape} and {labels.shape}"
             )
         epochs, rows, classes = logits.shape
-        if labels.size and not (0 <= labels.min() and labels.max() < classes):
+        if labels.size and (labels.min() < 0 or labels.max() >= classes):
             raise TrainmapError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
-        missing = np.isnan(logits).all(axis=2)
+        missing = np.asarray(np.isnan(logits).all(axis=2))
         if not (np.abs(logits[~missing]) <= LIMIT).all():
             raise TrainmapError(
                 f"logits must be finite (and within ±{LIMIT:g}); an example that was not seen in an epoch is NaN in "

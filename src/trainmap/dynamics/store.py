@@ -68,7 +68,8 @@ def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
     """(ids, labels) in row order; -1 is a label that is not known."""
     path = folder / EXAMPLES
     try:
-        table = pq.read_table(path, columns=["id", "label"], page_checksum_verification=True)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read(["id", "label"])
         ids, labels = table["id"], table["label"]
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing; restore it from a copy") from error
@@ -130,7 +131,7 @@ class Dynamics:
         manifest = read_manifest(folder)
         if manifest.part is not None:
             raise StoreError(
-                f"{folder} is the part of one of {manifest.parts} processes; open {folder.parent.parent}, which joins them"
+                f"{folder} is the part of one of {manifest.parts} processes; open {folder.parent.parent}, the join"
             )
         ids, labels = read_examples(folder, manifest)
         for entry in manifest.files:
@@ -155,7 +156,7 @@ class Dynamics:
 
     @property
     def source(self) -> str:
-        """"train" (logits of the training step) or "sweep" (an evaluation pass after the epoch)."""
+        """ "train" (logits of the training step) or "sweep" (an evaluation pass after the epoch)."""
         return self.manifest.source
 
     @property

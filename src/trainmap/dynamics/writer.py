@@ -1,7 +1,7 @@
 """The folder of a recording as its one writer sees it: what is in it, and how one epoch more gets there for good.
 
-Order of writing: examples, then the epoch, then the manifest, each a temporary file that is flushed to disk and renamed.
-A kill between two of them leaves files that the manifest does not list, and these do not exist.
+Order of writing: examples, then the epoch, then the manifest, each a temporary file that is flushed to disk and
+renamed. A kill between two of them leaves files that the manifest does not list, and these do not exist.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ class Writer:
         Raises:
             StoreError: the folder cannot be made, holds something else, or is damaged.
         """
-        several = about.part is not None and about.parts is not None
-        self.folder = part_folder(path, about.part, about.parts) if several else path
+        self.folder = part_folder(path, about.part, about.parts)
         self.manifest = about
         self.examples: tuple[Array, Array] | None = None
         self._on_disk: bytes | None = None
@@ -153,8 +152,8 @@ class Writer:
         now = path.read_bytes() if path.exists() else None
         if now != self._on_disk:
             raise StoreError(
-                f"{path} was {'removed' if now is None else 'changed'} by someone else since epoch {self.epochs} began; "
-                "one folder has one recorder: nothing of this epoch was written"
+                f"{path} was {'removed' if now is None else 'changed'} by someone else since epoch {self.epochs} "
+                "began; one folder has one recorder: nothing of this epoch was written"
             )
 
     def _remove_leftovers(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -10,10 +9,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.experiments.launch import Task
+from trainmap.experiments.student import ids_hash
 from trainmap.experiments.subsets import SUBSETS, Subset, chosen, percent
+from trainmap.experiments.task import Task
 from trainmap.maps.datamap import DataMap
-from trainmap.selection.card import Selection
 from trainmap.training.data import DATASETS, Dataset
 from trainmap.training.fit import default_recipe
 from trainmap.training.models import MODELS
@@ -53,11 +52,12 @@ class Size:
     students: tuple[str, ...]
     seeds: int
     distillation: Distillation
+    epochs: int | None = None  # of students; None: the recipe's
     teacher_threads: int | None = None  # on 8 x 8 images a second thread waits more than it works
 
 
 SIZES: dict[str, Size] = {
-    "digits": Size("resnet14-16", 20, ("cnn-8", "resnet8-8", "effnet-8"), 4, "both", teacher_threads=1),
+    "digits": Size("resnet14-16", 20, ("cnn-8", "resnet8-8", "effnet-8"), 3, "both", epochs=10, teacher_threads=1),
     "mnist": Size("cnn-32", 8, ("cnn-16",), 3, "both"),
     "fashion-mnist": Size("cnn-32", 8, ("cnn-16",), 3, "both"),
     "cifar10": Size("resnet14-32", 15, ("resnet8-16",), 3, "both"),
@@ -88,7 +88,7 @@ def plan_demo(
         data: a key of ``DATASETS`` or a path to an .npz file.
         fraction: the size of every subset.
         seeds: how many runs of each cell, with seeds 0, 1, ...
-        epochs: of every student; by default the recipe's.
+        epochs: of every student; by default what fits the dataset, or the recipe's.
         subsets: keys of ``SUBSETS``; all for None.
         distillation: train each student plainly and distilled ("both"), "only" distilled, or "never".
         temperature, weight: of the distillation.
@@ -106,6 +106,7 @@ def plan_demo(
     if distillation not in get_args(Distillation):
         raise unknown("distillation", distillation, get_args(Distillation))
     seeds = size.seeds if seeds is None else seeds
+    epochs = size.epochs if epochs is None else epochs
     if seeds < 1:
         raise TrainmapError(f"seeds must be at least 1, got {seeds}; 3 or more give an interval")
     return DemoPlan(
@@ -162,7 +163,6 @@ def runs(plan: DemoPlan, train: Dataset, datamap: DataMap, cards: Path, teacher:
             whole, part = (epochs * -(-size // batch) for size in (len(train), data["count"]))
             config = {
                 "data": plan.data,
-                "data_root": plan.data_root,
                 "split_seed": SPLIT_SEED,
                 "dataset": train.fingerprint(),
                 "model": student,
@@ -170,17 +170,22 @@ def runs(plan: DemoPlan, train: Dataset, datamap: DataMap, cards: Path, teacher:
                 "steps": {"own": None, "subset": part, "full": whole}[steps],
                 "seed": seed,
                 "device": plan.device,
-                "card": data["card"],
                 "ids": data["ids"],
                 "repeated": data["count"] if subset.kind == "repeated" else None,
                 "teacher": _teaching(plan, teacher) if kd else None,
             }
+            paths = {
+                "data_root": plan.data_root,
+                "card": data["card"],
+                "logits": str(teacher.logits.resolve()) if kd else None,
+            }
+            where = {name: path for name, path in paths.items() if path is not None}
             title = subset.title(plan.fraction)
             name = f"{title}, {student}{' distilled' if kd else ''}, {budgets[0]}, seed {seed}"
             weight = whole if steps == "full" or (subset.kind == "full" and steps == "own") else part
             found.append(
                 Run(
-                    Task(name, "trainmap.experiments.student:student_run", config, weight=float(weight)),
+                    Task(name, "trainmap.experiments.student:student_run", config, float(weight), where=where),
                     {"subset": title, "student": student, "distilled": kd, "seed": seed},
                     budgets,
                 )
@@ -204,19 +209,10 @@ def _examples(plan: DemoPlan, subset: Subset, datamap: DataMap, cards: Path, see
     if subset.kind in ("map", "random"):
         name = f"{subset.key}-{percent(plan.fraction)}" + (f"-seed{seed}" if subset.kind == "random" else "")
         card = selection.save(cards / f"{name}.json")
-        return {"card": str(card.resolve()), "ids": _sha256(selection), "count": len(selection)}
+        return {"card": str(card.resolve()), "ids": ids_hash(selection.ids), "count": len(selection)}
     count = len(SUBSETS["random"].selection(datamap, plan.fraction, seed))
     return {"card": None, "ids": None, "count": count}
 
 
-def _sha256(selection: Selection) -> str:
-    return hashlib.sha256(selection.ids.tobytes()).hexdigest()
-
-
 def _teaching(plan: DemoPlan, teacher: Teaching) -> dict[str, Any]:
-    return {
-        "logits": str(teacher.logits.resolve()),
-        "fingerprint": teacher.fingerprint,
-        "temperature": plan.temperature,
-        "weight": plan.weight,
-    }
+    return {"fingerprint": teacher.fingerprint, "temperature": plan.temperature, "weight": plan.weight}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +15,7 @@ from trainmap.training.data import Splits, load_splits
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import default_recipe, fit
 from trainmap.training.models import build
+from trainmap.training.teacher import read_card
 
 
 @lru_cache(maxsize=2)
@@ -26,25 +28,34 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     """Train and judge one student.
 
     Args:
-        config: ``data``, ``data_root``, ``split_seed``, ``dataset`` (fingerprint), ``model``, ``epochs``, ``seed``,
-            ``device``; ``card`` (path of a Selection) with ``ids`` (its sha256), or None for all the data;
-            ``repeated`` (a number of examples drawn afresh each epoch) or None; ``steps`` or None; ``teacher`` (None,
-            or ``logits`` path, ``fingerprint``, ``temperature``, ``weight``).
+        config: ``data``, ``split_seed``, ``dataset`` (fingerprint), ``model``, ``epochs``, ``seed``, ``device``;
+            ``ids`` (``ids_hash`` of a Selection), or None for all the data; ``repeated`` (a number of examples drawn
+            afresh each epoch) or None; ``steps`` or None; ``teacher`` (None, or ``fingerprint``, ``temperature``,
+            ``weight``). ``where`` says where to read: ``data_root`` unless it is the default, ``card`` (of the
+            Selection) with ``ids``, ``logits`` with ``teacher``.
 
     Returns:
         The metrics on test and validation data, and what the run cost.
+
+    Raises:
+        TrainmapError: training data, a card or logits that are not those of the configuration.
     """
-    data = splits(config["data"], config["data_root"], config["split_seed"])
+    where = config.get("where", {})
+    data = splits(config["data"], where.get("data_root"), config["split_seed"])
     if data.train.fingerprint() != config["dataset"]:
         raise TrainmapError(f"the training data of {config['data']} changed since the map was made")
     recipe = default_recipe(config["model"], config["data"], epochs=config["epochs"])
     train, logits, distillation = data.train, None, {}
     if config["teacher"] is not None:
-        logits = np.load(config["teacher"]["logits"], mmap_mode="r", allow_pickle=False)
+        if read_card(where["logits"]).teacher != config["teacher"]["fingerprint"]:
+            raise TrainmapError(f"{where['logits']} must be the logits of this run's teacher, but are another's")
+        logits = np.load(where["logits"], mmap_mode="r", allow_pickle=False)
         distillation = {name: config["teacher"][name] for name in ("temperature", "weight")}
-    if config["card"] is not None:
-        selection = Selection.open(config["card"])
+    if config["ids"] is not None:
+        selection = Selection.open(where["card"])
         selection.verify(data.train)
+        if ids_hash(selection.ids) != config["ids"]:
+            raise TrainmapError(f"{where['card']} must hold the examples of this run, but has others")
         rows = data.train.rows(selection.ids)
         train = data.train.subset(selection.ids)
         logits = None if logits is None else logits[rows]
@@ -74,6 +85,11 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         "train_loss": result.loss,
         "parameters": parameters(model),
     }
+
+
+def ids_hash(ids: np.ndarray) -> str:
+    """SHA-256 (hex) of the ids of a Selection, which are ascending int64 here."""
+    return hashlib.sha256(ids.tobytes()).hexdigest()
 
 
 def repeated(ids: np.ndarray, count: int, seed: int) -> Any:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, unknown
+from trainmap.maps.compute import available
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
 from trainmap.maps.scores import SCORES
@@ -63,7 +66,7 @@ class RegionAgreement:
     """The regions of two maps: ``counts[a][b]`` examples are in region a of the first and b of the second map.
 
     ``agreed`` is the share on the diagonal, ``chance`` what it would be if the two columns were independent, and
-    ``kappa`` = (agreed - chance) / (1 - chance) (Cohen 1960), 1 for full agreement, 0 for chance, NaN where chance is 1.
+    ``kappa`` = (agreed - chance) / (1 - chance) (Cohen 1960), 1 for full agreement, 0 for chance, NaN if chance is 1.
     """
 
     names: tuple[str, ...]
@@ -95,7 +98,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; NaN (nothing to correlate) becomes None."""
-        return _plain(asdict(self))
+        return plain(asdict(self))
 
 
 def compare(
@@ -148,6 +151,33 @@ def compare(
         scores=tuple(agreements),
         regions=regions,
     )
+
+
+def open_pair(
+    a: str | Path, b: str | Path, scores: Sequence[str] | None = None, epochs: int | None = None
+) -> tuple[DataMap, DataMap]:
+    """Two maps, each from a dynamics folder or a saved map (.parquet).
+
+    Args:
+        scores: what a folder is scored with; None for all that both can have.
+        epochs: use only the first so many epochs of a folder.
+
+    Raises:
+        TrainmapError: ``epochs`` with a saved map, whose scores are made already.
+    """
+    opened = [DataMap.open(path) if Path(path).suffix == ".parquet" else Dynamics.open(path) for path in (a, b)]
+    saved = [one for one in opened if isinstance(one, DataMap)]
+    if saved and epochs is not None:
+        raise TrainmapError("epochs can be chosen for dynamics folders only; a saved map has its scores already")
+    if scores is None:
+        first, second = (one.scores if isinstance(one, DataMap) else available(one) for one in opened)
+        scores = [name for name in first if name in second]
+    rule, fraction = (saved[0].rule, saved[0].fraction) if saved else ("quantile", 1 / 3)
+    first, second = (
+        one if isinstance(one, DataMap) else DataMap.from_dynamics(one, scores, rule, fraction, epochs=epochs)
+        for one in opened
+    )
+    return first, second
 
 
 def check_alike(maps: Sequence[DataMap], allow: Collection[Allow] = ()) -> None:
@@ -238,9 +268,10 @@ def region_agreement(a: Array, b: Array) -> RegionAgreement:
     return RegionAgreement(names, tuple(map(tuple, counts.tolist())), agreed, chance, kappa)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Values that JSON has: NaN and the infinities become None."""
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -34,10 +34,8 @@ def aum(block: Block, probability: bool = False, total: bool = False) -> Array:
 
 
 def _probability_margins(block: Block) -> Iterator[Array]:
-    for loss, margin in zip(block["loss"], block["margin"], strict=True):
-        gold = loss.astype(np.float64)
-        other = np.maximum(gold + margin, 0)  # -log p of the best other class; rounding may push it below 0
-        yield np.exp(-gold) - np.exp(-other)
+    for loss, margin in zip(block["loss"].astype(np.float64), block["margin"], strict=True):
+        yield np.exp(-loss) - np.exp(-(loss + margin))
 
 
 def el2n(block: Block, window: tuple[int, int] = (0, 10), total: bool = False) -> Array:

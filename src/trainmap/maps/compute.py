@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import re
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,16 +16,21 @@ from numpy.typing import NDArray
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
+from trainmap.maps.from_stats import FROM_STATS, score_from_stats
 from trainmap.maps.scores import SCORES, Score, score_named
 
 Array = NDArray[Any]
 
-BLOCK_BYTES = 2 << 20  # of signals: a block and a score's temporaries stay in the cache of a core
-TEMPORARY_ROWS = 64  # float64 values per example that the scores of a block may hold at a time
+BLOCK_BYTES = 2 << 20  # of signals: a block and a score's temporaries stay near a core
+LEAST_ROWS = 256  # below this the calls cost more than the work
+TEMPORARY_BYTES = 512  # of one example, beside its signals: means, variances and results, in float64
+TEMPORARY_COPIES = 4  # of an example's signals: right or wrong, probabilities, logarithms
 
 
 def available(dynamics: Dynamics) -> list[str]:
     """The scores that this recording can give: their signals are there and the epochs suffice."""
+    if dynamics.level == "stats":
+        return [s.name for s in SCORES.values() if s.name in FROM_STATS and dynamics.epochs >= s.epochs]
     held = set(dynamics.signals)
     return [s.name for s in SCORES.values() if held.issuperset(s.needs) and dynamics.epochs >= s.epochs]
 
@@ -31,8 +39,10 @@ def resolve(dynamics: Dynamics, scores: Sequence[str | Callable[[Block], Array]]
     """Names and plain functions as scores that this recording can give; all of them for None.
 
     Raises:
-        TrainmapError: an unknown name, a name twice, a signal or an epoch that is not there.
+        TrainmapError: an unknown name, a name twice, a signal or an epoch that is not there, no epoch at all.
     """
+    if dynamics.epochs == 0:
+        raise TrainmapError(f"{dynamics.path} has no finished epoch yet; a score needs at least one")
     chosen: dict[str, Score] = {}
     for entry in available(dynamics) if scores is None else scores:
         if isinstance(entry, str):
@@ -44,12 +54,107 @@ def resolve(dynamics: Dynamics, scores: Sequence[str | Callable[[Block], Array]]
         if score.name in chosen:
             raise TrainmapError(f"score '{score.name}' was asked for twice; give one of them another name")
         if dynamics.epochs < score.epochs:
-            raise TrainmapError(f"{score.name} needs at least {score.epochs} epochs, this recording has {dynamics.epochs}")
+            raise TrainmapError(
+                f"{score.name} needs at least {score.epochs} epochs, this recording has {dynamics.epochs}"
+            )
+        if dynamics.level == "stats":
+            score = replace(score, function=score_from_stats(score.name), needs=())
         lacking = [n for n in score.needs if n not in dynamics.signals]
         if lacking:
-            raise TrainmapError(f"{score.name} needs {', '.join(lacking)}; a recording at level '{dynamics.level}' has none")
+            raise TrainmapError(
+                f"{score.name} needs {', '.join(lacking)}; a recording at level '{dynamics.level}' has none"
+            )
         chosen[score.name] = score
     return chosen
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What scoring will take, before it starts.
+
+    Attributes:
+        rows: examples in a block.
+        workers: blocks under way at a time.
+        read_bytes: what is read from disk.
+        memory_bytes: the most memory that the process will hold, what it holds already included.
+    """
+
+    rows: int
+    workers: int
+    read_bytes: int
+    memory_bytes: int
+
+    def __str__(self) -> str:
+        return f"reads {human(self.read_bytes)}, holds at most {human(self.memory_bytes)} of memory"
+
+
+def estimate(
+    dynamics: Dynamics,
+    chosen: dict[str, Score],
+    *,
+    epochs: int | None = None,
+    workers: int | None = None,
+    max_memory: int | None = None,
+    collect: bool = True,
+) -> Estimate:
+    """How large the blocks may be, and what that costs.
+
+    Args:
+        chosen: what ``resolve`` gave.
+        max_memory: bytes that the whole process may hold; None for no limit but that of good speed.
+        collect: the scores of all examples are kept (8 bytes each), not passed on block by block.
+
+    Raises:
+        TrainmapError: the limit is too small for a block of ``LEAST_ROWS`` examples; it says what would do.
+    """
+    taken = dynamics.epochs if epochs is None else epochs
+    needs = _needs(chosen)
+    signals = max(1, taken * sum(dynamics.bytes_per_value(name) for name in needs))
+    if dynamics.level == "stats":
+        signals = sum(column.itemsize for column in dynamics.stats.columns.values())
+    example = signals * (1 + TEMPORARY_COPIES) + TEMPORARY_BYTES + 16 * len(chosen)
+    workers = cores() if workers is None else workers
+    rows = min(max(LEAST_ROWS, BLOCK_BYTES // signals), max(1, dynamics.examples))
+    held = memory_held() + (8 * len(chosen) * dynamics.examples if collect else 0)
+    if max_memory is not None:
+        room = max_memory - held
+        while workers > 1 and room < example * min(LEAST_ROWS, rows) * (workers + 1):
+            workers -= 1
+        rows = min(rows, room // (example * (workers + 1)))
+        if rows < min(LEAST_ROWS, dynamics.examples):
+            least = held + example * min(LEAST_ROWS, dynamics.examples) * 2
+            raise TrainmapError(
+                f"max_memory must be at least {human(least)} for this recording, got {human(max_memory)}"
+            )
+    return Estimate(rows, workers, signals * dynamics.examples, held + example * rows * (workers + 1))
+
+
+def score_blocks(
+    dynamics: Dynamics, chosen: dict[str, Score], plan: Estimate, epochs: int | None = None
+) -> Iterator[tuple[int, dict[str, Array]]]:
+    """(first row, name -> (n,) float64) of every block, in row order; one more block is under way than workers.
+
+    The same bits whatever the plan.
+    """
+    taken = dynamics.epochs if epochs is None else epochs
+    needs = _needs(chosen)
+    sums = dynamics.stats if dynamics.level == "stats" else None
+    if sums is not None and taken != sums.epochs:
+        raise TrainmapError(f"running sums are over all {sums.epochs} epochs, not over {taken}; record level='signals'")
+
+    def work(start: int) -> tuple[int, dict[str, Array]]:
+        stop = min(start + plan.rows, dynamics.examples)
+        block = sums.rows(start, stop) if sums is not None else dynamics.block(start, stop, needs, taken)
+        return start, {name: score.function(block) for name, score in chosen.items()}
+
+    with ThreadPoolExecutor(plan.workers) as pool:
+        under_way: deque[Future[tuple[int, dict[str, Array]]]] = deque()
+        for start in range(0, dynamics.examples, plan.rows):
+            under_way.append(pool.submit(work, start))
+            if len(under_way) > plan.workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def compute(
@@ -58,6 +163,7 @@ def compute(
     *,
     epochs: int | None = None,
     workers: int | None = None,
+    max_memory: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Array]:
     """Scores of every example of a recording.
@@ -66,35 +172,56 @@ def compute(
         scores: names from ``SCORES`` or functions of a block; None for all that the recording can give.
         epochs: only the first so many epochs.
         workers: threads; by default one for each core that this process may use.
+        max_memory: bytes that the process may hold at most; see ``estimate``.
         on_progress: called with the number of examples done.
 
     Returns:
         name -> (N,) float64, in row order (``dynamics.ids``). The same bits whatever the blocks and workers.
     """
-    if dynamics.epochs == 0:
-        raise TrainmapError(f"{dynamics.path} has no finished epoch yet; a score needs at least one")
     chosen = resolve(dynamics, scores)
-    needs = sorted({name for score in chosen.values() for name in score.needs})
-    taken = dynamics.epochs if epochs is None else epochs
-    per_example = max(1, taken * sum(dynamics.bytes_per_value(name) for name in needs))
-    rows = max(256, BLOCK_BYTES // per_example)
+    plan = estimate(dynamics, chosen, epochs=epochs, workers=workers, max_memory=max_memory)
     out = {name: np.empty(dynamics.examples) for name in chosen}
-
-    def work(start: int) -> int:
-        stop = min(start + rows, dynamics.examples)
-        block = dynamics.block(start, stop, needs, taken)
-        for name, score in chosen.items():
-            out[name][start:stop] = score.function(block)
-        return stop - start
-
-    workers = cores() if workers is None else workers
-    with ThreadPoolExecutor(workers) as pool:
-        for done in pool.map(work, range(0, dynamics.examples, rows)):
-            if on_progress is not None:
-                on_progress(done)
+    for start, values in score_blocks(dynamics, chosen, plan, epochs):
+        rows = 0
+        for name, column in values.items():
+            rows = len(column)
+            out[name][start : start + rows] = column
+        if on_progress is not None:
+            on_progress(rows)
     return out
+
+
+def _needs(chosen: dict[str, Score]) -> list[str]:
+    return sorted({name for score in chosen.values() for name in score.needs})
 
 
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_held() -> int:
+    """Bytes of memory that this process holds now; 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as handle:
+            return int(handle.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, AttributeError):
+        return 0
+
+
+def human(size: int) -> str:
+    """1500000 -> "1.5 MB"."""
+    value, unit = float(size), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.3g} {unit}"
+
+
+def parse_bytes(text: str) -> int:
+    """ "1.5GB" -> 1500000000; B, kB, MB, GB, TB, in any case, with or without a space."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    if match is None:
+        raise TrainmapError(f"an amount of memory is a number with a unit, for example 1GB or 500MB; got '{text}'")
+    return int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))

@@ -74,6 +74,7 @@ class DataMap:
         *,
         epochs: int | None = None,
         workers: int | None = None,
+        max_memory: int | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> DataMap:
         """Score every example of a recording and assign the regions.
@@ -83,6 +84,7 @@ class DataMap:
                 and correctness are always there, for they are the map's axes.
             rule, fraction: see ``trainmap.maps.regions``.
             epochs: use only the first so many epochs.
+            workers, max_memory, on_progress: see ``trainmap.compute``.
         """
         check_rule(rule)
         check_fraction(fraction)
@@ -90,7 +92,9 @@ class DataMap:
         enough = [name for name in available(dynamics) if SCORES[name].epochs <= taken]
         wanted = list(enough if scores is None else scores)
         wanted = [*(name for name in AXES if name not in wanted), *wanted]
-        values = compute(dynamics, wanted, epochs=epochs, workers=workers, on_progress=on_progress)
+        values = compute(
+            dynamics, wanted, epochs=epochs, workers=workers, max_memory=max_memory, on_progress=on_progress
+        )
         return DataMap(
             table=to_table(dynamics, values).with_columns(
                 _regions(values["variability"], values["confidence"], dynamics.ids, rule, fraction)

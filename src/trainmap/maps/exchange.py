@@ -112,7 +112,7 @@ def study_map(dynamics: Dynamics, rule: Rule = "quantile", fraction: float = 1 /
     values = {**{name: values[name] for name in ("confidence", "variability")}, "correctness": correctness} | values
     region = assign(values["variability"], values["confidence"], dynamics.ids, rule, fraction)
     return DataMap(
-        table=to_table(dynamics, values).with_columns(pl.Series("region", region, dtype=pl.String)),
+        table=to_table(dynamics, values).with_columns(pl.Series("region", region.tolist(), dtype=pl.String)),
         epochs=dynamics.epochs,
         rule=rule,
         fraction=fraction,

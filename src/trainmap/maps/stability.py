@@ -29,7 +29,7 @@ SAMPLE = 20_000
 """Examples that a ranking is followed on: the standard error of a Spearman of 0.95 is then 0.0008."""
 
 
-# --- several recordings -------------------------------------------------------------------------------------------------
+# --- several recordings -----------------------------------------------------------------------------------------------
 
 
 def intervals(
@@ -44,7 +44,7 @@ def intervals(
         allow: what may differ, see ``agreement.compare``; with ``"dataset"`` every id of any map is listed.
 
     Returns:
-        ``id``, ``mean``, ``low``, ``high``, ``n`` (maps that have a value), sorted by id. Where n is 1, where a value is
+        ``id``, ``mean``, ``low``, ``high``, ``n`` (maps that have a value), by id. Where n is 1, where a value is
         infinite and where all values are the same there is no interval (null): a spread that was not seen says nothing.
         An example without any value has a null mean.
 
@@ -100,7 +100,7 @@ def _stack(maps: Sequence[DataMap], score: str, allow: Collection[Allow]) -> tup
     return ids, values
 
 
-# --- one recording, epoch by epoch --------------------------------------------------------------------------------------
+# --- one recording, epoch by epoch ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,13 @@ class Convergence:
 
     def __bool__(self) -> bool:
         return self.epoch is not None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; the table as a list of rows."""
+        return {
+            **{name: value for name, value in vars(self).items() if name != "table"},
+            "table": self.table.to_dicts(),
+        }
 
     def __str__(self) -> str:
         rule = (
@@ -273,9 +280,7 @@ def _by_epoch(
     rows = np.arange(dynamics.examples)
     if sample < dynamics.examples:
         rows = np.sort(np.random.default_rng(seed).choice(dynamics.examples, sample, replace=False))
-    columns = {
-        name: np.stack([dynamics.column(e, name)[rows] for e in range(dynamics.epochs)]) for name in score.needs
-    }
+    columns = {name: np.stack([dynamics.column(e, name)[rows] for e in range(dynamics.epochs)]) for name in score.needs}
     logits = columns.pop("logits", None)
     complete = all(entry.seen == dynamics.examples for entry in dynamics.manifest.epochs)
     for e in span:

@@ -138,7 +138,8 @@ def sliding(rows: Array, window: int) -> Iterator[tuple[Array, Array]]:
 
     Windows are taken ``window`` at a time: those that begin in [s, s + J) all hold row s + J - 1, the pivot, and each
     is a run back from it and a run on from it. Running sums of deviations from the pivot therefore never hold a value
-    from outside the window: as exact as two passes over each, at a cost that does not grow with the window.
+    from outside the window, and the difference of squares is at least a J-th of the first (the pivot's own deviation
+    is 0): as exact as two passes over each window, at a cost that does not grow with it.
     """
     rows = rows.astype(np.float64, copy=False)
     windows = len(rows) - window + 1
@@ -150,7 +151,7 @@ def sliding(rows: Array, window: int) -> Iterator[tuple[Array, Array]]:
             sums, squares = back[window - 1 - shift]
             sums, squares = sums + sums_on, squares + squares_on
             mean = sums / window
-            yield pivot + mean, np.maximum(squares - mean * sums, 0)
+            yield pivot + mean, squares - mean * sums
 
 
 def _running(rows: Array, pivot: Array) -> Iterator[tuple[Array, Array]]:

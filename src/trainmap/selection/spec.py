@@ -131,7 +131,7 @@ def parse(spec: str) -> Plan:
 
 def _part(text: str) -> Part:
     plain = re.sub(r"\b(easy|hard)[ -]to[ -]learn\b", r"\1", text.strip(), flags=re.IGNORECASE)
-    words = re.sub(r"(\d)\s+%", r"\1%", plain).split()
+    words = re.sub(r"(\d)\s*%", r"\1% ", plain).split()
     amounts = [word for word in words if _AMOUNT.fullmatch(word)]
     ends = [word.lower() for word in words if word.lower() in ENDS]
     names = [word for word in words if word.lower() not in ENDS and word not in amounts]

@@ -47,7 +47,8 @@ class FitResult:
 class EpochRecorder(Protocol):
     """What ``fit`` needs of a ``trainmap.Recorder``."""
 
-    epoch: int
+    @property
+    def epoch(self) -> int: ...
 
     def update(self, ids: Any, logits: Any, labels: Any) -> None: ...
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.training.data import Dataset, as_tensor, to_float
@@ -103,7 +104,8 @@ def _all_parameters(model: nn.Module, dataset: Dataset, device: str) -> Iterator
     gradient: Callable[..., dict[str, Tensor]] = vmap(grad(loss), in_dims=(None, 0, 0))
     chunk = max(1, GRADIENT_BYTES // (4 * sum(value.numel() for value in trained.values())))
     for images, labels in _batches(dataset, device, min(chunk, BATCH)):
-        parts = gradient(trained, images, labels).values()
+        with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no gradient for each example
+            parts = gradient(trained, images, labels).values()
         yield torch.stack([part.double().flatten(1).square().sum(dim=1) for part in parts]).sum(dim=0).sqrt()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,14 +73,16 @@ def find(name: str, root: Path) -> Images:
 
 def _read_npz(path: Path) -> Arrays:
     names = ("x_train", "y_train", "x_test", "y_test")
+    if not zipfile.is_zipfile(path):
+        raise TrainmapError(f"{path} is not a readable .npz file")
     try:
         with np.load(path, allow_pickle=False) as file:
-            if missing := [key for key in names if key not in file]:
-                raise TrainmapError(f"{path} must hold {', '.join(names)}; missing: {', '.join(missing)}")
-            x_train, y_train, x_test, y_test = (file[key] for key in names)
-    except (zipfile.BadZipFile, EOFError) as error:
+            parts = {name: file[name] for name in names if name in file}
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise TrainmapError(f"{path} is not a readable .npz file ({error})") from error
-    return x_train, y_train, x_test, y_test
+    if missing := [name for name in names if name not in parts]:
+        raise TrainmapError(f"{path} must hold {', '.join(names)}; missing: {', '.join(missing)}")
+    return parts["x_train"], parts["y_train"], parts["x_test"], parts["y_test"]
 
 
 IDX_FILES = (

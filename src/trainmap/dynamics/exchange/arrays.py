@@ -166,7 +166,7 @@ def _logits(p: Array, epoch: int, shape: tuple[int, int], floor: float | None) -
     return out
 
 
-def read_pred_probs(path: str | Path) -> dict[str, Array]:
+def read_pred_probs(path: str | Path) -> dict[str, Any]:
     """The arrays of an .npz file, for ``import_pred_probs(**arrays, out=...)``.
 
     They are pred_probs (E, N, C), or (N, C) for one epoch, labels (N,), and ids (N,) where it has them.

@@ -43,7 +43,7 @@ def import_study(
     out: str | Path,
     classes: int,
     *,
-    labels: Mapping[int | str, int] | None = None,
+    labels: Mapping[Any, int] | None = None,
     source: Source = "sweep",
     id_type: Literal["int64", "string"] | None = None,
 ) -> Dynamics:
@@ -95,7 +95,7 @@ def import_study(
     )
 
 
-def _labels(ids: Array, labels: Mapping[int | str, int] | None, classes: int) -> Array:
+def _labels(ids: Array, labels: Mapping[Any, int] | None, classes: int) -> Array:
     if classes < 2:
         raise TrainmapError(f"classes must be at least 2, got {classes}")
     gold = np.full(len(ids), UNKNOWN_LABEL, np.int64)

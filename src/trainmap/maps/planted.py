@@ -1,0 +1,235 @@
+"""Labels changed on purpose before a recording, so that an audit of it can be calibrated.
+
+    threshold samples   examples that get a class which does not exist; nobody can learn them but by heart, so their
+                        margins say where mislabelled examples lie (Pleiss et al. 2020, arXiv:2001.10528, section 3.2)
+    flips               a few labels exchanged for another class; where an audit puts them estimates its precision and
+                        recall on the errors that were there before
+
+A plan is made from ids and labels, applied by your own training code, and kept as a small JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from trainmap.dynamics.store import fingerprint
+from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.files import write_json
+
+Array = NDArray[Any]
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdSamples:
+    """Which examples get the extra class in each of two runs; made by ``plan_threshold_samples``.
+
+    Attributes:
+        first, second: (k,) ids, ascending, disjoint: the threshold samples of the first and of the second run.
+        classes: C, without the extra class. Build the network and the Recorder with ``classes + 1``.
+        seed: of the draw.
+        dataset: fingerprint of the ids and labels that the plan was made from.
+    """
+
+    first: Array
+    second: Array
+    classes: int
+    seed: int
+    dataset: str
+
+    def apply(self, run: int, ids: ArrayLike, labels: ArrayLike) -> Array:
+        """The labels to train run 0 or 1 with, (N,) int64: ``classes`` (the extra one) for its threshold samples."""
+        if run not in (0, 1):
+            raise TrainmapError(f"there are two runs, 0 and 1, got {run}")
+        samples = (self.first, self.second)[run]
+        names, gold = _same_data(ids, labels, self.dataset)
+        return np.where(np.isin(names, samples), self.classes, gold)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the plan as JSON."""
+        return _save(path, "threshold-samples", self, ("first", "second", "classes", "seed", "dataset"))
+
+    @staticmethod
+    def open(path: str | Path) -> ThresholdSamples:
+        """Open a saved plan."""
+        about = _open(path, "threshold-samples")
+        return ThresholdSamples(np.array(about.pop("first")), np.array(about.pop("second")), **about)
+
+
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """Labels that were exchanged on purpose; made by ``plan_flips``.
+
+    Attributes:
+        ids: (m,) ascending.
+        original, planted: (m,) int64, the label before and after; they differ everywhere.
+        classes: C.
+        seed: of the draw.
+        dataset: fingerprint of the ids and labels before.
+    """
+
+    ids: Array
+    original: Array
+    planted: Array
+    classes: int
+    seed: int
+    dataset: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def apply(self, ids: ArrayLike, labels: ArrayLike) -> Array:
+        """The labels to train with, (N,) int64: yours, with the flips in."""
+        names, gold = _same_data(ids, labels, self.dataset)
+        changed = gold.copy()
+        places = np.argsort(names, kind="stable")
+        changed[places[np.searchsorted(names[places], self.ids)]] = self.planted
+        return changed
+
+    def save(self, path: str | Path) -> Path:
+        """Write the plan as JSON."""
+        return _save(path, "flips", self, ("ids", "original", "planted", "classes", "seed", "dataset"))
+
+    @staticmethod
+    def open(path: str | Path) -> Flips:
+        """Open a saved plan."""
+        about = _open(path, "flips")
+        ids, original, planted = (np.array(about.pop(name)) for name in ("ids", "original", "planted"))
+        return Flips(ids, original, planted, **about)
+
+
+def plan_threshold_samples(
+    labels: ArrayLike, seed: int = 0, *, ids: ArrayLike | None = None, classes: int | None = None
+) -> ThresholdSamples:
+    """Draw the threshold samples of two runs: round(N / (C + 1)) ids each, at random, no id in both.
+
+    That many, because the extra class then is as large as the others on average. Every example is scored in at least
+    one run in which it has its own label:
+
+        plan = plan_threshold_samples(labels, seed=0)
+        for run in (0, 1):
+            with Recorder(f"run{run}", classes=plan.classes + 1) as recorder:
+                train(your_model(classes=plan.classes + 1), ids, plan.apply(run, ids, labels), recorder)
+        audit_threshold_samples(Dynamics.open("run0"), Dynamics.open("run1"))
+
+    Args:
+        labels: (N,) class indices.
+        seed: of the draw; with the same ids, labels and seed the plan is the same whatever their order.
+        ids: (N,) int or str; 0 to N - 1 by default.
+        classes: C; by default the highest label + 1.
+
+    Raises:
+        TrainmapError: fewer than two examples, ids that repeat, labels out of range.
+
+    Source: Pleiss et al. 2020, arXiv:2001.10528, section 3.2.
+    """
+    names, gold, classes = _examples(labels, ids, classes)
+    k = max(1, round(len(names) / (classes + 1)))
+    if len(names) < 2 * k:
+        raise TrainmapError(f"two runs need {2 * k} examples for threshold samples, got {len(names)}")
+    drawn = np.random.default_rng(seed).choice(len(names), 2 * k, replace=False)
+    return ThresholdSamples(
+        np.sort(names[drawn[:k]]), np.sort(names[drawn[k:]]), classes, seed, fingerprint(names, gold)
+    )
+
+
+def plan_flips(
+    labels: ArrayLike,
+    fraction: float = 0.02,
+    seed: int = 0,
+    *,
+    ids: ArrayLike | None = None,
+    classes: int | None = None,
+    confusion: ArrayLike | None = None,
+) -> Flips:
+    """Draw labels to flip: round(fraction N) examples at random (at least 1), each to another class.
+
+    Args:
+        labels: (N,) class indices.
+        fraction: how many. Enough for a narrow interval (200 flips give a recall of 0.8 within 0.06), few enough to
+            leave the training as it was.
+        seed: of the draw; with the same ids, labels and seed the plan is the same whatever their order.
+        ids: (N,) int or str; 0 to N - 1 by default.
+        classes: C; by default the highest label + 1.
+        confusion: (C, C) non-negative: row y weighs which class a label y is flipped to (the diagonal is ignored).
+            Uniform by default. Flips that look like the errors that people make (cat and dog rather than cat and ship)
+            are harder to find, and estimate the precision and recall on such errors better.
+
+    Raises:
+        TrainmapError: a fraction outside (0, 0.5], fewer than two classes, ids that repeat, labels out of range, a
+            class that ``confusion`` sends nowhere.
+    """
+    if not 0 < fraction <= 0.5:
+        raise TrainmapError(f"fraction of labels to flip must be above 0 and at most 0.5, got {fraction}")
+    names, gold, classes = _examples(labels, ids, classes)
+    if classes < 2:
+        raise TrainmapError(f"a label can be flipped among at least 2 classes, got {classes}")
+    weights = np.ones((classes, classes)) if confusion is None else np.array(confusion, dtype=np.float64)
+    if weights.shape != (classes, classes) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise TrainmapError(f"confusion must be ({classes}, {classes}), finite and not negative, got {weights.shape}")
+    np.fill_diagonal(weights, 0)
+    random = np.random.default_rng(seed)
+    chosen = np.sort(random.choice(len(names), max(1, int(fraction * len(names) + 0.5)), replace=False))
+    original = gold[chosen]
+    if (nowhere := weights[original].sum(axis=1) == 0).any():
+        raise TrainmapError(f"confusion has no class to flip to for the classes {some(np.unique(original[nowhere]))}")
+    steps = weights[original].cumsum(axis=1)
+    planted = (random.random(len(chosen))[:, None] * steps[:, -1:] >= steps).sum(axis=1)
+    return Flips(names[chosen], original, planted.astype(np.int64), classes, seed, fingerprint(names, gold))
+
+
+def _examples(labels: ArrayLike, ids: ArrayLike | None, classes: int | None) -> tuple[Array, Array, int]:
+    """Sorted ids, their labels, and the number of classes, checked."""
+    gold = np.asarray(labels)
+    names = np.arange(len(gold)) if ids is None else np.asarray(ids)
+    if gold.ndim != 1 or names.shape != gold.shape or not len(gold) or gold.dtype.kind not in "iu":
+        raise TrainmapError(
+            f"labels must be (N,) class indices with N > 0 and ids alike, got {gold.dtype} {gold.shape}, {names.shape}"
+        )
+    order = np.argsort(names, kind="stable")
+    names, gold = names[order], gold[order].astype(np.int64)
+    if (again := names[1:][names[1:] == names[:-1]]).size:
+        raise TrainmapError(f"ids must be distinct; {again.size} came more than once (first: {some(again.tolist())})")
+    classes = int(gold.max()) + 1 if classes is None else classes
+    if gold.min() < 0 or gold.max() >= classes:
+        raise TrainmapError(f"labels must be 0 to {classes - 1}, got {gold.min()} to {gold.max()}")
+    return names, gold, classes
+
+
+def _same_data(ids: ArrayLike, labels: ArrayLike, dataset: str) -> tuple[Array, Array]:
+    names, gold = np.asarray(ids), np.asarray(labels).astype(np.int64)
+    if fingerprint(names, gold) != dataset:
+        raise TrainmapError("this plan was made for other ids or labels; apply it to the ones that it was made from")
+    return names, gold
+
+
+def _save(path: str | Path, kind: str, plan: Any, fields: tuple[str, ...]) -> Path:
+    target = Path(path)
+    if target.suffix != ".json":
+        raise TrainmapError(f"a plan is JSON: its name must end in .json, got {target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    values = {name: getattr(plan, name) for name in fields}
+    plain = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
+    write_json(target, {"format": f"trainmap-{kind}", "version": VERSION, **plain})
+    return target
+
+
+def _open(path: str | Path, kind: str) -> dict[str, Any]:
+    try:
+        about = json.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no plan at {path}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise StoreError(f"{path} is not a plan: {error}") from error
+    if not isinstance(about, dict) or about.pop("format", None) != f"trainmap-{kind}":
+        raise StoreError(f"{path} is not a plan of {kind.replace('-', ' ')} that trainmap wrote")
+    if about.pop("version") > VERSION:
+        raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
+    return about

@@ -1,0 +1,102 @@
+"""Scores as a file, one row for each example, written block by block: the memory is a block's, whatever the dataset."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
+from trainmap.errors import TrainmapError
+from trainmap.files import write_atomically
+from trainmap.maps.compute import Estimate, score_blocks
+from trainmap.maps.scores import Score
+
+FORMATS = (".parquet", ".csv")
+GROUP_ROWS = 1 << 17  # examples in a row group of the Parquet file
+
+
+def check_format(path: str | Path) -> Path:
+    """The path, after checking that its name ends in .parquet or .csv."""
+    target = Path(path)
+    if target.suffix not in FORMATS:
+        raise TrainmapError(f"scores are written as {' or '.join(FORMATS)}, got {target.name}")
+    return target
+
+
+def write_scores(
+    dynamics: Dynamics,
+    chosen: dict[str, Score],
+    plan: Estimate,
+    path: str | Path,
+    *,
+    epochs: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Score every example and write id, label and one column for each score, rows by id.
+
+    Args:
+        chosen: from ``trainmap.maps.compute.resolve``.
+        plan: from ``estimate(..., collect=False)``.
+        path: FILE.parquet or FILE.csv; appears when it is whole.
+    """
+    target = check_format(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write = _write_csv if target.suffix == ".csv" else _write_parquet
+    with write_atomically(target) as handle:
+        write(handle, _tables(dynamics, chosen, plan, epochs, on_progress))
+    return target
+
+
+def _tables(
+    dynamics: Dynamics,
+    chosen: dict[str, Score],
+    plan: Estimate,
+    epochs: int | None,
+    on_progress: Callable[[int], None] | None,
+) -> Iterator[pa.Table]:
+    for start, values in score_blocks(dynamics, chosen, plan, epochs):
+        rows = len(next(iter(values.values())))
+        here = slice(start, start + rows)
+        ids, labels = dynamics.ids[here], dynamics.labels[here]
+        columns: dict[str, Any] = {
+            "id": pa.array(ids.tolist(), pa.string()) if ids.dtype.kind == "U" else pa.array(ids),
+            "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
+        }
+        yield pa.table(columns | {name: pa.array(column) for name, column in values.items()})
+        if on_progress is not None:
+            on_progress(rows)
+
+
+def _write_parquet(handle: BinaryIO, tables: Iterator[pa.Table]) -> None:
+    """In row groups of about ``GROUP_ROWS``: a block may be much smaller, and many small groups read slowly."""
+    waiting: list[pa.Table] = []
+    first = next(tables)
+    with pq.ParquetWriter(handle, first.schema) as writer:
+        for table in _chain(first, tables):
+            waiting.append(table)
+            if sum(part.num_rows for part in waiting) >= GROUP_ROWS:
+                writer.write_table(pa.concat_tables(waiting))
+                waiting = []
+        if waiting:
+            writer.write_table(pa.concat_tables(waiting))
+
+
+def _write_csv(handle: BinaryIO, tables: Iterator[pa.Table]) -> None:
+    options = {"quoting_style": "needed"}
+    first = next(tables)
+    handle.write((",".join(first.column_names) + "\n").encode())
+    for table in _chain(first, tables):
+        part = io.BytesIO()
+        pa_csv.write_csv(table, part, pa_csv.WriteOptions(include_header=False, **options))
+        handle.write(part.getbuffer())
+
+
+def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    yield first
+    yield from rest

@@ -1,0 +1,98 @@
+"""Two maps side by side, one recording over its epochs, and an audit, for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.table import Table
+
+from trainmap.maps.agreement import Comparison
+from trainmap.maps.audit import Audit
+from trainmap.maps.stability import Convergence
+from trainmap.views.summary import facts
+
+
+def of_comparison(comparison: Comparison) -> Group:
+    """Facts, the agreement of every score, and the confusion table of the regions (rows: A, columns: B)."""
+    c = comparison
+    rows: dict[str, object] = {
+        "examples": f"{c.examples:,}"
+        + (f" ({c.only_a:,} in A alone, {c.only_b:,} in B alone)" if c.only_a or c.only_b else ""),
+        "epochs": " and ".join(map(str, c.epochs)),
+        "source": " and ".join(dict.fromkeys(c.sources)),
+        "dataset": " and ".join(dict.fromkeys(name[:16] for name in c.datasets)),
+    }
+    scores = _table("score", "Spearman")
+    for top in c.scores[0].top:
+        for name in (f"top {top.fraction:.0%}", "by chance", "Jaccard", "by chance", "tied"):
+            scores.add_column(name, justify="right", style="dim" if name in ("by chance", "tied") else "")
+    for score in c.scores:
+        cells = [score.score, f"{score.spearman:.3f}"]
+        for top in score.top:
+            cells += [f"{top.share:.1%}", f"{top.chance_share:.1%}", f"{top.jaccard:.3f}", f"{top.chance_jaccard:.3f}"]
+            cells += [f"{top.tied:.0%}" if top.tied >= 0.005 else ""]
+        scores.add_row(*cells)
+    regions = _table("A \\ B", *c.regions.names)
+    for name, counts in zip(c.regions.names, c.regions.counts, strict=True):
+        regions.add_row(name, *(f"{count:,}" for count in counts))
+    agreed = f"same region: {c.regions.agreed:.1%}, by chance {c.regions.chance:.1%}, kappa {c.regions.kappa:.3f}"
+    return Group(facts("[bold]agreement[/bold]", rows), "", scores, "", regions, f"[dim]{agreed}[/dim]")
+
+
+def of_convergence(found: Sequence[Convergence]) -> Group:
+    """For every score the agreement epoch by epoch, and what the rule says."""
+    parts: list[object] = []
+    for one in found:
+        table = _table(
+            "epochs", "with the first", "Spearman", f"top {one.fraction:.0%}", "with all", f"top {one.fraction:.0%}"
+        )
+        sampled = (one.table["error"].max() or 0) > 0  # type: ignore[operator]
+        for row in one.table.iter_rows(named=True):
+            cells = [row["epochs"], row["earlier"]]
+            table.add_row(
+                *("" if cell is None else str(cell) for cell in cells),
+                _figure(row["spearman"], row["error"] if sampled else None),
+                _figure(row["top"], row["top_error"] if sampled else None),
+                _figure(row["final"], None),
+                _figure(row["final_top"], None),
+                style="bold" if row["epochs"] == one.epoch else "",
+            )
+        parts += [f"[bold]{one.score}[/bold]", table, str(one), ""]
+    return Group(*parts[:-1])  # type: ignore[arg-type]
+
+
+def of_audit(audit: Audit, limit: int = 10) -> Group:
+    """Facts and the most suspicious labels."""
+    count = len(audit.suspected)
+    rows: dict[str, object] = {
+        "examples": f"{len(audit):,}",
+        "epochs": audit.epochs,
+        "source": audit.source,
+        "rule": f"{audit.rule}, suspected from {audit.threshold:.4g}",
+        "suspected": f"{count:,} ({count / max(1, len(audit)):.1%})",
+    }
+    if audit.quality is not None:
+        rows["quality"] = audit.quality
+    table = _table("id", "label", "suspicion", "suggested", "support")
+    for row in audit.table.filter("suspected").head(limit).iter_rows(named=True):
+        suggested = "" if row["suggested"] is None else str(row["suggested"])
+        table.add_row(str(row["id"]), str(row["label"]), f"{row['suspicion']:.4f}", suggested, _percent(row["support"]))
+    return Group(facts("[bold]audit[/bold]", rows), "", table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for position, name in enumerate(columns):
+        table.add_column(name, justify="left" if position == 0 else "right")
+    return table
+
+
+def _figure(value: float | None, error: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.0%}"

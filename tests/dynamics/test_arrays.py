@@ -1,0 +1,192 @@
+"""What loops hand over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
+from trainmap.errors import RecordingError
+
+
+class OnlyDLPack:
+    """A tensor of some other library."""
+
+    def __init__(self, array: Any) -> None:
+        self.tensor = torch.as_tensor(array)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self.tensor.__dlpack_device__()
+
+
+class OnlyArray:
+    def __init__(self, array: Any) -> None:
+        self.values = np.asarray(array)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return self.values if dtype is None else self.values.astype(dtype)
+
+
+VALUES = [[0.5, -1.25], [3.0, 0.0]]  # exact in every float dtype below
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.array(VALUES),
+        np.array(VALUES, np.float16),
+        VALUES,
+        tuple(map(tuple, VALUES)),
+        torch.tensor(VALUES),
+        torch.tensor(VALUES, requires_grad=True),
+        torch.tensor(VALUES, requires_grad=True) * 1,
+        torch.tensor(VALUES, dtype=torch.bfloat16, requires_grad=True),
+        torch.tensor(VALUES, dtype=torch.float8_e4m3fn),
+        torch.tensor(VALUES, dtype=torch.float64).T.contiguous().T,
+        torch.nn.Parameter(torch.tensor(VALUES)),
+        torch.tensor(VALUES)._neg_view().neg(),
+        OnlyDLPack(VALUES),
+        OnlyArray(VALUES),
+        OnlyArray(np.array(VALUES).astype(np.float16)),
+    ],
+    ids=lambda value: f"{type(value).__name__}-{getattr(value, 'dtype', '')}",
+)
+def test_logits_of_every_kind_have_the_same_values(value: Any) -> None:
+    np.testing.assert_array_equal(to_logits(value), VALUES)
+
+
+def test_a_numpy_array_and_a_cpu_tensor_are_not_copied() -> None:
+    array, tensor = np.zeros(3), torch.zeros(3)
+    assert to_numpy(array, "x") is array
+    to_numpy(tensor, "x")[0] = 7
+    assert tensor[0] == 7
+
+
+def test_a_numpy_array_of_bfloat16_becomes_float32() -> None:
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    got = to_logits(np.array(VALUES, bfloat16))
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, VALUES)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["a", "b"], "real numbers"),
+        ([True, False], "real numbers"),
+        (np.array([1 + 2j]), "real numbers"),
+        (np.array([None, 1.0]), "real numbers"),
+        ([[1.0, 2.0], [3.0]], "numpy cannot read this list"),
+        (np.ma.masked_array([1.0, 2.0], [True, False]), "masked"),
+        ([1.0, "2"], "real numbers"),
+        (torch.zeros(2, 2).to_sparse(), "dense tensor"),
+        (torch.zeros(2, device="meta"), "dense tensor with values"),
+        (object(), "real numbers"),
+    ],
+)
+def test_what_is_no_array_of_numbers_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(RecordingError, match=message):
+        to_logits(value)
+
+
+def test_an_object_that_refuses_to_become_an_array_is_refused() -> None:
+    class Symbolic:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            raise TypeError("a tracer has no value")
+
+    with pytest.raises(RecordingError, match="numpy cannot read this Symbolic: a tracer has no value"):
+        to_logits(Symbolic())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [3, 1, 2],
+        (3, 1, 2),
+        np.array([3, 1, 2], np.uint8),
+        np.array([3, 1, 2], ">i8"),
+        torch.tensor([3, 1, 2]),
+        torch.tensor([3, 1, 2], dtype=torch.int32),
+        OnlyDLPack([3, 1, 2]),
+        OnlyArray([3, 1, 2]),
+    ],
+)
+def test_ids_become_int64(value: Any) -> None:
+    ids = to_ids(value)
+    assert ids.dtype == np.int64
+    assert ids.tolist() == [3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["b", "a"], ("b", "a"), np.array(["b", "a"]), np.array(["b", "a"], object), np.array(["b", "a"], np.dtypes.StringDType())],
+)
+def test_ids_may_be_strings(value: Any) -> None:
+    ids = to_ids(value)
+    assert ids.dtype.kind == "U"
+    assert ids.tolist() == ["b", "a"]
+
+
+def test_no_ids_are_no_ids() -> None:
+    assert to_ids([]).tolist() == []
+
+
+def test_the_largest_ids_are_kept_to_the_last_digit() -> None:
+    extremes = [-(2**63), 2**63 - 1, 2**53 + 1]
+    assert to_ids(extremes).tolist() == extremes
+    assert to_ids(np.array([2**63 - 1], np.uint64)).tolist() == [2**63 - 1]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1.0, 2.0], "an id is a name"),
+        ([True, False], "integers or strings, got bool"),
+        ([1, "a"], "integers or of strings, got 1 among them"),
+        (np.array([1, "a"], object), "got 1 among them"),
+        (np.array(["a", None], object), "got None among them"),
+        ([b"a"], "integers or strings"),
+        ([[1, 2]], r"one dimension, got shape \(1, 2\)"),
+        (5, r"one dimension, got shape \(\)"),
+        ([2**63], "64-bit signed"),
+        ([2**64], "got 18446744073709551616 among them"),
+        ({1, 2}, "one dimension"),
+        (["a\0"], "NUL"),
+        (np.array(["a", "b\0"], object), "NUL"),
+    ],
+)
+def test_what_cannot_be_an_id_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(RecordingError, match=message):
+        to_ids(value)
+
+
+def test_labels_become_int64() -> None:
+    for value in ([1, 0], np.array([1, 0], np.uint8), torch.tensor([1, 0], dtype=torch.int32)):
+        assert to_labels(value).dtype == np.int64
+        assert to_labels(value).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([[0, 1], [1, 0]], "soft or one-hot labels have no gold class"),
+        ([0.0, 1.0], "integer class indices, got float64"),
+        ([True, False], "integer class indices, got bool"),
+        (["cat"], "integer class indices"),
+    ],
+)
+def test_what_is_no_class_index_is_refused(value: Any, message: str) -> None:
+    with pytest.raises(RecordingError, match=message):
+        to_labels(value)
+
+
+def test_only_a_tensor_on_another_device_is_on_an_accelerator() -> None:
+    assert on_accelerator(torch.zeros(2, device="meta"))
+    for value in (torch.zeros(2), np.zeros(2), [0.0], OnlyArray([0.0])):
+        assert not on_accelerator(value)

@@ -1,0 +1,71 @@
+"""From ids to rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainmap.dynamics.index import MISSING, build_index, sort_ids
+from trainmap.errors import RecordingError
+
+LOW, HIGH = -(2**63), 2**63 - 1
+near = st.integers(-30, 30)
+anywhere = st.integers(LOW, HIGH)
+everywhere = st.one_of(near, anywhere, st.sampled_from([LOW, LOW + 1, -1, 0, 1, HIGH - 1, HIGH]))
+
+
+def look_up(ids: list[Any], asked: list[Any]) -> list[int]:
+    kind = np.int64 if isinstance(ids[0], int) else np.str_
+    return build_index(np.array(sorted(ids), kind)).rows(np.array(asked, kind)).tolist()
+
+
+@given(st.sets(near, min_size=1), st.lists(everywhere))
+def test_integer_ids_close_together_are_found_and_all_others_are_missing(ids: set[int], asked: list[int]) -> None:
+    asked = [*asked, *ids]
+    row_of = {name: row for row, name in enumerate(sorted(ids))}
+    assert look_up(list(ids), asked) == [row_of.get(name, MISSING) for name in asked]
+
+
+@given(st.sets(everywhere, min_size=1), st.lists(everywhere))
+def test_integer_ids_far_apart_are_found_and_all_others_are_missing(ids: set[int], asked: list[int]) -> None:
+    asked = [*asked, *ids]
+    row_of = {name: row for row, name in enumerate(sorted(ids))}
+    assert look_up(list(ids), asked) == [row_of.get(name, MISSING) for name in asked]
+
+
+@given(st.integers(LOW, HIGH - 20), st.lists(everywhere))
+def test_ids_without_a_gap_are_found_wherever_they_begin(low: int, asked: list[int]) -> None:
+    asked = [*asked, low, low + 9, *(name for name in (low - 1, low + 10) if LOW <= name <= HIGH)]
+    assert look_up(list(range(low, low + 10)), asked) == [n - low if low <= n < low + 10 else MISSING for n in asked]
+
+
+@given(st.sets(st.text(max_size=3).filter(lambda name: not name.endswith("\0")), min_size=1))
+def test_strings_are_found_and_others_are_missing(names: set[str]) -> None:
+    assert look_up(list(names), [*sorted(names), "another"]) == [*range(len(names)), MISSING]
+
+
+def test_looking_up_does_not_change_the_ids() -> None:
+    ids = np.array([5, 900, 3])
+    build_index(np.arange(10)).rows(ids)
+    build_index(np.arange(3, 10)).rows(ids)
+    assert ids.tolist() == [5, 900, 3]
+
+
+def test_ids_are_sorted_by_value_and_strings_by_code_point() -> None:
+    ordered, order = sort_ids(np.array(["b", "a", "B", "é"]))
+    assert ordered.tolist() == ["B", "a", "b", "é"]
+    assert order.tolist() == [2, 1, 0, 3]
+
+
+def test_an_id_given_twice_is_refused_by_name() -> None:
+    with pytest.raises(RecordingError, match=r"2 came more than once \(first: 4, 9\)"):
+        sort_ids(np.array([9, 4, 9, 1, 4, 4]))
+
+
+def test_no_ids_are_refused() -> None:
+    with pytest.raises(RecordingError, match="at least one example"):
+        sort_ids(np.array([], np.int64))

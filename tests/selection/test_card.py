@@ -1,0 +1,205 @@
+"""The card of a selection: saved, opened, checked against a dataset, compared, and refused when it was changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from trainmap.errors import StoreError, TrainmapError
+from trainmap.maps.datamap import DataMap
+from trainmap.selection.card import Selection
+from trainmap.selection.select import select
+
+MakeMap = Callable[..., DataMap]
+
+
+@pytest.fixture
+def datamap(make_map: MakeMap) -> DataMap:
+    return make_map(40)
+
+
+@pytest.fixture
+def selection(datamap: DataMap) -> Selection:
+    return select(datamap, "25% ambiguous + 3 random", seed=5)
+
+
+def alike(one: Selection, other: Selection) -> bool:
+    return one.ids.dtype == other.ids.dtype and vars(one) | {"ids": one.ids.tolist()} == vars(other) | {
+        "ids": other.ids.tolist()
+    }
+
+
+@pytest.mark.parametrize("ids", [np.arange(40) - 20, np.array([f"häus/{i:02}" for i in range(40)])])
+def test_a_saved_card_opens_as_it_was(make_map: MakeMap, tmp_path: Path, ids: Any) -> None:
+    datamap = make_map(40, ids=ids)
+    selection = select(datamap, "25% ambiguous + 3 random", seed=5, balance="equal")
+    path = selection.save(tmp_path / "deep" / "card.v1.json")
+    assert alike(Selection.open(path), selection)
+    assert sorted(item.name for item in path.parent.iterdir()) == ["card.v1.ids.parquet", "card.v1.json"]
+
+
+def test_a_card_is_read_without_trainmap(selection: Selection, tmp_path: Path) -> None:
+    path = selection.save(tmp_path / "card.json")
+    about = json.loads(path.read_text())
+    assert (about["size"], about["examples"], about["seed"], about["spec"]) == (13, 40, 5, "25% ambiguous + 3 random")
+    assert about["parts"][0] == {"part": "25% ambiguous", "size": 10, "passed_over": 0}
+    assert pl.read_parquet(path.parent / about["ids"])["id"].to_list() == selection.ids.tolist()
+
+
+def test_a_card_and_its_ids_move_together(selection: Selection, tmp_path: Path) -> None:
+    path = selection.save(tmp_path / "here" / "card.json")
+    moved = path.parent.rename(tmp_path / "there")
+    assert alike(Selection.open(moved / "card.json"), selection)
+
+
+def test_saving_over_a_card_replaces_it(datamap: DataMap, selection: Selection, tmp_path: Path) -> None:
+    selection.save(tmp_path / "card.json")
+    other = select(datamap, "5 random")
+    other.save(tmp_path / "card.json")
+    assert alike(Selection.open(tmp_path / "card.json"), other)
+
+
+def test_a_card_is_saved_as_json_alone(selection: Selection, tmp_path: Path) -> None:
+    with pytest.raises(TrainmapError, match=r"its name must end in \.json, got card\.yaml"):
+        selection.save(tmp_path / "card.yaml")
+
+
+# --- verify and mask ------------------------------------------------------------------------------------------------
+
+
+def test_a_selection_verifies_against_its_dataset_in_any_order(datamap: DataMap, selection: Selection) -> None:
+    ids, labels = datamap.ids, datamap.labels
+    selection.verify(ids, labels)
+    order = np.random.default_rng(0).permutation(40)
+    selection.verify(ids[order].tolist(), labels[order].tolist())
+    selection.verify(SimpleNamespace(ids=ids[order], y=labels[order]))
+    selection.verify(ids.astype(np.int32), labels.astype(np.int8))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda i, y: (i[:-1], y[:-1]), "was made from 40 examples, this dataset has 39"),
+        (lambda i, y: (i, (y + 1) % 4), "this dataset has other ids or labels"),
+        (lambda i, y: (np.roll(i, 1), y), "this dataset has other ids or labels"),
+        (lambda i, y: (i + 100, y), r"13 selected ids are not in the dataset \(first: "),
+        (lambda i, y: (i.astype(str), y), "the selection's ids are integers, the dataset's are strings"),
+        (lambda i, y: (i.astype(float), y), "ids must be integers or strings, got float64"),
+        (lambda i, y: (i, None), "verify needs ids and labels, or a dataset that has both"),
+        (lambda i, y: (np.where(i == 39, 38, i), y), "not in the dataset|other ids or labels"),
+    ],
+)
+def test_another_dataset_does_not_verify(datamap: DataMap, selection: Selection, change: Any, message: str) -> None:
+    with pytest.raises(TrainmapError, match=message):
+        selection.verify(*change(datamap.ids, datamap.labels))
+
+
+def test_the_mask_says_which_examples_are_selected(datamap: DataMap, selection: Selection) -> None:
+    order = np.random.default_rng(0).permutation(40)
+    mask = selection.mask(datamap.ids[order])
+    assert sorted(datamap.ids[order][mask].tolist()) == selection.ids.tolist()
+    with pytest.raises(TrainmapError, match="selected ids are not in the dataset"):
+        selection.mask(selection.ids[1:])
+
+
+# --- diff -----------------------------------------------------------------------------------------------------------
+
+
+def test_two_selections_are_compared_example_by_example(datamap: DataMap) -> None:
+    one, other = select(datamap, "10 ambiguous"), select(datamap, "8 ambiguous + 4 random", seed=1)
+    found = one.diff(other)
+    assert found.shared.tolist() == sorted(set(one.ids.tolist()) & set(other.ids.tolist()))
+    assert found.only_first.tolist() == sorted(set(one.ids.tolist()) - set(other.ids.tolist()))
+    assert found.only_second.tolist() == sorted(set(other.ids.tolist()) - set(one.ids.tolist()))
+    assert found.overlap == len(found.shared) / len(set(one.ids.tolist()) | set(other.ids.tolist()))
+    assert one.diff(one).overlap == 1
+
+
+def test_selections_of_two_datasets_are_not_compared(make_map: MakeMap, selection: Selection) -> None:
+    with pytest.raises(TrainmapError, match="were made from different datasets"):
+        selection.diff(select(make_map(41), "10 random"))
+
+
+# --- tampered and missing -------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no card at"):
+        Selection.open(tmp_path / "none.json")
+    (tmp_path / "list.json").write_text("[1, 2]")
+    with pytest.raises(StoreError, match="is not a card of trainmap: 'format' must be"):
+        Selection.open(tmp_path / "list.json")
+    (tmp_path / "torn.json").write_text('{"format": "trainmap-sel')
+    with pytest.raises(StoreError, match="is not a card"):
+        Selection.open(tmp_path / "torn.json")
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(StoreError, match="is not a card"):
+        Selection.open(tmp_path / "binary.json")
+    with pytest.raises(StoreError, match="is not a card"):
+        Selection.open(tmp_path)
+    path = selection.save(tmp_path / "card.json")
+    (tmp_path / "card.ids.parquet").unlink()
+    with pytest.raises(StoreError, match=r"card\.ids\.parquet, the ids of card\.json, cannot be read"):
+        Selection.open(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda about: about | {"version": 2}, "has card version 2, this trainmap reads up to 1: upgrade"),
+        (lambda about: about | {"version": None}, "has card version None"),
+        (lambda about: about | {"format": "other"}, "'format' must be 'trainmap-selection'"),
+        (lambda about: about | {"size": 12}, "was changed: its ids are not those of"),
+        (lambda about: about | {"sha256": "0" * 64}, "was changed: its ids are not those of"),
+        (lambda about: {k: v for k, v in about.items() if k != "seed"}, "'seed' is missing or does not belong"),
+        (lambda about: about | {"extra": 1}, "'extra' is missing or does not belong"),
+        (lambda about: about | {"parts": [{"part": "x"}]}, "its parts cannot be read"),
+        (lambda about: about | {"parts": 3}, "its parts cannot be read"),
+    ],
+)
+def test_a_card_that_was_changed_is_refused(selection: Selection, tmp_path: Path, change: Any, message: str) -> None:
+    path = selection.save(tmp_path / "card.json")
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(StoreError, match=message):
+        Selection.open(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ids: ids[:-1],
+        lambda ids: [*ids[:-1], 999],
+        lambda ids: ids[::-1],
+        lambda ids: [str(i) for i in ids],
+    ],
+)
+def test_ids_that_were_changed_are_refused(selection: Selection, tmp_path: Path, change: Any) -> None:
+    path = selection.save(tmp_path / "card.json")
+    pq.write_table(pa.table({"id": change(selection.ids.tolist())}), tmp_path / "card.ids.parquet")
+    with pytest.raises(StoreError, match=r"was changed: its ids are not those of card\.json"):
+        Selection.open(path)
+
+
+def test_ids_of_another_selection_beside_a_card_are_seen(
+    datamap: DataMap, selection: Selection, tmp_path: Path
+) -> None:
+    path = selection.save(tmp_path / "card.json")
+    select(datamap, "13 random", seed=9).save(tmp_path / "other.json")
+    (tmp_path / "other.ids.parquet").replace(tmp_path / "card.ids.parquet")
+    with pytest.raises(StoreError, match="was changed"):
+        Selection.open(path)
+    (tmp_path / "card.ids.parquet").write_bytes(b"PAR1 torn")
+    with pytest.raises(StoreError, match="cannot be read"):
+        Selection.open(path)
+    pq.write_table(pa.table({"name": [1]}), tmp_path / "card.ids.parquet")
+    with pytest.raises(StoreError, match="cannot be read"):
+        Selection.open(path)
