@@ -47,7 +47,8 @@ FOUR = ["confidence", "variability", "correctness", "forgetting"]
 
 def paired(ours: Callable[[], object], reference: Callable[[], object], repeat: int = 5) -> tuple[float, ...]:
     """Median CPU and wall seconds of both, and the median ratio of CPU and of wall, over interleaved repetitions."""
-    ours(), reference()
+    ours()
+    reference()
     times = []
     for _ in range(repeat):
         pair = []

@@ -3,7 +3,6 @@
 from trainmap import __version__
 
 project = "trainmap"
-copyright = "the trainmap authors"
 version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}

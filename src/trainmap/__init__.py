@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
-    from trainmap.maps.datamap import DataMap
     from trainmap.maps.compute import compute
-    from trainmap.maps.scores import SCORES, Score, hard_first
+    from trainmap.maps.datamap import DataMap
+    from trainmap.maps.scores import SCORES, Score, hard_first, score
     from trainmap.selection.card import Selection
     from trainmap.selection.select import select
     from trainmap.selection.spec import parse
@@ -38,12 +38,13 @@ _HOMES = {
     "compute": "maps.compute",
     "hard_first": "maps.scores",
     "Selection": "selection.card",
+    "score": "maps.scores",
     "select": "selection.select",
     "parse": "selection.spec",
     "plot_map": "views.plot",
 }
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "SCORES",
     "Block",
     "DataMap",
@@ -60,6 +61,7 @@ __all__ = [  # noqa: PLE0604
     "hard_first",
     "parse",
     "plot_map",
+    "score",
     "select",
 ]
 

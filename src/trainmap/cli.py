@@ -47,7 +47,7 @@ def score(
 
     check_format(out)
     recording = Dynamics.open(dynamics)
-    chosen = resolve(recording, split(scores))
+    chosen = resolve(recording, split(scores), epochs)
     limit = None if max_memory is None else parse_bytes(max_memory)
     plan = estimate(recording, chosen, epochs=epochs, max_memory=limit, collect=False)
     say(f"{recording.examples} examples, {epochs or recording.epochs} epochs: {plan}", err=True)
@@ -134,7 +134,7 @@ def show(
 @app.command()
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="A dynamics folder or a map (.parquet).")],
-    b: Annotated[Path | None, typer.Argument(metavar="[B]", help="Another; without it, A's epochs are compared.")] = None,
+    b: Annotated[Path | None, typer.Argument(metavar="[B]", help="Another; or compare A's epochs.")] = None,
     scores: ScoreNames = None,
     fractions: Annotated[str, typer.Option(help="Tops that are compared, 0 to 1, separated by commas.")] = "0.1,0.3333",
     epochs: Epochs = None,
@@ -159,7 +159,7 @@ def compare(
         return
     tops = [number(word, "fractions") for word in split(fractions) or []]
     pair = open_pair(a, b, split(scores), epochs)
-    agreed = compare_maps(*pair, fractions=tops, allow=split(allow) or ())  # type: ignore[arg-type]
+    agreed = compare_maps(*pair, split(scores), tops, allow=split(allow) or ())  # type: ignore[arg-type]
     show_or_json(view.of_comparison(agreed), agreed.to_dict() if as_json else None)
 
 
@@ -168,8 +168,8 @@ def audit(
     dynamics: DynamicsPath,
     out: Annotated[Path, typer.Option(help="FILE.parquet or FILE.csv: the labels, the most suspicious first.")],
     rule: Annotated[str, typer.Option(help="combined, aum, confidence or mixture.")] = "combined",
-    threshold: Annotated[str | None, typer.Option(help="Suspected from here on; 'flips': where flips separate.")] = None,
-    flips: Annotated[Path | None, typer.Option(help="PLAN.json of labels that were flipped for this recording.")] = None,
+    threshold: Annotated[str | None, typer.Option(help="Suspected from here on, or 'flips'.")] = None,
+    flips: Annotated[Path | None, typer.Option(help="PLAN.json of labels flipped for this recording.")] = None,
     second: Annotated[Path | None, typer.Option(help="The other of two runs with threshold samples.")] = None,
     epochs: Epochs = None,
 ) -> None:
@@ -189,7 +189,7 @@ def audit(
     recording = Dynamics.open(dynamics)
     if second is not None:
         if rule not in ("combined", "aum") or threshold is not None or flips is not None:
-            raise TrainmapError("two runs with threshold samples have their own rule; leave out --rule, --threshold, --flips")
+            raise TrainmapError("two runs with threshold samples have their own rule: no --rule, --threshold, --flips")
         found = audit_threshold_samples(recording, Dynamics.open(second), epochs=epochs)
     else:
         cut = threshold if threshold is None or threshold == "flips" else number(threshold, "threshold")

@@ -22,7 +22,7 @@ from recorded import Run
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from trainmap.dynamics.manifest import read_manifest
-from trainmap.dynamics.parts import part_folder
+from trainmap.dynamics.processes import part_folder
 from trainmap.dynamics.recorder import Recorder
 
 # 51 examples on two processes: one of them gets a copy.

@@ -17,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,8 +41,8 @@ RUN = Run(generator.permutation(30) * 7, generator.integers(0, 3, 30), 3, EPOCHS
 
 def record(path: Path, level: Any, learned: bool, report: int) -> None:
     """Record what is missing; a byte on ``report`` for every epoch whose end_epoch() has returned."""
-    given = {} if learned else {"ids": RUN.ids, "labels": RUN.labels}
-    with Recorder(path, RUN.classes, level=level, rank=0, world_size=1, **given) as recorder:
+    ids, labels = (None, None) if learned else (RUN.ids, RUN.labels)
+    with Recorder(path, RUN.classes, ids, labels, level=level, rank=0, world_size=1) as recorder:
         for epoch in range(recorder.epoch, EPOCHS):
             RUN.feed(recorder, epoch)
             recorder.end_epoch()
@@ -105,6 +106,13 @@ def kill_at_line(countdown: int) -> None:
     sys.settrace(trace)
 
 
+def recorded_until(path: Path, level: str, learned: bool, line: int | None, report: int) -> None:
+    """Record, and be killed at a line if there is one."""
+    if line is not None:
+        kill_at_line(line)
+    record(path, level, learned, report)
+
+
 def lines_of(path: Path, level: str, learned: bool) -> int:
     """How many lines of the writing code one recording runs."""
 
@@ -135,8 +143,7 @@ def state(path: Path) -> str:
         try:
             epochs = Dynamics.open(path).epochs
         except StoreError as error:
-            assert "is not a dynamics folder: it has no manifest.json" in str(error), error
-            os.write(writes, b"none")
+            os.write(writes, b"none" if "is not a dynamics folder: it has no manifest.json" in str(error) else b"?")
             return
         level = Dynamics.open(path).level
         assert contents(path, epochs) == contents(path.parent / f"{level}-{epochs}", epochs), "other numbers"
@@ -187,14 +194,8 @@ def main(folder: Path, kills: int, seed: int) -> None:
         level, learned, by_line = LEVELS[done % 3], bool(chance.integers(2)), done % 2 == 0
         before = 0
         while True:
-
-            def work(writes: int, level: str = level, learned: bool = learned, by_line: bool = by_line) -> None:
-                if by_line:
-                    kill_at_line(moment)
-                record(path, level, learned, writes)
-
-            moment = int(chance.integers(lines[level, learned]))
-            child, reads = forked(work)
+            line = int(chance.integers(lines[level, learned])) if by_line else None
+            child, reads = forked(partial(recorded_until, path, level, learned, line))
             if not by_line:
                 time.sleep(chance.random() * seconds[level] * 1.1)
                 os.kill(child, signal.SIGKILL)

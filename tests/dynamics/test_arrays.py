@@ -100,7 +100,7 @@ def test_an_object_that_refuses_to_become_an_array_is_refused() -> None:
         def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
             raise TypeError("a tracer has no value")
 
-    with pytest.raises(RecordingError, match="numpy cannot read this Symbolic: a tracer has no value"):
+    with pytest.raises(RecordingError, match=r"numpy cannot read this Symbolic: a tracer has no value"):
         to_logits(Symbolic())
 
 
@@ -125,7 +125,13 @@ def test_ids_become_int64(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [["b", "a"], ("b", "a"), np.array(["b", "a"]), np.array(["b", "a"], object), np.array(["b", "a"], np.dtypes.StringDType())],
+    [
+        ["b", "a"],
+        ("b", "a"),
+        np.array(["b", "a"]),
+        np.array(["b", "a"], object),
+        np.array(["b", "a"], np.dtypes.StringDType()),
+    ],
 )
 def test_ids_may_be_strings(value: Any) -> None:
     ids = to_ids(value)

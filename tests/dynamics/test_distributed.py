@@ -1,4 +1,4 @@
-"""Two real processes under torchrun: their joined dynamics are those of a single one, also when one of them is killed."""
+"""Two real processes under torchrun: their joined dynamics are those of a single one, also when one is killed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from distributed import RUN
 from recorded import same
 
 from trainmap.dynamics.manifest import read_manifest
-from trainmap.dynamics.parts import part_folder
+from trainmap.dynamics.processes import part_folder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError
 

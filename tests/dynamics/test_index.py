@@ -67,5 +67,5 @@ def test_an_id_given_twice_is_refused_by_name() -> None:
 
 
 def test_no_ids_are_refused() -> None:
-    with pytest.raises(RecordingError, match="at least one example"):
+    with pytest.raises(RecordingError, match=r"at least one example"):
         sort_ids(np.array([], np.int64))

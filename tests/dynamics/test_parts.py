@@ -15,7 +15,7 @@ from recorded import Run, same
 from torch.utils.data import DistributedSampler
 
 from trainmap.dynamics.manifest import read_manifest
-from trainmap.dynamics.parts import part_folder
+from trainmap.dynamics.processes import part_folder
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import RecordingError, StoreError
@@ -103,8 +103,20 @@ def test_parts_that_were_recorded_anew_are_joined_anew(run: Run, tmp_path: Path)
     Dynamics.open(path)
     shutil.rmtree(path / "parts")
     other = run.but(labels=(run.labels + 1) % 4)
-    record(other, path, 2)
+    shutil.move(record(other, tmp_path / "e", 2) / "parts", path)
     same(Dynamics.open(path), other.block())
+
+
+def test_a_join_without_its_parts_is_a_recording_that_one_process_can_continue(run: Run, tmp_path: Path) -> None:
+    path = record(run, tmp_path / "d", 2, epochs=2)
+    Dynamics.open(path)
+    shutil.rmtree(path / "parts")
+    same(Dynamics.open(path), run.but(epochs=2).block())
+    with pytest.raises(StoreError, match=r"holds a join whose parts are gone; 2 processes need another folder"):
+        run.recorder(path, rank=0, world_size=2)
+    dynamics = run.record(path)
+    same(dynamics, run.block())
+    assert dynamics.manifest.joined is None
 
 
 @pytest.mark.parametrize("lost", ["examples.parquet", "epochs/00001.arrow", "manifest.json"])
@@ -137,7 +149,7 @@ def test_examples_that_no_process_saw_are_an_error_unless_allowed(run: Run, tmp_
                     recorder.update(run.ids[rows], run.logits(epoch, rows), run.labels[rows])
                     recorder.end_epoch(allow_missing=allowed)
         if not allowed:
-            with pytest.raises(StoreError, match="epoch 1: 4 of 40 ids were recorded by no process; record with"):
+            with pytest.raises(StoreError, match=r"epoch 1: 4 of 40 ids were recorded by no process; record with"):
                 Dynamics.open(path)
         else:
             dynamics = Dynamics.open(path)
@@ -147,14 +159,14 @@ def test_examples_that_no_process_saw_are_an_error_unless_allowed(run: Run, tmp_
 
 def test_a_process_checks_the_labels_and_ids_that_it_is_given(run: Run, tmp_path: Path) -> None:
     recorder = run.recorder(tmp_path / "d", rank=0, world_size=2)
-    with pytest.raises(RecordingError, match="1 of 1 ids are unknown"):
+    with pytest.raises(RecordingError, match=r"1 of 1 ids are unknown"):
         recorder.update([7], np.zeros((1, 4)), [0])
-    with pytest.raises(RecordingError, match="labels changed"):
+    with pytest.raises(RecordingError, match=r"labels changed"):
         recorder.update(run.ids[:1], np.zeros((1, 4)), (run.labels[:1] + 1) % 4)
 
 
 def test_a_process_without_examples_in_an_epoch_is_an_error(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(RecordingError, match="nothing was recorded"):
+    with pytest.raises(RecordingError, match=r"nothing was recorded"):
         run.recorder(tmp_path / "d", rank=0, world_size=2).end_epoch()
 
 
@@ -211,7 +223,7 @@ def test_a_recorder_does_not_go_on_beside_a_lost_part_and_keeps_its_own(run: Run
 
 def test_ids_given_before_must_be_given_again(run: Run, tmp_path: Path) -> None:
     path = record(run, tmp_path / "d", 2, epochs=1)
-    with pytest.raises(StoreError, match="was recorded with ids=, now it is without"):
+    with pytest.raises(StoreError, match=r"was recorded with ids=, now it is without"):
         run.recorder(path, rank=0, world_size=2, **LEARNED)
 
 
@@ -276,7 +288,10 @@ WRONG: dict[str, tuple[Callable[[Run, Path], Any], str]] = {
         lambda run, path: shutil.copytree(part_folder(record(run, path, 2), 0, 2), part_folder(path, 0, 3)),
         "must hold the parts of one number of processes, it holds parts of 2, 3 processes",
     ),
-    "parts exchanged": (lambda run, path: swap(record(run, path, 2)), "is part 1 of 2 by its manifest; it was misplaced"),
+    "parts exchanged": (
+        lambda run, path: swap(record(run, path, 2)),
+        "is part 1 of 2 by its manifest; it was misplaced",
+    ),
     "a torn epoch": (
         lambda run, path: (part_folder(record(run, path, 2), 1, 2) / "epochs/00001.arrow").write_bytes(b"x"),
         "00001.arrow is torn",
@@ -304,13 +319,13 @@ def test_damage_inside_a_part_is_found_when_it_is_joined(run: Run, tmp_path: Pat
     data = bytearray(file.read_bytes())
     data[700] ^= 1
     file.write_bytes(data)
-    with pytest.raises(StoreError, match="00001.arrow is damaged"):
+    with pytest.raises(StoreError, match=r"00001.arrow is damaged"):
         Dynamics.open(tmp_path / "d")
 
 
 def test_one_part_is_not_opened_for_the_whole(run: Run, tmp_path: Path) -> None:
     path = record(run, tmp_path / "d", 2)
-    with pytest.raises(StoreError, match="is the part of one of 2 processes; open .*d, the join"):
+    with pytest.raises(StoreError, match=r"is the part of one of 2 processes; open .*d, the join"):
         Dynamics.open(part_folder(path, 0, 2))
 
 
@@ -318,7 +333,7 @@ def test_a_single_process_does_not_record_into_a_folder_of_parts(run: Run, tmp_p
     """Joined or not: its epoch would be lost at the next join."""
     path = record(run, tmp_path / "d", 2, epochs=1)
     for _ in range(2):
-        with pytest.raises(StoreError, match="holds the parts of several processes; a single one needs another folder"):
+        with pytest.raises(StoreError, match=r"the parts of several processes; a single one needs another folder"):
             run.recorder(path)
         Dynamics.open(path)
 
@@ -327,7 +342,9 @@ def test_several_processes_do_not_record_over_the_recording_of_one(run: Run, tmp
     """The join would replace it."""
     run.record(tmp_path / "d")
     for rank in range(2):
-        with pytest.raises(StoreError, match="holds the recording of a single process; 2 processes need another folder"):
+        with pytest.raises(
+            StoreError, match=r"holds the recording of a single process; 2 processes need another folder"
+        ):
             run.recorder(tmp_path / "d", rank=rank, world_size=2)
     same(Dynamics.open(tmp_path / "d"), run.block())
 
@@ -336,13 +353,13 @@ def test_parts_moved_into_the_recording_of_one_process_do_not_replace_it(run: Ru
     run.record(tmp_path / "d")
     record(run, tmp_path / "p", 2)
     shutil.move(tmp_path / "p" / "parts", tmp_path / "d" / "parts")
-    with pytest.raises(StoreError, match="the recording of a single process and parts of several; separate them"):
+    with pytest.raises(StoreError, match=r"the recording of a single process and parts of several; separate them"):
         Dynamics.open(tmp_path / "d")
 
 
 def test_another_number_of_processes_is_refused_before_it_trains(run: Run, tmp_path: Path) -> None:
     path = record(run, tmp_path / "d", 2)
-    with pytest.raises(StoreError, match="holds the parts of 2 processes, this is one of 3; go on with as many"):
+    with pytest.raises(StoreError, match=r"holds the parts of 2 processes, this is one of 3; go on with as many"):
         run.recorder(path, rank=0, world_size=3)
 
 
@@ -354,6 +371,8 @@ def test_a_join_that_has_no_room_is_an_error(run: Run, tmp_path: Path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", full)
-        with pytest.raises(StoreError, match="the parts of .*d could not be joined: No space left on device; make room"):
+        with pytest.raises(
+            StoreError, match=r"the parts of .*d could not be joined: No space left on device; make room"
+        ):
             Dynamics.open(path)
     same(Dynamics.open(path), run.block())

@@ -29,7 +29,9 @@ def test_a_recording_holds_the_signals_of_every_logit_it_was_given(run: Run, tmp
     same(dynamics, run.block())
 
 
-@pytest.mark.parametrize("as_kind", [torch.as_tensor, np.ndarray.tolist, OnlyDLPack, OnlyArray], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "as_kind", [torch.as_tensor, np.ndarray.tolist, OnlyDLPack, OnlyArray], ids=lambda f: f.__name__
+)
 def test_every_kind_of_array_is_recorded_alike(as_kind: Any, run: Run, tmp_path: Path) -> None:
     with run.recorder(tmp_path / "d", ids=as_kind(run.ids), labels=as_kind(run.labels)) as recorder:
         for epoch in range(3):
@@ -154,7 +156,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "an id seen before": (([0, 9], GOOD, [0, 1]), r"epoch 1: 1 ids came twice \(first: 0\); .* call end_epoch\(\)"),
     "an id twice in the batch": (([9, 9], GOOD, [1, 1]), r"epoch 1: 1 ids came twice \(first: 9\)"),
     "an unknown id": (([9, 77], GOOD, [1, 0]), r"epoch 1: 1 of 2 ids are unknown \(first: 77\); the 10 examples"),
-    "an unknown id far away": (([9, 2**63 - 1], GOOD, [1, 0]), r"1 of 2 ids are unknown \(first: 9223372036854775807\)"),
+    "an unknown id far away": (
+        ([9, 2**63 - 1], GOOD, [1, 0]),
+        r"1 of 2 ids are unknown \(first: 9223372036854775807\)",
+    ),
     "an unknown id below": (([9, -1], GOOD, [1, -1]), r"1 of 2 ids are unknown \(first: -1\)"),
     "ids of another kind": ((["8", "9"], GOOD, [0, 1]), "all integers or all strings: they were integers, now came st"),
     "a label that changes": (([8, 9], GOOD, [0, 3]), r"epoch 1: 1 labels changed \(id 9: 1, now 3\)"),
@@ -163,9 +168,15 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "the label that ignores": (([8, 9], GOOD, [-100, 1]), r"labels must be 0 to 3, got -100 \(ids 8\)"),
     "a soft label": (([8, 9], GOOD, np.zeros((2, 4))), "soft or one-hot labels have no gold class"),
     "a label of floats": (([8, 9], GOOD, [0.0, 1.0]), "labels must be integer class indices"),
-    "NaN": (([8, 9], [[0, 0, 0, NAN], [0] * 4], [0, 1]), r"epoch 1: logits must be finite; 1 of 2 .*\(first: 8\); has the"),
+    "NaN": (
+        ([8, 9], [[0, 0, 0, NAN], [0] * 4], [0, 1]),
+        r"epoch 1: logits must be finite; 1 of 2 .*\(first: 8\); has the",
+    ),
     "infinity": (([8, 9], [[0] * 4, [0, 0, -INF, 0]], [0, 1]), r"logits must be finite; 1 of 2 .* \(first: 9\)"),
-    "too large for a difference": (([8, 9], [[0] * 4, [0, 3e38, 0, 0]], [0, 1]), r"within ±1.7e\+38 in single precision"),
+    "too large for a difference": (
+        ([8, 9], [[0] * 4, [0, 3e38, 0, 0]], [0, 1]),
+        r"within ±1.7e\+38 in single precision",
+    ),
     "too large for a float32": (([8, 9], [[0] * 4, [0, -1e300, 0, 0]], [0, 1]), r"within ±1.7e\+38 .*\(first: 9\)"),
     "too few classes": (([8, 9], np.zeros((2, 3)), [0, 1]), r"2 ids needs logits of shape \(2, 4\) .* got \(2, 3\)"),
     "too few logits": (([8, 9], np.zeros((1, 4)), [0, 1]), r"needs logits of shape \(2, 4\)"),
@@ -217,7 +228,7 @@ def test_a_batch_refused_while_labels_are_being_learned_leaves_no_trace(name: st
 
 def test_a_refused_batch_does_not_teach_its_labels(tmp_path: Path) -> None:
     with Recorder(tmp_path / "d", 4, ids=range(3)) as recorder:
-        with pytest.raises(RecordingError, match="came twice"):
+        with pytest.raises(RecordingError, match=r"came twice"):
             recorder.update([0, 1, 1], np.zeros((3, 4)), [2, 2, 2])
         recorder.update([0, 1, 2], np.zeros((3, 4)), [1, 0, 3])
         recorder.end_epoch()
@@ -289,7 +300,7 @@ def test_half_an_environment_is_refused(rank: str | None, tmp_path: Path, monkey
     monkeypatch.setenv("WORLD_SIZE", "2")
     if rank is not None:
         monkeypatch.setenv("RANK", rank)
-    with pytest.raises(RecordingError, match="RANK and WORLD_SIZE to whole numbers, or neither"):
+    with pytest.raises(RecordingError, match=r"RANK and WORLD_SIZE to whole numbers, or neither"):
         Recorder(tmp_path / "d", 4)
 
 
@@ -309,7 +320,9 @@ def test_an_incomplete_epoch_is_refused_and_can_be_completed(run: Run, tmp_path:
         for batch in most:
             recorder.update(*batch)
         first = ", ".join(map(str, sorted(last[0].tolist())[:3]))
-        with pytest.raises(RecordingError, match=rf"epoch 0: 5 of 40 ids were not recorded \(first: {first}, ...\); pass"):
+        with pytest.raises(
+            RecordingError, match=rf"epoch 0: 5 of 40 ids were not recorded \(first: {first}, ...\); pass"
+        ):
             recorder.end_epoch()
         recorder.update(*last)
         recorder.end_epoch()
@@ -342,7 +355,7 @@ def test_an_incomplete_epoch_may_be_allowed(where: str, level: Any, run: Run, tm
 def test_an_epoch_may_be_refused_although_the_recorder_allows_missing_examples(run: Run, tmp_path: Path) -> None:
     recorder = run.recorder(tmp_path / "d", allow_missing=True)
     recorder.update(run.ids[:2], run.logits(0, slice(2)), run.labels[:2])
-    with pytest.raises(RecordingError, match="38 of 40"):
+    with pytest.raises(RecordingError, match=r"38 of 40"):
         recorder.end_epoch(allow_missing=False)
 
 
@@ -360,11 +373,11 @@ def test_a_label_that_was_never_learned_is_unknown(tmp_path: Path) -> None:
 
 def test_an_epoch_with_nothing_in_it_is_refused(run: Run, tmp_path: Path) -> None:
     recorder = run.recorder(tmp_path / "d", allow_missing=True)
-    with pytest.raises(RecordingError, match="epoch 0: nothing was recorded"):
+    with pytest.raises(RecordingError, match=r"epoch 0: nothing was recorded"):
         recorder.end_epoch()
     run.feed(recorder, 0)
     recorder.end_epoch()
-    with pytest.raises(RecordingError, match="epoch 1: nothing was recorded"):
+    with pytest.raises(RecordingError, match=r"epoch 1: nothing was recorded"):
         recorder.end_epoch()
 
 
@@ -379,10 +392,10 @@ def test_an_id_that_the_first_epoch_did_not_bring_is_unknown_in_the_second(tmp_p
 def test_integer_and_string_ids_do_not_mix_while_they_are_learned(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "d", 4)
     recorder.update([0, 1], GOOD, [0, 1])
-    with pytest.raises(RecordingError, match="they were integers, now came strings"):
+    with pytest.raises(RecordingError, match=r"they were integers, now came strings"):
         recorder.update(["a", "b"], GOOD, [0, 1])
     recorder = Recorder(tmp_path / "e", 4, ids=["a", "b"])
-    with pytest.raises(RecordingError, match="they were strings, now came integers"):
+    with pytest.raises(RecordingError, match=r"they were strings, now came integers"):
         recorder.update([0, 1], GOOD, [0, 1])
 
 
@@ -395,18 +408,20 @@ def test_closing_with_an_epoch_under_way_is_an_error(run: Run, tmp_path: Path) -
     with pytest.raises(RecordingError, match=r"epoch 0 was not ended: 40 examples of it are dropped, nothing was kept"):
         recorder.close()
     recorder.close()
-    with pytest.raises(StoreError, match="was an epoch ever finished"):
+    with pytest.raises(StoreError, match=r"was an epoch ever finished"):
         Dynamics.open(tmp_path / "d")
 
 
-def test_leaving_the_context_with_an_epoch_under_way_is_an_error_that_keeps_what_was_ended(run: Run, tmp_path: Path) -> None:
+def test_leaving_the_context_with_an_epoch_under_way_is_an_error_that_keeps_what_was_ended(
+    run: Run, tmp_path: Path
+) -> None:
     def train() -> None:
         with run.recorder(tmp_path / "d") as recorder:
             run.feed(recorder, 0)
             recorder.end_epoch()
             run.feed(recorder, 1)
 
-    with pytest.raises(RecordingError, match="epoch 1 was not ended: 40 examples .* the 1 epochs before it are kept"):
+    with pytest.raises(RecordingError, match=r"epoch 1 was not ended: 40 examples .* the 1 epochs before it are kept"):
         train()
     same(Dynamics.open(tmp_path / "d"), run.but(epochs=1).block())
 
@@ -424,9 +439,9 @@ def test_an_error_of_the_training_loop_is_not_hidden_by_the_unfinished_epoch(run
 def test_a_closed_recorder_takes_nothing(run: Run, tmp_path: Path) -> None:
     with run.recorder(tmp_path / "d") as recorder:
         pass
-    with pytest.raises(RecordingError, match="closed; open a new one"):
+    with pytest.raises(RecordingError, match=r"closed; open a new one"):
         run.feed(recorder, 0)
-    with pytest.raises(RecordingError, match="closed; open a new one"):
+    with pytest.raises(RecordingError, match=r"closed; open a new one"):
         recorder.end_epoch()
     recorder.close()
 
@@ -533,7 +548,9 @@ def far(array: Any) -> Far:
 
 
 @pytest.mark.parametrize("everything", [False, True], ids=["logits only", "ids and labels as well"])
-def test_nothing_is_fetched_from_an_accelerator_before_the_epoch_ends(everything: bool, run: Run, tmp_path: Path) -> None:
+def test_nothing_is_fetched_from_an_accelerator_before_the_epoch_ends(
+    everything: bool, run: Run, tmp_path: Path
+) -> None:
     with run.recorder(tmp_path / "d") as recorder:
         for epoch in range(3):
             Far.fetched = 0
@@ -548,7 +565,9 @@ def test_nothing_is_fetched_from_an_accelerator_before_the_epoch_ends(everything
     same(Dynamics.open(tmp_path / "d"), run.block())
 
 
-def test_an_accelerator_holds_back_no_more_than_so_many_bytes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_accelerator_holds_back_no_more_than_so_many_bytes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trainmap.dynamics.recorder.HELD_BYTES", 8 * 4 * 4 * 2)
     Far.fetched = 0
     run = run.but(batch=8)
@@ -574,9 +593,9 @@ def test_a_bad_batch_from_an_accelerator_is_refused_at_the_end_and_the_rest_is_k
         recorder.update(first[0], far(np.full_like(first[1], NAN)), first[2])
         for ids, logits, labels in others:
             recorder.update(ids, far(logits), labels)
-        with pytest.raises(RecordingError, match="epoch 0: logits must be finite; 7 of 7"):
+        with pytest.raises(RecordingError, match=r"epoch 0: logits must be finite; 7 of 7"):
             recorder.end_epoch()
-        with pytest.raises(RecordingError, match="7 of 40 ids were not recorded"):
+        with pytest.raises(RecordingError, match=r"7 of 40 ids were not recorded"):
             recorder.end_epoch()
         recorder.update(*first)
         recorder.end_epoch()
@@ -587,12 +606,12 @@ def test_closing_with_batches_still_on_an_accelerator_is_an_error(run: Run, tmp_
     recorder = run.recorder(tmp_path / "d")
     ids, logits, labels = next(iter(run.batches(0)))
     recorder.update(ids, far(logits), labels)
-    with pytest.raises(RecordingError, match="7 examples of it are dropped"):
+    with pytest.raises(RecordingError, match=r"7 examples of it are dropped"):
         recorder.close()
 
 
 def test_a_tensor_without_values_is_refused(run: Run, tmp_path: Path) -> None:
     recorder = run.recorder(tmp_path / "d")
     recorder.update(run.ids[:2], torch.zeros(2, 4, device="meta"), run.labels[:2])
-    with pytest.raises(RecordingError, match="must be a dense tensor with values, got torch.float32 on meta"):
+    with pytest.raises(RecordingError, match=r"must be a dense tensor with values, got torch.float32 on meta"):
         recorder.end_epoch()

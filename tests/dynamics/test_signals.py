@@ -131,7 +131,11 @@ def test_signals_do_not_depend_on_dtype_or_memory_order(dtype: Any) -> None:
     logits = np.random.default_rng(0).integers(-20, 20, (50, 6))
     labels = np.arange(50) % 6
     expected = signals_from_logits(logits.astype(np.float32), labels)
-    for given_logits in (logits.astype(dtype), np.asfortranarray(logits.astype(dtype)), logits.astype(dtype)[::-1][::-1]):
+    for given_logits in (
+        logits.astype(dtype),
+        np.asfortranarray(logits.astype(dtype)),
+        logits.astype(dtype)[::-1][::-1],
+    ):
         before = given_logits.copy()
         found = signals_from_logits(given_logits, labels.astype(np.uint8))
         assert all(found[name].tobytes() == expected[name].tobytes() for name in SIGNALS)
@@ -142,7 +146,9 @@ def test_labels_of_a_narrow_dtype_do_not_overflow() -> None:
     """The place of a gold logit is label times rows: 100 * 300 is no int8."""
     logits, labels = some_logits(0, 300, 101, 3)
     narrow = signals_from_logits(logits, labels.astype(np.int8))
-    assert all(narrow[name].tobytes() == column.tobytes() for name, column in signals_from_logits(logits, labels).items())
+    assert all(
+        narrow[name].tobytes() == column.tobytes() for name, column in signals_from_logits(logits, labels).items()
+    )
 
 
 def test_extreme_logits_stay_finite_and_in_range() -> None:
@@ -162,7 +168,9 @@ def test_an_overflow_of_float32_is_no_warning() -> None:
     signals_from_logits(np.array([[0, 1e4], [-1e4, 0]]), np.array([0, 1]))
 
 
-@pytest.mark.parametrize(("classes", "dtype"), [(2, np.int16), (32_767, np.int16), (32_768, np.int32), (70_000, np.int32)])
+@pytest.mark.parametrize(
+    ("classes", "dtype"), [(2, np.int16), (32_767, np.int16), (32_768, np.int32), (70_000, np.int32)]
+)
 def test_predicted_has_room_for_every_class(classes: int, dtype: Any) -> None:
     assert predicted_dtype(classes) == dtype
     logits = np.zeros((1, classes), np.float32)
@@ -233,7 +241,7 @@ def test_a_block_of_wrong_logits_is_refused(logits: Any, labels: Any, message: s
 
 def test_a_signal_that_a_block_lacks_is_named() -> None:
     block = Block(np.zeros(1, int), 2, {"p_gold": np.zeros((1, 1))})
-    with pytest.raises(TrainmapError, match="this block holds 'p_gold'; a score asked for 'margin'"):
+    with pytest.raises(TrainmapError, match=r"this block holds 'p_gold'; a score asked for 'margin'"):
         block["margin"]
 
 

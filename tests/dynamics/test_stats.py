@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import Run
 
-from trainmap.dynamics.signals import Block
+from trainmap.dynamics.signals import FLOAT_SIGNALS, Block
 from trainmap.dynamics.stats import COUNTS, EARLY, EPOCHS, ROWS, SUMS, Stats, add_epoch, empty_stats
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
@@ -29,7 +29,9 @@ def test_one_example_by_hand() -> None:
     nan = np.nan
     p = np.array([[0.75], [0.25], [nan], [0.5], [0.5]], np.float32)
     predicted = np.array([[1], [0], [-1], [1], [1]], np.int16)
-    others = {name: np.where(np.isnan(p), p, p * 2).astype(np.float32) for name in ("margin", "loss", "entropy", "el2n")}
+    others = {
+        name: np.where(np.isnan(p), p, p * 2).astype(np.float32) for name in ("margin", "loss", "entropy", "el2n")
+    }
     stats = sums_of(Block(np.array([1]), 2, {"p_gold": p, "predicted": predicted, **others}, complete=False))
     found = {name: column.item() for name, column in stats.columns.items()}
     assert stats.epochs == 5
@@ -65,7 +67,7 @@ def test_spreads_lose_no_digits_where_a_sum_of_squares_would() -> None:
     """p stays within 1e-6 of 1 for 500 epochs: squares differ from each other in the 12th digit."""
     generator = np.random.default_rng(0)
     p = (1 - generator.random((500, 1)) * 1e-6).astype(np.float32)
-    signals = {name: p for name in ("p_gold", "margin", "loss", "entropy", "el2n")}
+    signals = dict.fromkeys(FLOAT_SIGNALS, p)
     stats = sums_of(Block(np.array([0]), 2, {**signals, "predicted": np.zeros((500, 1), np.int16)}))
     exact = p.astype(np.float64)
     assert stats["p_spread"].item() / 500 == pytest.approx(exact.var(), rel=1e-6)
@@ -75,7 +77,7 @@ def test_spreads_lose_no_digits_where_a_sum_of_squares_would() -> None:
 
 def test_el2n_is_summed_over_the_early_epochs_only() -> None:
     p = np.ones((EARLY + 3, 1), np.float32)
-    signals = {name: p for name in ("p_gold", "margin", "loss", "entropy", "el2n")}
+    signals = dict.fromkeys(FLOAT_SIGNALS, p)
     stats = sums_of(Block(np.array([0]), 2, {**signals, "predicted": np.zeros((EARLY + 3, 1), np.int16)}))
     assert stats["el2n"].item() == stats["early_visits"].item() == EARLY
     assert stats["loss"].item() == stats["visits"].item() == EARLY + 3
@@ -177,7 +179,7 @@ def test_sums_have_no_epochs_to_read(run: Run, tmp_path: Path) -> None:
     dynamics = run.record(tmp_path / "d", level="stats")
     assert dynamics.signals == ()
     for ask in (lambda: dynamics.block(), lambda: dynamics.column(0, "loss"), lambda: list(dynamics.blocks(5))):
-        with pytest.raises(TrainmapError, match="has level 'stats': running sums, not the epochs; record with"):
+        with pytest.raises(TrainmapError, match=r"has level 'stats': running sums, not the epochs; record with"):
             ask()
 
 
@@ -187,14 +189,14 @@ def test_damaged_and_missing_sums_are_errors(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "d" / "stats" / "00003.arrow"
     whole = file.read_bytes()
     file.write_bytes(whole[:3000] + b"\1" + whole[3001:])
-    with pytest.raises(StoreError, match="00003.arrow is damaged"):
+    with pytest.raises(StoreError, match=r"00003.arrow is damaged"):
         Dynamics.open(tmp_path / "d").verify()
     file.write_bytes(whole[:-1])
     for open_it in (Dynamics.open, lambda path: run.recorder(path, level="stats")):
-        with pytest.raises(StoreError, match="00003.arrow is torn"):
+        with pytest.raises(StoreError, match=r"00003.arrow is torn"):
             open_it(tmp_path / "d")
     file.unlink()
-    with pytest.raises(StoreError, match="00003.arrow is listed in the manifest and missing"):
+    with pytest.raises(StoreError, match=r"00003.arrow is listed in the manifest and missing"):
         Dynamics.open(tmp_path / "d")
 
 

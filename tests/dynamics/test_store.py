@@ -36,7 +36,13 @@ def folder(run: Run, tmp_path: Path) -> Path:
 
 def test_the_folder_holds_what_the_format_says_and_nothing_else(folder: Path) -> None:
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
-    assert files == ["epochs/00000.arrow", "epochs/00001.arrow", "epochs/00002.arrow", "examples.parquet", "manifest.json"]
+    assert files == [
+        "epochs/00000.arrow",
+        "epochs/00001.arrow",
+        "epochs/00002.arrow",
+        "examples.parquet",
+        "manifest.json",
+    ]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["format"] == "trainmap-dynamics"
     assert manifest["version"] == 1
@@ -50,7 +56,10 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(folder: Path) ->
 
 def test_pyarrow_and_polars_read_an_epoch_without_trainmap(folder: Path, run: Run) -> None:
     block = run.block()
-    for table in (feather.read_table(folder / "epochs/00001.arrow"), pl.read_ipc(folder / "epochs/00001.arrow").to_arrow()):
+    for table in (
+        feather.read_table(folder / "epochs/00001.arrow"),
+        pl.read_ipc(folder / "epochs/00001.arrow").to_arrow(),
+    ):
         assert table.column_names == [*SIGNALS, "logits"]
         for name in SIGNALS:
             assert table[name].null_count == 0
@@ -149,7 +158,7 @@ def test_the_fingerprint_is_of_ids_and_labels_in_any_order(run: Run, tmp_path: P
     assert fingerprint(run.ids, other) != print_
     assert fingerprint(run.ids + 1, run.labels) != print_
     assert fingerprint(run.ids.astype(str), run.labels) != print_
-    with pytest.raises(TrainmapError, match="one-dimensional and alike"):
+    with pytest.raises(TrainmapError, match=r"one-dimensional and alike"):
         fingerprint(run.ids, run.labels[1:])
 
 
@@ -201,7 +210,10 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "an empty manifest": (lambda d: (d / "manifest.json").write_text(""), "is not JSON"),
     "a list": (lambda d: (d / "manifest.json").write_text("[]"), "was not written by trainmap: 'format' must be"),
     "another program": (lambda d: edit_manifest(d, format="other"), "was not written by trainmap"),
-    "a newer format": (lambda d: edit_manifest(d, version=2), "has format version 2, this trainmap reads up to 1: upgrade"),
+    "a newer format": (
+        lambda d: edit_manifest(d, version=2),
+        "has format version 2, this trainmap reads up to 1: upgrade",
+    ),
     "a version in words": (lambda d: edit_manifest(d, version="one"), "has format version one"),
     "a version that is true": (lambda d: edit_manifest(d, version=True), "has format version True"),
     "version 0": (lambda d: edit_manifest(d, version=0), "'version' is wrong"),
@@ -220,8 +232,14 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: pq.write_table(pa.table({"name": [1]}), d / "examples.parquet"),
         "examples.parquet cannot be read",
     ),
-    "an epoch missing": (lambda d: (d / "epochs/00001.arrow").unlink(), "00001.arrow is listed in the manifest and miss"),
-    "an epoch torn": (lambda d: cut(d / "epochs/00001.arrow"), r"00001.arrow is torn: \d+ bytes, the manifest says \d+"),
+    "an epoch missing": (
+        lambda d: (d / "epochs/00001.arrow").unlink(),
+        "00001.arrow is listed in the manifest and miss",
+    ),
+    "an epoch torn": (
+        lambda d: cut(d / "epochs/00001.arrow"),
+        r"00001.arrow is torn: \d+ bytes, the manifest says \d+",
+    ),
     "an epoch longer": (
         lambda d: (d / "epochs/00001.arrow").write_bytes((d / "epochs/00001.arrow").read_bytes() + b"x"),
         "00001.arrow is torn",
@@ -250,7 +268,7 @@ def test_damage_inside_a_file_is_found_by_verify(folder: Path) -> None:
     Dynamics.open(folder).verify()
     flip(folder / "epochs/00001.arrow", 2000)
     dynamics = Dynamics.open(folder)
-    with pytest.raises(StoreError, match="00001.arrow is damaged: its bytes do not match the checksum"):
+    with pytest.raises(StoreError, match=r"00001.arrow is damaged: its bytes do not match the checksum"):
         dynamics.verify()
 
 
@@ -282,7 +300,7 @@ def test_damage_anywhere_in_an_epoch_is_an_error_or_other_numbers_but_never_a_cr
             dynamics.column(1, "loss")
         except TrainmapError:
             pass
-        with pytest.raises(StoreError, match="damaged"):
+        with pytest.raises(StoreError, match=r"damaged"):
             dynamics.verify()
         file.write_bytes(whole)
 
@@ -290,12 +308,12 @@ def test_damage_anywhere_in_an_epoch_is_an_error_or_other_numbers_but_never_a_cr
 def test_an_epoch_of_another_recording_is_refused(folder: Path, run: Run) -> None:
     other = run.but(ids=run.ids[:9], labels=run.labels[:9]).record(folder.parent / "other")
     shutil.copy(other.path / "epochs/00001.arrow", folder / "epochs/00001.arrow")
-    with pytest.raises(StoreError, match="torn"):
+    with pytest.raises(StoreError, match=r"torn"):
         Dynamics.open(folder)
     manifest = read_manifest(folder)
     entries = [manifest.epochs[0], read_manifest(other.path).epochs[1], manifest.epochs[2]]
     write_manifest(folder, manifest.model_copy(update={"epochs": entries}))
-    with pytest.raises(StoreError, match="00001.arrow has 9 rows, the manifest says 40"):
+    with pytest.raises(StoreError, match=r"00001.arrow has 9 rows, the manifest says 40"):
         Dynamics.open(folder).block()
 
 
@@ -307,7 +325,7 @@ def replace_epoch(folder: Path, columns: dict[str, Any]) -> None:
 
 def test_an_epoch_with_a_column_of_another_type_is_refused(folder: Path) -> None:
     replace_epoch(folder, {"p_gold": np.zeros(40)})
-    with pytest.raises(StoreError, match="00001.arrow has 'p_gold' of another type than"):
+    with pytest.raises(StoreError, match=r"00001.arrow has 'p_gold' of another type than"):
         Dynamics.open(folder).block()
 
 
@@ -319,14 +337,14 @@ def test_a_compressed_epoch_is_refused(folder: Path) -> None:
     manifest = read_manifest(folder)
     entry = manifest.epochs[1].model_copy(update={"bytes": file.stat().st_size})
     write_manifest(folder, manifest.model_copy(update={"epochs": [manifest.epochs[0], entry, manifest.epochs[2]]}))
-    with pytest.raises(StoreError, match="00001.arrow must be uncompressed"):
+    with pytest.raises(StoreError, match=r"00001.arrow must be uncompressed"):
         Dynamics.open(folder).block()
 
 
 def test_an_epoch_that_is_no_arrow_file_is_refused(folder: Path) -> None:
     file = folder / "epochs/00001.arrow"
     file.write_bytes(b"\0" * file.stat().st_size)
-    with pytest.raises(StoreError, match="00001.arrow is not a whole Arrow file"):
+    with pytest.raises(StoreError, match=r"00001.arrow is not a whole Arrow file"):
         Dynamics.open(folder).block()
 
 
@@ -334,5 +352,5 @@ def test_an_epoch_cut_while_it_is_read_is_an_error(folder: Path) -> None:
     dynamics = Dynamics.open(folder)
     _ = dynamics.layouts
     os.truncate(folder / "epochs/00001.arrow", 900)
-    with pytest.raises(StoreError, match="ended early while it was read"):
+    with pytest.raises(StoreError, match=r"ended early while it was read"):
         dynamics.block()

@@ -32,7 +32,11 @@ def sums_of(block: Block) -> Stats:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(0, 2**32), st.integers(1, 25), st.integers(1, 30), st.sampled_from([0, 0.3, 0.95]), st.sampled_from([1, 30])
+    st.integers(0, 2**32),
+    st.integers(1, 25),
+    st.integers(1, 30),
+    st.sampled_from([0, 0.3, 0.95]),
+    st.sampled_from([1, 30]),
 )
 def test_every_score_from_sums_is_the_score_from_epochs(
     seed: int, epochs: int, n: int, missing: float, scale: float
@@ -89,7 +93,9 @@ def test_the_blocks_change_no_bit(recorded: tuple[Dynamics, Dynamics], monkeypat
 
 
 def test_a_map_is_drawn_from_sums(recorded: tuple[Dynamics, Dynamics]) -> None:
-    sums, epochs = (DataMap.from_dynamics(dynamics, ["confidence", "variability", "correctness"]) for dynamics in recorded)
+    sums, epochs = (
+        DataMap.from_dynamics(dynamics, ["confidence", "variability", "correctness"]) for dynamics in recorded
+    )
     assert sums.table["region"].to_list() == epochs.table["region"].to_list()
     assert sums.epochs == 4
 
@@ -102,7 +108,11 @@ def test_the_estimate_counts_the_sums(recorded: tuple[Dynamics, Dynamics]) -> No
     ("scores", "options", "message"),
     [
         (["tdds"], {}, "needs"),
-        (["forgetting_allenai"], {}, "forgetting_allenai needs the epochs, and level 'stats' keeps running sums; record"),
+        (
+            ["forgetting_allenai"],
+            {},
+            "forgetting_allenai needs the epochs, and level 'stats' keeps running sums; record",
+        ),
         (["learning_time_maini"], {}, "learning_time_maini needs the epochs"),
         ([lambda block: block.p_gold[0]], {}, "needs the epochs, and level 'stats' keeps running sums"),
         (["confidence"], {"epochs": 2}, "running sums are over all 4 epochs, not over 2; record level='signals'"),

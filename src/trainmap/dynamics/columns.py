@@ -126,7 +126,7 @@ class Layout:
             return Layout(path, batch.num_rows, places)
 
     def read(self, name: str, start: int, out: Array, handle: BinaryIO) -> None:
-        """Fill ``out``, contiguous (n,) or (n, C), with rows of a column from ``start`` on; ``handle`` is unbuffered."""
+        """Fill ``out``, contiguous (n,) or (n, C), with a column's rows from ``start`` on; ``handle`` has no buffer."""
         offset, dtype, width = self.places[name]
         view = out.reshape(-1).view(np.uint8).data
         handle.seek(offset + start * dtype.itemsize * width)

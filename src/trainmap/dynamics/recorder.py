@@ -14,7 +14,7 @@ from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logit
 from trainmap.dynamics.epoch import Epoch, check_logits
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Level, Manifest, Source
-from trainmap.dynamics.parts import place
+from trainmap.dynamics.processes import place
 from trainmap.dynamics.roster import NOT_YET, Known, Learned, check_classes
 from trainmap.dynamics.signals import UNKNOWN_LABEL
 from trainmap.dynamics.writer import Writer

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import Layout, check_file, open_columns
 from trainmap.dynamics.manifest import Manifest, read_manifest
+from trainmap.dynamics.processes import has_parts
 from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
 from trainmap.dynamics.stats import Stats
 from trainmap.errors import StoreError, TrainmapError
@@ -123,7 +124,7 @@ class Dynamics:
 
         Damage inside a file of the right length is found by ``verify``.
         """
-        from trainmap.dynamics.parts import has_parts, join_parts
+        from trainmap.dynamics.parts import join_parts
 
         folder = Path(path)
         if has_parts(folder):

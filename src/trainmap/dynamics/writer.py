@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import Layout, check_file, write_columns, write_file
 from trainmap.dynamics.manifest import NAME, Manifest, StatsEntry, read_manifest, versions, write_manifest
-from trainmap.dynamics.parts import part_folder, refuse_mixture, whole_epochs
+from trainmap.dynamics.processes import part_folder, refuse_mixture, whole_epochs
 from trainmap.dynamics.stats import add_epoch, empty_stats
 from trainmap.dynamics.store import EXAMPLES, read_examples, read_stats, write_examples
 from trainmap.errors import StoreError, some
@@ -76,7 +76,9 @@ class Writer:
         if found.ids_given or found.parts is None:
             self.examples = read_examples(self.folder, found)
         self._on_disk = (self.folder / NAME).read_bytes()
-        self.manifest = found.model_copy(update={"allow_missing": found.allow_missing or wanted.allow_missing})
+        # A join whose parts were removed goes on as the recording of a single process.
+        allowed = found.allow_missing or wanted.allow_missing
+        self.manifest = found.model_copy(update={"allow_missing": allowed, "joined": None})
         if found.parts is not None:
             # The others may have been killed an epoch earlier: all go on where the last one is. What is dropped goes
             # from the manifest before its file is written again, so that no listed file is ever half old.

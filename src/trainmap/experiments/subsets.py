@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from trainmap.errors import unknown
@@ -43,7 +43,7 @@ class Subset:
     def selection(self, datamap: DataMap, fraction: float, seed: int) -> Selection:
         """The examples of this row."""
         spec = (self.spec or "100%").format(percent=f"{percent(fraction)}%")
-        return select(replace(datamap, rule=self.rule), spec, seed=seed if self.kind == "random" else 0)
+        return select(datamap.with_rule(self.rule), spec, seed=seed if self.kind == "random" else 0)
 
 
 def percent(fraction: float) -> str:

@@ -118,7 +118,7 @@ def compare(
             compared), ``"rule"`` (how regions are defined). Nothing by default.
 
     Raises:
-        TrainmapError: the maps differ in what is not allowed, share no id or no score, or a name is unknown.
+        TrainmapError: the maps differ in what is not allowed, share no id, or a name is unknown.
     """
     check_alike([a, b], allow)
     same = [name for name in a.scores if name in b.scores]
@@ -126,8 +126,6 @@ def compare(
     for name in names:
         if name not in same:
             raise unknown("score in both maps", name, same)
-    if not names:
-        raise TrainmapError(f"the maps have no score in common: {', '.join(a.scores)} and {', '.join(b.scores)}")
     _, rows_a, rows_b = np.intersect1d(a.ids, b.ids, assume_unique=True, return_indices=True)
     if not len(rows_a):
         raise TrainmapError(f"the maps have no id in common ({a.ids[:1].tolist()} ... and {b.ids[:1].tolist()} ...)")
@@ -170,7 +168,7 @@ def open_pair(
     if saved and epochs is not None:
         raise TrainmapError("epochs can be chosen for dynamics folders only; a saved map has its scores already")
     if scores is None:
-        first, second = (one.scores if isinstance(one, DataMap) else available(one) for one in opened)
+        first, second = (one.scores if isinstance(one, DataMap) else available(one, epochs) for one in opened)
         scores = [name for name in first if name in second]
     rule, fraction = (saved[0].rule, saved[0].fraction) if saved else ("quantile", 1 / 3)
     first, second = (

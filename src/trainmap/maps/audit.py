@@ -66,6 +66,16 @@ class Audit:
         ids = self.table.filter("suspected")["id"]
         return np.array(ids.to_list(), dtype=np.str_ if ids.dtype == pl.String else np.int64)
 
+    def confusion(self, classes: int) -> Array:
+        """(C, C) int64: how many suspected labels of class i have the suggestion j; for ``planted.plan_flips``."""
+        found = self.table.filter(
+            pl.col("suspected") & pl.col("label").is_not_null() & pl.col("suggested").is_not_null()
+        )
+        label, suggested = found["label"].to_numpy(), found["suggested"].to_numpy()
+        if len(label) and max(label.max(), suggested.max()) >= classes:
+            raise TrainmapError(f"classes must be above {max(label.max(), suggested.max())}, got {classes}")
+        return np.bincount(label * classes + suggested, minlength=classes**2).reshape(classes, classes)
+
     def save(self, path: str | Path) -> Path:
         """Write the table as Parquet or CSV, by the name's ending."""
         target = check_format(path)

@@ -27,45 +27,55 @@ TEMPORARY_BYTES = 512  # of one example, beside its signals: means, variances an
 TEMPORARY_COPIES = 4  # of an example's signals: right or wrong, probabilities, logarithms
 
 
-def available(dynamics: Dynamics) -> list[str]:
-    """The scores that this recording can give: their signals are there and the epochs suffice."""
+def available(dynamics: Dynamics, epochs: int | None = None) -> list[str]:
+    """The scores that the first ``epochs`` epochs (all of them) can give: their signals are there and they suffice."""
+    taken = dynamics.epochs if epochs is None else epochs
+    enough = [score for score in SCORES.values() if taken >= score.epochs]
     if dynamics.level == "stats":
-        return [s.name for s in SCORES.values() if s.name in FROM_STATS and dynamics.epochs >= s.epochs]
+        return [score.name for score in enough if score.name in FROM_STATS]
     held = set(dynamics.signals)
-    return [s.name for s in SCORES.values() if held.issuperset(s.needs) and dynamics.epochs >= s.epochs]
+    return [score.name for score in enough if held.issuperset(score.needs)]
 
 
-def resolve(dynamics: Dynamics, scores: Sequence[str | Callable[[Block], Array]] | None) -> dict[str, Score]:
-    """Names and plain functions as scores that this recording can give; all of them for None.
+def resolve(
+    dynamics: Dynamics, scores: Sequence[str | Callable[[Block], Array]] | None, epochs: int | None = None
+) -> dict[str, Score]:
+    """Names and plain functions as scores that the recording's first ``epochs`` epochs can give; all of them for None.
 
     Raises:
-        TrainmapError: an unknown name, a name twice, a signal or an epoch that is not there, no epoch at all.
+        TrainmapError: an unknown name, a name twice, a signal that is not there, too few epochs.
     """
     if dynamics.epochs == 0:
         raise TrainmapError(f"{dynamics.path} has no finished epoch yet; a score needs at least one")
+    taken = dynamics.epochs if epochs is None else epochs
+    if not 1 <= taken <= dynamics.epochs:
+        raise TrainmapError(f"epochs must be 1 to {dynamics.epochs} (those recorded), got {taken}")
     chosen: dict[str, Score] = {}
-    for entry in available(dynamics) if scores is None else scores:
-        if isinstance(entry, str):
-            score = score_named(entry)
-        else:
-            name = getattr(entry, "__name__", type(entry).__name__)
-            floats = tuple(n for n in dynamics.signals if n != "logits")
-            score = Score(name, entry, "high", floats, "", "yours")
+    for entry in available(dynamics, epochs) if scores is None else scores:
+        score = _as_score(entry, dynamics)
         if score.name in chosen:
             raise TrainmapError(f"score '{score.name}' was asked for twice; give one of them another name")
-        if dynamics.epochs < score.epochs:
-            raise TrainmapError(
-                f"{score.name} needs at least {score.epochs} epochs, this recording has {dynamics.epochs}"
-            )
+        if taken < score.epochs:
+            raise TrainmapError(f"{score.name} needs at least {score.epochs} epochs, got {taken}")
         if dynamics.level == "stats":
             score = replace(score, function=score_from_stats(score.name), needs=())
-        lacking = [n for n in score.needs if n not in dynamics.signals]
+        lacking = [name for name in score.needs if name not in dynamics.signals]
         if lacking:
             raise TrainmapError(
                 f"{score.name} needs {', '.join(lacking)}; a recording at level '{dynamics.level}' has none"
             )
         chosen[score.name] = score
     return chosen
+
+
+def _as_score(entry: str | Callable[[Block], Array], dynamics: Dynamics) -> Score:
+    if isinstance(entry, Score):
+        return entry
+    if isinstance(entry, str):
+        return score_named(entry)
+    name = getattr(entry, "__name__", type(entry).__name__)
+    signals = tuple(signal for signal in dynamics.signals if signal != "logits")
+    return Score(name, entry, "high", signals, "", "yours")
 
 
 @dataclass(frozen=True)
@@ -114,6 +124,8 @@ def estimate(
         signals = sum(column.itemsize for column in dynamics.stats.columns.values())
     example = signals * (1 + TEMPORARY_COPIES) + TEMPORARY_BYTES + 16 * len(chosen)
     workers = cores() if workers is None else workers
+    if workers < 1:
+        raise TrainmapError(f"workers must be at least 1, got {workers}; None takes every core")
     rows = min(max(LEAST_ROWS, BLOCK_BYTES // signals), max(1, dynamics.examples))
     held = memory_held() + (8 * len(chosen) * dynamics.examples if collect else 0)
     if max_memory is not None:
@@ -145,7 +157,14 @@ def score_blocks(
     def work(start: int) -> tuple[int, dict[str, Array]]:
         stop = min(start + plan.rows, dynamics.examples)
         block = sums.rows(start, stop) if sums is not None else dynamics.block(start, stop, needs, taken)
-        return start, {name: score.function(block) for name, score in chosen.items()}
+        values = {name: np.asarray(score.function(block)) for name, score in chosen.items()}
+        for name, column in values.items():
+            if column.shape != (stop - start,) or column.dtype.kind not in "fiub":
+                raise TrainmapError(
+                    f"score '{name}' must return ({stop - start},) numbers for a block of {stop - start} examples, "
+                    f"got {column.dtype} {column.shape}"
+                )
+        return start, values
 
     with ThreadPoolExecutor(plan.workers) as pool:
         under_way: deque[Future[tuple[int, dict[str, Array]]]] = deque()
@@ -178,7 +197,7 @@ def compute(
     Returns:
         name -> (N,) float64, in row order (``dynamics.ids``). The same bits whatever the blocks and workers.
     """
-    chosen = resolve(dynamics, scores)
+    chosen = resolve(dynamics, scores, epochs)
     plan = estimate(dynamics, chosen, epochs=epochs, workers=workers, max_memory=max_memory)
     out = {name: np.empty(dynamics.examples) for name in chosen}
     for start, values in score_blocks(dynamics, chosen, plan, epochs):

@@ -23,7 +23,6 @@ from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import write_atomically
 from trainmap.maps.compute import available, compute
 from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
-from trainmap.maps.scores import SCORES
 
 Array = NDArray[Any]
 
@@ -89,8 +88,7 @@ class DataMap:
         check_rule(rule)
         check_fraction(fraction)
         taken = dynamics.epochs if epochs is None else epochs
-        enough = [name for name in available(dynamics) if SCORES[name].epochs <= taken]
-        wanted = list(enough if scores is None else scores)
+        wanted = list(available(dynamics, epochs) if scores is None else scores)
         wanted = [*(name for name in AXES if name not in wanted), *wanted]
         values = compute(
             dynamics, wanted, epochs=epochs, workers=workers, max_memory=max_memory, on_progress=on_progress

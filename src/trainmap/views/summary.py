@@ -9,11 +9,14 @@ from rich.console import Group
 from rich.table import Table
 
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError
+from trainmap.errors import StoreError, TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import SCORES
+from trainmap.maps.scores import score
 from trainmap.selection.card import Selection
+
+TAKES = "show takes a dynamics folder, a map (.parquet) or a card (.json)"
+SOURCES = {"train": "train (the training step)", "sweep": "sweep (an evaluation pass)"}
 
 
 def summary(path: Path) -> Group:
@@ -21,12 +24,12 @@ def summary(path: Path) -> Group:
     if path.is_dir():
         return of_dynamics(Dynamics.open(path))
     if not path.exists():
-        raise StoreError(f"there is nothing at {path}; show takes a dynamics folder, a map (.parquet) or a card (.json)")
+        raise StoreError(f"there is nothing at {path}; {TAKES}")
     if path.suffix == ".parquet":
         return of_map(DataMap.open(path))
     if path.suffix == ".json":
         return of_selection(Selection.open(path))
-    raise StoreError(f"show takes a dynamics folder, a map (.parquet) or a card (.json), got {path.name}")
+    raise StoreError(f"{TAKES}, got {path.name}")
 
 
 def facts(title: str, rows: dict[str, object]) -> Table:
@@ -44,7 +47,7 @@ def of_dynamics(dynamics: Dynamics) -> Group:
             "examples": f"{dynamics.examples:,}",
             "classes": dynamics.classes,
             "epochs": dynamics.epochs,
-            "source": f"{dynamics.source} ({'the training step' if dynamics.source == 'train' else 'an evaluation pass'})",
+            "source": SOURCES[dynamics.source],
             "level": dynamics.level,
             "ids": f"{dynamics.manifest.id_type}, {dynamics.ids[0]} to {dynamics.ids[-1]}",
             "dataset": dynamics.fingerprint[:16],
@@ -82,7 +85,8 @@ def of_map(datamap: DataMap) -> Group:
         regions.add_column(name, justify="left" if name == "region" else "right")
     counts = dict(datamap.table["region"].value_counts().iter_rows())
     for name in (*REGIONS, None):
-        regions.add_row(name or "[dim]in none[/dim]", f"{counts.get(name, 0):,}", f"{counts.get(name, 0) / len(datamap):.1%}")
+        count = counts.get(name, 0)
+        regions.add_row(name or "[dim]in none[/dim]", f"{count:,}", f"{count / len(datamap):.1%}")
     shared = "; ".join(f"{a} and {b} share {share:.0%}" for (a, b), share in datamap.overlap().items())
     spread = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("score", "min", "5 %", "median", "95 %", "max", "hard end"):
@@ -91,9 +95,17 @@ def of_map(datamap: DataMap) -> Group:
         values = datamap.values(name)
         values = values[~np.isnan(values)]
         places = np.quantile(values, [0, 0.05, 0.5, 0.95, 1], method="nearest") if len(values) else []
-        hard = SCORES[name].direction if name in SCORES else ""
+        hard = _direction(name)
         spread.add_row(name, *(f"{place:.4g}" for place in places), *[""] * (5 - len(places)), hard)
     return Group(head, "", regions, f"[dim]quantile regions before precedence: {shared}[/dim]", "", spread)
+
+
+def _direction(name: str) -> str:
+    """The hard end of a score's column; nothing for a score of the user's own."""
+    try:
+        return score(name).direction
+    except TrainmapError:
+        return ""
 
 
 def of_selection(selection: Selection) -> Group:
