@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.maps.agreement import compare
+    from trainmap.maps.audit import audit, audit_threshold_samples
     from trainmap.maps.compute import compute
     from trainmap.maps.datamap import DataMap
+    from trainmap.maps.planted import plan_flips, plan_threshold_samples
     from trainmap.maps.scores import SCORES, Score, hard_first, score
+    from trainmap.maps.stability import agreement_by_epoch, converged, intervals
     from trainmap.selection.card import Selection
     from trainmap.selection.select import select
     from trainmap.selection.spec import parse
@@ -42,6 +46,14 @@ _HOMES = {
     "select": "selection.select",
     "parse": "selection.spec",
     "plot_map": "views.plot",
+    "audit": "maps.audit",
+    "audit_threshold_samples": "maps.audit",
+    "plan_flips": "maps.planted",
+    "plan_threshold_samples": "maps.planted",
+    "compare": "maps.agreement",
+    "converged": "maps.stability",
+    "agreement_by_epoch": "maps.stability",
+    "intervals": "maps.stability",
 }
 
 __all__ = [
@@ -56,10 +68,18 @@ __all__ = [
     "StoreError",
     "TrainmapError",
     "__version__",
+    "agreement_by_epoch",
+    "audit",
+    "audit_threshold_samples",
+    "compare",
     "compute",
+    "converged",
     "fingerprint",
     "hard_first",
+    "intervals",
     "parse",
+    "plan_flips",
+    "plan_threshold_samples",
     "plot_map",
     "score",
     "select",

@@ -304,6 +304,11 @@ def test_half_an_environment_is_refused(rank: str | None, tmp_path: Path, monkey
         Recorder(tmp_path / "d", 4)
 
 
+def test_a_world_of_one_needs_no_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert Recorder(tmp_path / "d", 4).folder == tmp_path / "d"
+
+
 def test_the_environment_of_torchrun_says_which_part_this_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")

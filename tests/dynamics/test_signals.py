@@ -259,3 +259,31 @@ def test_means_and_variances_of_a_block_do_not_depend_on_where_it_is_cut(
     halves = [Block.from_logits(logits[:, part], labels[part]) for part in (slice(cut), slice(cut, rows))]
     for values in (lambda b: b.mean("p_gold"), lambda b: b.variance, lambda b: b.mean("margin")):
         assert values(whole).tobytes() == b"".join(values(half).tobytes() for half in halves)
+
+
+@pytest.mark.parametrize("classes", [63, 64, 200])
+def test_many_classes_give_the_same_signals_as_float64_whatever_the_chunks(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    logits = rng.normal(0, 3, (301, classes)).astype(np.float32)
+    labels = rng.integers(0, classes, 301)
+    got = signals_from_logits(logits, labels)
+    z = logits.astype(np.float64)
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    here = np.arange(301)
+    others = z.copy()
+    others[here, labels] = -np.inf
+    wanted = {
+        "p_gold": p[here, labels],
+        "loss": -np.log(p[here, labels]),
+        "entropy": -(p * np.log(p)).sum(axis=1),
+        "margin": z[here, labels] - others.max(axis=1),
+        "el2n": np.linalg.norm(p - np.eye(classes)[labels], axis=1),
+        "predicted": z.argmax(axis=1),
+    }
+    for name, values in wanted.items():
+        np.testing.assert_allclose(got[name], values, atol=2e-5, err_msg=name)
+    for rows in (1, 7, 300):
+        again = signals_from_logits(logits, labels, rows)
+        for name, column in got.items():
+            np.testing.assert_array_equal(again[name], column, err_msg=name)

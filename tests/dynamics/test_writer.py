@@ -190,7 +190,7 @@ class FullDisk:
     writes = 0
 
     def __init__(self, path: Any) -> None:
-        self.handle = self.real_open(path, "wb")
+        self.handle = self.real_open(path, "wb")  # pyright: ignore
 
     def write(self, data: Any) -> int:
         FullDisk.writes -= 1

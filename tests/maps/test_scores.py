@@ -299,7 +299,7 @@ def test_a_score_that_needs_more_epochs_is_left_out_and_says_so_by_name(record: 
     dynamics = record(logits, labels, level="logits")
     assert not {"dyn_unc", "dual", "tdds"} & set(available(dynamics))
     for name in ("dyn_unc", "dual", "tdds"):
-        with pytest.raises(TrainmapError, match=f"{name} needs at least 10 epochs, this recording has 9"):
+        with pytest.raises(TrainmapError, match=f"{name} needs at least 10 epochs, got 9"):
             compute(dynamics, [name])
 
 

@@ -30,7 +30,7 @@ def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
 
 def _environment() -> tuple[int, int]:
     rank, world_size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
-    if rank is None and world_size is None:
+    if rank is None and world_size in (None, "1"):
         return 0, 1
     try:
         return int(rank or ""), int(world_size or "")

@@ -29,6 +29,7 @@ Array = NDArray[Any]
 
 FLOAT_SIGNALS = ("p_gold", "margin", "loss", "entropy", "el2n")
 SIGNALS = (*FLOAT_SIGNALS, "predicted")
+WIDE = range(64, 4097)  # numbers of classes for which a row is worked as it stands; numpy regroups longer sums
 UNKNOWN_LABEL = -1
 LIMIT = 1.7e38  # the difference of two logits within it is a float32
 CHUNK_ELEMENTS = 1 << 16  # 256 KiB of float32: a chunk and its temporaries stay in the cache of one core
@@ -62,13 +63,19 @@ def signals_from_logits(logits: Array, labels: Array, rows_at_a_time: int | None
     Returns:
         name -> (n,), dtypes as in the module's head. The result of an example never depends on its neighbours.
 
-    Worked in chunks of transposed logits: a reduction over the classes is then a row-wise vector operation, 3 to 5
-    times faster for ten classes than reducing along the last axis.
+    Worked in chunks that stay near the core. Outside ``WIDE`` a chunk is transposed: a reduction over the classes
+    is then a row-wise vector operation, 3 to 5 times faster for ten classes than along the last axis. Within it a row
+    is long enough to be a vector itself (measured: slower at 32 classes, faster at 100 and 1,000).
     """
     rows, classes = logits.shape
     labels = labels.astype(np.int64, copy=False)
     out = empty_signals(rows, classes)
     step = min(rows, chunk_rows(classes) if rows_at_a_time is None else rows_at_a_time)
+    if classes in WIDE:
+        for start in range(0, rows, max(1, step)):
+            part = slice(start, min(start + step, rows))
+            _wide_chunk(np.array(logits[part], np.float32), labels[part], {n: c[part] for n, c in out.items()})
+        return out
     work = np.empty((3, classes, step), np.float32)
     for start in range(0, rows, max(1, step)):
         stop = min(start + step, rows)
@@ -105,6 +112,26 @@ def _chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) 
     p.ravel()[at_gold] = p_gold - 1
     np.multiply(p, p, out=product)
     np.sqrt(_sum_classes(product, product), out=out["el2n"])
+
+
+def _wide_chunk(z: Array, labels: Array, out: Mapping[str, Array]) -> None:
+    """Fill ``out`` (n,) from logits ``z`` (n, C) float32, which are overwritten; row by row, whatever n."""
+    here = np.arange(len(z))
+    best = z.argmax(axis=1)
+    out["predicted"][:] = best
+    z -= z[here, best][:, None]
+    gold = z[here, labels]
+    p = np.exp(z)
+    total = p.sum(axis=1)
+    log_total = np.log(total)
+    np.subtract(log_total, gold, out=out["loss"])
+    np.maximum(log_total - np.einsum("ij,ij->i", p, z) / total, 0, out=out["entropy"])
+    z[here, labels] = -np.inf
+    np.subtract(gold, z.max(axis=1), out=out["margin"])
+    p_gold = p[here, labels]
+    np.divide(p_gold, total, out=out["p_gold"])
+    p[here, labels] = p_gold - total
+    np.divide(np.sqrt(np.einsum("ij,ij->i", p, p)), total, out=out["el2n"])
 
 
 def _sum_classes(values: Array, work: Array) -> Array:

@@ -108,7 +108,7 @@ class Flips:
 def plan_threshold_samples(
     labels: ArrayLike, seed: int = 0, *, ids: ArrayLike | None = None, classes: int | None = None
 ) -> ThresholdSamples:
-    """Draw the threshold samples of two runs: round(N / (C + 1)) ids each, at random, no id in both.
+    """Draw the threshold samples of two runs: round(N / (C + 1)) ids each (at most N / 2), at random, no id in both.
 
     That many, because the extra class then is as large as the others on average. Every example is scored in at least
     one run in which it has its own label:
@@ -131,9 +131,9 @@ def plan_threshold_samples(
     Source: Pleiss et al. 2020, arXiv:2001.10528, section 3.2.
     """
     names, gold, classes = _examples(labels, ids, classes)
-    k = max(1, round(len(names) / (classes + 1)))
-    if len(names) < 2 * k:
-        raise TrainmapError(f"two runs need {2 * k} examples for threshold samples, got {len(names)}")
+    k = min(max(1, round(len(names) / (classes + 1))), len(names) // 2)
+    if not k:
+        raise TrainmapError(f"two runs need at least 2 examples for threshold samples, got {len(names)}")
     drawn = np.random.default_rng(seed).choice(len(names), 2 * k, replace=False)
     return ThresholdSamples(
         np.sort(names[drawn[:k]]), np.sort(names[drawn[k:]]), classes, seed, fingerprint(names, gold)
@@ -160,7 +160,8 @@ def plan_flips(
         classes: C; by default the highest label + 1.
         confusion: (C, C) non-negative: row y weighs which class a label y is flipped to (the diagonal is ignored).
             Uniform by default. Flips that look like the errors that people make (cat and dog rather than cat and ship)
-            are harder to find, and estimate the precision and recall on such errors better.
+            are harder to find, and estimate the precision on such errors better: ``audit(...).confusion(classes)`` of
+            an earlier recording. Measured on CIFAR-10N (docs/audit.md).
 
     Raises:
         TrainmapError: a fraction outside (0, 0.5], fewer than two classes, ids that repeat, labels out of range, a

@@ -62,6 +62,7 @@ def intervals(
         deviation = np.where(present & finite, values - mean, 0)
         spread = np.sqrt((deviation**2).sum(axis=0) / (n - 1))
         half = stdtrit(n - 1, (1 + level) / 2) * spread / np.sqrt(n)
+        low, high = mean - half, mean + half
     first = np.where(present, values, np.inf).min(axis=0)
     last = np.where(present, values, -np.inf).max(axis=0)
     known = (n > 1) & finite.all(axis=0) & (last > first)
@@ -69,8 +70,8 @@ def intervals(
         {
             "id": pl.Series(ids.tolist() if ids.dtype.kind == "U" else ids),
             "mean": pl.Series(mean).fill_nan(None),
-            "low": pl.Series(np.where(known, mean - half, np.nan)).fill_nan(None),
-            "high": pl.Series(np.where(known, mean + half, np.nan)).fill_nan(None),
+            "low": pl.Series(np.where(known, low, np.nan)).fill_nan(None),
+            "high": pl.Series(np.where(known, high, np.nan)).fill_nan(None),
             "n": pl.Series(n.astype(np.int64)),
         }
     )
