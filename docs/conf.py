@@ -16,3 +16,4 @@ autodoc_typehints = "description"
 autodoc_default_options = {"members": True}
 nitpicky = False
 suppress_warnings = ["myst.xref_missing"]
+napoleon_use_ivar = True

@@ -90,7 +90,7 @@ def cluster(
 
     Source: Yang et al. 2024 (S2L), arXiv:2403.07384, algorithm 1; it then takes equal numbers from every cluster.
     Differs: k-means++ start and scikit-learn in place of Faiss; an example that missed an epoch has no cluster (their
-        code sets a missing loss to 0).
+    code sets a missing loss to 0).
     """
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits

@@ -84,8 +84,8 @@ def dual(block: Block, window: int = WINDOW, epochs: int | None = EARLY, scale: 
 def tdds(block: Block, window: int = WINDOW, epochs: int | None = EARLY, decay: float = 0.9) -> Array:
     """Temporal dual-depth score: how much the change of the prediction from epoch to epoch varies, late windows first.
 
-    With p_e(c) the class probabilities, d_e = sum_c |p_{e+1}(c) (log p_{e+1}(c) - log p_e(c))| the change from epoch e
-    to e + 1, and R_k = sqrt(sum_{e=k}^{k+J-2} (d_e - mean)^2) in the window of J epochs that begins at epoch k:
+    With p_e(c) the class probabilities, d_e = sum_c abs(p_{e+1}(c) (log p_{e+1}(c) - log p_e(c))) the change from
+    epoch e to e + 1, and R_k = sqrt(sum_{e=k}^{k+J-2} (d_e - mean)^2) in the window of J epochs that begins at epoch k:
     sum_{k=0}^{T-J} decay (1 - decay)^{T-J-k} R_k.
 
     Args:

@@ -1,5 +1,7 @@
 """The mini-language of subsets: "17% ambiguous + 25% easy-to-learn" -> a plan.
 
+::
+
     spec    part + part + ...
     part    AMOUNT ambiguous | easy-to-learn | hard-to-learn      a region of the map, the deepest first
             AMOUNT random                                         a random sample
