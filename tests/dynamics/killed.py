@@ -15,6 +15,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
@@ -76,6 +77,8 @@ def forked(work: Callable[[int], object]) -> tuple[int, int]:
             work(writes)
             status = 0
         finally:
+            if status:
+                traceback.print_exc()
             os._exit(status)
     os.close(writes)
     return child, reads

@@ -6,8 +6,9 @@ renamed. A kill between two of them leaves files that the manifest does not list
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,16 @@ class Writer:
         self.examples: tuple[Array, Array] | None = None
         self._on_disk: bytes | None = None
         self._stats = empty_stats(0)
-        self._clean = False
         refuse_mixture(path, about.parts)
         _make_folder(self.folder)
-        if (self.folder / NAME).exists():
-            self._resume(path)
+        try:
+            with _locked(self.folder) as locked:
+                if (self.folder / NAME).exists():
+                    self._resume(path)
+                if locked:
+                    self._remove_leftovers()
+        except OSError as error:
+            raise StoreError(f"{self.folder} cannot be written: {error.strerror or error}") from error
 
     @property
     def epochs(self) -> int:
@@ -107,7 +113,9 @@ class Writer:
             StoreError: it could not be written, or another recorder wrote here. What was recorded before is kept.
         """
         try:
-            self._append(columns, seen, ids, labels, new_labels, allow_missing)
+            with _locked(self.folder):
+                self._check_alone()
+                self._append(columns, seen, ids, labels, new_labels, allow_missing)
         except OSError as error:
             before = f"The {self.epochs} epochs before it are kept" if self.epochs else "Nothing was kept"
             raise StoreError(
@@ -118,9 +126,6 @@ class Writer:
     def _append(
         self, columns: Mapping[str, Array], seen: int, ids: Array, labels: Array, new_labels: bool, allow_missing: bool
     ) -> None:
-        self._check_alone()
-        if not self._clean:
-            self._remove_leftovers()
         epoch, part = self.epochs, self.manifest.part is not None
         listed = self.manifest.ids_given or not part  # otherwise every epoch of a part brings its own ids
         if listed and (new_labels or self.manifest.examples == 0):
@@ -139,10 +144,11 @@ class Writer:
         else:
             entry = write_columns(self.folder, f"epochs/{epoch:05d}.arrow", columns, seen)
             update["epochs"] = [*self.manifest.epochs, entry]
+        before = self.manifest.stats
         self._write_manifest(self.manifest.model_copy(update=update))
-        if self._stats is not stats:
-            self._stats = stats
-            self._remove_leftovers()
+        self._stats = stats
+        if before is not None:
+            _remove(self.folder / before.file)
 
     def _write_manifest(self, manifest: Manifest) -> None:
         self._on_disk = write_manifest(self.folder, manifest)
@@ -159,13 +165,43 @@ class Writer:
             )
 
     def _remove_leftovers(self) -> None:
-        """What a kill left half done, and sums that a later file holds. They take room and do no harm."""
+        """What a kill left half done, and sums that a later file holds. They take room and do no harm.
+
+        Only while nobody else can be writing: what looks left over may be about to be listed.
+        """
         listed = {entry.file for entry in self.manifest.files}
         for item in [*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp"), *self.folder.glob("stats/*.arrow")]:
             if item.relative_to(self.folder).as_posix() not in listed:
-                with suppress(OSError):  # somebody has it open, on Windows
-                    item.unlink()
-        self._clean = True
+                _remove(item)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Nobody else writes here meanwhile; the end of the process, however it comes, unlocks.
+
+    False where there are no locks (Windows, some network disks): then two writers that meet within the same few
+    milliseconds are not told apart.
+    """
+    if os.name == "nt":
+        yield False
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            locked = True
+        except OSError:
+            locked = False
+        yield locked
+    finally:
+        os.close(descriptor)
+
+
+def _remove(file: Path) -> None:
+    with suppress(OSError):  # somebody has it open, on Windows
+        file.unlink()
 
 
 def _check_columns(layout: Layout, manifest: Manifest) -> None:
