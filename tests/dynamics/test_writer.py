@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import resource
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -260,6 +262,33 @@ def test_a_recorder_that_took_over_shuts_out_the_one_before(run: Run, tmp_path: 
     with pytest.raises(StoreError, match=r"changed by someone else since epoch 1 began"):
         old.end_epoch()
     same(Dynamics.open(tmp_path / "d"), run.but(epochs=2).block())
+
+
+def test_an_epoch_is_not_written_while_another_process_writes(run: Run, tmp_path: Path) -> None:
+    """The other's lock on the folder is waited for; what it wrote meanwhile is then seen."""
+    path = tmp_path / "d"
+    with run.recorder(path) as recorder:
+        run.feed(recorder, 0)
+        folder = os.open(path, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        writing = threading.Thread(target=recorder.end_epoch)
+        writing.start()
+        writing.join(0.3)
+        assert not list(path.rglob("*.arrow"))
+        assert recorder.epoch == 0
+        os.close(folder)
+        writing.join()
+        assert recorder.epoch == 1
+
+
+def test_a_disk_without_locks_is_written_all_the_same(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    same(run.record(tmp_path / "d"), run.block())
 
 
 def test_a_folder_removed_under_a_recorder_is_an_error(run: Run, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def plan_again(done: Path, **changes: object) -> list[Run]:
     datamap = tm.DataMap.open(done / "map.parquet")
     result = json.loads((done / "teacher" / "result.json").read_text())
     teaching = Teaching(done / "teacher" / "logits.npy", result["fingerprint"])
-    return runs(small(**changes), data.train, datamap, done / "cards", teaching)
+    return runs(small(**changes), data, datamap, done / "cards", teaching)
 
 
 def test_more_seeds_add_only_the_runs_that_are_new(done: Path) -> None:

@@ -187,16 +187,16 @@ def _locked(folder: Path) -> Iterator[bool]:
         return
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor, locked = -1, False
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        locked = True
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            locked = True
-        except OSError:
-            locked = False
         yield locked
     finally:
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _remove(file: Path) -> None:

@@ -72,8 +72,8 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
         teacher = make_teacher(plan, data, folder, stage)
         datamap, scoring_seconds = make_map(folder, stage)
         teaching = Teaching(folder / "teacher" / "logits.npy", teacher.fingerprint)
-        planned = runs(plan, data.train, datamap, folder / "cards", teaching)
-        advance = stage("students", len(planned))
+        planned = runs(plan, data, datamap, folder / "cards", teaching)
+        advance = stage("students", len({run.task.hash for run in planned}))
         outcomes = run_all(
             [run.task for run in planned],
             folder / "runs",

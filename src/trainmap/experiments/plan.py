@@ -13,7 +13,7 @@ from trainmap.experiments.student import ids_hash
 from trainmap.experiments.subsets import SUBSETS, Subset, chosen, percent
 from trainmap.experiments.task import Task
 from trainmap.maps.datamap import DataMap
-from trainmap.training.data import DATASETS, Dataset
+from trainmap.training.data import DATASETS, Splits
 from trainmap.training.fit import default_recipe
 from trainmap.training.models import MODELS
 
@@ -151,7 +151,7 @@ class Teaching:
     fingerprint: str
 
 
-def runs(plan: DemoPlan, train: Dataset, datamap: DataMap, cards: Path, teacher: Teaching) -> list[Run]:
+def runs(plan: DemoPlan, splits: Splits, datamap: DataMap, cards: Path, teacher: Teaching) -> list[Run]:
     """Every run of the plan; the cards of its selections are written to the folder ``cards``."""
     distilled = {"both": (False, True), "only": (True,), "never": (False,)}[plan.distillation]
     found: list[Run] = []
@@ -160,11 +160,11 @@ def runs(plan: DemoPlan, train: Dataset, datamap: DataMap, cards: Path, teacher:
         cells = [(s, kd, *budget) for s in plan.students for kd in distilled for budget in _budgets(subset)]
         for student, kd, steps, budgets in cells:
             batch, epochs = default_recipe(student, plan.data).batch, plan.epochs[student]
-            whole, part = (epochs * -(-size // batch) for size in (len(train), data["count"]))
+            whole, part = (epochs * -(-size // batch) for size in (len(splits.train), data["count"]))
             config = {
                 "data": plan.data,
                 "split_seed": SPLIT_SEED,
-                "dataset": train.fingerprint(),
+                "dataset": splits.fingerprint(),
                 "model": student,
                 "epochs": epochs,
                 "steps": {"own": None, "subset": part, "full": whole}[steps],

@@ -42,8 +42,8 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     """
     where = config.get("where", {})
     data = splits(config["data"], where.get("data_root"), config["split_seed"])
-    if data.train.fingerprint() != config["dataset"]:
-        raise TrainmapError(f"the training data of {config['data']} changed since the map was made")
+    if data.fingerprint() != config["dataset"]:
+        raise TrainmapError(f"the data of {config['data']} changed since the map was made")
     recipe = default_recipe(config["model"], config["data"], epochs=config["epochs"])
     train, logits, distillation = data.train, None, {}
     if config["teacher"] is not None:

@@ -130,6 +130,11 @@ class Splits:
     validation: Dataset
     test: Dataset
 
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the three parts: what a run was trained and judged on."""
+        parts = (self.train, self.validation, self.test)
+        return hashlib.sha256(" ".join(part.fingerprint() for part in parts).encode()).hexdigest()
+
 
 def load_splits(name: str, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2) -> Splits:
     """A dataset with its fixed split into train, validation and test.
