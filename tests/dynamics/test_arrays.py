@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -69,8 +70,7 @@ def test_a_numpy_array_and_a_cpu_tensor_are_not_copied() -> None:
 
 
 def test_a_numpy_array_of_bfloat16_becomes_float32() -> None:
-    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
-    got = to_logits(np.array(VALUES, bfloat16))
+    got = to_logits(np.array(VALUES, ml_dtypes.bfloat16))
     assert got.dtype == np.float32
     np.testing.assert_array_equal(got, VALUES)
 

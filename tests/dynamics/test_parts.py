@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -376,3 +377,11 @@ def test_a_join_that_has_no_room_is_an_error(run: Run, tmp_path: Path, monkeypat
         ):
             Dynamics.open(path)
     same(Dynamics.open(path), run.block())
+
+
+def test_two_that_open_at_once_get_the_same_join(run: Run, tmp_path: Path) -> None:
+    path = record(run, tmp_path / "d", 2)
+    with ThreadPoolExecutor(4) as pool:
+        for dynamics in pool.map(Dynamics.open, [path] * 8):
+            same(dynamics, run.block())
+    assert not list(path.rglob("*.tmp"))

@@ -19,7 +19,7 @@ from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.maps.compute import available, compute
-from trainmap.maps.datamap import DataMap, write_scores
+from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS, assign
 
 Array = NDArray[Any]
@@ -320,23 +320,3 @@ def test_what_is_no_map_is_refused(tmp_path: Path, datamap: DataMap) -> None:
 def test_ids_that_do_not_ascend_make_no_map(datamap: DataMap) -> None:
     with pytest.raises(TrainmapError, match="its ids must ascend"):
         replace(datamap, table=datamap.table.reverse())
-
-
-# --- tables of scores -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_scores_are_written_as_a_table(record: Record, tmp_path: Path, suffix: str) -> None:
-    logits, labels = make(n=5)
-    logits[:, 3] = np.nan
-    dynamics = record(logits, labels, ids=["a", "b", "c", "d", "e"])
-    values = compute(dynamics, ["confidence", "forgetting"])
-    path = write_scores(dynamics, values, tmp_path / "deep" / f"scores.{suffix}")
-    table = pl.read_csv(path) if suffix == "csv" else pl.read_parquet(path)
-    assert table.columns == ["id", "label", "confidence", "forgetting"]
-    assert table["id"].to_list() == ["a", "b", "c", "d", "e"]
-    assert table["label"].to_list() == labels.tolist()
-    for name in values:
-        assert np.array_equal(table[name].to_numpy(), values[name], equal_nan=True)
-    with pytest.raises(TrainmapError, match=r"scores are written as \.parquet or \.csv, got scores\.txt"):
-        write_scores(dynamics, values, tmp_path / "scores.txt")

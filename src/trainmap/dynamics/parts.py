@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.columns import check_file, open_columns, write_columns
 from trainmap.dynamics.index import build_index
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
-from trainmap.dynamics.processes import PARTS, part_folder, refuse_lost, worlds
+from trainmap.dynamics.processes import PARTS, locked, part_folder, refuse_lost, worlds
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
 from trainmap.dynamics.store import EXAMPLES, read_examples, write_examples
 from trainmap.errors import StoreError, some
@@ -52,17 +52,19 @@ def join_parts(folder: Path) -> Path:
             f"{folder}: no epoch was finished by all {len(parts)} processes (rank {some(behind)} has none)"
         )
     digest = _digest(parts, epochs)
-    if _is_current(folder, digest):
-        return folder
-    target = folder
-    if not _writable(folder):
-        target = Path(tempfile.mkdtemp(prefix="trainmap-"))
-        atexit.register(shutil.rmtree, target, ignore_errors=True)
-    try:
-        _join(parts, epochs, digest, target)
-    except OSError as error:
-        raise StoreError(f"the parts of {folder} could not be joined: {error.strerror or error}; make room") from error
-    return target
+    with locked(folder):
+        if _is_current(folder, digest):
+            return folder
+        target = folder
+        if not _writable(folder):
+            target = Path(tempfile.mkdtemp(prefix="trainmap-"))
+            atexit.register(shutil.rmtree, target, ignore_errors=True)
+        try:
+            _join(parts, epochs, digest, target)
+        except OSError as error:
+            why = error.strerror or error
+            raise StoreError(f"the parts of {folder} could not be joined: {why}; make room") from error
+        return target
 
 
 def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:

@@ -6,9 +6,8 @@ renamed. A kill between two of them leaves files that the manifest does not list
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import Layout, check_file, write_columns, write_file
 from trainmap.dynamics.manifest import NAME, Manifest, StatsEntry, read_manifest, versions, write_manifest
-from trainmap.dynamics.processes import part_folder, refuse_mixture, whole_epochs
+from trainmap.dynamics.processes import locked, part_folder, refuse_mixture, whole_epochs
 from trainmap.dynamics.stats import add_epoch, empty_stats
 from trainmap.dynamics.store import EXAMPLES, read_examples, read_stats, write_examples
 from trainmap.errors import StoreError, some
@@ -48,10 +47,10 @@ class Writer:
         refuse_mixture(path, about.parts)
         _make_folder(self.folder)
         try:
-            with _locked(self.folder) as locked:
+            with locked(self.folder) as alone:
                 if (self.folder / NAME).exists():
                     self._resume(path)
-                if locked:
+                if alone:
                     self._remove_leftovers()
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror or error}") from error
@@ -113,7 +112,7 @@ class Writer:
             StoreError: it could not be written, or another recorder wrote here. What was recorded before is kept.
         """
         try:
-            with _locked(self.folder):
+            with locked(self.folder):
                 self._check_alone()
                 self._append(columns, seen, ids, labels, new_labels, allow_missing)
         except OSError as error:
@@ -173,30 +172,6 @@ class Writer:
         for item in [*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp"), *self.folder.glob("stats/*.arrow")]:
             if item.relative_to(self.folder).as_posix() not in listed:
                 _remove(item)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Nobody else writes here meanwhile; the end of the process, however it comes, unlocks.
-
-    False where there are no locks (Windows, some network disks): then two writers that meet within the same few
-    milliseconds are not told apart.
-    """
-    if os.name == "nt":
-        yield False
-        return
-    import fcntl
-
-    descriptor, locked = -1, False
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        locked = True
-    try:
-        yield locked
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 def _remove(file: Path) -> None:

@@ -264,19 +264,4 @@ def to_arrow(table: pl.DataFrame) -> pa.Table:
     return arrow
 
 
-def write_scores(dynamics: Dynamics, values: dict[str, Array], path: str | Path) -> Path:
-    """One row for each example: id, label and the scores, as Parquet or CSV by the name's ending."""
-    target = Path(path)
-    table = to_table(dynamics, values)
-    if target.suffix not in (".parquet", ".csv"):
-        raise TrainmapError(f"scores are written as .parquet or .csv, got {target.name}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
-        if target.suffix == ".csv":
-            table.write_csv(handle)
-        else:
-            pq.write_table(to_arrow(table), handle)
-    return target
-
-
-__all__ = ["DataMap", "fingerprint", "to_table", "write_scores"]
+__all__ = ["DataMap", "fingerprint", "to_table"]

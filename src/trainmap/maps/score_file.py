@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
@@ -88,13 +88,15 @@ def _write_parquet(handle: BinaryIO, tables: Iterator[pa.Table]) -> None:
 
 
 def _write_csv(handle: BinaryIO, tables: Iterator[pa.Table]) -> None:
-    options = {"quoting_style": "needed"}
-    first = next(tables)
-    handle.write((",".join(first.column_names) + "\n").encode())
-    for table in _chain(first, tables):
+    """NaN is written NaN and infinity inf, which polars, pandas and numpy read back as numbers."""
+    header = True
+    for table in tables:
         part = io.BytesIO()
-        pa_csv.write_csv(table, part, pa_csv.WriteOptions(include_header=False, **options))
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)
+        frame.write_csv(part, include_header=header)
         handle.write(part.getbuffer())
+        header = False
 
 
 def _chain(first: pa.Table, rest: Iterator[pa.Table]) -> Iterator[pa.Table]:
