@@ -96,8 +96,8 @@ def combined(block: Block, weights: Array) -> Array:
     Returns:
         (n,) float64 in [-1, 1]; NaN for an example that was seen in epochs without weight alone.
 
-    Measured: ranked human label errors on CIFAR-10N as well as or better than every other rule here, for a network that
-    learns little by heart and for one that learns everything (docs/audit.md).
+    Measured: on human label errors (CIFAR-10N) within 0.01 of the best rule's average precision on every recording, and
+    far ahead of the plain margin for a network that learns its labels by heart (docs/audit.md).
     """
     total, weight = np.zeros(len(block)), np.zeros(len(block))
     for share, nll, margin, seen in zip(weights, block["loss"], block["margin"], block.seen, strict=True):
