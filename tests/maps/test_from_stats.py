@@ -20,7 +20,7 @@ from trainmap.maps.datamap import DataMap
 from trainmap.maps.from_stats import FROM_STATS
 from trainmap.maps.scores import SCORES
 
-ROUNDED = {"variability", "slope"}  # summed otherwise than the score does; the rest add the same numbers in order
+ROUNDED = {"variability", "slope", "aleatoric"}  # computed otherwise than the score does; the rest add in order
 
 
 def sums_of(block: Block) -> Stats:

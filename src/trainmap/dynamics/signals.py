@@ -234,7 +234,29 @@ class Block:
         return self.predicted == labels
 
     @cached_property
-    def _means(self) -> dict[str, Array]:
+    def p64(self) -> Array:
+        """(E, n) float64: ``p_gold``, converted once for all the scores that add it up."""
+        return self.p_gold.astype(np.float64, copy=False)
+
+    @cached_property
+    def times_correct(self) -> Array:
+        """(n,) unsigned: in how many epochs the prediction was the gold label."""
+        return self.count(self.correct)
+
+    def count(self, flags: Iterable[Array]) -> Array:
+        """In how many of E rows of n bool an example is true, (n,) in the smallest unsigned type that holds E."""
+        total = np.zeros(len(self), np.min_scalar_type(self.epochs))
+        for row in flags:
+            np.add(total, row.view(np.uint8), out=total)
+        return total
+
+    def where_seen(self, values: Array) -> Array:
+        """(n,) float64: the values; NaN for an example that was never seen."""
+        return values if self.complete else np.where(self.visits > 0, values, np.nan)
+
+    @cached_property
+    def kept(self) -> dict[Any, Any]:
+        """What scores share, by a key of theirs; lives as long as the block."""
         return {}
 
     def mean(self, name: str) -> Array:
@@ -243,9 +265,9 @@ class Block:
         Epochs are added in order, so the last bit does not depend on the size of the block. Kept, so that scores
         that share a mean pay for it once.
         """
-        if name not in self._means:
-            self._means[name] = self.mean_of(self[name])
-        return self._means[name]
+        if name not in self.kept:
+            self.kept[name] = self.mean_of(self.p64 if name == "p_gold" else self[name])
+        return self.kept[name]
 
     def mean_of(self, values: Iterable[Array]) -> Array:
         """The same for any (E, n) values, or E rows of n."""
@@ -270,9 +292,9 @@ class Block:
     def variance(self) -> Array:
         """(n,) float64: the population variance of p_gold over the epochs in which an example was seen (two-pass)."""
         mean = self.mean("p_gold")
-        total = np.zeros(len(self))
-        for row, seen in self.rows(self.p_gold):
-            deviation = row - mean
+        total, deviation = np.zeros(len(self)), np.empty(len(self))
+        for row, seen in self.rows(self.p64):
+            np.subtract(row, mean, out=deviation)
             deviation *= deviation
             np.add(total, deviation, out=total, where=seen)
         return self.over_visits(total)

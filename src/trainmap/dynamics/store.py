@@ -34,6 +34,7 @@ from trainmap.files import write_atomically
 Array = NDArray[Any]
 
 EXAMPLES = "examples.parquet"
+READ_ROWS = 1 << 18
 
 
 def fingerprint(ids: Array, labels: Array) -> str:
@@ -66,23 +67,31 @@ def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, A
 
 
 def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
-    """(ids, labels) in row order; -1 is a label that is not known."""
-    path = folder / EXAMPLES
+    """(ids, labels) in row order; -1 is a label that is not known. Integer ids take no memory beside the two arrays."""
+    path, rows = folder / EXAMPLES, manifest.examples
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read(["id", "label"])
-        ids, labels = table["id"], table["label"]
+            id_type, held = str(file.schema_arrow.field("id").type), file.metadata.num_rows
+            if id_type != manifest.id_type or held != rows:
+                raise StoreError(
+                    f"{path} has {held} ids of type {id_type}, the manifest says {rows} of type {manifest.id_type}; "
+                    "restore it from a copy"
+                )
+            ids, labels, names, start = np.empty(rows, np.int64), np.empty(rows, np.int64), [], 0
+            for batch in file.iter_batches(READ_ROWS, columns=["id", "label"]):
+                stop = start + len(batch)
+                labels[start:stop] = batch["label"].fill_null(UNKNOWN_LABEL).to_numpy(zero_copy_only=False)
+                if id_type == "string":
+                    names.extend(batch["id"].to_pylist())
+                else:
+                    ids[start:stop] = batch["id"].to_numpy()
+                start = stop
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing; restore it from a copy") from error
     except (pa.ArrowException, OSError, KeyError) as error:
         raise StoreError(f"{path} cannot be read ({error}); restore it from a copy") from error
-    if str(ids.type) != manifest.id_type or len(ids) != manifest.examples:
-        raise StoreError(
-            f"{path} has {len(ids)} ids of type {ids.type}, the manifest says {manifest.examples} of type "
-            f"{manifest.id_type}; restore it from a copy"
-        )
-    as_numpy = np.array(ids.to_pylist(), dtype=np.str_) if manifest.id_type == "string" else ids.to_numpy()
-    return as_numpy, labels.fill_null(UNKNOWN_LABEL).to_numpy().astype(np.int64)
+    pa.default_memory_pool().release_unused()
+    return (np.array(names, dtype=np.str_) if id_type == "string" else ids), labels
 
 
 def read_stats(folder: Path, manifest: Manifest) -> Stats:

@@ -68,7 +68,8 @@ def aleatoric(block: Block) -> Array:
 
     Source: Seedat et al. 2022, arXiv:2210.13043, section 3.2. Equals threshold_closeness - variability^2.
     """
-    return block.mean_of(row * (1 - row) for row in block.p_gold.astype(np.float64, copy=False))
+    # As that difference: three vector operations. It can round to a hair below 0, where the exact value is 0.
+    return np.maximum(threshold_closeness(block) - block.variance, 0.0)
 
 
 def slope(block: Block) -> Array:
@@ -85,10 +86,9 @@ def slope(block: Block) -> Array:
     epochs = np.arange(block.epochs, dtype=np.float64)
     if block.complete:
         weights = (epochs - epochs.mean()) / ((epochs - epochs.mean()) ** 2).sum()
-        total = np.zeros(len(block))
-        mean = block.mean("p_gold")
-        for weight, row in zip(weights, block.p_gold, strict=True):
-            total += weight * (row - mean)
+        total, product = np.zeros(len(block)), np.empty(len(block))
+        for weight, row in zip(weights, block.p64, strict=True):  # the weights add up to 0: the mean falls out
+            total += np.multiply(row, weight, out=product)
         return total
     centre = block.mean_of(np.broadcast_to(epochs[:, None], block.seen.shape))
     mean, spread, product = block.mean("p_gold"), np.zeros(len(block)), np.zeros(len(block))

@@ -21,7 +21,8 @@ from trainmap.maps.scores import SCORES, Score, score_named
 
 Array = NDArray[Any]
 
-BLOCK_BYTES = 2 << 20  # of signals: a block and a score's temporaries stay near a core
+BLOCK_ROWS = 1 << 16  # enough that the work outweighs the calls
+BLOCK_BYTES = 16 << 20  # of signals, where a row is long
 LEAST_ROWS = 256  # below this the calls cost more than the work
 TEMPORARY_BYTES = 512  # of one example, beside its signals: means, variances and results, in float64
 TEMPORARY_COPIES = 4  # of an example's signals: right or wrong, probabilities, logarithms
@@ -126,7 +127,7 @@ def estimate(
     workers = cores() if workers is None else workers
     if workers < 1:
         raise TrainmapError(f"workers must be at least 1, got {workers}; None takes every core")
-    rows = min(max(LEAST_ROWS, BLOCK_BYTES // signals), max(1, dynamics.examples))
+    rows = min(max(LEAST_ROWS, min(BLOCK_ROWS, BLOCK_BYTES // signals)), max(1, dynamics.examples))
     held = memory_held() + (8 * len(chosen) * dynamics.examples if collect else 0)
     if max_memory is not None:
         room = max_memory - held

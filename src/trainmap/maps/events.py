@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -28,10 +29,8 @@ def correctness(block: Block, fraction: bool = False) -> Array:
     Source: Swayamdipta et al. 2020, arXiv:2009.10795, section 2 (the paper plots the fraction, its code counts).
     Differs: from codes that ask p(gold) > 0.5, which is another thing for more than two classes.
     """
-    count = np.zeros(len(block))
-    for row in block.correct:
-        count += row
-    return np.divide(count, block.visits if fraction else 1.0, out=np.full(len(block), np.nan), where=block.visits > 0)
+    count = block.times_correct.astype(np.float64)
+    return block.over_visits(count) if fraction else block.where_seen(count)
 
 
 def forgetting(block: Block, never_learned: float | Literal["epochs"] = math.inf) -> Array:
@@ -49,18 +48,18 @@ def forgetting(block: Block, never_learned: float | Literal["epochs"] = math.inf
     Source: Toneva et al. 2019, arXiv:1812.05159, section 3.
     Differs: counts between epochs; the paper counts between visits in a batch.
     """
-    correct = block.correct
-    events = np.zeros(len(block))
-    if block.complete:
-        for before, now in pairwise(correct):
-            events += before > now
-    else:
-        last = np.zeros(len(block), bool)
-        for now, seen in zip(correct, block.seen, strict=True):
-            events += seen & (last > now)
-            last = np.where(seen, now, last)
+    events = block.count(before > now for before, now in pairwise(block.correct)) if block.complete else _lost(block)
     never = block.visits if never_learned == "epochs" else _value("never_learned", never_learned)
-    return np.where(block.visits == 0, np.nan, np.where(correct.any(axis=0), events, never))
+    return block.where_seen(np.where(block.times_correct > 0, events.astype(np.float64), never))
+
+
+def _lost(block: Block) -> Array:
+    """Right, then wrong when seen the next time: how often, where epochs are missing."""
+    events, last = np.zeros(len(block)), np.zeros(len(block), bool)
+    for now, seen in zip(block.correct, block.seen, strict=True):
+        events += seen & (last > now)
+        last = np.where(seen, now, last)
+    return events
 
 
 def first_learned(block: Block, never_learned: float | Literal["epochs"] = math.inf) -> Array:
@@ -75,9 +74,19 @@ def first_learned(block: Block, never_learned: float | Literal["epochs"] = math.
 
     Source: Toneva et al. 2019, arXiv:1812.05159, section 3 ("first learning events").
     """
-    first = block.correct.argmax(axis=0).astype(np.float64)
     never = block.epochs if never_learned == "epochs" else _value("never_learned", never_learned)
-    return np.where(block.visits == 0, np.nan, np.where(block.correct.any(axis=0), first, never))
+    first = block.count(_so_far(~row for row in block.correct)).astype(np.float64)
+    return block.where_seen(np.where(block.times_correct > 0, first, float(never)))
+
+
+def _so_far(flags: Iterable[Array]) -> Iterator[Array]:
+    """Row by row: whether all the rows up to here were true. One array, overwritten."""
+    rows = iter(flags)
+    all_true = next(rows).copy()
+    yield all_true
+    for row in rows:
+        all_true &= row
+        yield all_true
 
 
 def learning_time(block: Block, never_learned: float | Literal["epochs"] = math.inf) -> Array:
@@ -119,6 +128,9 @@ def forgetting_time(block: Block, never_forgotten: float | Literal["epochs"] = m
 
 def _settled(block: Block, right: bool, never: float) -> Array:
     """The first seen epoch from which on all seen predictions were ``right`` (or wrong); ``never`` if there is none."""
+    if block.complete:
+        settled = block.count(_so_far(row == right for row in block.correct[::-1]))
+        return np.where(settled > 0, block.epochs - settled.astype(np.float64), float(never))
     time = np.full(len(block), np.float64(never))
     open_ = np.ones(len(block), bool)  # no epoch of the other kind met yet, going back from the end
     for epoch in range(block.epochs - 1, -1, -1):

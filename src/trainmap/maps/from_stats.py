@@ -1,8 +1,8 @@
 """The scores that running sums give: for a recording at level "stats", which keeps no epochs.
 
 Each is the score of the same name in ``SCORES`` by its default convention, from (n,) sums instead of (E, n) signals:
-the same bits where both add up the same numbers in the same order, and the same within rounding for variability and
-slope. A score that looks at the epochs one by one cannot be had.
+the same bits where both add up the same numbers in the same order, and the same within rounding for variability,
+aleatoric and slope. A score that looks at the epochs one by one cannot be had.
 """
 
 from __future__ import annotations

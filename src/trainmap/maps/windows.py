@@ -5,6 +5,7 @@ An example that was not seen in every epoch that a score uses has no window to s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,12 +47,9 @@ def dyn_unc(block: Block, window: int = WINDOW, ddof: int = 1, last_window: bool
     _check("dyn_unc", block.epochs, window + (not last_window), window, 2)
     if ddof not in (0, 1):
         raise TrainmapError(f"ddof must be 0 (population) or 1 (sample), got {ddof}")
-    taken = block.p_gold if last_window else block.p_gold[:-1]
-    total, windows = np.zeros(len(block)), 0
-    for _, squares in sliding(taken, window):
-        total += np.sqrt(squares / (window - ddof))
-        windows += 1
-    return total * (scale / windows)
+    taken = block.epochs - (not last_window)
+    roots, _ = _window_sums(block, window, taken)
+    return roots * (scale / math.sqrt(window - ddof) / (taken - window + 1))
 
 
 def dual(block: Block, window: int = WINDOW, epochs: int | None = EARLY, scale: float = 1.0) -> Array:
@@ -73,12 +71,23 @@ def dual(block: Block, window: int = WINDOW, epochs: int | None = EARLY, scale: 
 
     Source: Cho et al. 2025, arXiv:2502.06905, section 3. Their Beta sampling is a way of selecting, not of scoring.
     """
-    taken = _first("dual", block.p_gold, window, epochs, 2)
-    total, windows = np.zeros(len(block)), 0
-    for mean, squares in sliding(taken, window):
-        total += np.sqrt(squares / (window - 1)) * (1 - mean)
-        windows += 1
-    return total * (scale / windows)
+    taken = len(_first("dual", block.p_gold, window, epochs, 2))
+    roots, weighted = _window_sums(block, window, taken)
+    return (roots - weighted) * (scale / math.sqrt(window - 1) / (taken - window + 1))
+
+
+def _window_sums(block: Block, window: int, epochs: int) -> tuple[Array, Array]:
+    """Over the windows of p(gold) in the first ``epochs``: sum_k root_k and sum_k mean_k root_k, where root_k is the
+    root of the sum of squared deviations. Kept: up to 30 epochs, Dyn-Unc and DUAL look at the same windows."""
+    key = ("windows", window, epochs)
+    if key not in block.kept:
+        roots, weighted = np.zeros(len(block)), np.zeros(len(block))
+        for mean, squares in sliding(block.p64[:epochs], window):
+            root = np.sqrt(squares, out=squares)
+            roots += root
+            weighted += np.multiply(root, mean, out=mean)
+        block.kept[key] = roots, weighted
+    return block.kept[key]
 
 
 def tdds(block: Block, window: int = WINDOW, epochs: int | None = EARLY, decay: float = 0.9) -> Array:
@@ -136,6 +145,8 @@ def _changes(logits: Array) -> Array:
 def sliding(rows: Array, window: int) -> Iterator[tuple[Array, Array]]:
     """Every window of ``window`` successive rows of (R, n): its mean and its sum of squared deviations, (n,) float64.
 
+    The arrays are the caller's to overwrite.
+
     Windows are taken ``window`` at a time: those that begin in [s, s + J) all hold row s + J - 1, the pivot, and each
     is a run back from it and a run on from it. Running sums of deviations from the pivot therefore never hold a value
     from outside the window, and the difference of squares is at least a J-th of the first (the pivot's own deviation
@@ -151,7 +162,9 @@ def sliding(rows: Array, window: int) -> Iterator[tuple[Array, Array]]:
             sums, squares = back[window - 1 - shift]
             sums, squares = sums + sums_on, squares + squares_on
             mean = sums / window
-            yield pivot + mean, squares - mean * sums
+            squares -= np.multiply(sums, mean, out=sums)
+            mean += pivot
+            yield mean, squares
 
 
 def _running(rows: Array, pivot: Array) -> Iterator[tuple[Array, Array]]:
