@@ -1,6 +1,6 @@
 """Scores from a recording, beside one numpy pass, a vectorised reference from logits, and a JSONL reader.
 
-    python benchmarks/scores.py                       # everything, 10 to 20 minutes on 2 cores, 6 GB of disk
+    python benchmarks/scores.py                       # everything, 3 minutes on 2 cores, 6 GB of disk
     python benchmarks/scores.py --only signals jsonl  # parts of it
     python benchmarks/scores.py --scale 0.1           # a tenth of every size
 
@@ -64,7 +64,7 @@ def report(what: str, against: str, result: tuple[float, ...]) -> None:
     ours, ours_wall, other, other_wall, ratio, ratio_wall = result
     print(
         f"{what:<58} {ours:8.3f} s CPU {ours_wall:8.3f} s wall | {against:<34} {other:8.3f} {other_wall:8.3f} "
-        f"| ratio {ratio:5.2f} CPU {ratio_wall:5.2f} wall",
+        f"| ratio {ratio:5.3g} CPU {ratio_wall:5.3g} wall",
         flush=True,
     )
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any, BinaryIO
 
 
@@ -17,7 +18,7 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     An error (a full disk, an exception in the body) removes the temporary file and leaves ``path`` as it was.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{get_ident()}.tmp")
     try:
         with open(temporary, "wb") as handle:
             yield handle

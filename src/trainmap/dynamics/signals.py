@@ -33,12 +33,13 @@ WIDE = range(64, 4097)  # numbers of classes for which a row is worked as it sta
 UNKNOWN_LABEL = -1
 LIMIT = 1.7e38  # the difference of two logits within it is a float32
 CHUNK_ELEMENTS = 1 << 16  # 256 KiB of float32: a chunk and its temporaries stay in the cache of one core
+WIDE_ELEMENTS = 1 << 18  # where a row is worked as it stands, longer runs pay (measured at 100 classes)
 CHUNK_ROWS = 128  # at least: below it the calls cost more than the numbers (measured, 1,000 to 30,000 classes)
 
 
 def chunk_rows(classes: int) -> int:
     """How many examples are worked on at a time."""
-    return max(CHUNK_ROWS, CHUNK_ELEMENTS // classes)
+    return max(CHUNK_ROWS, (WIDE_ELEMENTS if classes in WIDE else CHUNK_ELEMENTS) // classes)
 
 
 def predicted_dtype(classes: int) -> np.dtype[Any]:
@@ -71,17 +72,16 @@ def signals_from_logits(logits: Array, labels: Array, rows_at_a_time: int | None
     labels = labels.astype(np.int64, copy=False)
     out = empty_signals(rows, classes)
     step = min(rows, chunk_rows(classes) if rows_at_a_time is None else rows_at_a_time)
-    if classes in WIDE:
-        for start in range(0, rows, max(1, step)):
-            part = slice(start, min(start + step, rows))
-            _wide_chunk(np.array(logits[part], np.float32), labels[part], {n: c[part] for n, c in out.items()})
-        return out
-    work = np.empty((3, classes, step), np.float32)
+    wide = classes in WIDE
+    work = np.empty((2, step, classes) if wide else (3, classes, step), np.float32)
     for start in range(0, rows, max(1, step)):
         stop = min(start + step, rows)
+        here = {name: column[start:stop] for name, column in out.items()}
+        if wide:
+            _wide_chunk(logits[start:stop], labels[start:stop], here, work[:, : stop - start])
+            continue
         if stop - start < step:
             work = np.empty((3, classes, stop - start), np.float32)
-        here = {name: column[start:stop] for name, column in out.items()}
         _chunk(logits[start:stop], labels[start:stop], here, work)
     return out
 
@@ -114,20 +114,22 @@ def _chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) 
     np.sqrt(_sum_classes(product, product), out=out["el2n"])
 
 
-def _wide_chunk(z: Array, labels: Array, out: Mapping[str, Array]) -> None:
-    """Fill ``out`` (n,) from logits ``z`` (n, C) float32, which are overwritten; row by row, whatever n."""
+def _wide_chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) -> None:
+    """Fill ``out`` (n,) from logits (n, C), row by row, whatever n; ``work`` is (2, n, C) float32."""
+    z, p = work
+    logits = logits.astype(np.float32, copy=False)
     here = np.arange(len(z))
-    best = z.argmax(axis=1)
+    best = logits.argmax(axis=1)
     out["predicted"][:] = best
-    z -= z[here, best][:, None]
+    np.subtract(logits, logits[here, best][:, None], out=z)
     gold = z[here, labels]
-    p = np.exp(z)
-    total = p.sum(axis=1)
+    np.exp(z, out=p)
+    total = np.einsum("ij->i", p)  # a fifth of the time of sum(axis=1), within 5e-7 of it at 4,096 classes
     log_total = np.log(total)
     np.subtract(log_total, gold, out=out["loss"])
     np.maximum(log_total - np.einsum("ij,ij->i", p, z) / total, 0, out=out["entropy"])
     z[here, labels] = -np.inf
-    np.subtract(gold, z.max(axis=1), out=out["margin"])
+    np.subtract(gold, z[here, z.argmax(axis=1)], out=out["margin"])  # argmax takes a fifth of the time of max
     p_gold = p[here, labels]
     np.divide(p_gold, total, out=out["p_gold"])
     p[here, labels] = p_gold - total

@@ -72,6 +72,10 @@ class Writer:
                 f"{self.folder} was recorded {'with' if found.ids_given else 'without'} ids=, "
                 f"now it is {'with' if wanted.ids_given else 'without'}; do as before, or use another folder"
             )
+        if origin := found.written_by.get("imported_from"):
+            raise StoreError(
+                f"{self.folder} was imported from {origin}; what is recorded now is something else: use another folder"
+            )
         for entry in found.files:
             check_file(self.folder, entry)
         if found.epochs:
