@@ -76,7 +76,7 @@ def noisy_sets(arguments: argparse.Namespace) -> dict[str, tuple[Dataset, np.nda
 
 def from_dynamics(data: Dataset, model: str, recipe: Recipe, seed: int) -> tuple[dict[str, Flagged], int]:
     """One recorded run; every rule of the audit on it."""
-    network = build(model, data.classes, data.channels, data.size, seed)
+    network = build(model, data.classes, data.inputs, seed)
     with tempfile.TemporaryDirectory() as folder:
         with tm.Recorder(folder, classes=data.classes, ids=data.ids, labels=data.y) as recorder:
             result = fit(network, data, recipe, seed=seed, recorder=recorder)
@@ -98,7 +98,7 @@ def from_folds(
         fold[random.permutation(rows)] = np.arange(len(rows)) % folds
     logits, taken = np.empty((len(data), data.classes), np.float32), 0
     for k in range(folds):
-        network = build(model, data.classes, data.channels, data.size, 1000 * seed + k)
+        network = build(model, data.classes, data.inputs, 1000 * seed + k)
         rest, held = data.subset(data.ids[fold != k]), data.subset(data.ids[fold == k])
         taken += fit(network, rest, recipe, seed=1000 * seed + k, steps=steps // folds).steps
         logits[fold == k] = predict(network, held, flips=recipe.flips)

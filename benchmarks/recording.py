@@ -70,7 +70,7 @@ def replayed(
 
 
 def bench(data: Dataset, batch: int, epochs: int, steps: int) -> None:
-    model = build("cnn-16", data.classes, data.channels, data.size, 0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = build("cnn-16", data.classes, data.inputs, 0).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True)
     images, labels = torch.from_numpy(data.x), torch.from_numpy(data.y)
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(0))

@@ -14,7 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 import trainmap as tm
-from trainmap.cli import app, exports, imports
+from trainmap.cli import app
+from trainmap.cli_exchange import exports, imports
+from trainmap.errors import TrainmapError
 
 ROOT = Path(__file__).parent.parent
 VERBS = [("import", command.name) for command in imports.registered_commands]
@@ -87,3 +89,24 @@ def test_a_mistake_is_one_line_and_exit_code_two(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-m", "trainmap", *words], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == f"trainmap: {tmp_path} holds no dynamics_epoch_N.jsonl\n"
+
+
+@pytest.mark.parametrize("name", ["taken.parquet", "map.txt"])
+def test_an_import_that_cannot_write_its_map_makes_nothing(recording: Path, tmp_path: Path, name: str) -> None:
+    run("export", "study", recording, "--out", tmp_path / "a.json")
+    (tmp_path / "taken.parquet").write_text("mine")
+    words = [
+        "import",
+        "study",
+        tmp_path / "a.json",
+        "--classes",
+        "3",
+        "--out",
+        tmp_path / "d",
+        "--map",
+        tmp_path / name,
+    ]
+    with pytest.raises(TrainmapError, match=r"is there already; an import overwrites nothing|must end in \.parquet"):
+        CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False)
+    assert not (tmp_path / "d").exists()
+    assert (tmp_path / "taken.parquet").read_text() == "mine"

@@ -118,6 +118,18 @@ def test_two_runs_with_threshold_samples_are_audited_together(tmp_path: Path) ->
         (("compare", "A", "A", "--fractions", "a third"), "--fractions must be a number"),
         (("compare", "A", "A", "--allow", "sources"), "did you mean 'source'?"),
         (("compare", "A", "--scores", "confidnce"), "did you mean 'confidence'?"),
+        (("compare", "A", "--epochs", "3"), "--fractions, --epochs and --allow are for comparing two maps; pass B"),
+        (("compare", "A", "--fractions", "0.1"), "are for comparing two maps; pass B"),
+        (("compare", "A", "--allow", "source"), "are for comparing two maps; pass B"),
+        (("compare", "A", "A", "--scores", ""), "a list needs at least one name"),
+        (("score", "A", "--out", "e.csv", "--scores", ","), "a list needs at least one name"),
+        (("map", "A", "--out", "e.parquet", "--scores", ""), "a list needs at least one name"),
+        (("map", "nowhere", "--out", "e.csv"), "its name must end in .parquet, got e.csv"),
+        (("map", "nowhere", "--plot", "e.txt"), "a picture must be .png"),
+        (("audit", "A", "--out", "f/e.csv"), "f/e.csv cannot be written: "),
+        (("map", "A", "--out", "f/e.parquet"), "f/e.parquet cannot be written: "),
+        (("map", "A", "--plot", "f/e.png"), "f/e.png cannot be written: "),
+        (("audit", "A", "--out", "e.csv", "--flips", "."), "is not a plan: "),
         (("audit", "nowhere", "--out", "e.txt"), ".parquet or .csv"),
         (("audit", "A", "--out", "e.csv", "--rule", "combine"), "did you mean 'combined'?"),
         (("audit", "A", "--out", "e.csv", "--threshold", "high"), "--threshold must be a number"),
@@ -134,6 +146,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
 ) -> None:
     a = str(record(tmp_path / "a", 1)) if "A" in words else ""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "f").write_text("a file, not a folder")
     monkeypatch.setattr(sys, "argv", ["trainmap", *(a if word == "A" else word for word in words)])
     with pytest.raises(SystemExit) as left:
         main()

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from trainmap.maps.scores import SCORES, Score, hard_first, score
     from trainmap.maps.stability import agreement_by_epoch, converged, intervals
     from trainmap.selection.card import Selection
-    from trainmap.selection.select import select
+    from trainmap.selection.pool import Features
+    from trainmap.selection.select import select, select_by
     from trainmap.selection.spec import parse
+    from trainmap.selection.strategies import STRATEGIES
     from trainmap.views.plot import plot_map
 
 _HOMES = {
@@ -44,6 +46,9 @@ _HOMES = {
     "Selection": "selection.card",
     "score": "maps.scores",
     "select": "selection.select",
+    "select_by": "selection.select",
+    "STRATEGIES": "selection.strategies",
+    "Features": "selection.pool",
     "parse": "selection.spec",
     "plot_map": "views.plot",
     "audit": "maps.audit",
@@ -58,9 +63,11 @@ _HOMES = {
 
 __all__ = [
     "SCORES",
+    "STRATEGIES",
     "Block",
     "DataMap",
     "Dynamics",
+    "Features",
     "Recorder",
     "RecordingError",
     "Score",
@@ -83,6 +90,7 @@ __all__ = [
     "plot_map",
     "score",
     "select",
+    "select_by",
 ]
 
 

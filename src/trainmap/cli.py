@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trainmap.cli_compress import compress, forgets
+from trainmap.cli_exchange import exports, imports
+from trainmap.cli_experiments import register
+from trainmap.cli_terminal import DynamicsPath, MapPath, number, progress, say, show_or_json, split
 from trainmap.errors import TrainmapError
 
 app = typer.Typer(
@@ -21,8 +23,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-DynamicsPath = Annotated[Path, typer.Argument(metavar="DYNAMICS", help="A folder that a Recorder wrote.")]
-MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A map, as `trainmap map --out` writes it.")]
 RuleName = Annotated[str, typer.Option(help="How regions are defined: quantile or corner.")]
 Fraction = Annotated[float, typer.Option(help="The share of examples in a region (quantile rule), 0 to 1.")]
 Epochs = Annotated[int | None, typer.Option(help="Use only the first so many epochs.")]
@@ -71,15 +71,21 @@ def map_(
     Example: [bold]trainmap map demo/dynamics --plot map.png --out map.parquet[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.datamap import DataMap
+    from trainmap.maps.datamap import DataMap, check_format
 
     if plot is None and out is None:
         raise TrainmapError("nothing to write: pass --plot FILE.png, --out FILE.parquet, or both")
-    recording = Dynamics.open(dynamics)
+    if out is not None:
+        check_format(out)
+    if plot is not None:
+        from trainmap.views.plot import check_picture, plot_map
+
+        check_picture(plot)
+    recording, names = Dynamics.open(dynamics), split(scores)
     with progress("scoring", recording.examples) as advance:
         datamap = DataMap.from_dynamics(
             recording,
-            split(scores),
+            names,
             rule,  # type: ignore[arg-type]
             fraction,
             epochs=epochs,
@@ -88,8 +94,6 @@ def map_(
     if out is not None:
         say(f"{datamap.save(out)}: {len(datamap)} examples, {', '.join(datamap.scores)}")
     if plot is not None:
-        from trainmap.views.plot import plot_map
-
         say(f"{plot_map(datamap, plot)}")
 
 
@@ -136,7 +140,7 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="A dynamics folder or a map (.parquet).")],
     b: Annotated[Path | None, typer.Argument(metavar="[B]", help="Another; or compare A's epochs.")] = None,
     scores: ScoreNames = None,
-    fractions: Annotated[str, typer.Option(help="Tops that are compared, 0 to 1, separated by commas.")] = "0.1,0.3333",
+    fractions: Annotated[str | None, typer.Option(help="Tops to compare, 0 to 1, by default 0.1,0.3333.")] = None,
     epochs: Epochs = None,
     allow: Annotated[str | None, typer.Option(help="What may differ: source, dataset, rule.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -145,19 +149,21 @@ def compare(
 
     Example: [bold]trainmap compare seed0/dynamics seed1/dynamics[/bold]
     """
+    from trainmap.maps.agreement import FRACTIONS, open_pair
     from trainmap.maps.agreement import compare as compare_maps
-    from trainmap.maps.agreement import open_pair
     from trainmap.views import comparison as view
 
     if b is None:
         from trainmap.dynamics.store import Dynamics
         from trainmap.maps.stability import converged
 
+        if fractions is not None or epochs is not None or allow is not None:
+            raise TrainmapError("--fractions, --epochs and --allow are for comparing two maps; pass B as well")
         recording = Dynamics.open(a)
         found = [converged(recording, name) for name in split(scores) or ["confidence", "variability", "aum"]]
         show_or_json(view.of_convergence(found), [one.to_dict() for one in found] if as_json else None)
         return
-    tops = [number(word, "fractions") for word in split(fractions) or []]
+    tops = FRACTIONS if fractions is None else [number(word, "fractions") for word in split(fractions) or ()]
     pair = open_pair(a, b, split(scores), epochs)
     agreed = compare_maps(*pair, split(scores), tops, allow=split(allow) or ())  # type: ignore[arg-type]
     show_or_json(view.of_comparison(agreed), agreed.to_dict() if as_json else None)
@@ -237,217 +243,40 @@ def demo(
     say(f"{report}")
 
 
-imports = typer.Typer(help="Recordings from other tools' files.", no_args_is_help=True)
-exports = typer.Typer(help="Recordings and maps as other tools' files.", no_args_is_help=True)
+@app.command()
+def models(
+    size: Annotated[int, typer.Option(help="Width and height of the images, in pixels.")] = 32,
+    channels: Annotated[int, typer.Option(help="Of the images: 1 or 3.")] = 3,
+    classes: Annotated[int, typer.Option(help="How many classes there are.")] = 10,
+    family: Annotated[str | None, typer.Option(help="Only these, separated by commas: resnet, vgg, vit, ...")] = None,
+    form: Annotated[str, typer.Option("--format", help="table, md, csv or json.")] = "table",
+) -> None:
+    """List the networks for images with their parameters, FLOPs and bytes.
+
+    Example: [bold]trainmap models --size 28 --channels 1 --family resnet,vgg[/bold]
+    """
+    from rich.console import Console
+
+    from trainmap.training.catalogue import catalogue
+    from trainmap.training.inputs import Inputs
+    from trainmap.views.catalogue import show as show_catalogue
+
+    found = catalogue(Inputs.images(channels, size), classes, split(family))
+    shown = show_catalogue(found, form)
+    if isinstance(shown, str):
+        say(shown)
+    else:
+        Console().print(shown)
+    for name, reason in found.left_out.items():
+        say(f"left out: {name} ({reason})", err=True)
+
+
+register(app)  # run, report, status, schema
 app.add_typer(imports, name="import")
 app.add_typer(exports, name="export")
 
-DynamicsOut = Annotated[Path, typer.Option("--out", metavar="DYNAMICS", help="The dynamics folder to make.")]
-FolderOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")]
-FileOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write; its ending is the format.")]
-SourceName = Annotated[str, typer.Option(help="What was recorded: train (the training step) or sweep (an evaluation).")]
-WithDynamics = Annotated[Path | None, typer.Option(help="Add each example's trajectory from this recording.")]
-Signals = Annotated[str, typer.Option(help="Which trajectories, separated by commas.")]
-
-
-@imports.command("allenai")
-def import_allenai(
-    path: Annotated[Path, typer.Argument(metavar="DIR", help="Has training_dynamics/dynamics_epoch_N.jsonl.")],
-    out: DynamicsOut,
-    source: SourceName = "train",
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Keep guids that some epochs lack.")] = False,
-    ignore_fields: Annotated[bool, typer.Option("--ignore-fields", help="Leave out fields besides the three.")] = False,
-) -> None:
-    """Import the training dynamics of allenai/cartography.
-
-    Example: [bold]trainmap import allenai runs/snli --out dynamics[/bold]
-    """
-    from trainmap.dynamics.exchange.allenai import epoch_files, import_allenai
-
-    with progress("importing", len(epoch_files(path))) as advance:
-        made = import_allenai(
-            path,
-            out,
-            source=source,  # type: ignore[arg-type]
-            allow_missing=allow_missing,
-            ignore_fields=ignore_fields,
-            on_progress=advance,
-        )
-    say(f"{out}: {made.examples} examples, {made.epochs} epochs, {made.classes} classes")
-
-
-@imports.command("study")
-def import_study(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="A ..._training_dynamics.json.")],
-    out: DynamicsOut,
-    classes: Annotated[int, typer.Option(help="How many classes there are; the file does not say.")],
-    datamap: Annotated[Path | None, typer.Option("--map", help="FILE.parquet: the map as well.")] = None,
-) -> None:
-    """Import a *_training_dynamics.json of the study that trainmap grew from.
-
-    Example: [bold]trainmap import study vit_training_dynamics.json --classes 10 --out dynamics --map map.parquet[/bold]
-    """
-    from trainmap.dynamics.exchange.study import import_study
-
-    made = import_study(path, out, classes)
-    say(f"{out}: {made.examples} examples, {made.epochs} epochs")
-    if datamap is not None:
-        from trainmap.maps.exchange import study_map
-
-        say(f"{study_map(made).save(datamap)}")
-
-
-@imports.command("pred-probs")
-def import_pred_probs(
-    path: Annotated[Path, typer.Argument(metavar="FILE", help="pred_probs (E, N, C), labels (N,), ids (N,).")],
-    out: DynamicsOut,
-    source: SourceName = "sweep",
-    floor: Annotated[float | None, typer.Option(help="Raise probabilities below it to it; zeros need one.")] = None,
-) -> None:
-    """Import predicted probabilities, one array for each epoch, as cleanlab takes them.
-
-    Example: [bold]trainmap import pred-probs epochs.npz --out dynamics[/bold]
-    """
-    from trainmap.dynamics.exchange.arrays import import_pred_probs, read_pred_probs
-
-    made = import_pred_probs(**read_pred_probs(path), out=out, source=source, floor=floor)  # type: ignore[arg-type]
-    say(f"{out}: {made.examples} examples, {made.epochs} epochs, {made.classes} classes")
-
-
-@exports.command("allenai")
-def export_allenai(
-    dynamics: DynamicsPath,
-    out: FolderOut,
-    metrics_only: Annotated[bool, typer.Option("--metrics-only", help="td_metrics.jsonl alone: no logits.")] = False,
-) -> None:
-    """Export td_metrics.jsonl and training_dynamics/ as allenai/cartography has them.
-
-    Example: [bold]trainmap export allenai dynamics --out runs/snli[/bold]
-    """
-    from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.exchange import export_allenai
-
-    recording = Dynamics.open(dynamics)
-    with progress("exporting", 0 if metrics_only else recording.epochs) as advance:
-        written = export_allenai(recording, out, metrics_only, advance)
-    say(", ".join(map(str, written)))
-
-
-@exports.command("study")
-def export_study(dynamics: DynamicsPath, out: FileOut) -> None:
-    """Export a *_training_dynamics.json as the study that trainmap grew from has it.
-
-    Example: [bold]trainmap export study dynamics --out vit_training_dynamics.json[/bold]
-    """
-    from trainmap.dynamics.exchange.study import export_study
-    from trainmap.dynamics.store import Dynamics
-
-    say(f"{export_study(Dynamics.open(dynamics), out)}")
-
-
-@exports.command("pred-probs")
-def export_pred_probs(
-    dynamics: DynamicsPath,
-    out: FileOut,
-    epoch: Annotated[int | None, typer.Option(help="Of one epoch, from 0; the mean over all by default.")] = None,
-) -> None:
-    """Export labels and pred_probs for cleanlab (.npz); needs logits.
-
-    Example: [bold]trainmap export pred-probs dynamics --out pred_probs.npz[/bold]
-    """
-    from trainmap.dynamics.exchange.arrays import export_pred_probs
-    from trainmap.dynamics.store import Dynamics
-
-    say(f"{export_pred_probs(Dynamics.open(dynamics), out, epoch)}")
-
-
-@exports.command("table")
-def export_table(
-    dynamics: DynamicsPath,
-    out: FileOut,
-    signals: Annotated[str | None, typer.Option(help="Names, separated by commas; all but logits by default.")] = None,
-) -> None:
-    """Export one long Parquet table: a row for each epoch and example.
-
-    Example: [bold]trainmap export table dynamics --out long.parquet[/bold]
-    """
-    from trainmap.dynamics.exchange.tables import export_long
-    from trainmap.dynamics.store import Dynamics
-
-    recording = Dynamics.open(dynamics)
-    with progress("exporting", recording.epochs) as advance:
-        say(f"{export_long(recording, out, split(signals), advance)}")
-
-
-@exports.command("fiftyone")
-def export_fiftyone(datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold") -> None:
-    """Export a map as sample fields for FiftyOne (.json).
-
-    Example: [bold]trainmap export fiftyone map.parquet --dynamics dynamics --out fields.json[/bold]
-    """
-    from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.datamap import DataMap
-    from trainmap.maps.exchange import export_fiftyone
-
-    recording = None if dynamics is None else Dynamics.open(dynamics)
-    say(f"{export_fiftyone(DataMap.open(datamap), out, recording, split(signals) or ())}")
-
-
-@exports.command("spotlight")
-def export_spotlight(
-    datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold"
-) -> None:
-    """Export a map as a table for Renumics Spotlight (.parquet or .csv).
-
-    Example: [bold]trainmap export spotlight map.parquet --dynamics dynamics --out table.parquet[/bold]
-    """
-    from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.datamap import DataMap
-    from trainmap.maps.exchange import export_spotlight
-
-    recording = None if dynamics is None else Dynamics.open(dynamics)
-    say(f"{export_spotlight(DataMap.open(datamap), out, recording, split(signals) or ())}")
-
-
-def number(word: str, option: str) -> float:
-    """ "0.33" -> 0.33."""
-    try:
-        return float(word)
-    except ValueError as error:
-        raise TrainmapError(f"--{option} must be a number, got '{word}'") from error
-
-
-def show_or_json(view: object, value: object) -> None:
-    """A table for people, or one JSON document when there is a value for it."""
-    import json
-
-    from rich.console import Console
-
-    if value is None:
-        Console().print(view)
-    else:
-        say(json.dumps(value, indent=2))
-
-
-def split(names: str | None) -> list[str] | None:
-    """ "a, b" -> ["a", "b"]."""
-    return None if names is None else [name.strip() for name in names.split(",") if name.strip()]
-
-
-def say(line: str, err: bool = False) -> None:
-    typer.echo(line, err=err)
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal's error stream, which a pipe never sees."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)
+app.command()(compress)
+app.command()(forgets)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -9,6 +10,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 from typing import Any, BinaryIO
+
+from trainmap.errors import StoreError
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """``write_atomically`` for a file that a user named: its folder is made, and what fails is a mistake in one line.
+
+    Raises:
+        StoreError: the file or its folder cannot be written.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(target) as handle:
+            yield handle
+    except OSError as error:
+        where = Path(error.filename or target)
+        why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or error
+        raise StoreError(
+            f"{path} cannot be written: {why}" + (f" ({where})" if where.parent != target.parent else "")
+        ) from error
 
 
 @contextmanager
@@ -32,17 +55,32 @@ def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` durable, where the system allows a folder to be opened (not on Windows)."""
+    """Make a rename in ``folder`` durable, where that can be asked for (not on Windows, nor on every network disk)."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
         os.close(descriptor)
+
+
+def of_type(value: Any, kinds: type | tuple[type, ...], name: str) -> Any:
+    """A value that was read from a file, when it is of this type; TypeError otherwise. True is no number."""
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"'{name}' cannot be {json.dumps(value)}")
+    return value
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write ``value`` as indented JSON, atomically, keys in the order given."""
     with write_atomically(path) as handle:
-        handle.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        handle.write(as_json(value))
+
+
+def as_json(value: Any) -> bytes:
+    """``value`` as indented JSON, keys in the order given."""
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()

@@ -139,6 +139,12 @@ def test_ids_may_be_strings(value: Any) -> None:
     assert ids.tolist() == ["b", "a"]
 
 
+def test_ids_as_long_as_they_may_be_and_beyond_the_first_plane_are_kept() -> None:
+    names = ["é" * 1000, "\U0001f600", "\ud7ff\ue000"]
+    for value in (names, np.array(names), np.array(names, "U2000"), np.array(names, ">U1000")):
+        assert to_ids(value).tolist() == names
+
+
 def test_no_ids_are_no_ids() -> None:
     assert to_ids([]).tolist() == []
 
@@ -165,6 +171,12 @@ def test_the_largest_ids_are_kept_to_the_last_digit() -> None:
         ({1, 2}, "one dimension"),
         (["a\0"], "NUL"),
         (np.array(["a", "b\0"], object), "NUL"),
+        (["a", "b\ud800"], r"text that UTF-8 can write, got 'b\\ud800'$"),
+        (np.array(["a", "b\udfffc"]), r"text that UTF-8 can write, got 'b\\udfffc'$"),
+        (np.array(["a", "b\ud900"], ">U9"), "text that UTF-8 can write"),
+        (np.array(["a", "b\ud800"], object), "text that UTF-8 can write"),
+        (["a", "é" * 1001], r"string ids must have at most 1000 characters, got 1001: 'éé"),
+        (np.array(["a", "b" * 1001]), "at most 1000 characters, got 1001"),
     ],
 )
 def test_what_cannot_be_an_id_is_refused(value: Any, message: str) -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from trainmap.dynamics.exchange import study
+from trainmap.dynamics.exchange.allenai import import_allenai
+from trainmap.dynamics.exchange.arrays import import_pred_probs
 from trainmap.dynamics.exchange.study import export_study, import_study
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
@@ -179,3 +181,30 @@ def test_what_the_format_cannot_say_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="no place for examples that an epoch did not see"):
         export_study(Dynamics.open(tmp_path / "d"), tmp_path / "a.json")
     assert not (tmp_path / "a.json").exists()
+
+
+def test_a_wrong_source_and_a_folder_that_is_taken_are_found_before_the_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("x")
+    mistakes: list[tuple[dict[str, Any], str]] = [
+        ({"out": tmp_path / "d", "source": "foo"}, "source must be one of 'train', 'sweep', got 'foo'"),
+        ({"out": tmp_path / "taken"}, r"must be a new or an empty folder, it holds 'notes\.txt'"),
+    ]
+    for words, message in mistakes:
+        with pytest.raises(TrainmapError, match=message):
+            import_study(tmp_path / "nowhere.json", classes=2, **words)
+        with pytest.raises(TrainmapError, match=message):
+            import_allenai(tmp_path / "nowhere", **words)
+        with pytest.raises(TrainmapError, match=message):
+            import_pred_probs([], labels=["no", "labels"], **words)
+
+
+def test_a_key_that_is_no_text_is_named(tmp_path: Path) -> None:
+    content = dict(zip(["a", "\ud800"], entries([[0.5], [0.5]], [[1], [1]]).values(), strict=True))
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(
+        StoreError, match=r"study\.json: string ids must be text that UTF-8 can write, got '\\ud800'; re"
+    ):
+        import_study(path, tmp_path / "d", 2)
+    assert not (tmp_path / "d").exists()

@@ -75,3 +75,14 @@ def test_trajectories_are_one_row_for_each_example(tmp_path: Path) -> None:
     np.testing.assert_array_equal(trajectories(dynamics, "margin"), dynamics.block()["margin"].T)
     with pytest.raises(TrainmapError, match="logits are C of them"):
         trajectories(dynamics, "logits")
+
+
+def test_a_table_without_a_signal_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainmapError, match=r"signals must name at least one of p_gold, .*, got none"):
+        export_long(record(tmp_path / "d"), tmp_path / "x.parquet", [])
+    with Recorder(tmp_path / "s", 2, level="stats") as recorder:
+        recorder.update([0, 1], np.zeros((2, 2)), [0, 1])
+        recorder.end_epoch()
+    with pytest.raises(TrainmapError, match=r"level 'stats' keeps sums and no epochs; record with level='signals'"):
+        export_long(Dynamics.open(tmp_path / "s"), tmp_path / "x.parquet")
+    assert not list(tmp_path.glob("*x*"))

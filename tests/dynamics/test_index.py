@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainmap.dynamics.index import MISSING, build_index, sort_ids
+from trainmap.dynamics.index import MISSING, build_index, ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.errors import RecordingError
 
 LOW, HIGH = -(2**63), 2**63 - 1
@@ -69,3 +71,12 @@ def test_an_id_given_twice_is_refused_by_name() -> None:
 def test_no_ids_are_refused() -> None:
     with pytest.raises(RecordingError, match=r"at least one example"):
         sort_ids(np.array([], np.int64))
+
+
+@pytest.mark.parametrize("ids", [np.array([-5, 2**62]), np.array(["häus", "z", ""]), np.array([7])])
+def test_ids_come_back_from_arrow_and_from_polars_as_they_were(ids: np.ndarray) -> None:
+    column = ids_to_arrow(ids)
+    for back in (column, pa.chunked_array([column]), pl.Series(column).to_arrow(), column.cast(column.type)):
+        found = ids_from_arrow(back)
+        assert found.dtype == ids.dtype
+        assert found.tolist() == ids.tolist()

@@ -80,6 +80,16 @@ def test_of_the_copies_that_a_sampler_pads_with_the_original_is_kept(tmp_path: P
     assert Dynamics.open(tmp_path / "d").column(0, "margin").tolist() == [1.0, 2.0, 3.0]
 
 
+def test_a_copy_on_a_lower_rank_that_arrived_later_is_not_kept(tmp_path: Path) -> None:
+    shown = {0: [(0, 1.0), (2, 9.0)], 1: [(2, 3.0), (1, 2.0)]}
+    for rank, examples in shown.items():
+        with Recorder(tmp_path / "d", 2, ids=range(3), rank=rank, world_size=2) as recorder:
+            for name, logit in examples:
+                recorder.update([name], [[logit, 0.0]], [0])
+            recorder.end_epoch()
+    assert Dynamics.open(tmp_path / "d").column(0, "margin").tolist() == [1.0, 2.0, 3.0]
+
+
 def test_of_copies_that_arrived_at_once_the_lower_ranks_is_kept(tmp_path: Path) -> None:
     for rank in (1, 0):
         with Recorder(tmp_path / "d", 2, ids=range(1), rank=rank, world_size=2) as recorder:
@@ -150,12 +160,41 @@ def test_examples_that_no_process_saw_are_an_error_unless_allowed(run: Run, tmp_
                     recorder.update(run.ids[rows], run.logits(epoch, rows), run.labels[rows])
                     recorder.end_epoch(allow_missing=allowed)
         if not allowed:
-            with pytest.raises(StoreError, match=r"epoch 1: 4 of 40 ids were recorded by no process; record with"):
+            with pytest.raises(
+                StoreError, match=r"epoch 1: 4 of 40 ids were recorded by no process \(a sampler with drop_last"
+            ):
                 Dynamics.open(path)
         else:
             dynamics = Dynamics.open(path)
             assert [entry.seen for entry in dynamics.manifest.epochs] == [40, 36]
             assert np.isnan(dynamics.column(1, "loss")).sum() == 4
+
+
+def test_what_a_sampler_dropped_is_kept_as_missing_when_the_reader_allows_it(run: Run, tmp_path: Path) -> None:
+    for rank in range(2):
+        with run.recorder(tmp_path / "d", rank=rank, world_size=2) as recorder:
+            rows = np.arange(rank, 38, 2)
+            recorder.update(run.ids[rows], run.logits(0, rows), run.labels[rows])
+            recorder.end_epoch()
+    with pytest.raises(StoreError, match=r"open it once with Dynamics.open\(path, allow_missing=True\)"):
+        Dynamics.open(tmp_path / "d")
+    for _ in range(2):
+        dynamics = Dynamics.open(tmp_path / "d", allow_missing=True)
+        assert dynamics.manifest.allow_missing
+        assert np.isnan(dynamics.column(0, "loss")).sum() == 2
+    assert Dynamics.open(tmp_path / "d").manifest.epochs[0].seen == 38
+
+
+def test_allowing_missing_examples_in_one_part_is_allowing_them(run: Run, tmp_path: Path) -> None:
+    """A kill between the ends of two processes, of which only one was told so by then."""
+    for rank, allowed in enumerate((False, True)):
+        with run.recorder(tmp_path / "d", rank=rank, world_size=2) as recorder:
+            rows = np.arange(rank, 38, 2)
+            recorder.update(run.ids[rows], run.logits(0, rows), run.labels[rows])
+            recorder.end_epoch(allow_missing=allowed)
+    dynamics = Dynamics.open(tmp_path / "d")
+    assert dynamics.manifest.allow_missing
+    assert dynamics.manifest.epochs[0].seen == 38
 
 
 def test_a_process_checks_the_labels_and_ids_that_it_is_given(run: Run, tmp_path: Path) -> None:

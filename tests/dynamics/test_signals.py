@@ -287,3 +287,33 @@ def test_many_classes_give_the_same_signals_as_float64_whatever_the_chunks(class
         again = signals_from_logits(logits, labels, rows)
         for name, column in got.items():
             np.testing.assert_array_equal(again[name], column, err_msg=name)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_what_scores_share_cannot_be_changed_by_one_of_them(missing: bool) -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 5, 4))
+    if missing:
+        logits[1, 2] = np.nan
+    block = Block.from_logits(logits, np.zeros(5, int))
+    shared = {
+        "mean": block.mean("p_gold"),
+        "mean of another": block.mean("loss"),
+        "p64": block.p64,
+        "variance": block.variance,
+        "seen": block.seen,
+        "visits": block.visits,
+        "correct": block.correct,
+        "times_correct": block.times_correct,
+    }
+    for name, values in shared.items():
+        before = values.copy()
+        with pytest.raises(ValueError, match="read-only"):
+            values += values.dtype.type(1)
+        np.testing.assert_array_equal(values, before, err_msg=name)
+
+
+def test_a_block_is_one_thing_among_others() -> None:
+    block = Block.from_logits(np.zeros((1, 2, 2)), np.zeros(2, int))
+    assert block == block
+    assert block != Block.from_logits(np.zeros((1, 2, 2)), np.zeros(2, int))
+    assert block in {block}

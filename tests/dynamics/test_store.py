@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import Run, same
 
+from trainmap.dynamics import store
 from trainmap.dynamics.columns import Layout, write_columns
 from trainmap.dynamics.manifest import read_manifest, write_manifest
 from trainmap.dynamics.signals import SIGNALS
@@ -122,6 +123,13 @@ def test_blocks_joined_are_the_whole_bit_for_bit(
         assert np.concatenate([block.logits for block in blocks], axis=1).tobytes() == whole.logits.tobytes()  # type: ignore[union-attr, misc]
 
 
+def test_the_numbers_of_a_block_cannot_be_changed_by_a_score(folder: Path) -> None:
+    block = Dynamics.open(folder).block()
+    for name in SIGNALS:
+        with pytest.raises(ValueError, match="read-only"):
+            block[name][:] = 0
+
+
 def test_a_block_takes_only_the_signals_asked_for(folder: Path) -> None:
     block = Dynamics.open(folder).block(5, 9, ["margin"])
     assert list(block.signals) == ["margin"]
@@ -158,7 +166,7 @@ def test_the_fingerprint_is_of_ids_and_labels_in_any_order(run: Run, tmp_path: P
     assert fingerprint(run.ids, other) != print_
     assert fingerprint(run.ids + 1, run.labels) != print_
     assert fingerprint(run.ids.astype(str), run.labels) != print_
-    with pytest.raises(TrainmapError, match=r"one-dimensional and alike"):
+    with pytest.raises(TrainmapError, match=r"ids and labels must be alike, got 40 ids and 39 labels"):
         fingerprint(run.ids, run.labels[1:])
 
 
@@ -172,6 +180,42 @@ def test_a_recording_is_read_while_it_grows(run: Run, tmp_path: Path) -> None:
             run.feed(recorder, epoch)
             recorder.end_epoch()
             same(Dynamics.open(tmp_path / "d"), run.but(epochs=epoch + 1).block())
+
+
+def test_sums_that_a_recorder_replaces_while_they_are_opened_are_looked_for_again(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another epoch ends between the reading of the manifest and of what it lists."""
+    recorder = run.recorder(tmp_path / "d", level="stats")
+    run.feed(recorder, 0)
+    recorder.end_epoch()
+    real, moments = store.read_examples, [1, 2]
+
+    def later(*arguments: Any) -> Any:
+        if moments:
+            run.feed(recorder, moments.pop(0))
+            recorder.end_epoch()
+        return real(*arguments)
+
+    monkeypatch.setattr(store, "read_examples", later)
+    dynamics = Dynamics.open(tmp_path / "d")
+    assert dynamics.epochs == dynamics.stats.epochs == 3
+    (tmp_path / "d" / "stats" / "00003.arrow").unlink()
+    with pytest.raises(StoreError, match="is listed in the manifest and missing"):
+        Dynamics.open(tmp_path / "d")
+
+
+@pytest.mark.parametrize(
+    ("ids", "labels", "message"),
+    [
+        ([1.2], [0], "an id is a name, never a measurement"),
+        ([1], [0.5], "labels must be integer class indices"),
+        ([[1]], [0], "ids must have one dimension"),
+    ],
+)
+def test_a_fingerprint_is_of_ids_and_labels_alone(ids: Any, labels: Any, message: str) -> None:
+    with pytest.raises(TrainmapError, match=message):
+        fingerprint(ids, labels)
 
 
 # --- refused ---------------------------------------------------------------------------------------------------------

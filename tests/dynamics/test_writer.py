@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from trainmap.dynamics.exchange.folder import write_dynamics
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.signals import empty_signals
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError
+from trainmap.errors import RecordingError, StoreError
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -342,3 +343,97 @@ def test_columns_of_different_lengths_are_never_written(tmp_path: Path) -> None:
 def test_a_recorder_in_a_folder_that_is_not_there_makes_it_with_its_parents(run: Run, tmp_path: Path) -> None:
     Recorder(tmp_path / "a" / "b" / "c", 4).close()
     assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+# --- what happens behind the manifest's rename -----------------------------------------------------------------------
+
+
+def replaced(monkeypatch: pytest.MonkeyPatch, then: Callable[[], Any]) -> None:
+    """From the manifest's rename on, the next flush to disk ends otherwise."""
+    real_replace, real_fsync, behind = os.replace, os.fsync, []
+
+    def replace(source: Any, target: Any) -> None:
+        real_replace(source, target)
+        behind[:] = [target] if Path(target).name == "manifest.json" else []
+
+    def fsync(descriptor: int) -> None:
+        if behind:
+            then()
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+def raise_(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.parametrize("level", ["signals", "stats"])
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()], ids=["EIO", "^C"])
+def test_an_epoch_whose_manifest_is_in_place_is_recorded_once_whatever_fails_behind_it(
+    error: BaseException, level: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = run.recorder(tmp_path / "d", level=level)
+    for epoch in range(3):
+        run.feed(recorder, epoch)
+        with monkeypatch.context() as patch:
+            replaced(patch, lambda: raise_(error))
+            with pytest.raises((StoreError, KeyboardInterrupt)) as failed:
+                recorder.end_epoch()
+        if isinstance(error, OSError):
+            assert str(failed.value) == (
+                f"epoch {epoch} is in {tmp_path / 'd'}, but was not flushed to the disk (Input/output error): "
+                "a power cut may lose it; recording goes on with the next epoch"
+            )
+        assert recorder.epoch == epoch + 1
+        with pytest.raises(RecordingError, match=f"epoch {epoch + 1}: nothing was recorded"):
+            recorder.end_epoch()
+    recorder.close()
+    sums = f"stats/{3:05d}.arrow"
+    whole = run.record(tmp_path / "whole", level=level)
+    Dynamics.open(tmp_path / "d").verify()
+    found, expected = contents(tmp_path / "d"), contents(whole.path)
+    assert found.items() >= expected.items()
+    assert level == "signals" or sums in found
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_flushes_no_folders_is_recorded_on(
+    code: int, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at(monkeypatch, "fsync", lambda descriptor: stat.S_ISDIR(os.fstat(descriptor).st_mode), code)
+    same(run.record(tmp_path / "d"), run.block())
+
+
+def test_each_file_is_flushed_before_its_rename_and_its_folder_after_and_the_manifest_is_last(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    real_replace, real_fsync = os.replace, os.fsync
+
+    def replace(source: Any, target: Any) -> None:
+        real_replace(source, target)
+        done.append(("rename", Path(target).relative_to(tmp_path).as_posix()))
+
+    def fsync(descriptor: int) -> None:
+        real_fsync(descriptor)
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        name = path.name if path.is_dir() else path.name.split(".")[1]
+        assert path.is_dir() or path.stat().st_size > 0, "flushed before it was written"
+        done.append(("flush folder" if path.is_dir() else "flush", name))
+
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "fsync", fsync)
+    run.record(tmp_path / "d", epochs=1)
+    assert done == [
+        ("flush", "examples"),
+        ("rename", "d/examples.parquet"),
+        ("flush folder", "d"),
+        ("flush", "00000"),
+        ("rename", "d/epochs/00000.arrow"),
+        ("flush folder", "epochs"),
+        ("flush", "manifest"),
+        ("rename", "d/manifest.json"),
+        ("flush folder", "d"),
+    ]

@@ -213,3 +213,16 @@ def test_a_pair_is_opened_from_folders_and_maps_alike(record: Any, tmp_path: Any
     assert compare(a, b).epochs == (4, 6)
     with pytest.raises(TrainmapError, match="dynamics folders only"):
         open_pair(saved, tmp_path / "second", epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("column", "low_is_hard"), [("aum", True), ("aum_ccs", True), ("forgetting_toneva", False), ("mine", False)]
+)
+def test_the_top_is_the_hard_end_of_the_score_under_every_convention(column: str, low_is_hard: bool) -> None:
+    values = np.arange(20.0)
+    other = np.where(values < 10, values, values[::-1] + 10)  # the low ten alike, the high ten turned around
+    a, b = (make_map(values.tolist()) for _ in range(2))
+    a = replace(a, table=a.table.with_columns(pl.Series(column, values)))
+    b = replace(b, table=b.table.with_columns(pl.Series(column, other)))
+    (score,) = compare(a, b, [column], [0.25]).scores
+    assert score.top[0].share == (1.0 if low_is_hard else 0.0)

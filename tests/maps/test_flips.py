@@ -37,9 +37,7 @@ def test_kinds_and_counts_by_hand() -> None:
 
 def test_groups_are_counted_each_by_itself_and_strangers_stand_under_none() -> None:
     regions = {10: "easy-to-learn", 11: "ambiguous", 12: "ambiguous", 13: "easy-to-learn", 14: None, 99: "ambiguous"}
-    found = flips(
-        Predictions.of(IDS, LABELS, BEFORE), Predictions.of(IDS, LABELS, AFTER), groups={"region": regions}
-    )
+    found = flips(Predictions.of(IDS, LABELS, BEFORE), Predictions.of(IDS, LABELS, AFTER), groups={"region": regions})
     by = rows(found, "region")
     assert list(by) == ["ambiguous", "easy-to-learn", "none"]
     assert [(row["examples"], row["churn"]) for row in by.values()] == [(2, 1.0), (2, 0.0), (2, 0.5)]
@@ -62,7 +60,9 @@ def test_the_order_of_the_rows_changes_nothing(order: list[int]) -> None:
 
 def test_other_examples_or_labels_are_refused_loudly() -> None:
     before = Predictions.of(IDS, LABELS, BEFORE)
-    with pytest.raises(TrainmapError, match=r"same examples: 1 ids are in before alone \(15\), 1 in after alone \(16\)"):
+    with pytest.raises(
+        TrainmapError, match=r"same examples: 1 ids are in before alone \(15\), 1 in after alone \(16\)"
+    ):
         flips(before, Predictions.of([*IDS[:-1], 16], LABELS, AFTER))
     with pytest.raises(TrainmapError, match="in the baseline alone"):
         flips(before, before, baseline=Predictions.of([*IDS, 16], [*LABELS, 0], [*AFTER, 0]))

@@ -18,7 +18,7 @@ from trainmap.errors import TrainmapError
 from trainmap.maps.compute import available, compute, estimate, resolve
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.from_stats import FROM_STATS
-from trainmap.maps.scores import SCORES
+from trainmap.maps.scores import SCORES, Score
 
 ROUNDED = {"variability", "slope", "aleatoric"}  # computed otherwise than the score does; the rest add in order
 
@@ -124,3 +124,15 @@ def test_a_score_that_needs_the_epochs_is_a_clear_error(
 ) -> None:
     with pytest.raises(TrainmapError, match=message):
         compute(recorded[0], scores, **options)
+
+
+def test_a_function_or_a_convention_with_a_known_name_is_not_taken_for_the_score(record: Any) -> None:
+    def confidence(block: Any) -> Any:
+        return np.zeros(len(block))
+
+    dynamics = record(np.zeros((2, 4, 2)), np.zeros(4, int), level="stats")
+    mine = Score("confidence", confidence, "high", (), "", "mine")
+    for own in (confidence, mine, "aum_ccs"):
+        with pytest.raises(TrainmapError, match=r"needs the epochs, and level 'stats' keeps running sums"):
+            compute(dynamics, [own])
+    assert compute(dynamics, [SCORES["confidence"]])["confidence"].tolist() == [0.5] * 4

@@ -105,6 +105,20 @@ def test_files_that_are_no_plan_are_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps({**about, "version": 9}))
     with pytest.raises(StoreError, match="newer"):
         Flips.open(path)
+    with pytest.raises(StoreError, match=r"is not a plan: .*Is a directory"):
+        Flips.open(tmp_path)
+    for wrong, message in (
+        ({k: v for k, v in about.items() if k != "seed"}, "'seed' is missing or does not belong"),
+        ({k: v for k, v in about.items() if k != "version"}, "'version' cannot be null"),
+        (about | {"extra": 1}, "'extra' is missing or does not belong"),
+        (about | {"classes": "2"}, "'classes' cannot be \"2\""),
+        (about | {"ids": 3}, "'ids' cannot be 3"),
+        (about | {"ids": [0.5, 1.5]}, "an id is a name, never a measurement"),
+        (about | {"planted": ["a", "b"]}, "labels must be integer class indices"),
+    ):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(StoreError, match=message):
+            Flips.open(path)
 
 
 def test_a_plan_is_applied_to_its_own_data_only() -> None:

@@ -95,3 +95,11 @@ def test_amounts_of_memory_are_read_as_people_write_them(text: str, size: int) -
 def test_an_amount_of_memory_without_a_number_is_refused() -> None:
     with pytest.raises(TrainmapError, match="for example 1GB or 500MB; got 'much'"):
         parse_bytes("much")
+
+
+def test_scores_that_cannot_be_written_are_a_mistake_in_one_line(dynamics: tm.Dynamics, tmp_path: Path) -> None:
+    chosen = resolve(dynamics, ["confidence"])
+    plan = estimate(dynamics, chosen, collect=False)
+    (tmp_path / "s.csv").mkdir()
+    with pytest.raises(TrainmapError, match=r"s\.csv cannot be written: Is a directory$"):
+        write_scores(dynamics, chosen, plan, tmp_path / "s.csv")

@@ -182,3 +182,10 @@ def test_entropy_and_loss_are_means_or_the_last_epoch(
     block = of_p([0.2, 0.4, 0.9], [0.5, 0.7, NAN])
     near(score(block), [(formula(0.2) + formula(0.4) + formula(0.9)) / 3, (formula(0.5) + formula(0.7)) / 2])
     near(score(block, last=True), [formula(0.9), NAN])
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 1 / 3, 0.7, 0.9, 1.0])
+def test_a_probability_that_never_moves_has_slope_0_exactly(p: float) -> None:
+    for epochs in range(2, 100):
+        signals = {"p_gold": np.full((epochs, 3), p, np.float32)}
+        assert slope(Block(np.zeros(3, int), 2, signals)).tolist() == [0, 0, 0]

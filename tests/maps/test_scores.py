@@ -17,6 +17,7 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.maps import compute as computing
 from trainmap.maps.compute import available, compute
+from trainmap.maps.datamap import DataMap
 from trainmap.maps.scores import SCORES, Score, hard_first, score
 
 Array = NDArray[Any]
@@ -38,7 +39,7 @@ RANGES: dict[str, Callable[[int, int], tuple[float, float]]] = {
     "first_learned": lambda e, c: (0, e - 1),
     "learning_time": lambda e, c: (0, e - 1),
     "dyn_unc": lambda e, c: (0, 0.5271),
-    "dual": lambda e, c: (0, 0.36),
+    "dual": lambda e, c: (0, 0.3382),
     "tdds": lambda e, c: (0, math.inf),
 }
 
@@ -315,7 +316,7 @@ def test_a_convention_is_a_column_by_its_name(record: Callable[..., Dynamics]) -
 
 def test_a_window_of_one_epochs_convention_that_was_not_recorded_is_an_error(record: Callable[..., Dynamics]) -> None:
     logits, labels = make(0, 12, 20, 3)
-    with pytest.raises(TrainmapError, match="el2n's window must begin within the 12 epochs recorded"):
+    with pytest.raises(TrainmapError, match="el2n_data_diet needs at least 20 epochs, got 12"):
         compute(record(logits, labels), ["el2n_data_diet"])
 
 
@@ -350,3 +351,62 @@ def test_hard_first_wants_one_value_for_each_id() -> None:
         hard_first("loss", np.zeros(3), np.arange(4))
     with pytest.raises(TrainmapError, match="unknown score"):
         hard_first("los", np.zeros(3), np.arange(3))
+
+
+# --- conventions, argument by argument ------------------------------------------------------------------------------
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "variability_allenai": {},
+    "variability_allenai_ci": {"include_ci": True},
+    "variability_ftft": {"ddof": 1},
+    "correctness_allenai": {},
+    "correctness_paper": {"fraction": True},
+    "forgetting_data_diet": {"never_learned": math.inf},
+    "forgetting_toneva": {"never_learned": "epochs"},
+    "forgetting_allenai": {"never_learned": 1000},
+    "forgetting_deepcore": {"never_learned": 0},
+    "forgetting_ccs": {"never_learned": 0},
+    "aum_pleiss": {},
+    "aum_ccs": {"probability": True, "total": True},
+    "aum_datacull": {"probability": True},
+    "el2n_ccs": {"total": True},
+    "el2n_data_diet": {"window": (19, 20)},  # the twentieth epoch
+    "el2n_cho": {"window": (20, 21)},  # epoch 20 counted from 0
+    "entropy_ccs": {"last": True},
+    "loss_ccs": {"last": True},
+    "learning_time_maini": {"never_learned": "epochs"},
+    "dyn_unc_baai": {"last_window": False, "scale": 10.0},
+    "dyn_unc_cho": {"scale": 10.0},
+    "dual_cho": {"scale": 10.0},
+    "tdds_zhang": {},
+}
+LEAST = {"slope": 2, "el2n_data_diet": 20, "el2n_cho": 21, "dyn_unc": 10, "dyn_unc_baai": 11}
+LEAST |= {"dyn_unc_cho": 10, "dual": 10, "dual_cho": 10, "tdds": 10, "tdds_zhang": 10}
+
+
+def test_each_convention_has_the_arguments_of_its_published_code() -> None:
+    found = {f"{base.name}_{name}": dict(given) for base in SCORES.values() for name, given in base.conventions.items()}
+    assert found == ARGUMENTS
+
+
+@pytest.mark.parametrize("name", [*SCORES, *ARGUMENTS])
+def test_every_score_and_convention_works_from_its_least_number_of_epochs_on(
+    name: str, record: Callable[..., Dynamics]
+) -> None:
+    least = LEAST.get(name, 1)
+    assert score(name).epochs == least
+    logits, labels = make(0, least, 6, 3)
+    dynamics = record(logits, labels, level="logits")
+    assert len(compute(dynamics, [name])[name]) == 6
+    if least > 1:
+        with pytest.raises(TrainmapError, match=f"{name} needs at least {least} epochs, got {least - 1}"):
+            compute(dynamics, [name], epochs=least - 1)
+
+
+@pytest.mark.parametrize("ask", [compute, DataMap.from_dynamics])
+def test_one_name_and_a_path_are_refused_with_what_to_pass(ask: Any, record: Callable[..., Dynamics]) -> None:
+    dynamics = record(*make(0, 2, 6, 3))
+    with pytest.raises(TrainmapError, match=r"scores must be a list of names, got 'confidence'; pass \['confidence'\]"):
+        ask(dynamics, "confidence")
+    with pytest.raises(TrainmapError, match=r"a recording is needed, got 'dynamics'; open it first: Dynamics\.open"):
+        ask("dynamics")

@@ -21,7 +21,7 @@ from trainmap.errors import TrainmapError
 from trainmap.maps.agreement import spearman
 from trainmap.maps.compute import compute
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.stability import agreement_by_epoch, agreement_matrix, converged, earlier, intervals
+from trainmap.maps.stability import _spearman_error, agreement_by_epoch, agreement_matrix, converged, earlier, intervals
 
 
 def make_map(values: Sequence[float], ids: Sequence[Any] | None = None, **changes: Any) -> DataMap:
@@ -266,3 +266,11 @@ def test_running_sums_cannot_be_followed_over_the_epochs(record: Any) -> None:
     sums = record(np.random.default_rng(0).normal(size=(2, 4, 2)), [0, 1, 0, 1], level="stats")
     with pytest.raises(TrainmapError, match="level='signals'"):
         converged(sums)
+
+
+def test_the_error_of_a_spearman_is_that_of_bonett_and_wright() -> None:
+    """By hand, n = 103 of 412, rho = 0.6: z = 0.6931, sd = sqrt((1 + 0.18) / 100 * 0.75) = 0.09407, half 0.18438."""
+    assert _spearman_error(0.6, 103, 0.75) == pytest.approx(0.6 - math.tanh(0.693147 - 0.184385), abs=1e-5)
+    assert _spearman_error(-0.6, 103, 0.75) == pytest.approx(_spearman_error(0.6, 103, 0.75))
+    assert _spearman_error(0.0, 103, 1.0) == pytest.approx(math.tanh(0.196))
+    assert _spearman_error(0.5, 103, 0.0) == 0.0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainmap.dynamics.exchange.folder import write_dynamics
+from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.signals import Block
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
+from trainmap.maps.audit import audit
 from trainmap.maps.suspicion import RULES, combined, epoch_weights, mixture, persistent
 
 EVEN = np.ones(3) / 3
@@ -146,3 +151,29 @@ def test_the_mixture_of_many_losses_is_fitted_to_some(monkeypatch: pytest.Monkey
     assert ((posterior > 0.5) == (loss > 1.5)).mean() > 0.98
     order = rng.permutation(1000)
     np.testing.assert_array_equal(mixture(loss[order]), posterior[order])
+
+
+def test_examples_without_a_label_that_were_never_seen_say_nothing_of_an_epoch(tmp_path: Path) -> None:
+    rng, found = np.random.default_rng(0), []
+    logits, labels = rng.normal(size=(2, 40, 3)), np.arange(40) % 3
+    logits[1, np.arange(40), labels] += 1
+    for never in (0, 60):
+        with Recorder(tmp_path / f"{never}", 3, ids=range(40 + never), allow_missing=True) as recorder:
+            for epoch in range(2):
+                recorder.update(np.arange(40), logits[epoch], labels)
+                recorder.end_epoch()
+        found.append(epoch_weights(Dynamics.open(tmp_path / f"{never}")))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert 0 < found[0][1] <= 1
+
+
+def test_an_audit_says_what_a_recording_lacks_for_it(tmp_path: Path) -> None:
+    columns: dict[str, Any] = {"p_gold": np.full(4, 0.5, np.float32)}
+    about = {"imported_from": "a test"}
+    bare = write_dynamics(tmp_path / "a", np.arange(4), np.arange(4) % 2, 2, "sweep", [(columns, 4)], about)
+    with pytest.raises(TrainmapError, match=r"an audit needs predicted; .*a holds p_gold alone"):
+        audit(bare)
+    columns["predicted"] = np.zeros(4, np.int16)
+    nameless = write_dynamics(tmp_path / "b", np.arange(4), np.full(4, -1), 2, "sweep", [(columns, 4)], about)
+    with pytest.raises(TrainmapError, match=r"an audit needs labels to look at; .*b knows none"):
+        audit(nameless)

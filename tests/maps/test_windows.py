@@ -178,3 +178,20 @@ def test_a_flat_window_after_steep_ones_is_flat_to_the_last_bit() -> None:
     p = np.concatenate([np.linspace(0.01, 0.9, 10), np.full(15, np.float32(0.9991))])[:, None]
     _, squares = list(sliding(p, 10))[-1]
     assert squares[0] == 0
+
+
+def test_the_window_sums_that_two_scores_share_are_read_only(random_block: Callable[..., Block]) -> None:
+    block = random_block(0, 12, 5, 3)
+    dyn_unc(block)
+    for kept in block.kept.values():
+        assert not any(part.flags.writeable for part in (kept if isinstance(kept, tuple) else (kept,)))
+
+
+def test_the_largest_dual_that_a_window_of_ten_can_have_is_what_its_range_says() -> None:
+    """For a given mean the spread is largest at a corner of the cube: ones, zeros, and one value between."""
+    windows = [
+        [1.0] * ones + [between] + [0.0] * (9 - ones) for ones in range(10) for between in np.linspace(0, 1, 101)
+    ]
+    values = np.array(windows)
+    largest = float((values.std(axis=1, ddof=1) * (1 - values.mean(axis=1))).max())
+    assert largest == pytest.approx(0.33813, abs=1e-5)

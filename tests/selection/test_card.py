@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,11 @@ def selection(datamap: DataMap) -> Selection:
     return select(datamap, "25% ambiguous + 3 random", seed=5)
 
 
+def ids_of(card: Path) -> Path:
+    (found,) = card.parent.glob(f"{card.stem}.ids-????????????.parquet")
+    return found
+
+
 def alike(one: Selection, other: Selection) -> bool:
     return one.ids.dtype == other.ids.dtype and vars(one) | {"ids": one.ids.tolist()} == vars(other) | {
         "ids": other.ids.tolist()
@@ -44,7 +50,7 @@ def test_a_saved_card_opens_as_it_was(make_map: MakeMap, tmp_path: Path, ids: An
     selection = select(datamap, "25% ambiguous + 3 random", seed=5, balance="equal")
     path = selection.save(tmp_path / "deep" / "card.v1.json")
     assert alike(Selection.open(path), selection)
-    assert sorted(item.name for item in path.parent.iterdir()) == ["card.v1.ids.parquet", "card.v1.json"]
+    assert {item.name for item in path.parent.iterdir()} == {ids_of(path).name, "card.v1.json"}
 
 
 def test_a_card_is_read_without_trainmap(selection: Selection, tmp_path: Path) -> None:
@@ -66,6 +72,33 @@ def test_saving_over_a_card_replaces_it(datamap: DataMap, selection: Selection, 
     other = select(datamap, "5 random")
     other.save(tmp_path / "card.json")
     assert alike(Selection.open(tmp_path / "card.json"), other)
+    assert len(list(tmp_path.iterdir())) == 2, "the ids of the old card are gone"
+    other.save(tmp_path / "card.json")
+    assert alike(Selection.open(tmp_path / "card.json"), other)
+
+
+@pytest.mark.parametrize("last", ["card.json", ".parquet"])
+def test_a_kill_while_a_card_is_saved_over_leaves_the_old_selection(
+    last: str, datamap: DataMap, selection: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = selection.save(tmp_path / "card.json")
+    real = os.replace
+
+    def killed(source: Any, target: Any) -> None:
+        if str(target).endswith(last):
+            raise KeyboardInterrupt
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        select(datamap, "5 random").save(path)
+    assert alike(Selection.open(path), selection)
+
+
+def test_a_card_where_nothing_can_be_written_is_an_error_in_one_line(selection: Selection, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StoreError, match=r"^\S+ cannot be written: \w[ \w]+ \(\S+file\)$"):
+        selection.save(tmp_path / "file" / "card.json")
 
 
 def test_a_card_is_saved_as_json_alone(selection: Selection, tmp_path: Path) -> None:
@@ -147,8 +180,8 @@ def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> Non
     with pytest.raises(StoreError, match="is not a card"):
         Selection.open(tmp_path)
     path = selection.save(tmp_path / "card.json")
-    (tmp_path / "card.ids.parquet").unlink()
-    with pytest.raises(StoreError, match=r"card\.ids\.parquet, the ids of card\.json, cannot be read"):
+    ids_of(path).unlink()
+    with pytest.raises(StoreError, match=r"card\.ids-[0-9a-f]{12}\.parquet, the ids of card\.json, cannot be read"):
         Selection.open(path)
 
 
@@ -162,8 +195,11 @@ def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> Non
         (lambda about: about | {"sha256": "0" * 64}, "was changed: its ids are not those of"),
         (lambda about: {k: v for k, v in about.items() if k != "seed"}, "'seed' is missing or does not belong"),
         (lambda about: about | {"extra": 1}, "'extra' is missing or does not belong"),
-        (lambda about: about | {"parts": [{"part": "x"}]}, "its parts cannot be read"),
-        (lambda about: about | {"parts": 3}, "its parts cannot be read"),
+        (lambda about: about | {"parts": [{"part": "x"}]}, "it cannot be read"),
+        (lambda about: about | {"parts": 3}, "it cannot be read"),
+        (lambda about: about | {"ids": 5}, "it cannot be read \\('ids' cannot be 5\\)"),
+        (lambda about: about | {"seed": "0"}, "'seed' cannot be \"0\""),
+        (lambda about: about | {"balance": 1}, "'balance' cannot be 1"),
     ],
 )
 def test_a_card_that_was_changed_is_refused(selection: Selection, tmp_path: Path, change: Any, message: str) -> None:
@@ -184,7 +220,7 @@ def test_a_card_that_was_changed_is_refused(selection: Selection, tmp_path: Path
 )
 def test_ids_that_were_changed_are_refused(selection: Selection, tmp_path: Path, change: Any) -> None:
     path = selection.save(tmp_path / "card.json")
-    pq.write_table(pa.table({"id": change(selection.ids.tolist())}), tmp_path / "card.ids.parquet")
+    pq.write_table(pa.table({"id": change(selection.ids.tolist())}), ids_of(path))
     with pytest.raises(StoreError, match=r"was changed: its ids are not those of card\.json"):
         Selection.open(path)
 
@@ -193,13 +229,13 @@ def test_ids_of_another_selection_beside_a_card_are_seen(
     datamap: DataMap, selection: Selection, tmp_path: Path
 ) -> None:
     path = selection.save(tmp_path / "card.json")
-    select(datamap, "13 random", seed=9).save(tmp_path / "other.json")
-    (tmp_path / "other.ids.parquet").replace(tmp_path / "card.ids.parquet")
+    beside = ids_of(path)
+    ids_of(select(datamap, "13 random", seed=9).save(tmp_path / "other.json")).replace(beside)
     with pytest.raises(StoreError, match="was changed"):
         Selection.open(path)
-    (tmp_path / "card.ids.parquet").write_bytes(b"PAR1 torn")
+    beside.write_bytes(b"PAR1 torn")
     with pytest.raises(StoreError, match="cannot be read"):
         Selection.open(path)
-    pq.write_table(pa.table({"name": [1]}), tmp_path / "card.ids.parquet")
+    pq.write_table(pa.table({"name": [1]}), beside)
     with pytest.raises(StoreError, match="cannot be read"):
         Selection.open(path)

@@ -17,6 +17,7 @@ from trainmap.training import checkpoint as module
 from trainmap.training.checkpoint import previous
 from trainmap.training.data import Dataset
 from trainmap.training.fit import FitResult, Recipe, fit
+from trainmap.training.inputs import Inputs
 from trainmap.training.models import build
 
 RECIPE = Recipe(epochs=4, batch=16, flips=True)
@@ -66,7 +67,7 @@ def made(n: int = 60) -> Dataset:
 
 
 def run(path: Path | None, recorder: Any = None, **kwargs: Any) -> tuple[torch.nn.Module, FitResult]:
-    model = build(kwargs.pop("name", "cnn-8"), 3, 1, 8, seed=0)
+    model = build(kwargs.pop("name", "cnn-8"), 3, Inputs.images(1, 8), seed=0)
     recipe = kwargs.pop("recipe", RECIPE)
     seed = kwargs.pop("seed", 1)
     return model, fit(

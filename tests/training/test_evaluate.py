@@ -8,6 +8,7 @@ from sklearn.metrics import log_loss
 from trainmap.errors import TrainmapError
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import calibration_error, evaluate, predict, predict_pairs
+from trainmap.training.inputs import Inputs
 from trainmap.training.models import build
 
 
@@ -78,7 +79,7 @@ def test_predictions_that_cannot_be_judged_are_an_error(logits: np.ndarray, labe
 def test_predictions_come_in_row_order_as_float32_and_do_not_depend_on_the_batch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model, dataset = build("cnn-8", 3, 1, 8, seed=0), images()
+    model, dataset = build("cnn-8", 3, Inputs.images(1, 8), seed=0), images()
     whole = predict(model, dataset)
     monkeypatch.setattr("trainmap.training.evaluate.BATCH", 2)
     assert whole.dtype == np.float32
@@ -88,7 +89,7 @@ def test_predictions_come_in_row_order_as_float32_and_do_not_depend_on_the_batch
 
 
 def test_flips_average_the_logits_of_the_image_and_its_mirror_image() -> None:
-    model, dataset = build("cnn-8", 3, 1, 8, seed=0), images()
+    model, dataset = build("cnn-8", 3, Inputs.images(1, 8), seed=0), images()
     mirrored = Dataset("made", dataset.ids, np.ascontiguousarray(dataset.x[..., ::-1]), dataset.y, 3)
     one, other = predict(model, dataset), predict(model, mirrored)
     assert np.abs(one - other).max() > 1e-3
@@ -98,7 +99,7 @@ def test_flips_average_the_logits_of_the_image_and_its_mirror_image() -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_predicting_changes_neither_the_mode_nor_the_weights(training: bool) -> None:
-    model = build("cnn-8", 3, 1, 8, seed=0).train(training)
+    model = build("cnn-8", 3, Inputs.images(1, 8), seed=0).train(training)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     predict(model, images())
     assert model.training is training
@@ -108,4 +109,4 @@ def test_predicting_changes_neither_the_mode_nor_the_weights(training: bool) -> 
 
 def test_predicting_nothing_is_an_error() -> None:
     with pytest.raises(TrainmapError, match="no examples"):
-        predict(build("cnn-8", 3, 1, 8, seed=0), images().subset([]))
+        predict(build("cnn-8", 3, Inputs.images(1, 8), seed=0), images().subset([]))

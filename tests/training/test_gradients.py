@@ -12,6 +12,7 @@ from trainmap.errors import TrainmapError
 from trainmap.training import gradients
 from trainmap.training.data import Dataset, to_float
 from trainmap.training.gradients import grand, input_gradients, vog
+from trainmap.training.inputs import Inputs
 from trainmap.training.models import build
 
 MODELS = ["mlp-256", "cnn-8", "resnet8-8", "effnet-8", "vit-32"]
@@ -25,7 +26,7 @@ def make(n: int = 7, channels: int = 1, seed: int = 0) -> Dataset:
 
 def model_named(name: str, seed: int = 0, channels: int = 1) -> nn.Module:
     """A network whose batch norms have seen something, in train mode."""
-    model = build(name, classes=3, channels=channels, size=8, seed=seed)
+    model = build(name, 3, Inputs.images(channels, 8), seed)
     with torch.no_grad():
         model(to_float(torch.from_numpy(make(16, channels, seed=9).x)))
     return model.train()

@@ -61,3 +61,20 @@ def test_an_audit_shows_the_most_suspicious_labels_up_to_the_limit(tmp_path: Pat
     assert "planted flips: " in shown
     rows = [line.split() for line in shown.splitlines() if line[:1].isdigit()]
     assert [row[0] for row in rows] == [str(i) for i in found.suspected[:3]]
+
+
+def test_no_figure_of_a_comparison_is_cut_at_80_columns(tmp_path: Path) -> None:
+    a, b = (DataMap.from_dynamics(record(tmp_path / f"{i}", np.zeros(30, np.int64), 0, i)) for i in (0, 1))
+    found = compare(a, b, fractions=[0.1, 1 / 3, 0.5])
+    for width in (80, 40):
+        console = Console(width=width, no_color=True)
+        with console.capture() as captured:
+            console.print(of_comparison(found))
+        shown = captured.get()
+        assert "…" not in shown
+        if width == 80:
+            for score in found.scores:
+                for top in score.top:
+                    assert f"{score.score} " in shown
+                    assert f" {top.jaccard:.3f} " in shown
+                    assert f" {top.chance_share:.1%} " in shown

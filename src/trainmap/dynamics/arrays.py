@@ -13,6 +13,7 @@ from trainmap.errors import RecordingError, some
 Array = NDArray[Any]
 
 INT64 = np.dtype(np.int64)
+LONGEST_ID = 1000  # characters; numpy gives every id the room of the longest, 4 bytes a character
 
 
 def on_accelerator(value: Any) -> bool:
@@ -76,7 +77,7 @@ def to_ids(value: Any) -> Array:
 def _to_names(array: Array, value: Any) -> Array:
     """String ids; numpy drops NUL characters at the end of a string, so those could not be told apart."""
     if array.dtype.kind == "U" and not isinstance(value, list | tuple):
-        return array
+        return _storable(array)
     given = value if isinstance(value, list | tuple) else array.tolist()
     wrong = [name for name in given if not isinstance(name, str)]
     if wrong:
@@ -84,7 +85,19 @@ def _to_names(array: Array, value: Any) -> Array:
     nul = [name for name in given if name.endswith("\0")]
     if nul:
         raise RecordingError(f"string ids must not end in a NUL character, got {some(nul)}")
-    return np.array(given, dtype=np.str_)
+    return _storable(np.array(given, dtype=np.str_))
+
+
+def _storable(names: Array) -> Array:
+    """Refuse what UTF-8 cannot write, and one long id that all the others would have to be as wide as."""
+    if names.dtype.itemsize > 4 * LONGEST_ID and (length := np.strings.str_len(names)).max() > LONGEST_ID:
+        long = str(names[length.argmax()])
+        raise RecordingError(f"string ids must have at most {LONGEST_ID} characters, got {len(long)}: {long[:20]!r}...")
+    codes = np.ascontiguousarray(names, names.dtype.newbyteorder("=")).view(np.uint32)
+    if ((codes - 0xD800) < 0x800).any():  # unsigned: whatever is below is beyond
+        bad = [name for name in names.tolist() if any("\ud800" <= letter <= "\udfff" for letter in name)]
+        raise RecordingError(f"string ids must be text that UTF-8 can write, got {', '.join(map(ascii, bad[:3]))}")
+    return names
 
 
 def to_logits(value: Any) -> Array:

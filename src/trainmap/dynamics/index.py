@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.errors import RecordingError, some
@@ -77,6 +78,18 @@ def build_index(ids: Array) -> Index:
     if span == len(ids):
         return _Range(ids)
     return _Table(ids) if span < 8 * len(ids) + 1024 else _Sorted(ids)
+
+
+def ids_to_arrow(ids: Array) -> pa.Array:
+    """Ids as an Arrow column, int64 or string."""
+    return pa.array(ids.tolist(), pa.string()) if ids.dtype.kind == "U" else pa.array(ids)
+
+
+def ids_from_arrow(column: pa.Array | pa.ChunkedArray) -> Array:
+    """An Arrow column of integers or of any kind of string as (n,) int64 or str."""
+    if pa.types.is_integer(column.type):
+        return column.to_numpy()
+    return np.array(column.to_pylist(), dtype=np.str_)
 
 
 def sort_ids(ids: Array) -> tuple[Array, Array]:

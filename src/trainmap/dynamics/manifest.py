@@ -85,12 +85,10 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return manifest.model_dump_json(indent=2).encode() + b"\n"
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> bytes:
-    """Replace the manifest in one step, from then on its epochs exist, and return its content."""
-    content = manifest_bytes(manifest)
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Replace the manifest in one step; from then on its epochs exist."""
     with write_atomically(folder / NAME) as handle:
-        handle.write(content)
-    return content
+        handle.write(manifest_bytes(manifest))
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -25,7 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import check_file, open_columns, write_columns
-from trainmap.dynamics.index import build_index
+from trainmap.dynamics.index import build_index, ids_from_arrow
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
 from trainmap.dynamics.processes import PARTS, locked, part_folder, refuse_lost, worlds
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
@@ -35,8 +35,11 @@ from trainmap.errors import StoreError, some
 Array = NDArray[Any]
 
 
-def join_parts(folder: Path) -> Path:
+def join_parts(folder: Path, allow_missing: bool = False) -> Path:
     """Join the parts, unless that was done already, and return the folder that holds the join.
+
+    Args:
+        allow_missing: keep an example that an epoch lacks as NaN, though no process was told to allow that.
 
     It is ``folder`` itself, or where that cannot be written a temporary one that this process removes at its end.
 
@@ -60,7 +63,7 @@ def join_parts(folder: Path) -> Path:
             target = Path(tempfile.mkdtemp(prefix="trainmap-"))
             atexit.register(shutil.rmtree, target, ignore_errors=True)
         try:
-            _join(parts, epochs, digest, target)
+            _join(parts, epochs, digest, target, allow_missing or any(m.allow_missing for _, m in parts))
         except OSError as error:
             why = error.strerror or error
             raise StoreError(f"the parts of {folder} could not be joined: {why}; make room") from error
@@ -86,7 +89,7 @@ def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
     for rank, (part, manifest) in enumerate(parts):
         if (manifest.part, manifest.parts) != (rank, world):
             raise StoreError(f"{part} is part {manifest.part} of {manifest.parts} by its manifest; it was misplaced")
-    for name in ("classes", "source", "level", "id_type", "ids_given", "allow_missing"):
+    for name in ("classes", "source", "level", "id_type", "ids_given"):
         values = {getattr(manifest, name) for _, manifest in parts}
         if len(values) > 1:
             raise StoreError(f"{folder}: the processes recorded with different {name}: {some(sorted(values, key=str))}")
@@ -118,7 +121,7 @@ def _is_current(folder: Path, digest: str) -> bool:
     return manifest.joined == digest and (folder / EXAMPLES).exists()
 
 
-def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, target: Path) -> None:
+def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, target: Path, allow_missing: bool) -> None:
     """Write examples, epochs and manifest of the join."""
     first = parts[0][1]
     if first.ids_given:
@@ -139,10 +142,10 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
         rows = np.concatenate([index.rows(_ids(batch)) for batch in batches])
         _learn_labels(ids, labels, rows, np.concatenate([_values(batch, "label") for batch in batches]), epoch)
         keep = _originals(rows, batches)
-        if len(keep) < len(ids) and not first.allow_missing:
+        if len(keep) < len(ids) and not allow_missing:
             raise StoreError(
-                f"epoch {epoch}: {len(ids) - len(keep)} of {len(ids)} ids were recorded by no process; record with "
-                "allow_missing=True to keep them as NaN"
+                f"epoch {epoch}: {len(ids) - len(keep)} of {len(ids)} ids were recorded by no process (a sampler with "
+                "drop_last=True?); open it once with Dynamics.open(path, allow_missing=True) to keep them as NaN"
             )
         columns = empty_signals(len(ids), first.classes)
         if first.level == "logits":
@@ -158,6 +161,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
             "part": None,
             "parts": None,
             "joined": digest,
+            "allow_missing": allow_missing,
             "epochs": entries,
             "written_by": versions(),
         }
@@ -192,8 +196,7 @@ def _open(path: Path, manifest: Manifest, epoch: int, whole: bool = False) -> pa
 
 
 def _ids(batch: pa.RecordBatch) -> Array:
-    ids = batch.column("id")
-    return np.array(ids.to_pylist(), dtype=np.str_) if pa.types.is_string(ids.type) else ids.to_numpy()
+    return ids_from_arrow(batch.column("id"))
 
 
 def _values(batch: pa.RecordBatch, name: str) -> Array:

@@ -205,6 +205,7 @@ class Recorder:
             RecordingError: not every example was seen (pass ``allow_missing=True`` here or to the Recorder to keep
                 those as NaN), or none was. The epoch stays open: further updates can complete it.
             StoreError: it could not be written. The epoch stays open: call ``end_epoch()`` again when there is room.
+                (One that was written but not flushed to the disk is ended, ``epoch`` counts it, and the error says so.)
         """
         if self._closed:
             raise RecordingError(CLOSED)
@@ -225,8 +226,14 @@ class Recorder:
             columns = {name: column[order] for name, column in columns.items()}
         if self._world > 1:
             columns = _part_columns(roster, columns)
-        self._writer.append(columns, seen, roster.ids, roster.labels, new_labels=roster.new_labels, allow_missing=allow)
-        self._start_epoch(roster)
+        epoch = self.epoch
+        try:
+            self._writer.append(
+                columns, seen, roster.ids, roster.labels, new_labels=roster.new_labels, allow_missing=allow
+            )
+        finally:
+            if self.epoch > epoch:  # it is there, even when what came behind it failed or was interrupted
+                self._start_epoch(roster)
 
     def _start_epoch(self, roster: Known) -> None:
         if self._world > 1 and not self._writer.manifest.ids_given:

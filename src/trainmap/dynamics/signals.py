@@ -151,9 +151,18 @@ def _sum_classes(values: Array, work: Array) -> Array:
     return values[0]
 
 
-@dataclass(frozen=True)
+def read_only(array: Array) -> Array:
+    """The array, from now on closed to whoever would change it in place."""
+    array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
 class Block:
     """E epochs of n examples: what a score function gets. Pure data; nothing is read from disk.
+
+    Several scores share a block, so what it computes for them (means, variance, right or wrong) is read-only, and so
+    are the signals of a recording: a score works on copies.
 
     Attributes:
         labels: (n,) int64.
@@ -219,31 +228,33 @@ class Block:
     def seen(self) -> Array:
         """(E, n) bool."""
         if self.complete:
-            return np.ones((self.epochs, len(self)), bool)
+            return read_only(np.ones((self.epochs, len(self)), bool))
         name = next(iter(self.signals))
-        return self[name] >= 0 if name == "predicted" else ~np.isnan(self[name])
+        return read_only(self[name] >= 0 if name == "predicted" else ~np.isnan(self[name]))
 
     @cached_property
     def visits(self) -> Array:
         """(n,) float64: in how many epochs an example was seen."""
-        return np.full(len(self), float(self.epochs)) if self.complete else self.seen.sum(axis=0).astype(np.float64)
+        if self.complete:
+            return read_only(np.full(len(self), float(self.epochs)))
+        return read_only(self.seen.sum(axis=0).astype(np.float64))
 
     @cached_property
     def correct(self) -> Array:
         """(E, n) bool: predicted the gold label. False where not seen."""
         labels = self.labels.astype(self.predicted.dtype)
         labels[labels == UNKNOWN_LABEL] = -2  # not the -1 of an epoch that did not see the example
-        return self.predicted == labels
+        return read_only(self.predicted == labels)
 
     @cached_property
     def p64(self) -> Array:
         """(E, n) float64: ``p_gold``, converted once for all the scores that add it up."""
-        return self.p_gold.astype(np.float64, copy=False)
+        return read_only(self.p_gold.astype(np.float64, copy=False).view())
 
     @cached_property
     def times_correct(self) -> Array:
         """(n,) unsigned: in how many epochs the prediction was the gold label."""
-        return self.count(self.correct)
+        return read_only(self.count(self.correct))
 
     def count(self, flags: Iterable[Array]) -> Array:
         """In how many of E rows of n bool an example is true, (n,) in the smallest unsigned type that holds E."""
@@ -258,7 +269,7 @@ class Block:
 
     @cached_property
     def kept(self) -> dict[Any, Any]:
-        """What scores share, by a key of theirs; lives as long as the block."""
+        """What scores share, by a key of theirs, read-only; lives as long as the block."""
         return {}
 
     def mean(self, name: str) -> Array:
@@ -268,7 +279,7 @@ class Block:
         that share a mean pay for it once.
         """
         if name not in self.kept:
-            self.kept[name] = self.mean_of(self.p64 if name == "p_gold" else self[name])
+            self.kept[name] = read_only(self.mean_of(self.p64 if name == "p_gold" else self[name]))
         return self.kept[name]
 
     def mean_of(self, values: Iterable[Array]) -> Array:
@@ -299,4 +310,4 @@ class Block:
             np.subtract(row, mean, out=deviation)
             deviation *= deviation
             np.add(total, deviation, out=total, where=seen)
-        return self.over_visits(total)
+        return read_only(self.over_visits(total))

@@ -23,10 +23,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.columns import Layout, check_file, open_columns
+from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.manifest import Manifest, read_manifest
 from trainmap.dynamics.processes import has_parts
-from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
+from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, read_only
 from trainmap.dynamics.stats import Stats
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import write_atomically
@@ -37,11 +39,11 @@ EXAMPLES = "examples.parquet"
 READ_ROWS = 1 << 18
 
 
-def fingerprint(ids: Array, labels: Array) -> str:
+def fingerprint(ids: Any, labels: Any) -> str:
     """SHA-256 over the (id, label) pairs in id order: the same data in any order has the same fingerprint."""
-    ids, labels = np.asarray(ids), np.asarray(labels)
-    if ids.ndim != 1 or ids.shape != labels.shape:
-        raise TrainmapError(f"ids and labels must be one-dimensional and alike, got {ids.shape} and {labels.shape}")
+    ids, labels = to_ids(ids), to_labels(labels)
+    if ids.shape != labels.shape:
+        raise TrainmapError(f"ids and labels must be alike, got {len(ids)} ids and {len(labels)} labels")
     order = np.argsort(ids, kind="stable")
     digest = hashlib.sha256()
     if ids.dtype.kind == "U":
@@ -57,7 +59,7 @@ def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, A
     table = pa.table(
         {
             "row": pa.array(np.arange(len(ids), dtype=np.int64)),
-            "id": pa.array(ids.astype(object), pa.string()) if ids.dtype.kind == "U" else pa.array(ids),
+            "id": ids_to_arrow(ids),
             "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
             **(more or {}),
         }
@@ -98,7 +100,10 @@ def read_stats(folder: Path, manifest: Manifest) -> Stats:
     """The running sums, by memory map: they stay readable when a recorder replaces the file."""
     assert manifest.stats is not None
     path = folder / manifest.stats.file
-    batch = open_columns(pa.memory_map(str(path)), path)
+    try:
+        batch = open_columns(pa.memory_map(str(path)), path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error}); restore it from a copy") from error
     if batch.num_rows != manifest.examples:
         raise StoreError(f"{path} has {batch.num_rows} rows, the manifest says {manifest.examples}")
     columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
@@ -122,11 +127,17 @@ class Dynamics:
     labels: Array
 
     @staticmethod
-    def open(path: str | Path) -> Dynamics:
+    def open(path: str | Path, allow_missing: bool = False) -> Dynamics:
         """Open a recording, at its last whole epoch when it was interrupted.
 
         Checks the manifest, that every listed file is there at its full length, and the number of examples. The
         parts of several processes are joined by id first (see ``trainmap.dynamics.parts``).
+
+        Args:
+            path: the folder.
+            allow_missing: when parts are joined, keep examples that an epoch lacks in all of them as NaN instead of
+                refusing (a distributed sampler with ``drop_last=True`` makes such epochs). The join says so and is
+                kept: later calls open it without.
 
         Raises:
             StoreError: not a dynamics folder, a newer format, a missing, torn or foreign file, a lost part.
@@ -137,12 +148,24 @@ class Dynamics:
 
         folder = Path(path)
         if has_parts(folder):
-            folder = join_parts(folder)
+            folder = join_parts(folder, allow_missing)
         manifest = read_manifest(folder)
         if manifest.part is not None:
             raise StoreError(
                 f"{folder} is the part of one of {manifest.parts} processes; open {folder.parent.parent}, the join"
             )
+        while True:
+            try:
+                return Dynamics._of(folder, manifest)
+            except StoreError:
+                # At level stats a recorder removes the sums that newer ones replace: then look at those.
+                before, manifest = manifest, read_manifest(folder)
+                if manifest == before:
+                    raise
+
+    @staticmethod
+    def _of(folder: Path, manifest: Manifest) -> Dynamics:
+        """The recording that this manifest lists."""
         ids, labels = read_examples(folder, manifest)
         for entry in manifest.files:
             check_file(folder, entry)
@@ -254,6 +277,7 @@ class Dynamics:
             with open(self.layouts[epoch].path, "rb", buffering=0) as handle:
                 for name, column in columns.items():
                     self.layouts[epoch].read(name, start, column[epoch], handle)
+        columns = {name: read_only(column) for name, column in columns.items()}
         logits = columns.pop("logits", None)
         complete = all(entry.seen == self.examples for entry in self.manifest.epochs[:epochs])
         return Block(self.labels[start:stop], self.classes, columns, complete, logits)

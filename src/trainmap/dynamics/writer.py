@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import Layout, check_file, write_columns, write_file
-from trainmap.dynamics.manifest import NAME, Manifest, StatsEntry, read_manifest, versions, write_manifest
+from trainmap.dynamics.manifest import (
+    NAME,
+    Manifest,
+    StatsEntry,
+    manifest_bytes,
+    read_manifest,
+    versions,
+    write_manifest,
+)
 from trainmap.dynamics.processes import locked, part_folder, refuse_mixture, whole_epochs
 from trainmap.dynamics.stats import add_epoch, empty_stats
 from trainmap.dynamics.store import EXAMPLES, read_examples, read_stats, write_examples
@@ -114,12 +122,19 @@ class Writer:
 
         Raises:
             StoreError: it could not be written, or another recorder wrote here. What was recorded before is kept.
+                The epoch exists all the same when ``epochs`` has grown.
         """
+        epoch = self.epochs
         try:
             with locked(self.folder):
                 self._check_alone()
                 self._append(columns, seen, ids, labels, new_labels, allow_missing)
         except OSError as error:
+            if self.epochs > epoch:
+                raise StoreError(
+                    f"epoch {epoch} is in {self.folder}, but was not flushed to the disk ({error.strerror or error}): "
+                    "a power cut may lose it; recording goes on with the next epoch"
+                ) from error
             before = f"The {self.epochs} epochs before it are kept" if self.epochs else "Nothing was kept"
             raise StoreError(
                 f"epoch {self.epochs} could not be written to {self.folder}: {error.strerror or error}. {before}; make "
@@ -148,14 +163,28 @@ class Writer:
             entry = write_columns(self.folder, f"epochs/{epoch:05d}.arrow", columns, seen)
             update["epochs"] = [*self.manifest.epochs, entry]
         before = self.manifest.stats
-        self._write_manifest(self.manifest.model_copy(update=update))
-        self._stats = stats
+        try:
+            self._write_manifest(self.manifest.model_copy(update=update))
+        finally:
+            if self.epochs > epoch:
+                self._stats = stats
         if before is not None:
             _remove(self.folder / before.file)
 
     def _write_manifest(self, manifest: Manifest) -> None:
-        self._on_disk = write_manifest(self.folder, manifest)
-        self.manifest = manifest
+        content = manifest_bytes(manifest)
+        try:
+            write_manifest(self.folder, manifest)
+        finally:  # what failed or was interrupted behind the rename changes nothing about what is there
+            if self._there() == content:
+                self._on_disk, self.manifest = content, manifest
+
+    def _there(self) -> bytes | None:
+        """What the manifest holds; None where there is none to be read."""
+        try:
+            return (self.folder / NAME).read_bytes()
+        except OSError:
+            return None
 
     def _check_alone(self) -> None:
         """Nobody else has written here since this writer looked or wrote."""

@@ -25,6 +25,7 @@ NEEDED = (
     *("examples", "fraction", "steps", "train_flops", "train_seconds"),
 )
 UNITS = ("flops", "seconds")
+CLOCKS = {"wall": "seconds", "cpu": "cpu_seconds"}  # which seconds are compared: the field of costs; train_... of rows
 SAME_SIZE = 0.01  # sizes that differ by at most this share are the same size (class balance may cost a few examples)
 
 
@@ -41,6 +42,8 @@ class Report:
         costs: what is made once: ``map`` (required where there are selections), ``scoring``, ``teacher``,
             ``teacher inference``, ...: each with ``flops`` and ``seconds`` and, if useful, a ``note``. Map and scoring
             are what a subset has to pay back.
+        clock: what "time" is: "wall", or "cpu" for the seconds of all cores together, which do not depend on what else
+            ran; then rows have ``train_cpu_seconds`` and costs ``cpu_seconds`` as well.
         models: one per model: ``name``, ``parameters``, ``flops`` (per example, forward), optional ``role``.
         notes: sentences for the reader: what was done, what the numbers do not say.
         provenance: name to value: dataset, fingerprints, command, versions.
@@ -56,6 +59,7 @@ class Report:
     provenance: Mapping[str, object] = field(default_factory=dict)
     picture: Path | None = None
     level: float = 0.95
+    clock: Literal["wall", "cpu"] = "wall"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Comparison:
     runs: Mapping[tuple[str, Column], Mapping[int, Row]]
     opponents: Mapping[str, str]  # the random row that each subset is compared with
     level: float
+    clock: Literal["wall", "cpu"] = "wall"
 
     def values(self, name: str, column: Column, key: str) -> dict[int, float]:
         return {seed: row[key] for seed, row in self.runs.get((name, column), {}).items()}
@@ -83,7 +88,8 @@ class Comparison:
 
     def cost(self, name: str, column: Column) -> dict[str, float]:
         """Mean FLOPs and seconds of one training run; NaN where there is none."""
-        return {unit: self.mean(name, column, f"train_{unit}") for unit in UNITS}
+        fields = {"flops": "train_flops", "seconds": f"train_{CLOCKS[self.clock]}"}
+        return {unit: self.mean(name, column, field) for unit, field in fields.items()}
 
     def first(self, name: str) -> Row:
         return next(row for (other, _), runs in self.runs.items() if other == name for row in runs.values())
@@ -113,16 +119,17 @@ def compare(report: Report) -> list[Comparison]:
     """The rows of a report, checked and grouped, one comparison per budget."""
     if not report.rows:
         raise TrainmapError("a report needs at least one row, got none")
+    costly = ("train_flops", "train_seconds", *(["train_cpu_seconds"] if report.clock == "cpu" else []))
     budgets: dict[str, dict[tuple[str, Column], dict[int, Row]]] = {}
     for row in report.rows:
         what = f"row ({row.get('subset')}, {row.get('student')}, seed {row.get('seed')})"
-        missing = [key for key in NEEDED if key not in row]
+        missing = [key for key in dict.fromkeys((*NEEDED, *costly)) if key not in row]
         if missing:
             raise TrainmapError(f"{what} must have {', '.join(missing)}; it has {', '.join(row)}")
         for metric in METRICS:
             if not 0 <= row[metric] <= 1:
                 raise TrainmapError(f"{what}: {metric} must be a fraction from 0 to 1, got {row[metric]}")
-        for key in ("train_flops", "train_seconds"):
+        for key in costly:
             if not row[key] > 0:
                 raise TrainmapError(
                     f"{what}: {key} must be above 0, got {row[key]}; a cost that is unknown is not zero"
@@ -138,7 +145,7 @@ def compare(report: Report) -> list[Comparison]:
         students = dict.fromkeys(student for _, (student, _) in group)
         kinds = sorted({distilled for _, (_, distilled) in group})
         columns = tuple((student, kind) for student in students for kind in kinds)
-        draft = Comparison(budget, names, columns, group, {}, report.level)
+        draft = Comparison(budget, names, columns, group, {}, report.level, report.clock)
         sizes = {name: int(draft.first(name)["examples"]) for name in names}
         comparisons.append(replace(draft, opponents=_opponents(sizes)))
     return comparisons
@@ -193,13 +200,3 @@ def subset_name(spec: str) -> str:
         size = f" {number} %" if percent else f", {number} examples"
         said.append({"top ": "high ", "bottom ": "low "}.get(end or "", "") + words + (size if what else ""))
     return " + ".join(said)
-
-
-def break_even(map_cost: float, full_run: float, subset_run: float) -> float:
-    """Runs after which a map has paid for itself: ``map_cost / (full_run - subset_run)``, rounded up.
-
-    Infinity ("never") where a run on the subset is not cheaper than one on full data.
-    """
-    saved = full_run - subset_run
-    runs = map_cost / saved if saved > 0 else math.inf
-    return math.ceil(runs) if math.isfinite(runs) else math.inf

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,10 @@ class Teacher:
     accuracy: float
     train_flops: int
     train_seconds: float
+    train_cpu_seconds: float
     inference_flops: int
     inference_seconds: float
+    inference_cpu_seconds: float
 
 
 def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
@@ -70,7 +72,7 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
     (folder / "teacher").mkdir(parents=True, exist_ok=True)
     with stages() as stage:
         teacher = make_teacher(plan, data, folder, stage)
-        datamap, scoring_seconds = make_map(folder, stage)
+        datamap, scoring = make_map(folder, stage)
         teaching = Teaching(folder / "teacher" / "logits.npy", teacher.fingerprint)
         planned = runs(plan, data, datamap, folder / "cards", teaching)
         advance = stage("students", len({run.task.hash for run in planned}))
@@ -93,7 +95,7 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
         for run, outcome in zip(planned, outcomes, strict=True)
         for budget in run.budgets
     ]
-    return write_report(describe(plan, data, folder, rows, teacher, scoring_seconds, datamap), folder)["html"]
+    return write_report(describe(plan, data, folder, rows, teacher, scoring, datamap), folder)["html"]
 
 
 def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Teacher:
@@ -111,10 +113,12 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
     )
     result_file = made / "result.json"
     if result_file.exists():
-        return Teacher(**json.loads(result_file.read_text()))
+        held = json.loads(result_file.read_text())
+        if held.keys() == {field.name for field in fields(Teacher)}:  # an older version kept no CPU seconds: again
+            return Teacher(**held)
     train = data.train
-    recipe = default_recipe(plan.teacher, plan.data, epochs=plan.teacher_epochs)
-    model = build(plan.teacher, train.classes, train.channels, train.size, TEACHER_SEED)
+    recipe = default_recipe(plan.teacher, plan.data, epochs=plan.teacher_epochs, inputs=train.inputs)
+    model = build(plan.teacher, train.classes, train.inputs, TEACHER_SEED)
     recording = Recorder(
         folder / "dynamics", classes=train.classes, ids=train.ids, labels=train.y, rank=0, world_size=1
     )
@@ -138,28 +142,32 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
         accuracy=evaluate(predict(model, data.test, recipe.flips, plan.device), data.test.y).accuracy,
         train_flops=result.flops,
         train_seconds=result.seconds,
+        train_cpu_seconds=result.cpu_seconds,
         inference_flops=card.flops,
         inference_seconds=card.seconds,
+        inference_cpu_seconds=card.cpu_seconds,
     )
     write_json(result_file, asdict(teacher))
     return teacher
 
 
-def make_map(folder: Path, stage: Stage) -> tuple[DataMap, float]:
-    """The map with its table and its picture, made once, and the seconds that scoring took."""
+def make_map(folder: Path, stage: Stage) -> tuple[DataMap, dict[str, float]]:
+    """The map with its table and its picture, made once, and the ``seconds`` and ``cpu_seconds`` that scoring took."""
     kept, table, picture = folder / "scoring.json", folder / "map.parquet", folder / "map.png"
     if kept.exists() and table.exists() and picture.exists():
-        return DataMap.open(table), json.loads(kept.read_text())["seconds"]
+        scoring = json.loads(kept.read_text())
+        if "cpu_seconds" in scoring:  # an older version kept none: again
+            return DataMap.open(table), scoring
     advance = stage("map", 2)
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     datamap = DataMap.from_dynamics(Dynamics.open(folder / "dynamics"))
-    seconds = time.perf_counter() - start
+    scoring = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
     datamap.save(table)
     advance(1, "picture")
     plot_map(datamap, picture)
-    write_json(kept, {"seconds": seconds})
+    write_json(kept, scoring)
     advance(2, "")
-    return datamap, seconds
+    return datamap, scoring
 
 
 def describe(
@@ -168,7 +176,7 @@ def describe(
     folder: Path,
     rows: list[dict[str, Any]],
     teacher: Teacher,
-    scoring_seconds: float,
+    scoring: dict[str, float],
     datamap: DataMap,
 ) -> Report:
     """The report: rows, costs, models, and what a reader must know to judge them."""
@@ -176,8 +184,8 @@ def describe(
     models = []
     for role, names in (("teacher", [plan.teacher]), ("student", plan.students)):
         for name in names:
-            model = build(name, train.classes, train.channels, train.size, 0)
-            flops = forward_flops(model, train.channels, train.size)
+            model = build(name, train.classes, train.inputs, 0)
+            flops = forward_flops(model, train.inputs)
             models.append({"name": name, "parameters": parameters(model), "flops": flops, "role": role})
     overlap = "; ".join(f"{a} and {b} share {share:.0%}" for (a, b), share in datamap.overlap().items())
     epochs = ", ".join(f"{name} {count}" for name, count in plan.epochs.items())
@@ -189,12 +197,14 @@ def describe(
             "map": {
                 "flops": teacher.train_flops,
                 "seconds": teacher.train_seconds,
+                "cpu_seconds": teacher.train_cpu_seconds,
                 "note": f"training {plan.teacher} for {plan.teacher_epochs} epochs; recording is part of it",
             },
-            "scoring": {"flops": 0, "seconds": scoring_seconds, "note": "all scores and regions"},
+            "scoring": {"flops": 0, **scoring, "note": "all scores and regions"},
             "teacher inference": {
                 "flops": teacher.inference_flops,
                 "seconds": teacher.inference_seconds,
+                "cpu_seconds": teacher.inference_cpu_seconds,
                 "note": "its logits on the training set, once for all students",
             },
         },
@@ -224,6 +234,7 @@ def describe(
             **versions(),
         },
         picture=folder / "map.png",
+        clock="cpu" if plan.device == "cpu" else "wall",
     )
 
 

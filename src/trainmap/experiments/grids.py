@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.compare import METRICS, UNITS, Column, Comparison, Report, Role, break_even, compare, role
+from trainmap.experiments.compare import CLOCKS, METRICS, UNITS, Column, Comparison, Report, Role, compare, role
 from trainmap.experiments.formats import (
     bar_for,
     digits_for,
@@ -26,12 +26,14 @@ from trainmap.experiments.formats import (
     show_seconds,
 )
 from trainmap.experiments.statistics import holm_verdicts, interval
+from trainmap.training.budget import break_even
 
 Verdict = Literal["better", "same", "worse", ""]
 
 PAID_BACK = ("map", "scoring")  # the costs that a subset has to earn; a teacher serves full data just as well
 OPPONENTS: tuple[Role, ...] = ("full data", "full data, equal steps", "random", "repeated random")
 VERDICTS: dict[str, Verdict] = {"beats random": "better", "no difference shown": "same", "worse": "worse"}
+TIME = {"wall": "time", "cpu": "CPU time (all cores)"}
 SENTENCES = {
     "beats random": "Beats random of the same size",
     "no difference shown": "No difference from random shown",
@@ -78,7 +80,7 @@ def grids(report: Report) -> list[Grid]:
             found.append(_distillation_grid(comparison, "test_macro_f1"))
         found.append(replace(_score_grid(comparison, "test_accuracy"), aside=True))
     if report.costs:
-        found.append(_once_grid(report.costs))
+        found.append(_once_grid(report.costs, report.clock))
     if report.models:
         found.append(_models_grid(report.models))
     return found
@@ -136,7 +138,8 @@ def _distillation_grid(comparison: Comparison, metric: str) -> Grid:
 def _cost_grid(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -> Grid:
     if "map" not in costs and any(role(name) == "selection" for name in comparison.names):
         raise TrainmapError("cost is counted whole: costs must have 'map' (flops, seconds) where subsets come from one")
-    made = {unit: sum(costs[part][unit] for part in PAID_BACK if part in costs) for unit in UNITS}
+    fields = {"flops": "flops", "seconds": CLOCKS[comparison.clock]}
+    made = {unit: sum(costs[part][field] for part in PAID_BACK if part in costs) for unit, field in fields.items()}
 
     def cell(name: str, column: Column) -> Cell:
         if (name, column) not in comparison.runs:
@@ -151,7 +154,7 @@ def _cost_grid(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -
         by_flops, by_seconds = (break_even(made[unit], whole[unit], spent[unit]) for unit in UNITS)
         return Cell(text, detail, show_reuses(by_flops, by_seconds))
 
-    lead = "Training of one student, mean over seeds"
+    lead = f"Training of one student in FLOPs and {TIME[comparison.clock]}, mean over seeds"
     lead += ", in brackets relative to full data" if comparison.full else "; full data was not run here"
     if made["flops"]:
         lead += (
@@ -177,7 +180,7 @@ def _cost(comparison: Comparison, name: str) -> Cell:
         for which in (name, comparison.full)
     )
     flops, seconds = (show_percent(spent[unit] / whole[unit]) for unit in UNITS)
-    return Cell(f"{flops} FLOPs", f"{seconds} time")
+    return Cell(f"{flops} FLOPs", f"{seconds} {'CPU time' if comparison.clock == 'cpu' else 'time'}")
 
 
 def _range(comparison: Comparison, name: str, key: str) -> str:
@@ -186,12 +189,16 @@ def _range(comparison: Comparison, name: str, key: str) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _once_grid(costs: Mapping[str, Mapping[str, Any]]) -> Grid:
+def _once_grid(costs: Mapping[str, Mapping[str, Any]], clock: Literal["wall", "cpu"]) -> Grid:
     lines: Lines = tuple(
-        (name, "", (Cell(show_flops(cost["flops"])), Cell(show_seconds(cost["seconds"])), Cell(cost.get("note", ""))))
+        (
+            name,
+            "",
+            (Cell(show_flops(cost["flops"])), Cell(show_seconds(cost[CLOCKS[clock]])), Cell(cost.get("note", ""))),
+        )
         for name, cost in costs.items()
     )
-    return Grid("Made once", "Shared by every run above.", "what", ("FLOPs", "time", "note"), ("",) * 3, lines)
+    return Grid("Made once", "Shared by every run above.", "what", ("FLOPs", TIME[clock], "note"), ("",) * 3, lines)
 
 
 def _models_grid(models: Sequence[Mapping[str, Any]]) -> Grid:

@@ -1,4 +1,4 @@
-"""Independent runs, side by side, in single-threaded worker processes; a run that is done is never done again.
+"""Runs, side by side, in single-threaded worker processes; a run that is done is never done again.
 
 A run is its configuration, hashed. In the folder of a grid, ``<hash>.json`` is a finished run, ``<hash>.error.json``
 one that failed (tried again by the next call), ``<hash>.<generation>.lock`` one under way. Nothing else is kept, so a
@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from trainmap.errors import TrainmapError
-from trainmap.experiments.locks import held, log_owner, release
+from trainmap.errors import TrainmapError, some
+from trainmap.experiments.locks import held, log_owner
+from trainmap.experiments.pools import LocalPool, Pool
 from trainmap.experiments.task import Outcome, Task, error_path, failed_outcome, finished_outcome, stamp
-from trainmap.experiments.worker import Worker
 
 __all__ = ["Outcome", "Task", "cores", "run_all"]
 
@@ -33,6 +31,7 @@ def run_all(
     folder: str | os.PathLike[str],
     jobs: int | None = None,
     on_progress: Callable[[Outcome, int, int], None] | None = None,
+    pool: Callable[[Path, int | None], Pool] | None = None,
 ) -> list[Outcome]:
     """Run every task that is not finished yet, ``jobs`` at a time, and return all outcomes in the order of ``tasks``.
 
@@ -40,21 +39,27 @@ def run_all(
     run, so torch is imported once in each; the worker of a run that failed is replaced. Of tasks with the same hash one
     is run. Two calls on one folder share the work: each run is done by one of them, and both return all outcomes.
 
+    A task starts when all that it comes ``after`` have finished; when one of them fails it is blocked, and the rest
+    goes on.
+
     Args:
         tasks: what to run.
         folder: where results are kept; made when missing.
         jobs: worker processes; None takes the cores that this process may use.
         on_progress: called with (outcome, done, total) as outcomes come, finished ones of earlier calls first.
+        pool: makes the launcher from the folder and ``jobs`` (see ``trainmap.experiments.cluster``); worker processes
+            of this machine by default.
 
     Raises:
-        TrainmapError: ``jobs`` below 1.
+        TrainmapError: ``jobs`` below 1; a task that comes after one that is not in ``tasks``, or after itself.
         StoreError: a result file in ``folder`` that is not one.
     """
     if jobs is not None and jobs < 1:
         raise TrainmapError(f"jobs must be at least 1, got {jobs}; None takes every core")
+    runs = {task.hash: task for task in tasks}
+    _check_order(runs)
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    runs = {task.hash: task for task in tasks}
     outcomes: dict[str, Outcome] = {}
 
     def report(digest: str, outcome: Outcome) -> None:
@@ -67,30 +72,26 @@ def run_all(
         if finished is not None:
             report(digest, finished)
     todo = sorted((task for key, task in runs.items() if key not in outcomes), key=lambda task: -task.weight)
+    if not todo:
+        return [replace(outcomes[task.hash], task=task) for task in tasks]
     old_errors = {task.hash: stamp(error_path(place, task.hash)) for task in todo}
     elsewhere: list[Task] = []
-    idle: list[Worker] = []
-    busy: dict[Connection, tuple[Worker, Task]] = {}
-    limit = min(jobs or cores(), max(1, len(todo)))
+    busy = 0
+    launcher = LocalPool(place, min(jobs or cores(), len(todo))) if pool is None else pool(place, jobs)
     try:
         while todo or elsewhere or busy:
-            while todo and len(busy) < limit:
-                worker = idle.pop() if idle else Worker(place)
-                if not worker.usable():  # killed while it had nothing to do
-                    worker.stop()
-                    continue
-                task = todo.pop(0)
-                busy[worker.connection] = (worker, task)
-                worker.start(task, old_errors[task.hash])
-            if not busy:
-                time.sleep(POLL_SECONDS)
-            for connection in wait(list(busy), timeout=POLL_SECONDS if elsewhere else None) if busy else []:
-                worker, task = busy.pop(connection)  # pyright: ignore[reportArgumentType]
-                answer = worker.answer(task)
-                if answer == "failed":
-                    worker.stop()
-                else:
-                    idle.append(worker)
+            while lost := [task for task in todo if any(_lost(outcomes, digest) for digest in task.after)]:
+                for task in lost:
+                    todo.remove(task)
+                    report(task.hash, _blocked(task, runs, outcomes))
+            for task in [task for task in todo if outcomes.keys() >= set(task.after)]:
+                if not launcher.free():
+                    break
+                todo.remove(task)
+                launcher.start(task, old_errors[task.hash])
+                busy += 1
+            for task, answer in launcher.wait(POLL_SECONDS if elsewhere else None) if busy or elsewhere else []:
+                busy -= 1
                 if answer == "busy":
                     elsewhere.append(task)
                     log_owner(place, task.hash, task.name)
@@ -100,11 +101,32 @@ def run_all(
                 elsewhere.remove(task)
                 todo.append(task)
     finally:
-        for worker in [*idle, *(worker for worker, _ in busy.values())]:
-            worker.stop(at_once=bool(busy))
-        for worker, task in busy.values():
-            release(place, task.hash, worker.pid)
+        launcher.stop()
     return [replace(outcomes[task.hash], task=task) for task in tasks]
+
+
+def _lost(outcomes: Mapping[str, Outcome], digest: str) -> bool:
+    return digest in outcomes and not outcomes[digest].finished
+
+
+def _blocked(task: Task, runs: Mapping[str, Task], outcomes: Mapping[str, Outcome]) -> Outcome:
+    names = [runs[digest].name for digest in task.after if _lost(outcomes, digest)]
+    return Outcome(task, False, None, f"needs '{names[0]}', which did not finish", 0.0, skipped=False, blocked=True)
+
+
+def _check_order(runs: Mapping[str, Task]) -> None:
+    """Whether every task comes after known ones and never, by whatever way, after itself."""
+    left = dict(runs)
+    while left:
+        ready = [digest for digest, task in left.items() if not left.keys() & set(task.after)]
+        for digest in ready:
+            task = left.pop(digest)
+            if strange := [other for other in task.after if other not in runs]:
+                raise TrainmapError(
+                    f"task '{task.name}' comes after {strange[0]}, which is not among the tasks; pass it too"
+                )
+        if not ready:
+            raise TrainmapError(f"tasks wait for each other: {some(task.name for task in left.values())}")
 
 
 def cores() -> int:

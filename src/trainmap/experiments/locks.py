@@ -37,8 +37,11 @@ def held(folder: Path, digest: str) -> bool:
     return any(_alive(owner) for _, owner in _owners(folder, digest))
 
 
-def take(folder: Path, digest: str) -> bool:
-    """Become the owner of a run, unless a living process is."""
+def take(folder: Path, digest: str, claim: str = "") -> bool:
+    """Become the owner of a run, unless a living process is.
+
+    ``claim`` is a name by which another process, which sees a death that this host cannot see, may give the run up.
+    """
     before = _owners(folder, digest)
     if any(_alive(owner) for _, owner in before):
         return False
@@ -46,7 +49,7 @@ def take(folder: Path, digest: str) -> bool:
     mine = folder / f"{digest}.{generation:06d}.lock"
     pid = os.getpid()
     draft = folder / f".{digest}.{pid}.tmp"
-    draft.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "birth": _birth(pid)}))
+    draft.write_text(json.dumps({"pid": pid, "host": socket.gethostname(), "birth": _birth(pid), "claim": claim}))
     try:
         os.link(draft, mine)
     except FileExistsError:
@@ -64,6 +67,13 @@ def release(folder: Path, digest: str, pid: int) -> None:
     locks = _owners(folder, digest)
     if locks and (locks[-1][1]["pid"], locks[-1][1]["host"]) == (pid, socket.gethostname()):
         for path, _ in locks:
+            path.unlink(missing_ok=True)
+
+
+def give_up(folder: Path, digest: str, claim: str) -> None:
+    """Give up a run whose owner died on whatever host, known by its claim."""
+    for path, owner in _owners(folder, digest):
+        if owner.get("claim") == claim:
             path.unlink(missing_ok=True)
 
 

@@ -13,9 +13,10 @@ from trainmap.experiments.student import ids_hash
 from trainmap.experiments.subsets import SUBSETS, Subset, chosen, percent
 from trainmap.experiments.task import Task
 from trainmap.maps.datamap import DataMap
-from trainmap.training.data import DATASETS, Splits
+from trainmap.training.data import Splits
 from trainmap.training.fit import default_recipe
-from trainmap.training.models import MODELS
+from trainmap.training.loaders import check_name
+from trainmap.training.models import known_models
 
 Distillation = Literal["both", "only", "never"]
 
@@ -85,7 +86,7 @@ def plan_demo(
     """Fill in what was not said by what fits the dataset, and check all of it before any work starts.
 
     Args:
-        data: a key of ``DATASETS`` or a path to an .npz file.
+        data: any name that ``load_splits`` takes.
         fraction: the size of every subset.
         seeds: how many runs of each cell, with seeds 0, 1, ...
         epochs: of every student; by default what fits the dataset, or the recipe's.
@@ -93,14 +94,13 @@ def plan_demo(
         distillation: train each student plainly and distilled ("both"), "only" distilled, or "never".
         temperature, weight: of the distillation.
     """
-    if data not in DATASETS and not data.endswith(".npz"):
-        raise unknown("dataset", data, DATASETS)
+    check_name(data)
     size = SIZES.get(data, SIZES["cifar10"])
     teacher = teacher or size.teacher
     names = tuple(students or size.students)
     for name in (teacher, *names):
-        if name not in MODELS:
-            raise unknown("model", name, MODELS)
+        if name not in known_models():
+            raise unknown("model", name, known_models())
     if not 0 < fraction < 1:
         raise TrainmapError(f"fraction must be above 0 and below 1, got {fraction}")
     if distillation not in get_args(Distillation):

@@ -13,16 +13,21 @@ import io
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.compare import Report, Row
-from trainmap.experiments.grids import OPPONENTS, Cell, grids, summary
+from trainmap.experiments.grids import OPPONENTS, Cell, Grid, grids, summary
 from trainmap.files import write_atomically
 
-__all__ = ["Report", "html", "markdown", "rows_csv", "write_report"]
+if TYPE_CHECKING:
+    from trainmap.experiments.page import Page
+
+__all__ = ["Report", "html", "html_page", "markdown", "markdown_grids", "rows_csv", "write_report"]
 
 SYMBOLS = {"better": "▲", "same": "○", "worse": "▼", "": ""}
 
@@ -58,7 +63,19 @@ def markdown(report: Report, folder: Path | None = None) -> str:
     if report.picture is not None:
         place = report.picture if folder is None else Path(os.path.relpath(report.picture, folder))
         parts.append(f"![the data map]({place.as_posix()})")
-    for grid in grids(report):
+    parts += markdown_grids(grids(report))
+    if report.notes:
+        parts.append("## Notes\n\n" + "\n".join(f"- {_escape(note)}" for note in report.notes))
+    if report.provenance:
+        told = "\n".join(f"- {_escape(name)}: {_escape(str(value))}" for name, value in report.provenance.items())
+        parts.append(f"## Provenance\n\n{told}")
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_grids(tables: Sequence[Grid]) -> list[str]:
+    """Tables with their headings, plain and distilled columns apart."""
+    parts: list[str] = []
+    for grid in tables:
         parts.append(f"## {_escape(grid.title)}\n\n{_escape(grid.lead)}")
         kinds = sorted(set(grid.kinds) - {""}, reverse=True) or [""]
         for kind in kinds:
@@ -71,30 +88,55 @@ def markdown(report: Report, folder: Path | None = None) -> str:
                 for name, part, cells in grid.lines
             ]
             parts.append(_pipes([[_escape(text) for text in head], *body]))
-    if report.notes:
-        parts.append("## Notes\n\n" + "\n".join(f"- {_escape(note)}" for note in report.notes))
-    if report.provenance:
-        told = "\n".join(f"- {_escape(name)}: {_escape(str(value))}" for name, value in report.provenance.items())
-        parts.append(f"## Provenance\n\n{told}")
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def html(report: Report) -> str:
     """The report as one HTML file: its style and its picture inside, no script, nothing fetched."""
-    picture = ""
-    if report.picture is not None:
-        if not report.picture.is_file():
-            raise TrainmapError(f"picture must be a PNG file, got {report.picture}, which is not there")
-        picture = base64.b64encode(report.picture.read_bytes()).decode()
-    environment = jinja2.Environment(
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            grids=grids(report),
+            summary=summary(report),
+            picture=_picture(report.picture),
+            symbols=SYMBOLS,
+        )
+    )
+
+
+def html_page(page: Page) -> str:
+    """The page of an experiment as one HTML file, made like ``html``."""
+    sections = [
+        {
+            "report": report,
+            "grids": [replace(grid, aside=True) for grid in grids(report)],
+            "summary": summary(report),
+            "picture": _picture(report.picture),
+        }
+        for report in page.reports
+    ]
+    pictures = [(caption, _picture(path)) for caption, path in page.pictures]
+    template = _environment().get_template("page.html.j2")
+    return template.render(page=page, sections=sections, pictures=pictures, symbols=SYMBOLS)
+
+
+def _picture(path: Path | None) -> str:
+    if path is None:
+        return ""
+    if not path.is_file():
+        raise TrainmapError(f"picture must be a PNG file, got {path}, which is not there")
+    return base64.b64encode(path.read_bytes()).decode()
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template("report.html.j2").render(
-        report=report, grids=grids(report), summary=summary(report), picture=picture, symbols=SYMBOLS
     )
 
 

@@ -13,7 +13,7 @@ from trainmap.selection.card import Selection
 from trainmap.training.cost import parameters
 from trainmap.training.data import Splits, load_splits
 from trainmap.training.evaluate import evaluate, predict
-from trainmap.training.fit import default_recipe, fit
+from trainmap.training.fit import Distillation, default_recipe, fit
 from trainmap.training.models import build
 from trainmap.training.teacher import read_card
 
@@ -31,8 +31,9 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         config: ``data``, ``split_seed``, ``dataset`` (fingerprint), ``model``, ``epochs``, ``seed``, ``device``;
             ``ids`` (``ids_hash`` of a Selection), or None for all the data; ``repeated`` (a number of examples drawn
             afresh each epoch) or None; ``steps`` or None; ``teacher`` (None, or ``fingerprint``, ``temperature``,
-            ``weight``). ``where`` says where to read: ``data_root`` unless it is the default, ``card`` (of the
-            Selection) with ``ids``, ``logits`` with ``teacher``.
+            ``weight``, and for another loss than Hinton's ``loss`` and ``options``). ``where`` says where to read:
+            ``data_root`` unless it is the default, ``card`` (of the Selection) with ``ids``, ``logits`` with
+            ``teacher``.
 
     Returns:
         The metrics on test and validation data, and what the run cost.
@@ -44,13 +45,14 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     data = splits(config["data"], where.get("data_root"), config["split_seed"])
     if data.fingerprint() != config["dataset"]:
         raise TrainmapError(f"the data of {config['data']} changed since the map was made")
-    recipe = default_recipe(config["model"], config["data"], epochs=config["epochs"])
-    train, logits, distillation = data.train, None, {}
+    recipe = default_recipe(config["model"], config["data"], epochs=config["epochs"], inputs=data.train.inputs)
+    train, logits, distillation = data.train, None, None
     if config["teacher"] is not None:
         if read_card(where["logits"]).teacher != config["teacher"]["fingerprint"]:
             raise TrainmapError(f"{where['logits']} must be the logits of this run's teacher, but are another's")
         logits = np.load(where["logits"], mmap_mode="r", allow_pickle=False)
-        distillation = {name: config["teacher"][name] for name in ("temperature", "weight")}
+        told = ("loss", "temperature", "weight", "options")
+        distillation = Distillation(**{name: config["teacher"][name] for name in told if name in config["teacher"]})
     if config["ids"] is not None:
         selection = Selection.open(where["card"])
         selection.verify(data.train)
@@ -59,7 +61,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         rows = data.train.rows(selection.ids)
         train = data.train.subset(selection.ids)
         logits = None if logits is None else logits[rows]
-    model = build(config["model"], train.classes, train.channels, train.size, config["seed"])
+    model = build(config["model"], train.classes, train.inputs, config["seed"])
     result = fit(
         model,
         train,
@@ -67,9 +69,9 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         seed=config["seed"],
         steps=config["steps"],
         teacher_logits=logits,
+        distillation=distillation,
         epoch_ids=None if config["repeated"] is None else repeated(train.ids, config["repeated"], config["seed"]),
         device=config["device"],
-        **distillation,
     )
     row: dict[str, Any] = {}
     for name, part in (("test", data.test), ("validation", data.validation)):

@@ -35,6 +35,8 @@ class Task:
         where: name to path of what the run reads; given to the function as ``config["where"]`` when there is any. Not
             part of its identity and not kept with its result: ``config`` must say what the contents are (a
             fingerprint), and the function check them.
+        after: hashes of tasks that must be finished first. Not part of its identity: ``config`` must say what it takes
+            from them, their hashes for example.
 
     Raises:
         TrainmapError: a function that another process could not import, a configuration that JSON cannot hold, a
@@ -46,6 +48,7 @@ class Task:
     config: Mapping[str, Any]
     weight: float = 0.0
     where: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    after: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         _ = self.reference
@@ -102,7 +105,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task: ``result`` when ``finished``, otherwise ``error``, the traceback."""
+    """What came of a task: ``result`` when ``finished``, otherwise ``error``, the traceback.
+
+    A task is ``blocked``, and was not tried, when one that it comes after did not finish.
+    """
 
     task: Task
     finished: bool
@@ -110,6 +116,7 @@ class Outcome:
     error: str | None
     seconds: float
     skipped: bool  # finished by an earlier call, nothing was run
+    blocked: bool = False
 
 
 def finished_outcome(folder: Path, task: Task, skipped: bool) -> Outcome | None:

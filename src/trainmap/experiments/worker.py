@@ -21,7 +21,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.locks import release, take
@@ -36,6 +36,8 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "1073741824",
     "MALLOC_TRIM_THRESHOLD_": "4294967296",
 }
+Answer = Literal["done", "failed", "busy"]  # busy: another call is at work on it
+
 GRACE_SECONDS = 5.0  # how long a worker may take to leave before it is killed
 
 _starting = threading.Lock()
@@ -56,7 +58,7 @@ class Worker:
 
     def start(self, task: Task, old_error: Stamp) -> None:
         if self.theirs is not None:
-            with _starting, _environment(ENVIRONMENT), _main_hidden(unless=task.reference.startswith("__main__:")):
+            with _starting, environment(ENVIRONMENT), _main_hidden(unless=task.reference.startswith("__main__:")):
                 self.process.start()
             self.pid = self.process.pid or 0
             self.theirs.close()
@@ -64,7 +66,7 @@ class Worker:
         with suppress(BrokenPipeError):  # it died just now; answer() will see it
             self.connection.send((replace(task, function=task.reference), old_error))
 
-    def answer(self, task: Task) -> str:
+    def answer(self, task: Task) -> Answer:
         """What the worker says of its run; the death of a worker becomes the error of the run."""
         try:
             return self.connection.recv()
@@ -110,13 +112,31 @@ def _leave_with_parent() -> None:
 
 
 def _run(connection: Connection, folder: Path, task: Task, old_error: Stamp) -> None:
-    """One run, under its lock. A failure is written down and ends the process: after a CUDA error or an exhausted
-    memory the next run would fail as well, and a fresh worker costs one import."""
-    if not take(folder, task.hash):
-        return connection.send("busy")
+    """One run. A failure ends the process: after a CUDA error or an exhausted memory the next run would fail as well,
+    and a fresh worker costs one import."""
+    answer: Answer = "failed"
+    try:
+        answer = attempt(folder, task, old_error)
+    finally:
+        connection.send(answer)
+        if answer == "failed":
+            raise SystemExit(1)
+
+
+def attempt(folder: Path, task: Task, old_error: Stamp, claim: str = "") -> Answer:
+    """One run, under its lock, in this process; what it raises is written down first and then raised.
+
+    Args:
+        folder: of the results.
+        task: what to run.
+        old_error: the version of its error file that the caller has seen; another one means that another call tried.
+        claim: see ``locks.take``.
+    """
+    if not take(folder, task.hash, claim):
+        return "busy"
     if result_path(folder, task.hash).exists() or stamp(error_path(folder, task.hash)) != old_error:
         release(folder, task.hash, os.getpid())  # another call did it since this one looked
-        return connection.send("done")
+        return "done"
     started = time.perf_counter()
     try:
         module, _, attribute = task.reference.partition(":")
@@ -128,22 +148,19 @@ def _run(connection: Connection, folder: Path, task: Task, old_error: Stamp) -> 
         result = plain(function(task.argument), "result")
         if not isinstance(result, dict):
             raise TrainmapError(f"{task.reference} must return a dict, got {type(result).__name__}")
-        seconds = time.perf_counter() - started
-        write_result(folder, task, result, seconds)
+        write_result(folder, task, result, time.perf_counter() - started)
         error_path(folder, task.hash).unlink(missing_ok=True)
+        return "done"
     finally:
         error = sys.exc_info()[1]
         if error is not None:
             text = "".join(traceback.format_exception(error))
             write_error(folder, task, text, time.perf_counter() - started)
         release(folder, task.hash, os.getpid())
-        connection.send("failed" if error is not None else "done")
-        if error is not None:
-            raise SystemExit(1)
 
 
 @contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+def environment(settings: Mapping[str, str]) -> Iterator[None]:
     """Variables for processes started meanwhile; the parent's own come back after."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)

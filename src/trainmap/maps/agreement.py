@@ -20,7 +20,7 @@ from trainmap.errors import TrainmapError, unknown
 from trainmap.maps.compute import available
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import SCORES
+from trainmap.maps.scores import hard_end
 
 Array = NDArray[Any]
 Allow = Literal["source", "dataset", "rule"]
@@ -112,7 +112,8 @@ def compare(
 
     Args:
         a, b: of two seeds, two models, or two numbers of epochs.
-        scores: names; None for all that both have.
+        scores: names; None for all that both have. The top of a score is its hard end, under every convention; of a
+            column that trainmap does not know it is the high end.
         fractions: of the tops that are compared, each in (0, 1].
         allow: what may differ: ``"source"`` (train and sweep), ``"dataset"`` (ids or labels; the shared ids are
             compared), ``"rule"`` (how regions are defined). Nothing by default.
@@ -132,7 +133,7 @@ def compare(
     agreements = []
     for name in names:
         x, y = a.values(name)[rows_a], b.values(name)[rows_b]
-        sign = -1 if name in SCORES and SCORES[name].direction == "low" else 1
+        sign = -1 if hard_end(name) == "low" else 1
         both = ~(np.isnan(x) | np.isnan(y))
         top = tuple(top_overlap(sign * x, sign * y, fraction) for fraction in fractions)
         agreements.append(ScoreAgreement(name, int(both.sum()), spearman(x, y), top))

@@ -18,10 +18,11 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, some, unknown
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.maps.averages import aum
 from trainmap.maps.datamap import to_arrow
 from trainmap.maps.planted import Flips
@@ -63,8 +64,7 @@ class Audit:
     @property
     def suspected(self) -> Array:
         """Ids of the suspected labels, the most suspicious first."""
-        ids = self.table.filter("suspected")["id"]
-        return np.array(ids.to_list(), dtype=np.str_ if ids.dtype == pl.String else np.int64)
+        return ids_from_arrow(self.table.filter("suspected")["id"].to_arrow())
 
     def confusion(self, classes: int) -> Array:
         """(C, C) int64: how many suspected labels of class i have the suggestion j; for ``planted.plan_flips``."""
@@ -79,8 +79,7 @@ class Audit:
     def save(self, path: str | Path) -> Path:
         """Write the table as Parquet or CSV, by the name's ending."""
         target = check_format(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(target) as handle:
+        with writing(target) as handle:
             if target.suffix == ".csv":
                 self.table.write_csv(handle)
             else:
@@ -253,7 +252,7 @@ def _table(ids: Array, labels: Array, suspicion: Array, cut: float, columns: _Co
     order = np.lexsort((ids, -suspicion))  # NaN comes last
     table = pl.DataFrame(
         {
-            "id": pl.Series(ids.tolist() if ids.dtype.kind == "U" else ids),
+            "id": pl.Series(ids_to_arrow(ids)),
             "label": pl.Series(labels),
             "suspicion": pl.Series(suspicion).fill_nan(None),
             "suspected": pl.Series(suspected),

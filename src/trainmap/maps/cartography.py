@@ -86,9 +86,11 @@ def slope(block: Block) -> Array:
     epochs = np.arange(block.epochs, dtype=np.float64)
     if block.complete:
         weights = (epochs - epochs.mean()) / ((epochs - epochs.mean()) ** 2).sum()
-        total, product = np.zeros(len(block)), np.empty(len(block))
-        for weight, row in zip(weights, block.p64, strict=True):  # the weights add up to 0: the mean falls out
-            total += np.multiply(row, weight, out=product)
+        mean, total, product = block.mean("p_gold"), np.zeros(len(block)), np.empty(len(block))
+        for weight, row in zip(weights, block.p64, strict=True):
+            np.subtract(row, mean, out=product)  # the weights add up to 0 only nearly: a constant p must have slope 0
+            product *= weight
+            total += product
         return total
     centre = block.mean_of(np.broadcast_to(epochs[:, None], block.seen.shape))
     mean, spread, product = block.mean("p_gold"), np.zeros(len(block)), np.zeros(len(block))

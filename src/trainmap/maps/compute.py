@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
-from trainmap.maps.from_stats import FROM_STATS, score_from_stats
+from trainmap.maps.from_stats import FROM_STATS, needs_epochs, score_from_stats
 from trainmap.maps.scores import SCORES, Score, score_named
 
 Array = NDArray[Any]
@@ -46,6 +46,7 @@ def resolve(
     Raises:
         TrainmapError: an unknown name, a name twice, a signal that is not there, too few epochs.
     """
+    check_question(dynamics, scores)
     if dynamics.epochs == 0:
         raise TrainmapError(f"{dynamics.path} has no finished epoch yet; a score needs at least one")
     taken = dynamics.epochs if epochs is None else epochs
@@ -59,6 +60,8 @@ def resolve(
         if taken < score.epochs:
             raise TrainmapError(f"{score.name} needs at least {score.epochs} epochs, got {taken}")
         if dynamics.level == "stats":
+            if SCORES.get(score.name) is not score:  # a function or a convention; the name alone proves nothing
+                raise needs_epochs(score.name)
             score = replace(score, function=score_from_stats(score.name), needs=())
         lacking = [name for name in score.needs if name not in dynamics.signals]
         if lacking:
@@ -67,6 +70,14 @@ def resolve(
             )
         chosen[score.name] = score
     return chosen
+
+
+def check_question(dynamics: object, scores: object) -> None:
+    """Refuse a path where a recording is needed, and one name where a list of them is."""
+    if not isinstance(dynamics, Dynamics):
+        raise TrainmapError(f"a recording is needed, got {dynamics!r}; open it first: Dynamics.open(path)")
+    if isinstance(scores, str):
+        raise TrainmapError(f"scores must be a list of names, got '{scores}'; pass ['{scores}']")
 
 
 def _as_score(entry: str | Callable[[Block], Array], dynamics: Dynamics) -> Score:

@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_atomically
-from trainmap.maps.compute import available, compute
+from trainmap.files import of_type, writing
+from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
 
 Array = NDArray[Any]
@@ -30,9 +31,17 @@ KEY = b"trainmap"
 VERSION = 1
 KEYS = ("id", "label")
 AXES = ("confidence", "variability", "correctness")
+ABOUT: dict[str, type | tuple[type, ...]] = {
+    "version": int,
+    "epochs": int,
+    "rule": str,
+    "fraction": (int, float),
+    "source": str,
+    "dataset": str,
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataMap:
     """The map of a dataset; made by ``DataMap.from_dynamics`` or ``DataMap.open``.
 
@@ -85,6 +94,7 @@ class DataMap:
             epochs: use only the first so many epochs.
             workers, max_memory, on_progress: see ``trainmap.compute``.
         """
+        check_question(dynamics, scores)
         check_rule(rule)
         check_fraction(fraction)
         taken = dynamics.epochs if epochs is None else epochs
@@ -115,8 +125,7 @@ class DataMap:
     @cached_property
     def ids(self) -> Array:
         """(N,) int64 or str, ascending."""
-        ids = self.table["id"]
-        return np.array(ids.to_list(), dtype=np.str_) if ids.dtype == pl.String else ids.to_numpy()
+        return ids_from_arrow(self.table["id"].to_arrow())
 
     @cached_property
     def labels(self) -> Array:
@@ -191,9 +200,7 @@ class DataMap:
 
     def save(self, path: str | Path) -> Path:
         """Write the table as Parquet, with what made it in the file's metadata."""
-        target = Path(path)
-        if target.suffix != ".parquet":
-            raise TrainmapError(f"a map is saved as Parquet: its name must end in .parquet, got {target.name}")
+        target = check_format(path)
         about = {
             "version": VERSION,
             "epochs": self.epochs,
@@ -202,8 +209,7 @@ class DataMap:
             "source": self.source,
             "dataset": self.dataset,
         }
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(target) as handle:
+        with writing(target) as handle:
             pq.write_table(to_arrow(self.table).replace_schema_metadata({KEY: json.dumps(about)}), handle)
         return target
 
@@ -221,7 +227,7 @@ class DataMap:
             raise StoreError(f"{path} is a table, but not a map: it was not written by `trainmap map`")
         try:
             about = json.loads(metadata)
-            version, *rest = (about[name] for name in ("version", "epochs", "rule", "fraction", "source", "dataset"))
+            version, *rest = (of_type(about[name], kinds, name) for name, kinds in ABOUT.items())
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise StoreError(f"{path} says that it is a map, but not of what ({error!r}); make it again") from error
         if version > VERSION:
@@ -237,6 +243,14 @@ class DataMap:
         return datamap
 
 
+def check_format(path: str | Path) -> Path:
+    """Refuse a file name that a map cannot be saved under."""
+    target = Path(path)
+    if target.suffix != ".parquet":
+        raise TrainmapError(f"a map is saved as Parquet: its name must end in .parquet, got {target.name}")
+    return target
+
+
 def _regions(variability: Array, confidence: Array, ids: Array, rule: Rule, fraction: float) -> pl.Series:
     return pl.Series("region", assign(variability, confidence, ids, rule, fraction).tolist(), dtype=pl.String)
 
@@ -248,7 +262,7 @@ def to_table(dynamics: Dynamics, values: dict[str, Array]) -> pl.DataFrame:
     labels = pl.Series("label", dynamics.labels)
     return pl.DataFrame(
         {
-            "id": pl.Series(dynamics.ids.tolist() if dynamics.ids.dtype.kind == "U" else dynamics.ids),
+            "id": pl.Series(ids_to_arrow(dynamics.ids)),
             "label": labels.set(labels == UNKNOWN_LABEL, None),
             **{name: pl.Series(column) for name, column in values.items()},
         }

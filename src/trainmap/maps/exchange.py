@@ -22,7 +22,7 @@ from trainmap.dynamics.exchange.study import KEPT
 from trainmap.dynamics.exchange.tables import trajectories
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, some
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.maps.compute import available, compute
 from trainmap.maps.datamap import DataMap, to_table
 from trainmap.maps.regions import Rule, assign, check_rule
@@ -77,8 +77,7 @@ def export_metrics(dynamics: Dynamics, path: str | Path) -> Path:
         "forgetfulness": forgetfulness[order].astype(np.int64).tolist(),
     }
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         for row in zip(*columns.values(), strict=True):
             handle.write((json.dumps(dict(zip(columns, row, strict=True))) + "\n").encode())
     return target
@@ -212,8 +211,7 @@ def export_fiftyone(
     columns |= {f"trajectory_{name}": column.tolist() for name, column in _trajectories(datamap, dynamics, signals)}
     keys = [json.dumps(name) for name in columns]
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(f'{{"key_field": "{KEY}", "samples": ['.encode())
         for row, values in enumerate(zip(*columns.values(), strict=True)):
             fields = ", ".join(f"{key}: {_json(value)}" for key, value in zip(keys, values, strict=True))
@@ -262,8 +260,7 @@ def export_spotlight(
     if target.suffix not in (".parquet", ".csv"):
         raise TrainmapError(f"a table for Spotlight is written as .parquet or .csv, got {target.name}")
     table = spotlight_table(datamap, dynamics, signals)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         if target.suffix == ".parquet":
             table.write_parquet(handle)
         else:

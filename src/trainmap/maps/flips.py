@@ -6,10 +6,10 @@ it flips beyond it.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,113 +17,17 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_atomically
+from trainmap.dynamics.arrays import to_ids
+from trainmap.errors import TrainmapError
+from trainmap.maps.predictions import Predictions, check_same_examples
+
+__all__ = ["KINDS", "Flips", "Predictions", "entropy_bins", "flips", "paired_shares", "wilson"]
 
 Array = NDArray[Any]
 Verdict = Literal["more than another seed", "no difference shown", "less than another seed", ""]
 
 KINDS = ("same", "right to wrong", "wrong to right", "wrong to other wrong")
 NO_GROUP = "none"
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """The classes that K trainings of one network predict, rows in order of id.
-
-    Attributes:
-        ids: (N,) distinct, ascending.
-        labels: (N,) int.
-        predicted: (K, N) int: one row for each training (seed).
-    """
-
-    ids: Array
-    labels: Array
-    predicted: Array
-
-    @staticmethod
-    def of(ids: Any, labels: Any, predicted: Any) -> Predictions:
-        """Predictions in any order of the rows.
-
-        Args:
-            ids: (N,) distinct integers or strings.
-            labels: (N,) gold labels.
-            predicted: (N,) or (K, N) classes.
-
-        Raises:
-            TrainmapError: shapes that do not fit, ids that repeat, values that are no classes.
-        """
-        ids, labels, predicted = to_ids(ids), to_labels(labels), np.atleast_2d(np.asarray(predicted))
-        if labels.shape != ids.shape or predicted.ndim != 2 or predicted.shape[1:] != ids.shape or not len(ids):
-            raise TrainmapError(
-                f"predictions need ids (N,), labels (N,) and classes (N,) or (K, N) with N > 0, "
-                f"got {ids.shape}, {labels.shape}, {predicted.shape}"
-            )
-        if not np.issubdtype(predicted.dtype, np.integer) or predicted.min() < 0:
-            raise TrainmapError(f"predicted classes must be integers from 0 on, got {predicted.dtype}; take the argmax")
-        order = np.argsort(ids, kind="stable")
-        ids = ids[order]
-        if (repeated := ids[1:][ids[1:] == ids[:-1]]).size:
-            raise TrainmapError(f"ids must be unique, {repeated.size} repeat (first: {some(repeated.tolist())})")
-        return Predictions(ids, labels[order], predicted[:, order].astype(np.int64))
-
-    @staticmethod
-    def from_dynamics(dynamics: Dynamics, epoch: int | None = None) -> Predictions:
-        """What a recording's network predicted in one epoch (the last unless told), for the examples seen in it.
-
-        Raises:
-            TrainmapError: no such epoch, or no ``predicted`` was recorded.
-        """
-        at = dynamics.epochs - 1 if epoch is None else epoch
-        if not 0 <= at < dynamics.epochs:
-            raise TrainmapError(f"epoch must be 0 to {dynamics.epochs - 1}, got {at}")
-        if "predicted" not in dynamics.signals:
-            raise TrainmapError("this recording has no 'predicted'; record it with level 'signals' or 'logits'")
-        predicted = np.asarray(dynamics.column(at, "predicted"), dtype=np.float64)
-        seen = np.isfinite(predicted) & (predicted >= 0)
-        return Predictions.of(dynamics.ids[seen], dynamics.labels[seen], predicted[seen].astype(np.int64))
-
-    @property
-    def modal(self) -> Array:
-        """(N,) the class that most trainings predict, the smaller one winning a tie."""
-        classes = int(self.predicted.max()) + 1
-        votes = np.zeros((len(self.ids), classes), np.int64)
-        for row in self.predicted:
-            votes[np.arange(len(self.ids)), row] += 1
-        return votes.argmax(axis=1)
-
-    def save(self, path: str | Path) -> Path:
-        """Write a table (.parquet): id, label, and ``predicted_0``, ``predicted_1``, ..."""
-        target = Path(path)
-        if target.suffix != ".parquet":
-            raise TrainmapError(f"predictions are kept in a .parquet file, got {target.name}")
-        columns = {"id": self.ids, "label": self.labels}
-        columns |= {f"predicted_{number}": row for number, row in enumerate(self.predicted)}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(target) as handle:
-            pl.DataFrame(columns).write_parquet(handle)
-        return target
-
-    @staticmethod
-    def open(path: str | Path) -> Predictions:
-        """A table of ``save``, or the last epoch of a dynamics folder.
-
-        Raises:
-            TrainmapError: neither of them.
-        """
-        if Path(path).is_dir():
-            return Predictions.from_dynamics(Dynamics.open(path))
-        try:
-            table = pl.read_parquet(path)
-            columns = [name for name in table.columns if name.startswith("predicted_")]
-            ids, labels = table["id"].to_numpy(), table["label"].to_numpy()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise StoreError(f"{path} holds no predictions: {str(error).splitlines()[0]}") from error
-        if not columns:
-            raise StoreError(f"{path} holds no predictions: it needs columns id, label, predicted_0, ...")
-        return Predictions.of(ids, labels, np.stack([table[name].to_numpy() for name in columns]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +38,9 @@ class Flips:
         examples: one row for each example: id, label, before, after, kind (of ``KINDS``), pie (whether before and
             after differ), and a column for each grouping.
         table: one row for each group: grouping, group, examples, the count of each kind, ``accuracy_before``,
-            ``accuracy_after``; ``forgotten`` (right to wrong / examples) and ``churn`` (changed / examples) with the ends
-            of their Wilson intervals; with a baseline ``baseline_churn``, ``excess`` (churn - baseline_churn) with its
-            interval, and ``verdict``.
+            ``accuracy_after``; ``forgotten`` (right to wrong / examples) and ``churn`` (changed / examples) with the
+            ends of their Wilson intervals; with a baseline ``baseline_churn``, ``excess`` (churn - baseline_churn)
+            with its interval, and ``verdict``.
         trainings: K before and after.
         level: of the intervals.
     """
@@ -171,14 +75,13 @@ def flips(
     Raises:
         TrainmapError: the sides have different ids or labels, or ``level`` is out of range.
 
-    Source: Hooker et al. 2019, arXiv:1911.05248, section 3 (PIE; there 30 trainings a side); churn: Milani Fard et
-    al. 2016, "Launch and Iterate: Reducing Prediction Churn". Wilson 1927 for a share; for the difference of two shares
-    over the same examples the Wald interval from the discordant counts, with Agresti and Min's (2005) half a count added
-    to each of the four cells, so that it has a width even where no example differs.
+    Source: Hooker et al. 2019, arXiv:1911.05248 (PIE; there 30 trainings a side); churn: Milani Fard et al. 2016,
+    "Launch and Iterate: Reducing Prediction Churn". Intervals: see ``wilson`` and ``paired_shares``; each row of the
+    table is a test by itself, so that of twenty groups one stands out by chance.
     """
     if not 0 < level < 1:
         raise TrainmapError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-    _same_examples(before, after, "before", "after")
+    check_same_examples(before, after, "before", "after")
     first, second, labels = before.modal, after.modal, before.labels
     changed = first != second
     kind = np.select(
@@ -186,7 +89,7 @@ def flips(
     )
     other = None
     if baseline is not None:
-        _same_examples(before, baseline, "before", "the baseline")
+        check_same_examples(before, baseline, "before", "the baseline")
         other = baseline.modal != first
     named = {name: _column(before.ids, members) for name, members in (groups or {}).items()}
     columns = {"all": np.full(len(labels), "all"), "class": labels.astype(str)} | named
@@ -258,7 +161,7 @@ def entropy_bins(ids: Any, counts: Any, edges: tuple[float, ...] = (0.0, 0.25, 0
         raise TrainmapError(f"edges must ascend from 0, got {edges}")
     shares = counts / counts.sum(axis=1, keepdims=True)
     entropy = -(shares * np.log2(np.where(shares > 0, shares, 1))).sum(axis=1)
-    names = ["0 bits", *(f"{a:g} to {b:g}" for a, b in zip(edges, edges[1:])), f"above {edges[-1]:g}"]
+    names = ["0 bits", *(f"{a:g} to {b:g}" for a, b in itertools.pairwise(edges)), f"above {edges[-1]:g}"]
     place = np.searchsorted(np.asarray(edges), entropy, side="left")
     place = np.where(entropy <= 1e-12, 0, np.maximum(place, 1))
     return {example: names[at] for example, at in zip(ids.tolist(), place.tolist(), strict=True)}
@@ -301,25 +204,13 @@ def _excess(changed: Array, other: Array | None, level: float) -> dict[str, Any]
     }
 
 
-def _same_examples(a: Predictions, b: Predictions, first: str, second: str) -> None:
-    if len(a.ids) != len(b.ids) or a.ids.dtype.kind != b.ids.dtype.kind or not np.array_equal(a.ids, b.ids):
-        lost, new = np.setdiff1d(a.ids, b.ids).tolist(), np.setdiff1d(b.ids, a.ids).tolist()
-        raise TrainmapError(
-            f"{first} and {second} must be predictions of the same examples: {len(lost)} ids are in {first} alone "
-            f"({some(lost)}), {len(new)} in {second} alone ({some(new)})"
-        )
-    if (wrong := np.flatnonzero(a.labels != b.labels)).size:
-        raise TrainmapError(
-            f"{first} and {second} have other labels for {wrong.size} examples (first: id {a.ids[wrong[0]]}): "
-            "they are not of one dataset"
-        )
-
-
 def _column(ids: Array, members: Mapping[Any, str | None]) -> Array:
     return np.array([members.get(example) or NO_GROUP for example in ids.tolist()])
 
 
 def _in_order(column: Array) -> list[str]:
     """Groups by name, numbers by value; "none" last."""
-    names = sorted(set(column.tolist()), key=lambda name: (name == NO_GROUP, not name.isdigit(), len(name) * name.isdigit(), name))
+    names = sorted(
+        set(column.tolist()), key=lambda name: (name == NO_GROUP, not name.isdigit(), len(name) * name.isdigit(), name)
+    )
     return [str(name) for name in names]

@@ -121,8 +121,13 @@ def score_from_stats(name: str) -> Callable[[Stats], Array]:
         TrainmapError: this score needs the epochs.
     """
     if name not in FROM_STATS:
-        raise TrainmapError(
-            f"{name} needs the epochs, and level 'stats' keeps running sums; record with level='signals', or take one "
-            f"of {', '.join(sorted(FROM_STATS))}"
-        )
+        raise needs_epochs(name)
     return FROM_STATS[name]
+
+
+def needs_epochs(name: str) -> TrainmapError:
+    """The error for a score that running sums cannot give."""
+    return TrainmapError(
+        f"{name} needs the epochs, and level 'stats' keeps running sums; record with level='signals', or take one "
+        f"of {', '.join(sorted(FROM_STATS))}"
+    )

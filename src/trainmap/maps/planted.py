@@ -11,20 +11,23 @@ A plan is made from ids and labels, applied by your own training code, and kept 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import fingerprint
-from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_json
+from trainmap.errors import RecordingError, StoreError, TrainmapError, some
+from trainmap.files import as_json, of_type, writing
 
 Array = NDArray[Any]
 
 VERSION = 1
+KINDS: dict[str, type] = {"classes": int, "seed": int, "dataset": str}  # of a plan's entries; the others are lists
+IDS = ("ids", "first", "second")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +57,12 @@ class ThresholdSamples:
 
     def save(self, path: str | Path) -> Path:
         """Write the plan as JSON."""
-        return _save(path, "threshold-samples", self, ("first", "second", "classes", "seed", "dataset"))
+        return _save(path, "threshold-samples", self)
 
     @staticmethod
     def open(path: str | Path) -> ThresholdSamples:
         """Open a saved plan."""
-        about = _open(path, "threshold-samples")
-        return ThresholdSamples(np.array(about.pop("first")), np.array(about.pop("second")), **about)
+        return ThresholdSamples(**_open(path, "threshold-samples", ThresholdSamples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,14 +97,12 @@ class Flips:
 
     def save(self, path: str | Path) -> Path:
         """Write the plan as JSON."""
-        return _save(path, "flips", self, ("ids", "original", "planted", "classes", "seed", "dataset"))
+        return _save(path, "flips", self)
 
     @staticmethod
     def open(path: str | Path) -> Flips:
         """Open a saved plan."""
-        about = _open(path, "flips")
-        ids, original, planted = (np.array(about.pop(name)) for name in ("ids", "original", "planted"))
-        return Flips(ids, original, planted, **about)
+        return Flips(**_open(path, "flips", Flips))
 
 
 def plan_threshold_samples(
@@ -160,8 +160,9 @@ def plan_flips(
         classes: C; by default the highest label + 1.
         confusion: (C, C) non-negative: row y weighs which class a label y is flipped to (the diagonal is ignored).
             Uniform by default. Flips that look like the errors that people make (cat and dog rather than cat and ship)
-            are harder to find, and estimate the precision on such errors better: ``audit(...).confusion(classes)`` of
-            an earlier recording. Measured on CIFAR-10N (docs/audit.md).
+            are harder to find, and estimate the precision on such errors better: ``audit(...).confusion(classes) + 1``
+            of an earlier recording (a row of zeros, no suspected label, names no class). Measured on CIFAR-10N
+            (docs/audit.md).
 
     Raises:
         TrainmapError: a fraction outside (0, 0.5], fewer than two classes, ids that repeat, labels out of range, a
@@ -211,26 +212,36 @@ def _same_data(ids: ArrayLike, labels: ArrayLike, dataset: str) -> tuple[Array, 
     return names, gold
 
 
-def _save(path: str | Path, kind: str, plan: Any, fields: tuple[str, ...]) -> Path:
+def _save(path: str | Path, kind: str, plan: Any) -> Path:
     target = Path(path)
     if target.suffix != ".json":
         raise TrainmapError(f"a plan is JSON: its name must end in .json, got {target.name}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    values = {name: getattr(plan, name) for name in fields}
-    plain = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in values.items()}
-    write_json(target, {"format": f"trainmap-{kind}", "version": VERSION, **plain})
+    plain = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in vars(plan).items()}
+    with writing(target) as handle:
+        handle.write(as_json({"format": f"trainmap-{kind}", "version": VERSION, **plain}))
     return target
 
 
-def _open(path: str | Path, kind: str) -> dict[str, Any]:
+def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
+    """The attributes of a saved plan, all of them there."""
     try:
         about = json.loads(Path(path).read_text())
     except FileNotFoundError as error:
         raise StoreError(f"there is no plan at {path}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise StoreError(f"{path} is not a plan: {error}") from error
     if not isinstance(about, dict) or about.pop("format", None) != f"trainmap-{kind}":
         raise StoreError(f"{path} is not a plan of {kind.replace('-', ' ')} that trainmap wrote")
-    if about.pop("version") > VERSION:
-        raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
+    wanted = [field.name for field in fields(plan)]
+    try:
+        if of_type(about.pop("version", None), int, "version") > VERSION:
+            raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
+        if wrong := set(wanted).symmetric_difference(about):
+            raise StoreError(f"{path} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")
+        for name in wanted:
+            value = of_type(about[name], KINDS.get(name, list), name)
+            if isinstance(value, list):
+                about[name] = (to_ids if name in IDS else to_labels)(value)
+    except (TypeError, RecordingError) as error:
+        raise StoreError(f"{path} was changed: it cannot be read ({error}); make it again") from error
     return about

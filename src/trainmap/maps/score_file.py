@@ -11,9 +11,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.maps.compute import Estimate, score_blocks
 from trainmap.maps.scores import Score
 
@@ -46,9 +47,8 @@ def write_scores(
         path: FILE.parquet or FILE.csv; appears when it is whole.
     """
     target = check_format(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     write = _write_csv if target.suffix == ".csv" else _write_parquet
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         write(handle, _tables(dynamics, chosen, plan, epochs, on_progress))
     return target
 
@@ -65,7 +65,7 @@ def _tables(
         here = slice(start, start + rows)
         ids, labels = dynamics.ids[here], dynamics.labels[here]
         columns: dict[str, Any] = {
-            "id": pa.array(ids.tolist(), pa.string()) if ids.dtype.kind == "U" else pa.array(ids),
+            "id": ids_to_arrow(ids),
             "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
         }
         yield pa.table(columns | {name: pa.array(column) for name, column in values.items()})

@@ -48,6 +48,7 @@ class Score:
         epochs: how many it needs at least.
         conventions: what published codes do, by name: the keyword arguments that give theirs. ``{}`` is our default.
         convention_needs: signals that only some of the conventions read.
+        convention_epochs: how many epochs a convention needs at least, where that is not ``epochs``.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Score:
     epochs: int = 1
     conventions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
     convention_needs: tuple[str, ...] = ()
+    convention_epochs: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def __call__(self, block: Block) -> Array:
         return self.function(block)
@@ -74,8 +76,10 @@ class Score:
             name=f"{self.name}_{convention}",
             function=partial(self.function, **self.conventions[convention]),
             needs=(*self.needs, *self.convention_needs),
+            epochs=self.convention_epochs.get(convention, self.epochs),
             conventions={},
             convention_needs=(),
+            convention_epochs={},
         )
 
 
@@ -119,6 +123,7 @@ SCORES: dict[str, Score] = {
                 "data_diet": {"window": (19, 20)},
                 "cho": {"window": (20, 21)},
             },
+            convention_epochs={"data_diet": 20, "cho": 21},
         ),
         Score(
             "entropy", entropy, "high", ("entropy",), "[0, log C]", "Coleman et al. 2020, arXiv:1906.11829",
@@ -134,9 +139,10 @@ SCORES: dict[str, Score] = {
         Score(
             "dyn_unc", dyn_unc, "high", ("p_gold",), "[0, 0.53]", "He et al. 2024, arXiv:2306.05175", epochs=WINDOW,
             conventions={"baai": {"last_window": False, "scale": 10.0}, "cho": {"scale": 10.0}},
+            convention_epochs={"baai": WINDOW + 1},
         ),
         Score(
-            "dual", dual, "high", ("p_gold",), "[0, 0.36]", "Cho et al. 2025, arXiv:2502.06905", epochs=WINDOW,
+            "dual", dual, "high", ("p_gold",), "[0, 0.339]", "Cho et al. 2025, arXiv:2502.06905", epochs=WINDOW,
             conventions={"cho": {"scale": 10.0}},
         ),
         Score(
@@ -167,6 +173,14 @@ def score(name: str, convention: str | None = None) -> Score:
 
 
 score_named = score
+
+
+def hard_end(column: str) -> Literal["high", "low"] | None:
+    """Which end of a map's column is hard, by its name (with a convention or without); None for one of your own."""
+    try:
+        return score_named(column).direction
+    except TrainmapError:
+        return None
 
 
 def hard_first(score: str | Score, values: Array, ids: Array) -> Array:

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
@@ -68,7 +69,7 @@ def intervals(
     known = (n > 1) & finite.all(axis=0) & (last > first)
     return pl.DataFrame(
         {
-            "id": pl.Series(ids.tolist() if ids.dtype.kind == "U" else ids),
+            "id": pl.Series(ids_to_arrow(ids)),
             "mean": pl.Series(mean).fill_nan(None),
             "low": pl.Series(np.where(known, low, np.nan)).fill_nan(None),
             "high": pl.Series(np.where(known, high, np.nan)).fill_nan(None),

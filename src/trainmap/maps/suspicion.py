@@ -43,13 +43,17 @@ def epoch_weights(dynamics: Dynamics, epochs: int | None = None) -> Array:
     taken = dynamics.epochs if epochs is None else epochs
     if not 1 <= taken <= dynamics.epochs:
         raise TrainmapError(f"epochs must be 1 to {dynamics.epochs} (those recorded), got {taken}")
+    if "predicted" not in dynamics.signals:
+        raise TrainmapError(f"an audit needs predicted; {dynamics.path} holds {', '.join(dynamics.signals)} alone")
     known = dynamics.labels[dynamics.labels >= 0]
+    if not len(known):
+        raise TrainmapError(f"an audit needs labels to look at; {dynamics.path} knows none")
     chance = np.bincount(known).max() / len(known)
     accuracy = np.empty(taken)
     for epoch in range(taken):
         predicted = dynamics.column(epoch, "predicted")
-        right = np.count_nonzero(predicted == dynamics.labels)
-        accuracy[epoch] = right / max(1, np.count_nonzero(predicted >= 0))
+        seen = predicted >= 0
+        accuracy[epoch] = np.count_nonzero(seen & (predicted == dynamics.labels)) / max(1, np.count_nonzero(seen))
     weights = np.maximum(accuracy - chance, 0) ** 2 * (1 - accuracy)
     return weights / weights.sum() if weights.any() else np.full(taken, 1 / taken)
 

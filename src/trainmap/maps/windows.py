@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.signals import Block
+from trainmap.dynamics.signals import Block, read_only
 from trainmap.errors import TrainmapError
 
 Array = NDArray[Any]
@@ -64,7 +64,8 @@ def dual(block: Block, window: int = WINDOW, epochs: int | None = EARLY, scale: 
         scale: a factor; the authors' code multiplies by 10.
 
     Returns:
-        (n,) float64 in [0, 0.36]. High is hard and undecided. NaN where an epoch of the T was missed.
+        (n,) float64 in [0, 0.339] (J = 10; up to 0.385 for another J). High is hard and undecided. NaN where an epoch
+        of the T was missed.
 
     Raises:
         TrainmapError: fewer than J epochs, or T below J.
@@ -86,7 +87,7 @@ def _window_sums(block: Block, window: int, epochs: int) -> tuple[Array, Array]:
             root = np.sqrt(squares, out=squares)
             roots += root
             weighted += np.multiply(root, mean, out=mean)
-        block.kept[key] = roots, weighted
+        block.kept[key] = read_only(roots), read_only(weighted)
     return block.kept[key]
 
 

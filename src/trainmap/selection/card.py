@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
+from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_atomically, write_json
+from trainmap.files import as_json, of_type, writing
 
 Array = NDArray[Any]
 
@@ -109,22 +111,26 @@ class Selection:
             raise TrainmapError("this dataset has other ids or labels than the one that the selection was made from")
 
     def save(self, path: str | Path) -> Path:
-        """Write the card as JSON and the ids beside it as Parquet (``card.json``, ``card.ids.parquet``).
+        """Write the card as JSON and the ids beside it as Parquet (``card.json``, ``card.ids-0123456789ab.parquet``).
 
-        Each is written whole or not at all, the ids first; the card has their checksum, so that a card whose ids were
-        replaced (or a kill between the two) is seen when it is opened.
+        Each is written whole or not at all, the ids first. Their checksum is in the card and in their name, so that
+        saving over a card never touches the ids of the old one: they go when the new card is there. A kill between
+        leaves the old selection or the new one.
         """
         target = Path(path)
         if target.suffix != ".json":
             raise TrainmapError(f"a card is JSON: its name must end in .json, got {target.name}")
-        beside = target.with_suffix(".ids.parquet")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        column = pa.array(self.ids.tolist(), pa.string()) if self.ids.dtype.kind == "U" else pa.array(self.ids)
-        with write_atomically(beside) as handle:
-            pq.write_table(pa.table({"id": column}), handle)
+        sha = _sha(self.ids)
+        beside, before = target.with_suffix(f".ids-{sha[:12]}.parquet"), _ids_of(target)
+        with writing(beside) as handle:
+            pq.write_table(pa.table({"id": ids_to_arrow(self.ids)}), handle)
         about = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        about |= {"parts": [asdict(part) for part in self.parts], "ids": beside.name, "sha256": _sha(self.ids)}
-        write_json(target, {"format": FORMAT, "version": VERSION, "size": len(self), **about})
+        about |= {"parts": [asdict(part) for part in self.parts], "ids": beside.name, "sha256": sha}
+        with writing(target) as handle:
+            handle.write(as_json({"format": FORMAT, "version": VERSION, "size": len(self), **about}))
+        if before is not None and before != beside:
+            with suppress(OSError):  # somebody has it open, on Windows
+                before.unlink(missing_ok=True)
         return target
 
     @staticmethod
@@ -136,13 +142,12 @@ class Selection:
         """
         card = Path(path)
         about = _read_card(card)
-        beside = card.parent / Path(about.pop("ids")).name
+        beside = card.parent / about.pop("ids")
         try:
             column = pq.read_table(beside)["id"]
         except (OSError, pa.ArrowInvalid, KeyError) as error:
             raise StoreError(f"{beside}, the ids of {card.name}, cannot be read: {error}") from error
-        text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-        ids = np.array(column.to_pylist(), np.str_) if text else column.to_numpy()
+        ids = ids_from_arrow(column)
         if _sha(ids) != about.pop("sha256") or len(ids) != about.pop("size"):
             raise StoreError(f"{beside} was changed: its ids are not those of {card.name}")
         return Selection(ids=ids, **about)
@@ -185,10 +190,24 @@ def _read_card(card: Path) -> dict[str, Any]:
     if wrong := expected.symmetric_difference(about):
         raise StoreError(f"{card} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")
     try:
+        for name in ("ids", "spec", "rule", "dataset", "map", "sha256"):
+            of_type(about[name], str, name)
+        for name in ("seed", "examples", "size"):
+            of_type(about[name], int, name)
+        of_type(about["balance"], (str, type(None)), "balance")
         about["parts"] = tuple(Taken(**part) for part in about["parts"])
     except TypeError as error:
-        raise StoreError(f"{card} was changed: its parts cannot be read ({error}); make it again") from error
+        raise StoreError(f"{card} was changed: it cannot be read ({error}); make it again") from error
+    about["ids"] = Path(about["ids"]).name
     return about
+
+
+def _ids_of(card: Path) -> Path | None:
+    """The file of a card's ids, if there is a card."""
+    try:
+        return card.parent / _read_card(card)["ids"]
+    except StoreError:
+        return None
 
 
 def _kind(ids: Array) -> str:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.store import fingerprint
+from trainmap.errors import TrainmapError, some
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS, deepest_first, depth
 from trainmap.maps.scores import score_named
+from trainmap.maps.trajectories import Clusters
 from trainmap.selection.card import Selection, Taken
-from trainmap.selection.spec import Part, Plan, parse
+from trainmap.selection.pool import Features, Pool, aligned
+from trainmap.selection.quotas import equal, proportional
+from trainmap.selection.spec import Part, Plan, check_size, parse
+from trainmap.selection.strategies import STRATEGIES, Balance, Strategy, check_request, choose, named
+
+__all__ = ["Balance", "select", "select_by"]
 
 Array = NDArray[Any]
-Balance = Literal["equal", "proportional"]
 
 
 def select(
-    datamap: DataMap, spec: str | Plan, size: int | None = None, seed: int = 0, balance: Balance | None = None
+    datamap: DataMap,
+    spec: str | Plan,
+    size: int | None = None,
+    seed: int = 0,
+    balance: Balance | None = None,
+    *,
+    without: Any = (),
 ) -> Selection:
     """Choose examples.
 
@@ -31,6 +45,7 @@ def select(
         seed: of the random parts. A smaller random sample is a part of a larger one with the same seed.
         balance: within each part, ``"equal"`` numbers of every class (a class that runs out leaves its places to the
             others) or numbers ``"proportional"`` to what the classes have left. None: as the scores fall.
+        without: ids that are never taken, for example ``audit(dynamics).suspected``; percentages stay of all examples.
 
     Returns:
         the ids and what they came from. Ties go to the smaller id; an example without a value (NaN: never seen) is
@@ -39,18 +54,22 @@ def select(
     Raises:
         TrainmapError: an unknown score, a budget outside 1 to N, too few examples with a value.
     """
-    if balance is not None and balance not in get_args(Balance):
-        raise unknown("balance", str(balance), get_args(Balance))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise TrainmapError(f"seed must be a whole number of at least 0, got {seed!r}")
+    check_request(seed, balance, datamap.labels)
     if not isinstance(spec, str | Plan):
         raise TrainmapError(f"a spec must be text such as '33% ambiguous', or a plan, got {type(spec).__name__}")
     plan = parse(spec) if isinstance(spec, str) else spec
-    if balance is not None and (datamap.labels < 0).any():
-        raise TrainmapError(f"balance needs every label; {(datamap.labels < 0).sum()} examples of this map have none")
-    free = np.ones(len(datamap), bool)
+    free = _left(datamap, without)
+    chosen_rows = np.zeros(len(datamap), bool)
     taken: list[Taken] = []
     for part, count in zip(plan.parts, plan.sizes(len(datamap), size), strict=True):
+        if part.what in STRATEGIES:
+            strategy = STRATEGIES[part.what]
+            pool = _pool(datamap, strategy.columns(strategy.defaults), count / len(datamap))
+            rows = np.flatnonzero(free)
+            chosen = rows[choose(strategy, pool.rows(rows), count, int(seed), balance)] if count else rows[:0]
+            free[chosen], chosen_rows[chosen] = False, True
+            taken.append(Taken(str(part), count, 0))
+            continue
         order = _order(datamap, part, seed)
         candidates = order[free[order]]
         if len(candidates) < count:
@@ -60,11 +79,11 @@ def select(
             )
         chosen = candidates[:count] if balance is None else _balanced(candidates, count, datamap.labels, balance)
         passed_over = 0 if balance is not None else _taken_before(free[order], count)
-        free[chosen] = False
+        free[chosen], chosen_rows[chosen] = False, True
         taken.append(Taken(str(part), count, passed_over))
     return Selection(
-        ids=datamap.ids[~free],
-        spec=str(plan),
+        ids=datamap.ids[chosen_rows],
+        spec=", ".join([str(plan), *_said_without(without)]),
         seed=int(seed),
         balance=balance,
         rule=datamap.rule,
@@ -73,6 +92,106 @@ def select(
         dataset=datamap.dataset,
         map=datamap.fingerprint,
     )
+
+
+def select_by(
+    datamap: DataMap,
+    strategy: str | Strategy | Callable[..., Array],
+    size: int,
+    seed: int = 0,
+    balance: Balance | None = None,
+    *,
+    without: Any = (),
+    features: Features | None = None,
+    clusters: Clusters | None = None,
+    **options: Any,
+) -> Selection:
+    """Choose examples by a strategy with options, features or clusters.
+
+    Args:
+        strategy: a name of ``trainmap.STRATEGIES``, or a function of your own (see ``trainmap.selection.strategies``).
+        size: how many, 1 to N.
+        seed: of the strategies that draw.
+        balance: within each class, ``"equal"`` numbers or numbers ``"proportional"`` to the candidates.
+        without: ids that are never taken, for example ``audit(dynamics).suspected``. What a strategy computes (strata,
+            ranks, neighbours) is then computed on the others; the kept fraction stays one of all N.
+        features: a vector for each example, for "moderate" and "d2".
+        clusters: of ``trainmap.maps.trajectories.cluster``, for "s2l".
+        options: of the strategy; ``trainmap.STRATEGIES[name].defaults`` has them.
+
+    Returns:
+        the ids and what they came from: the strategy with all its options, and fingerprints of what else was used.
+
+    Raises:
+        TrainmapError: an unknown strategy or option, a size outside 1 to N, something missing that the strategy reads.
+    """
+    check_request(seed, balance, datamap.labels)
+    check_size(size, len(datamap))
+    found = named(strategy)
+    used = found.options(options)
+    pool = _pool(datamap, found.columns(used), int(size) / len(datamap), features, clusters, found)
+    rows = np.flatnonzero(_left(datamap, without))
+    chosen = rows[choose(found, pool.rows(rows), int(size), int(seed), balance, used)]
+    said = ", ".join(f"{name}={value}" for name, value in used.items())
+    what = f"{size} {found.name}" + (f"({said})" if said else "")
+    provenance = [
+        *([f"features {features.fingerprint()[:12]}"] if features is not None else []),
+        *([f"clusters {fingerprint(clusters.ids, clusters.labels)[:12]}"] if clusters is not None else []),
+        *_said_without(without),
+    ]
+    return Selection(
+        ids=datamap.ids[chosen],
+        spec=", ".join([what, *provenance]),
+        seed=int(seed),
+        balance=balance,
+        rule=datamap.rule,
+        examples=len(datamap),
+        parts=(Taken(what, int(size), 0),),
+        dataset=datamap.dataset,
+        map=datamap.fingerprint,
+    )
+
+
+def _pool(
+    datamap: DataMap,
+    columns: tuple[str, ...],
+    kept: float,
+    features: Features | None = None,
+    clusters: Clusters | None = None,
+    strategy: Strategy | None = None,
+) -> Pool:
+    """Every example of the map with the columns named; with all of them for a strategy of the user's own."""
+    own = strategy is not None and strategy.name not in STRATEGIES
+    ids = datamap.ids
+    return Pool(
+        ids=ids,
+        labels=datamap.labels,
+        scores={name: datamap.values(name) for name in (datamap.scores if own else columns)},
+        kept=kept,
+        features=None if features is None else aligned(ids, features.ids, features.values, "features"),
+        clusters=None if clusters is None else aligned(ids, clusters.ids, clusters.labels, "clusters"),
+    )
+
+
+def _left(datamap: DataMap, without: Any) -> Array:
+    """(N,) bool: the examples that may be taken."""
+    unwanted = to_ids(without)
+    if len(unwanted) == 0:
+        return np.ones(len(datamap), bool)
+    if (unwanted.dtype.kind == "U") != (datamap.ids.dtype.kind == "U"):
+        raise TrainmapError(f"without must be ids of the map's kind, {datamap.table['id'].dtype}, got {unwanted.dtype}")
+    strange = np.setdiff1d(unwanted, datamap.ids)
+    if len(strange):
+        raise TrainmapError(f"{len(strange)} ids of without are not in this map (first: {some(strange.tolist())})")
+    return ~np.isin(datamap.ids, unwanted)
+
+
+def _said_without(without: Any) -> list[str]:
+    """What a card says of the ids that were left out."""
+    unwanted = np.unique(to_ids(without))
+    if len(unwanted) == 0:
+        return []
+    return [f"without {len(unwanted)} ids {fingerprint(unwanted, np.zeros(len(unwanted), np.int64))[:12]}"]
 
 
 def _order(datamap: DataMap, part: Part, seed: int) -> Array:
@@ -114,27 +233,8 @@ def _taken_before(free: Array, count: int) -> int:
 def _balanced(candidates: Array, count: int, labels: Array, balance: Balance) -> Array:
     """The first ``count`` candidates under a quota for each class."""
     _, label, sizes = np.unique(labels[candidates], return_inverse=True, return_counts=True)
-    quotas = _proportional(sizes, count) if balance == "proportional" else _equal(sizes, count)
+    quotas = proportional(sizes, count) if balance == "proportional" else equal(sizes, count)
     by_label = np.argsort(label, kind="stable")
     place = np.empty(len(candidates), np.int64)  # of a candidate within its class
     place[by_label] = np.arange(len(candidates)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return candidates[place < quotas[label]]
-
-
-def _equal(sizes: Array, count: int) -> Array:
-    """Equal quotas that sum to ``count``; what a small class cannot give is shared by the others."""
-    quotas = np.zeros_like(sizes)
-    while (left := count - quotas.sum()) > 0:
-        open_ = np.flatnonzero(quotas < sizes)
-        share = max(1, left // len(open_))
-        for place in open_[: left if share == 1 else None]:
-            quotas[place] += min(share, sizes[place] - quotas[place])
-    return quotas
-
-
-def _proportional(sizes: Array, count: int) -> Array:
-    """Quotas in proportion that sum to ``count`` (largest remainders first, ties to the smaller class)."""
-    quotas, remainders = np.divmod(sizes * count, sizes.sum())
-    order = np.argsort(-remainders, kind="stable")
-    quotas[order[: count - quotas.sum()]] += 1
-    return quotas

@@ -7,6 +7,7 @@
             AMOUNT random                                         a random sample
             top|bottom|middle AMOUNT SCORE                        the highest, lowest or middle values of a score
             hardest|easiest AMOUNT SCORE                          the hard or easy end of a score, whichever that is
+            AMOUNT ccs | dual-beta | beta | ...                   a strategy of ``trainmap.STRATEGIES``, by its defaults
             100%                                                  everything
     AMOUNT  33%, 16.5% (of all examples) or 1000 (examples)
 
@@ -22,12 +23,13 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD, REGIONS
+from trainmap.selection.strategies import STRATEGIES
 
 End = Literal["top", "bottom", "middle", "hardest", "easiest"]
 
@@ -49,8 +51,8 @@ class Part:
     """One part of a plan.
 
     Attributes:
-        what: a region, "random", "all" (every example), or the name of a score.
-        end: which end of the score; None for a region, random and all.
+        what: a region, "random", "all" (every example), a strategy, or the name of a score.
+        end: which end of the score; None for all others.
         percent: of all examples, or None.
         count: examples, or None.
     """
@@ -102,10 +104,7 @@ class Plan:
 
     def _scaled(self, weights: list[Fraction | None], examples: int, size: int) -> list[Fraction | None]:
         """Weights in the same proportions that sum to ``size``."""
-        if isinstance(size, bool) or not isinstance(size, int | np.integer):
-            raise TrainmapError(f"size must be a whole number of examples, got {size!r}")
-        if not 1 <= size <= examples:
-            raise TrainmapError(f"budget must be 1 to {examples} (the examples in this map), got {size}")
+        check_size(size, examples)
         if size != examples and any(part.what == "all" for part in self.parts):
             raise TrainmapError(f"'{self}' is every example, {examples} of them; ask for 'random' to take {size}")
         if all(weight is None for weight in weights):
@@ -120,6 +119,14 @@ class Plan:
         if part.percent is not None:
             return Fraction(part.percent) * examples / 100
         return None if part.count is None else Fraction(part.count)
+
+
+def check_size(size: Any, examples: int) -> None:
+    """Refuse a size that is not 1 to ``examples``."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer):
+        raise TrainmapError(f"size must be a whole number of examples, got {size!r}")
+    if not 1 <= size <= examples:
+        raise TrainmapError(f"budget must be 1 to {examples} (the examples in this map), got {size}")
 
 
 def parse(spec: str) -> Plan:
@@ -147,9 +154,10 @@ def _part(text: str) -> Part:
         return Part("all", None, percent, count)
     name = SHORT.get(names[0].lower(), names[0])
     end = ENDS[ends[0]] if ends else None
-    if end is None and name not in (*REGIONS, "random"):
+    whole = (*REGIONS, "random", *STRATEGIES)
+    if end is None and name not in whole:
         raise _no_end(text.strip(), name)
-    if end is not None and name in (*REGIONS, "random"):
+    if end is not None and name in whole:
         raise TrainmapError(f"'{text.strip()}': '{ends[0]}' goes with a score, and '{name}' is none")
     return Part(name, end, percent, count)
 
@@ -160,7 +168,7 @@ def _no_end(text: str, name: str) -> TrainmapError:
 
     if name in SCORES:
         return TrainmapError(f"'{text}' does not say which end of {name}: write 'top' or 'bottom' before it")
-    return unknown("subset", name, (*REGIONS, "random", *(f"top {score}" for score in SCORES)))
+    return unknown("subset", name, (*REGIONS, "random", *STRATEGIES, *(f"top {score}" for score in SCORES)))
 
 
 def _amount(word: str) -> tuple[Decimal | None, int | None]:

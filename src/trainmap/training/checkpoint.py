@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
 from trainmap.files import write_atomically
@@ -28,13 +30,26 @@ class Progress:
     loss: float = float("nan")
 
 
+class Learned(Protocol):
+    """Something beside the network that a run must find again as it left it."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def restore(self, state: Any) -> None: ...
+
+
 def previous(path: Path) -> Path:
     """Where the checkpoint one epoch before ``path`` is kept."""
     return path.with_name(f"{path.name}.previous")
 
 
 def save(
-    path: Path, run: dict[str, str], progress: Progress, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    run: dict[str, str],
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    learned: Mapping[str, Learned | None] | None = None,
 ) -> None:
     """Write the state at ``progress`` to ``path``, and keep what was there as the previous checkpoint.
 
@@ -47,13 +62,19 @@ def save(
         "progress": asdict(progress),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
+        "learned": {name: _tensors(part.state()) for name, part in (learned or {}).items() if part is not None},
     }
     with write_atomically(path) as handle:
         torch.save(state, handle)
 
 
 def resume(
-    path: Path, run: dict[str, str], recorded: int | None, model: nn.Module, optimizer: torch.optim.Optimizer
+    path: Path,
+    run: dict[str, str],
+    recorded: int | None,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    learned: Mapping[str, Learned | None] | None = None,
 ) -> Progress:
     """Load the checkpoint to go on from into ``model`` and ``optimizer``; without one, the run starts at its beginning.
 
@@ -66,6 +87,7 @@ def resume(
         run: what the run is; a checkpoint must agree.
         recorded: the next epoch of the recorder; None without a recorder.
         model, optimizer: changed in place.
+        learned: what else learns in this run (a schedule, a proxy); changed in place.
 
     Raises:
         TrainmapError: the checkpoint is not one, or of another run, or no checkpoint is at the recorder's epoch.
@@ -86,6 +108,9 @@ def resume(
         )
     model.load_state_dict(states[chosen]["model"])
     optimizer.load_state_dict(states[chosen]["optimizer"])
+    for name, part in (learned or {}).items():
+        if part is not None:
+            part.restore(_arrays(states[chosen]["learned"][name]))
     if chosen != path:
         os.replace(chosen, path)
     return Progress(**states[chosen]["progress"])
@@ -98,6 +123,15 @@ def _read(file: Path) -> dict[str, Any]:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise TrainmapError(f"{file} is not a checkpoint that can be read; delete it to start again") from error
-    if not isinstance(state, dict) or state.keys() != {"run", "progress", "model", "optimizer"}:
+    if not isinstance(state, dict) or state.keys() != {"run", "progress", "model", "optimizer", "learned"}:
         raise TrainmapError(f"{file} is not a checkpoint of a training run; name another file")
     return state
+
+
+def _tensors(state: dict[str, Any]) -> dict[str, Any]:
+    """numpy arrays as tensors: what ``torch.load(weights_only=True)`` reads."""
+    return {name: torch.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for name, v in state.items()}
+
+
+def _arrays(state: dict[str, Any]) -> dict[str, Any]:
+    return {name: v.numpy() if isinstance(v, Tensor) else v for name, v in state.items()}

@@ -1,9 +1,9 @@
-"""Datasets: small images in memory, each example known by its id, split once and for all by id."""
+"""Datasets: small arrays in memory, each example known by its id, split once and for all by id."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,28 +11,40 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from trainmap.errors import TrainmapError, some
-from trainmap.training.sources import DATASETS, find
+from trainmap.training.inputs import Inputs, as_tensor, inputs_of, to_float, to_input
+from trainmap.training.loaders import open_rows
+from trainmap.training.rows import PARTS, divide
+from trainmap.training.sources import DATASETS
 
-__all__ = ["DATASETS", "Dataset", "Splits", "as_tensor", "augment", "load_splits", "to_float"]
-
-DIGITS_TEST = 0.25
-"""The digits have no official test set: this share is set aside, the same for every seed."""
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Inputs",
+    "Splits",
+    "as_tensor",
+    "augment",
+    "load_out_of_scope",
+    "load_splits",
+    "to_float",
+    "to_input",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """N square images with their labels and ids.
+    """N examples with their labels and ids: images, spectrograms, tables, embeddings or texts.
 
     Attributes:
         name: for people and for cards.
         ids: (N,) int64, unique: what an example is called everywhere.
-        x: (N, channels, size, size) uint8.
+        x: one of three forms: pixels, uint8 (N, channels, H, W), for images and spectrograms; features, float32 (N, D),
+            finite, for tables and embeddings; tokens, int32 (N, L), 0 to vocabulary - 1 with 0 for padding, for texts.
         y: (N,) int64, 0 to classes - 1.
         classes: number of classes.
+        vocabulary: number of different tokens; 0 for the other forms.
 
     Raises:
         TrainmapError: arrays of other shapes or types, ids that repeat, labels out of range.
@@ -40,19 +52,16 @@ class Dataset:
 
     name: str
     ids: NDArray[np.int64]
-    x: NDArray[np.uint8]
+    x: NDArray[Any]
     y: NDArray[np.int64]
     classes: int
+    vocabulary: int = 0
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        if self.x.ndim != 4 or self.x.shape[2] != self.x.shape[3] or self.x.dtype != np.uint8:
-            raise TrainmapError(
-                f"{self.name}: images must be uint8 (N, channels, size, size), got {self.x.dtype} {self.x.shape}"
-            )
         if self.ids.shape != (n,) or self.y.shape != (n,) or len(self.x) != n:
             raise TrainmapError(
-                f"{self.name}: ids (N,), images (N, ...) and labels (N,) must have the same N, "
+                f"{self.name}: ids (N,), x (N, ...) and labels (N,) must have the same N, "
                 f"got {self.ids.shape}, {self.x.shape}, {self.y.shape}"
             )
         if self.ids.dtype != np.int64 or self.y.dtype != np.int64:
@@ -64,18 +73,15 @@ class Dataset:
         ordered = self.ids[self._by_id]
         if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
             raise TrainmapError(f"{self.name}: ids must be unique, {repeated.size} repeat (first: {some(repeated)})")
+        _ = self.inputs  # checks x
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
-    def channels(self) -> int:
-        return self.x.shape[1]
-
-    @property
-    def size(self) -> int:
-        """Height and width of the images."""
-        return self.x.shape[2]
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The form and shape of one example: what ``models.build`` needs to know."""
+        return inputs_of(self.name, self.x, self.vocabulary)
 
     @cached_property
     def _by_id(self) -> NDArray[np.intp]:
@@ -107,16 +113,17 @@ class Dataset:
             TrainmapError: ids that are unknown or repeat.
         """
         rows = self.rows(ids)
-        return Dataset(self.name, self.ids[rows], self.x[rows], self.y[rows], self.classes)
+        return replace(self, ids=self.ids[rows], x=self.x[rows], y=self.y[rows])
 
     def fingerprint(self) -> str:
-        """SHA-256 (hex) of ids, images, labels and the number of classes, whatever the order of the rows."""
+        """SHA-256 (hex) of ids, x, labels and the number of classes, whatever the order of the rows."""
         return self._fingerprint
 
     @cached_property
     def _fingerprint(self) -> str:
         order = self._by_id
-        digest = hashlib.sha256(f"{self.x.shape} {self.classes}".encode())
+        form = "" if self.inputs.form == "pixels" else f" {self.inputs}"  # nothing for pixels: cards of old agree
+        digest = hashlib.sha256(f"{self.x.shape} {self.classes}{form}".encode())
         for array in (self.ids, self.y, self.x):
             digest.update(np.ascontiguousarray(array[order]).data)
         return digest.hexdigest()
@@ -139,17 +146,30 @@ class Splits:
 def load_splits(name: str, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2) -> Splits:
     """A dataset with its fixed split into train, validation and test.
 
-    ``digits`` comes with scikit-learn; the other names of ``DATASETS`` are looked for, in this order, as
-    ``data_root/<name>.npz`` (x_train, y_train, x_test, y_test; ``-`` or ``_`` in the name), as the four official idx
-    files (plain or .gz) in ``data_root/<name>/`` or ``data_root``, in the operating system's package, and are else
-    downloaded into ``data_root`` by torchvision. A path that ends in ``.npz`` is a dataset as well.
+    What a name may be:
 
-    Ids are 0 to n - 1 in the official order of the training set, and go on with the test set. The test split is the
-    official one (digits: a fixed stratified quarter) and never depends on the seed. The validation split is drawn
-    from the rest by id, each class in proportion, and depends on the ids, labels and seed alone.
+    - ``digits``, ``breast-cancer``, ``wine`` come with scikit-learn, which downloads ``covtype``;
+    - the other images of ``DATASETS`` are looked for, in this order, as ``data_root/<name>.npz`` (x_train, y_train,
+      x_test, y_test; ``-`` or ``_`` in the name), as the four official idx files (plain or .gz) in
+      ``data_root/<name>/`` or ``data_root``, in the operating system's package, and are else downloaded into
+      ``data_root`` by torchvision;
+    - ``clinc150``, ``sst2`` (texts) and ``adult`` (a table) as ``data_root/<name>/<name>.parquet`` or
+      ``data_root/<name>.parquet``; ``fsdd`` (spoken digits) likewise as .npz; ``speech-commands`` as the folder
+      ``data_root/speech_commands`` with its official lists;
+    - a path that ends in ``.npz`` (images) or ``.parquet`` (a table with ``label``, or with ``text`` and ``label``;
+      ``id`` and ``split`` are optional);
+    - ``folder:PATH``, or the path of a folder: images in a folder for each class; ``PATH@32`` scales them;
+    - ``hf:owner/name``, or ``hf:PATH`` of a ``save_to_disk`` folder: a dataset of the Hugging Face hub;
+    - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens.
+
+    Ids are the ``id`` column of a table, or count from 0 in the order of the source, the training set first. The test
+    split is the official one or else a fixed stratified fifth (digits: a quarter), and never depends on the seed. The
+    validation split is the official one where a dataset has one (clinc150, sst2, speech-commands), whatever ``seed``
+    and ``validation`` say; else it is drawn from the rest by id, each class in proportion, and depends on the ids,
+    labels and seed alone. Vocabularies, means and categories are learnt from the training split alone.
 
     Args:
-        name: a key of ``DATASETS`` or a path to an .npz file.
+        name: see above.
         data_root: where files are looked for and downloaded to; the folder ``data`` unless told.
         seed: of the validation split.
         validation: share of the examples outside the test split, 0 (none) to below 1.
@@ -157,54 +177,36 @@ def load_splits(name: str, data_root: str | Path | None = None, seed: int = 0, v
     Raises:
         TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
     """
+    return _parts(name, data_root, seed, validation, outside=False)
+
+
+def load_out_of_scope(name: str, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2) -> Splits:
+    """The examples of a dataset that belong to none of its classes, encoded as ``load_splits`` encodes the others.
+
+    For evaluation: can a model tell that it does not know? ``clinc150`` has 100 such texts beside its training, 100
+    beside its validation and 1,000 beside its test split. Each part is a dataset of one class, "none of the others".
+
+    Raises:
+        TrainmapError: a dataset without such examples, and what ``load_splits`` raises.
+    """
+    return _parts(name, data_root, seed, validation, outside=True)
+
+
+def _parts(name: str, data_root: str | Path | None, seed: int, validation: float, outside: bool) -> Splits:
     if not 0 <= validation < 1:
         raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
-    if name == "digits":
-        bunch: Any = load_digits()
-        x = (bunch.images * 255 // 16).astype(np.uint8)[:, None]  # the 17 levels 0..16 → 17 levels in 0..255
-        whole = _dataset(name, x, bunch.target.astype(np.int64), 0, 10)
-        rest, test = _split(whole, DIGITS_TEST, seed=0)
-    else:
-        found = find(name, Path("data" if data_root is None else data_root))
-        title = Path(name).stem if name.endswith(".npz") else name
-        rest = _dataset(title, found.x_train, found.y_train, 0, found.classes)
-        test = _dataset(title, found.x_test, found.y_test, len(rest), found.classes)
-    train, held_out = _split(rest, validation, seed)
-    return Splits(train, held_out, test)
-
-
-def _split(dataset: Dataset, fraction: float, seed: int) -> tuple[Dataset, Dataset]:
-    """Two disjoint parts, ids ascending; the second has round(fraction N) examples, each class in proportion."""
-    order = np.argsort(dataset.ids)
-    ids, labels = dataset.ids[order], dataset.y[order]
-    counts = np.bincount(labels, minlength=dataset.classes) * fraction
-    take = np.floor(counts).astype(np.int64)
-    short = round(fraction * len(ids)) - int(take.sum())
-    take[np.argsort(take - counts, kind="stable")[:short]] += 1  # the largest remainders get the places left over
-    chosen = [
-        np.random.default_rng([seed, label]).permutation(ids[labels == label])[: take[label]]
-        for label in range(dataset.classes)
-    ]
-    second = np.sort(np.concatenate(chosen))
-    return dataset.subset(np.setdiff1d(ids, second)), dataset.subset(second)
-
-
-def _dataset(name: str, x: NDArray[np.uint8], y: NDArray[np.int64], first_id: int, classes: int) -> Dataset:
-    return Dataset(name, np.arange(first_id, first_id + len(x), dtype=np.int64), x, y, classes)
-
-
-def as_tensor(array: NDArray[Any], device: str) -> Tensor:
-    """The array on ``device``; a read-only array is copied, since torch has no read-only tensors."""
-    return torch.from_numpy(array if array.flags.writeable else array.copy()).to(device)
-
-
-def to_float(x: Tensor, channels_last: bool = False) -> Tensor:
-    """Pixels 0..255 (uint8) → about -2..2, the same for every dataset.
-
-    Nothing is measured on the data, so that a subset, its teacher and the test set are scaled alike.
-    """
-    memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    return x.to(torch.float32, memory_format=memory_format).sub_(127.5).div_(64.0)
+    rows = divide(open_rows(name, Path("data" if data_root is None else data_root)), seed, validation)
+    x, vocabulary = rows.encode(np.flatnonzero(rows.part == "train"))
+    prefix, classes = ("outside ", 1) if outside else ("", rows.classes)
+    if outside and not np.strings.startswith(rows.part, prefix).any():
+        raise TrainmapError(f"{name} has no examples outside its classes; clinc150 has")
+    assert rows.ids is not None
+    parts = []
+    for part in PARTS:
+        here = np.flatnonzero(rows.part == prefix + part)
+        here = here[np.argsort(rows.ids[here])]
+        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, vocabulary))
+    return Splits(*parts)
 
 
 def augment(x: Tensor, generator: torch.Generator, flips: bool, crop: int) -> tuple[Tensor, Tensor]:
@@ -219,19 +221,25 @@ def augment(x: Tensor, generator: torch.Generator, flips: bool, crop: int) -> tu
     Returns:
         the images, and (B,) bool: which ones were mirrored.
     """
-    batch, channels, height, width = x.shape
-    flipped = torch.zeros(batch, dtype=torch.bool)
+    flipped = torch.zeros(len(x), dtype=torch.bool)
     if flips:
-        flipped = torch.rand(batch, generator=generator) < 0.5
-    flipped = flipped.to(x.device)
-    if flips:
-        x = torch.where(flipped[:, None, None, None], x.flip(-1), x)
+        flipped = torch.rand(len(x), generator=generator) < 0.5
+        mirrored = flipped.nonzero()[:, 0].to(x.device)
+        x = x.index_copy(0, mirrored, x.index_select(0, mirrored).flip(-1))
     if crop:
-        down, right = torch.randint(0, 2 * crop + 1, (2, batch, 1), generator=generator).to(x.device)
-        padded = torch.nn.functional.pad(x, (crop, crop, crop, crop))
-        rows = (down + torch.arange(height, device=x.device))[:, None, :, None]
-        columns = (right + torch.arange(width, device=x.device))[:, None, None, :]
-        image = torch.arange(batch, device=x.device)[:, None, None, None]
-        channel = torch.arange(channels, device=x.device)[None, :, None, None]
-        x = padded[image, channel, rows, columns]
-    return x, flipped
+        down, right = torch.randint(0, 2 * crop + 1, (2, len(x)), generator=generator)
+        x = _cut(torch.nn.functional.pad(x, (crop, crop, crop, crop)), down, right, *x.shape[2:])
+    return x, flipped.to(x.device)
+
+
+def _cut(x: Tensor, down: Tensor, right: Tensor, height: int, width: int) -> Tensor:
+    """Height x width out of each image, from (``down``, ``right``) on, (B,) each.
+
+    As one choice of rows from the view in which a row begins at every pixel: 9 to 18 times faster than indexing pixels.
+    """
+    batch, channels, above, beside = x.shape
+    rows = x.contiguous().as_strided((x.numel() - width + 1, width), (1, 1))
+    image = torch.arange(batch) * (channels * above * beside) + down * beside + right
+    channel, row = torch.arange(channels) * (above * beside), torch.arange(height) * beside
+    starts = image[:, None, None] + channel[:, None] + row
+    return rows.index_select(0, starts.flatten().to(x.device)).view(batch, channels, height, width)

@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score
 from torch import nn
 
 from trainmap.errors import TrainmapError
-from trainmap.training.data import Dataset, as_tensor, to_float
+from trainmap.training.data import Dataset, as_tensor, to_input
 from trainmap.training.models import is_convolutional
 
 BINS = 15
@@ -32,13 +32,17 @@ def predict(model: nn.Module, dataset: Dataset, flips: bool = False, device: str
     """Logits of every example, in the dataset's row order.
 
     Args:
-        model: any network that takes (B, channels, H, W) float; it is left in the mode (train or eval) it came in.
+        model: any network that takes the dataset's form of input; it is left in the mode (train or eval) it came in.
         dataset: N examples.
-        flips: average the logits of the image and of its mirror image (test-time augmentation; twice the cost).
+        flips: average the logits of the image and of its mirror image (test-time augmentation; twice the cost);
+            pixels alone.
         device: where to compute.
 
     Returns:
         (N, C) float32.
+
+    Raises:
+        TrainmapError: no examples, or flips of what is no image.
     """
     if flips:
         return predict_pairs(model, dataset, device).mean(axis=1)
@@ -54,13 +58,13 @@ def predict_pairs(model: nn.Module, dataset: Dataset, device: str = "cpu") -> ND
 def _forward(model: nn.Module, dataset: Dataset, device: str, mirror: bool) -> NDArray[np.float32]:
     if len(dataset) == 0:
         raise TrainmapError(f"nothing to predict: the dataset '{dataset.name}' has no examples")
+    if mirror and dataset.inputs.form != "pixels":
+        raise TrainmapError(f"flips are for images, but {dataset.name} has {dataset.inputs}; use flips=False")
     training, channels_last = model.training, is_convolutional(model)
     model.to(device).eval()
     with torch.inference_mode():
-        images = as_tensor(dataset.x, device)
-        parts = [
-            model(to_float(part.flip(-1) if mirror else part, channels_last)).float() for part in images.split(BATCH)
-        ]
+        x = as_tensor(dataset.x, device)
+        parts = [model(to_input(part.flip(-1) if mirror else part, channels_last)).float() for part in x.split(BATCH)]
     model.train(training)
     return torch.cat(parts).cpu().numpy()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -16,14 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
+from trainmap.selection.schedule import Schedule
 from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.cost import forward_flops, training_flops
-from trainmap.training.data import Dataset, as_tensor, augment, to_float
-from trainmap.training.losses import check_distillation, cross_entropy, distillation
+from trainmap.training.data import Dataset, as_tensor, augment, to_input
 from trainmap.training.models import is_convolutional
+from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
+from trainmap.training.step import Distillation, objective
 
-__all__ = ["RECIPES", "EpochRecorder", "FitResult", "Recipe", "default_recipe", "even_batches", "fit"]
+__all__ = ["RECIPES", "Distillation", "EpochRecorder", "FitResult", "Recipe", "default_recipe", "even_batches", "fit"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class FitResult:
 
     ``seconds`` is wall time and ``cpu_seconds`` the time of all the process's threads, both of the loop alone (not of
     the caller's ``on_epoch``); ``flops`` is 3 x forward x ``examples_seen``; ``loss`` the mean training loss of the
-    last epoch.
+    last epoch; ``teacher_flops`` the forward passes of a live teacher (0 for cached logits: their card has the cost);
+    ``proxy_flops`` what a proxy filter took.
     """
 
     epochs: int
@@ -42,6 +44,8 @@ class FitResult:
     cpu_seconds: float
     flops: int
     loss: float
+    teacher_flops: int = 0
+    proxy_flops: int = 0
 
 
 class EpochRecorder(Protocol):
@@ -64,9 +68,12 @@ def fit(
     steps: int | None = None,
     recorder: EpochRecorder | None = None,
     teacher_logits: NDArray[np.floating] | None = None,
-    temperature: float = 4.0,
-    weight: float = 0.5,
+    teacher: nn.Module | None = None,
+    distillation: Distillation | None = None,
+    example_weights: ArrayLike | None = None,
     epoch_ids: Callable[[int], ArrayLike] | None = None,
+    schedule: Schedule | None = None,
+    proxy: ProxyFilter | None = None,
     start_epoch: int = 0,
     checkpoint: str | Path | None = None,
     device: str = "cpu",
@@ -78,7 +85,7 @@ def fit(
     from the order of the rows.
 
     Args:
-        model: takes (B, channels, size, size) float, gives (B, classes). It ends in eval mode on ``device``.
+        model: takes the form of input that ``train`` has, gives (B, classes). It ends in eval mode on ``device``.
         train: the examples to learn from.
         recipe: how.
         seed: of the data order and the augmentation; the initial weights are the caller's.
@@ -86,11 +93,18 @@ def fit(
             with the schedule stretched to it. The last epoch may be a part of one.
         recorder: gets (ids, logits, labels) of every training step, and ``end_epoch()`` after every epoch. The logits
             are those of the step itself, in train mode and on the augmented images (``source="train"``).
-        teacher_logits: (N, C), or (N, 2, C) for image and mirror image, rows aligned with ``train.ids``: train with
-            the distillation loss. Flips need the pairs, and crops have no cached logits.
-        temperature, weight: of the distillation; see ``losses.distillation``.
+        teacher_logits: (N, C), or (N, 2, C) for image and mirror image, rows aligned with ``train.ids``: learn from
+            this teacher as well. Flips need the pairs, and crops have no cached logits.
+        teacher: in place of ``teacher_logits``, the network itself: it sees the same augmented batch at every step,
+            and losses on features can look inside. It ends in eval mode on ``device``, its weights untouched.
+        distillation: how the student learns from its teacher; Hinton's loss with its defaults for None.
+        example_weights: (N,) from 0 up, rows aligned with ``train.ids``: factors of the examples' losses, before the
+            mean over the batch (which divides by the number of examples, not by the weights).
         epoch_ids: the ids to visit in an epoch, for curricula and repeated random subsets; None for all. It may answer
             differently each time, but for a run that resumes it must depend on the epoch alone.
+        schedule: in place of ``epoch_ids``, who decides from what the training saw (``trainmap.selection.schedule``):
+            its weights are factors of the losses, and a checkpoint keeps what it has learned.
+        proxy: a small network that picks from each pool of examples those to step on; see ``ProxyFilter``.
         start_epoch: number of the first epoch, when the earlier ones were trained elsewhere (without the optimizer's
             momentum; a checkpoint keeps that).
         checkpoint: file for the state after every whole epoch, and the one before it beside it. When it is there, the
@@ -105,26 +119,34 @@ def fit(
     """
     if start_epoch and (steps is not None or checkpoint is not None):
         raise TrainmapError("start_epoch goes with epochs alone; a run with a checkpoint finds its own place")
+    if epoch_ids is not None and schedule is not None:
+        raise TrainmapError("either epoch_ids or a schedule says what an epoch visits; give one of them")
     if start_epoch < 0 or (steps is not None and steps < 1):
         raise TrainmapError(f"start_epoch must be at least 0 and steps at least 1, got {start_epoch} and {steps}")
-    _check_data(train, recipe, teacher_logits, temperature, weight)
-    _check_recording(train, recipe, steps, recorder, epoch_ids)
+    _check_data(train, recipe)
+    pool = recipe.batch if proxy is None else max(1, round(recipe.batch / proxy.keep))
+    _check_recording(train, pool, steps, recorder, varies=epoch_ids is not None or schedule is not None)
 
-    forward = forward_flops(model, train.channels, train.size)
+    forward = forward_flops(model, train.inputs)
     channels_last = is_convolutional(model)
     model.to(device)
     if channels_last:
         model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    optimizer = make_optimizer(model, recipe)
-    images, labels = as_tensor(train.x, device), as_tensor(train.y, device)
-    teacher = None if teacher_logits is None else as_tensor(np.array(teacher_logits), device)
+    loss_of = objective(
+        model, train, recipe, seed, distillation, teacher_logits, teacher, example_weights, device=device
+    )
+    trained, optimizer = loss_of.trained, make_optimizer(loss_of.trained, recipe)
+    examples, labels = as_tensor(train.x, device), as_tensor(train.y, device)
 
-    progress = Progress(epoch=start_epoch)
+    if proxy is not None:
+        proxy.start(train.inputs, make_optimizer(proxy.model, recipe), device)
+    progress, learned = Progress(epoch=start_epoch), {"schedule": schedule, "proxy": proxy}
     if checkpoint is not None:
-        run = _identity(model, train, recipe, seed, steps, teacher_logits, temperature, weight)
-        progress = resume(Path(checkpoint), run, None if recorder is None else recorder.epoch, model, optimizer)
+        run = {**_identity(model, train, recipe, seed, steps, schedule, proxy), **loss_of.identity}
+        recorded = None if recorder is None else recorder.epoch
+        progress = resume(Path(checkpoint), run, recorded, trained, optimizer, learned)
         if not Path(checkpoint).exists():
-            save(Path(checkpoint), run, progress, model, optimizer)
+            save(Path(checkpoint), run, progress, trained, optimizer, learned)
     if recorder is not None and recorder.epoch != progress.epoch:
         raise TrainmapError(
             f"the recorder is at epoch {recorder.epoch} and the training would start at {progress.epoch}; "
@@ -135,16 +157,18 @@ def fit(
         wall, cpu = time.perf_counter(), time.process_time()
         epoch = progress.epoch
         order, draws = _generator(seed, epoch, 0), _generator(seed, epoch, 1)
+        visit = None if schedule is None else schedule.plan(epoch)
         ids = train.ids if epoch_ids is None else np.asarray(epoch_ids(epoch))
+        ids = ids if visit is None else visit.ids
         if len(ids) == 0:
-            raise TrainmapError(f"epoch {epoch}: epoch_ids must give at least one id, got none")
+            raise TrainmapError(f"epoch {epoch}: epoch_ids or the schedule must give at least one id, got none")
         rows = torch.from_numpy(train.rows(np.sort(ids)))
-        batches = even_batches(rows[torch.randperm(len(rows), generator=order)], recipe.batch)
+        batches = even_batches(rows[torch.randperm(len(rows), generator=order)], pool)
         if steps is not None:
             batches = batches[: steps - progress.steps]
 
         model.train()
-        total = torch.zeros((), device=device)
+        total, seen = torch.zeros((), device=device), 0
         for number, batch in enumerate(batches):
             if steps is None:
                 done = (epoch + (number + 0.5) / len(batches)) / recipe.epochs
@@ -154,25 +178,26 @@ def fit(
                 group["lr"] = recipe.learning_rate(done)
 
             place = batch.to(device)
-            x, flipped = augment(images[place], draws, recipe.flips, recipe.crop)
-            y = labels[place]
-            logits = model(to_float(x, channels_last))
-            if teacher is None:
-                losses = cross_entropy(logits, y, recipe.label_smoothing)
-            else:
-                soft = teacher[place] if teacher.ndim == 2 else teacher[place, flipped.long()]
-                losses = distillation(logits, y, soft, temperature, weight, recipe.label_smoothing)
+            x, flipped = augment(examples.index_select(0, place), draws, recipe.flips, recipe.crop)
+            x, y = to_input(x, channels_last), labels[place]
+            if proxy is not None:
+                kept = proxy.choose(x, y, recipe.learning_rate(done))
+                x, y, place, flipped, batch = x[kept], y[kept], place[kept], flipped[kept], batch[kept.cpu()]
+            logits, losses = loss_of(x, y, place, flipped, done)
+            if visit is not None and visit.weights is not None:
+                losses = losses * torch.from_numpy(visit.weights_of(train.ids[batch.numpy()])).to(losses)
             optimizer.zero_grad()
             losses.mean().backward()
             if recipe.clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+                nn.utils.clip_grad_norm_(trained.parameters(), recipe.clip)
             optimizer.step()
 
             total += losses.detach().sum()
-            if recorder is not None:
-                recorder.update(train.ids[batch.numpy()], logits.detach(), y)
+            seen += len(batch)
+            for watcher in (recorder, schedule):
+                if watcher is not None:
+                    watcher.update(train.ids[batch.numpy()], logits.detach(), y)
 
-        seen = sum(len(batch) for batch in batches)
         loss = total.item() / seen
         if not math.isfinite(loss):
             raise TrainmapError(f"the training diverged in epoch {epoch} (mean loss {loss}); lower peak_lr")
@@ -184,9 +209,11 @@ def fit(
             cpu_seconds=progress.cpu_seconds + time.process_time() - cpu,
             loss=loss,
         )
+        if schedule is not None:
+            schedule.end_epoch()
         # Before the recorder: it cannot go back, but the checkpoint before this one is kept (see ``resume``).
         if checkpoint is not None:
-            save(Path(checkpoint), run, progress, model, optimizer)
+            save(Path(checkpoint), run, progress, trained, optimizer, learned)
         if recorder is not None:
             recorder.end_epoch()
         if on_epoch is not None and on_epoch(epoch, loss) is True:
@@ -200,6 +227,8 @@ def fit(
         seconds=progress.seconds,
         cpu_seconds=progress.cpu_seconds,
         flops=training_flops(forward, progress.examples_seen),
+        teacher_flops=0 if teacher is None else forward_flops(teacher, train.inputs) * progress.examples_seen,
+        proxy_flops=0 if proxy is None else proxy.flops,
         loss=progress.loss,
     )
 
@@ -222,7 +251,7 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     decayed, free = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (decayed if name.endswith("weight") and parameter.ndim >= 2 else free).append(parameter)
+            (decayed if name.endswith(("weight", "weight_orig")) and parameter.ndim >= 2 else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(recipe.momentum, 0.999), fused=True)
@@ -237,40 +266,25 @@ def _generator(seed: int, epoch: int, stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
 
 
-def _check_data(
-    train: Dataset, recipe: Recipe, teacher_logits: NDArray[np.floating] | None, temperature: float, weight: float
-) -> None:
+def _check_data(train: Dataset, recipe: Recipe) -> None:
     if len(train) == 0:
         raise TrainmapError(f"nothing to train on: the dataset '{train.name}' has no examples")
-    if teacher_logits is None:
-        return
-    check_distillation(temperature, weight)
-    n, classes = len(train), train.classes
-    if teacher_logits.shape not in ((n, classes), (n, 2, classes)):
+    if train.inputs.form != "pixels" and (recipe.flips or recipe.crop):
         raise TrainmapError(
-            f"teacher_logits must be ({n}, {classes}) or, with flips, ({n}, 2, {classes}), rows as in train.ids, "
-            f"got {teacher_logits.shape}"
+            f"flips and crops are for images, but {train.name} has {train.inputs}; use flips=False and crop=0"
         )
-    if recipe.crop:
-        raise TrainmapError(f"cached teacher logits do not know cropped images, got crop={recipe.crop}; use crop=0")
-    if recipe.flips and teacher_logits.ndim == 2:
-        raise TrainmapError("a recipe with flips needs the teacher's logits of both images: cache them with flips=True")
 
 
 def _check_recording(
-    train: Dataset,
-    recipe: Recipe,
-    steps: int | None,
-    recorder: EpochRecorder | None,
-    epoch_ids: Callable[[int], ArrayLike] | None,
+    train: Dataset, pool: int, steps: int | None, recorder: EpochRecorder | None, varies: bool
 ) -> None:
     if recorder is None or steps is None:
         return
-    per_epoch = len(even_batches(torch.arange(len(train)), recipe.batch))
-    if epoch_ids is not None or steps % per_epoch:
+    per_epoch = len(even_batches(torch.arange(len(train)), pool))
+    if varies or steps % per_epoch:
         raise TrainmapError(
-            f"a recorder needs whole epochs: steps must be a multiple of {per_epoch} (one epoch) without epoch_ids, "
-            f"got {steps}"
+            f"a recorder needs whole epochs: steps must be a multiple of {per_epoch} (one epoch) without epoch_ids and "
+            f"schedule, got {steps}"
         )
 
 
@@ -280,14 +294,15 @@ def _identity(
     recipe: Recipe,
     seed: int,
     steps: int | None,
-    teacher_logits: NDArray[np.floating] | None,
-    temperature: float,
-    weight: float,
+    schedule: Schedule | None,
+    proxy: ProxyFilter | None,
 ) -> dict[str, str]:
-    """What a checkpoint must agree on with the run that goes on from it."""
+    """What a checkpoint must agree on with the run that goes on from it, beside its ``Objective``."""
     run = {"model": str(model), "dataset": train.fingerprint(), "seed": str(seed)}
-    run |= {"recipe": str(asdict(recipe)), "steps": str(steps), "teacher": "none"}
-    if teacher_logits is not None:
-        by_id = np.ascontiguousarray(teacher_logits[np.argsort(train.ids)])
-        run["teacher"] = f"{hashlib.sha256(by_id.data).hexdigest()} {temperature} {weight}"
+    run |= {"recipe": str(asdict(recipe)), "steps": str(steps), "schedule": "none", "proxy": "none"}
+    if schedule is not None:
+        settings = {k: v for k, v in vars(schedule).items() if isinstance(v, bool | int | float | str)}
+        run["schedule"] = f"{type(schedule).__name__} {settings}"
+    if proxy is not None:
+        run["proxy"] = f"{proxy.model} {proxy.keep} {proxy.every}"
     return run

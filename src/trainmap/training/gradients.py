@@ -18,7 +18,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.training.data import Dataset, as_tensor, to_float
+from trainmap.training.data import Dataset, as_tensor, to_input
 
 Parameters = Literal["last", "all"]
 
@@ -35,7 +35,7 @@ def grand(
     """GraNd: the length of the gradient of each example's cross entropy, || d loss / d parameters ||_2.
 
     Args:
-        model: takes (B, channels, size, size) float, gives (B, C). Used in eval mode, so that batch normalisation does
+        model: takes the dataset's form of input, gives (B, C). Used in eval mode, so that batch normalisation does
             not mix examples, and left in the mode it came in.
         dataset: N examples.
         parameters: ``"last"``: weight and bias of the last layer, exact at the cost of a forward pass, because the
@@ -70,9 +70,9 @@ def _last_layer(model: nn.Module, dataset: Dataset, device: str) -> Iterator[Ten
     hooks = [layer.register_forward_hook(keep) for layer in model.modules() if isinstance(layer, nn.Linear)]
     try:
         with torch.inference_mode():
-            for images, labels in _batches(dataset, device):
+            for x, labels in _batches(dataset, device):
                 calls.clear()
-                logits = model(images)
+                logits = model(x)
                 layer, features = next(
                     ((layer, features) for layer, features, output in calls if output is logits), (None, logits)
                 )
@@ -97,15 +97,15 @@ def _all_parameters(model: nn.Module, dataset: Dataset, device: str) -> Iterator
     if not trained:
         raise TrainmapError("the model has no parameter that requires a gradient")
 
-    def loss(parameters: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
-        logits = functional_call(model, parameters | state, (image[None],))
+    def loss(parameters: dict[str, Tensor], x: Tensor, label: Tensor) -> Tensor:
+        logits = functional_call(model, parameters | state, (x[None],))
         return nn.functional.cross_entropy(logits, label[None])
 
     gradient: Callable[..., dict[str, Tensor]] = vmap(grad(loss), in_dims=(None, 0, 0))
     chunk = max(1, GRADIENT_BYTES // (4 * sum(value.numel() for value in trained.values())))
-    for images, labels in _batches(dataset, device, min(chunk, BATCH)):
+    for x, labels in _batches(dataset, device, min(chunk, BATCH)):
         with sdpa_kernel(SDPBackend.MATH):  # the fused attention kernels have no gradient for each example
-            parts = gradient(trained, images, labels).values()
+            parts = gradient(trained, x, labels).values()
         yield torch.stack([part.double().flatten(1).square().sum(dim=1) for part in parts]).sum(dim=0).sqrt()
 
 
@@ -114,12 +114,12 @@ def vog(
 ) -> NDArray[np.float64]:
     """Variance of gradients: how much the saliency of each example moves from checkpoint to checkpoint.
 
-    With S_k (H, W) the gradient of the gold class's logit by the pixels at checkpoint k, averaged over the channels:
-    mean over pixels of sqrt((1/K) sum_k (S_k - mean_k S)^2), and then (value - mean of its class) / standard
-    deviation of its class.
+    With S_k (H, W) the gradient of the gold class's logit by the pixels at checkpoint k, averaged over the channels
+    (features: the gradient (D,) as it is): mean over pixels of sqrt((1/K) sum_k (S_k - mean_k S)^2), and then (value -
+    mean of its class) / standard deviation of its class.
 
     Args:
-        models: K checkpoints of one run, at least 2, each taking (B, channels, size, size) float. Used in eval mode.
+        models: K checkpoints of one run, at least 2, each taking the dataset's form of input. Used in eval mode.
         dataset: N examples.
         per_class: normalise by class, as in the paper (population standard deviation). False: the plain value.
         device: where to compute.
@@ -129,7 +129,7 @@ def vog(
         examples of a class that have all the same value (a class of one example, say).
 
     Raises:
-        TrainmapError: fewer than two checkpoints.
+        TrainmapError: fewer than two checkpoints, or tokens, which have no gradient.
 
     Source: Agarwal et al. 2022, arXiv:2008.11600, section 2. Differs: the authors' toy script takes the gradient of
         the probability, the paper and its image scripts that of the logit, as here.
@@ -147,27 +147,31 @@ def vog(
 
 def _spread(models: Sequence[nn.Module], dataset: Dataset, device: str) -> NDArray[np.float64]:
     """mean over pixels of the saliency's standard deviation over the checkpoints (Welford), (N,)."""
-    mean = np.zeros((len(dataset), dataset.size, dataset.size))
+    sides = dataset.inputs.shape[-2:]  # (H, W) of pixels, (D,) of features
+    mean = np.zeros((len(dataset), *sides))
     squares = np.zeros_like(mean)
     for count, model in enumerate(models, start=1):
         deviation = input_gradients(model, dataset, device) - mean
         mean += deviation / count
         squares += deviation**2 * ((count - 1) / count)
-    return np.sqrt(squares / len(models)).mean(axis=(1, 2))
+    return np.sqrt(squares / len(models)).mean(axis=tuple(range(1, mean.ndim)))
 
 
 def input_gradients(model: nn.Module, dataset: Dataset, device: str = "cpu") -> NDArray[np.float64]:
     """The gradient of the gold class's logit by the pixels (as the network gets them), averaged over the channels.
 
     Returns:
-        (N, size, size) float64.
+        (N, H, W) float64; (N, D) for features.
     """
+    if dataset.inputs.form == "tokens":
+        raise TrainmapError(f"{dataset.name} has tokens, which no gradient leads to; use pixels or features")
     parts: list[Tensor] = []
     with _evaluating(model, device), torch.enable_grad():
-        for images, labels in _batches(dataset, device):
-            images.requires_grad_(True)
-            gold = model(images).gather(1, labels[:, None]).sum()
-            parts.append(torch.autograd.grad(gold, images)[0].mean(dim=1))
+        for x, labels in _batches(dataset, device):
+            x = x.detach().requires_grad_(True)
+            gold = model(x).gather(1, labels[:, None]).sum()
+            slopes = torch.autograd.grad(gold, x)[0]
+            parts.append(slopes.mean(dim=1) if slopes.ndim == 4 else slopes)
     return torch.cat(parts).cpu().numpy().astype(np.float64)
 
 
@@ -195,6 +199,6 @@ def _evaluating(model: nn.Module, device: str) -> Iterator[None]:
 def _batches(dataset: Dataset, device: str, batch: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:
     if len(dataset) == 0:
         raise TrainmapError(f"nothing to score: the dataset '{dataset.name}' has no examples")
-    images, labels = as_tensor(dataset.x, device), as_tensor(dataset.y, device)
-    for part, gold in zip(images.split(batch), labels.split(batch), strict=True):
-        yield to_float(part), gold
+    examples, labels = as_tensor(dataset.x, device), as_tensor(dataset.y, device)
+    for part, gold in zip(examples.split(batch), labels.split(batch), strict=True):
+        yield to_input(part), gold

@@ -1,7 +1,7 @@
 """Small networks for small images (8x8, 28x28, 32x32), in plain torch: students of a few seconds and their teachers.
 
-Every network maps (B, channels, size, size) float to logits (B, classes). Spatial sizes never shrink below 2x2 before
-the last pooling, so that batch normalisation has something to average over even in a batch of one.
+The networks for images map (B, channels, size, size) float to logits (B, classes). Spatial sizes never shrink below
+2x2 before the last pooling, so that batch normalisation has something to average over even in a batch of one.
 """
 
 from __future__ import annotations
@@ -14,33 +14,54 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.training.inputs import Form, Inputs
+from trainmap.training.octave import OctaveResNet
+from trainmap.training.sequences import TOKEN_MODELS, EncoderLayer
+from trainmap.training.zoo import ZOO
 
 SMALLEST = 8
 """Images must be at least this wide and high."""
 
 
-def build(name: str, classes: int, channels: int, size: int, seed: int) -> nn.Module:
+def build(name: str, classes: int, inputs: Inputs, seed: int) -> nn.Module:
     """A freshly initialised network; the same seed gives the same weights, and the global random state is untouched.
 
     Args:
-        name: a key of ``MODELS``, such as "cnn-16".
+        name: of the table for this form of input: "cnn-16" in ``MODELS`` (images and spectrograms), "mlp-256" in
+            ``FEATURE_MODELS``, "text-64" in ``TOKEN_MODELS``.
         classes: number of logits, at least 2.
-        channels: of the images, such as 1 or 3.
-        size: height and width of the images, at least 8.
+        inputs: what an example is, such as ``dataset.inputs`` or ``Inputs.images(3, 32)``; images are at least 8 x 8.
         seed: of the initial weights.
 
     Raises:
-        TrainmapError: an unknown name, or sizes that no network here can take.
+        TrainmapError: an unknown name, a network for another form of input, or sizes that it cannot take.
     """
-    if name not in MODELS:
-        raise unknown("model", name, MODELS)
-    if classes < 2 or channels < 1 or size < SMALLEST:
+    names = models_for(inputs)
+    if name not in names:
+        if name not in known_models():
+            raise unknown("model", name, known_models())
+        raise TrainmapError(f"{name} does not take {inputs}; these do: {', '.join(names)}")
+    if classes < 2 or (inputs.form == "pixels" and min(inputs.shape[1:]) < SMALLEST):
         raise TrainmapError(
-            f"a network needs classes >= 2, channels >= 1, size >= {SMALLEST}, got {classes}, {channels}, {size}"
+            f"a network needs classes >= 2 and images of at least {SMALLEST} x {SMALLEST}, got {classes} and {inputs}"
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the accelerators as well
-        return MODELS[name](classes, channels, size)
+        if inputs.form == "pixels":
+            return MODELS[name](classes, inputs.shape[0], min(inputs.shape[1:]))
+        return OTHER_MODELS[inputs.form][name](classes, inputs)
+
+
+def models_for(inputs: Inputs) -> list[str]:
+    """The names of the networks that take these inputs."""
+    if inputs.form == "pixels":
+        return [name for name in MODELS if inputs.square or name.startswith(ANY_SHAPE)]
+    return list(OTHER_MODELS[inputs.form])
+
+
+def known_models() -> list[str]:
+    """The names of all networks, whatever they take."""
+    return list(dict.fromkeys([*MODELS, *FEATURE_MODELS, *TOKEN_MODELS]))
 
 
 def cnn(classes: int, channels: int, size: int, width: int) -> nn.Module:
@@ -68,7 +89,8 @@ def resnet(classes: int, channels: int, size: int, width: int, blocks: int) -> n
     """Residual network with three stages (widths w, 2w, 4w) of ``blocks`` two-convolution blocks; depth 6 blocks + 2.
 
     Source: He et al. 2016, arXiv:1512.03385, section 4.2 (the CIFAR networks).
-    Differs: a 1x1 convolution with batch norm where the width changes, as in MLPerf Tiny's ResNet-8.
+    Differs: a 1x1 convolution with batch norm where the width changes (the paper's option B, as in MLPerf Tiny's
+    ResNet-8), where the paper pads with zeros there (option A): 2,752 parameters more at width 16.
     """
     del size
     layers: list[nn.Module] = [
@@ -100,6 +122,12 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         inner = F.relu(self.first_norm(self.first(x)), inplace=True)
         return F.relu(self.shortcut(x) + self.second_norm(self.second(inner)), inplace=True)
+
+
+def octresnet(classes: int, channels: int, size: int, width: int, blocks: int, alpha: float) -> nn.Module:
+    """The residual network with a share ``alpha`` of its channels at half the resolution; see ``octave``."""
+    del size
+    return OctaveResNet(classes, channels, width, blocks, alpha)
 
 
 def effnet(classes: int, channels: int, size: int, width: int) -> nn.Module:
@@ -180,26 +208,6 @@ class ViT(nn.Module):
         return self.head(self.norm(self.layers(tokens)).mean(dim=1))
 
 
-class EncoderLayer(nn.Module):
-    """Pre-norm self-attention and a two-layer perceptron four times as wide, each added to its input."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
-        self.mlp_norm = nn.LayerNorm(width)
-        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, width = x.shape
-        q, k, v = self.qkv(self.attention_norm(x)).view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        x = x + self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
-        return x + self.mlp(self.mlp_norm(x))
-
-
 def mlp(classes: int, channels: int, size: int, width: int) -> nn.Module:
     """Two hidden layers with ReLU on the flattened image."""
     return nn.Sequential(
@@ -210,6 +218,33 @@ def mlp(classes: int, channels: int, size: int, width: int) -> nn.Module:
         nn.ReLU(inplace=True),
         nn.Linear(width, classes),
     )
+
+
+def spectral(classes: int, channels: int, size: int, width: int) -> nn.Module:
+    """``cnn`` for spectrograms, which are larger than they are detailed: its first convolution is 5x5 with stride 2.
+
+    So everything behind it works on a quarter of the places. 61,306 parameters at width 16.
+    """
+    layers: list[nn.Module] = []
+    before, size = channels, -(-size // 2)
+    for after, kernel, stride in ((width, 5, 2), (2 * width, 3, 1), (4 * width, 3, 1), (4 * width, 3, 1)):
+        layers += [nn.Conv2d(before, after, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(after)]
+        if size >= 4 and after != before:
+            layers.append(nn.MaxPool2d(2))
+            size //= 2
+        layers.append(nn.ReLU(inplace=True))
+        before = after
+    return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+
+
+def linear(classes: int, inputs: Inputs) -> nn.Module:
+    """One linear layer: logistic regression."""
+    return nn.Linear(inputs.shape[0], classes)
+
+
+def feature_mlp(classes: int, inputs: Inputs, width: int) -> nn.Module:
+    """Two hidden layers with ReLU on the features."""
+    return mlp(classes, inputs.shape[0], 1, width)
 
 
 def is_convolutional(model: nn.Module) -> bool:
@@ -226,9 +261,34 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "resnet8-16": partial(resnet, width=16, blocks=1),
     "resnet14-16": partial(resnet, width=16, blocks=2),
     "resnet14-32": partial(resnet, width=32, blocks=2),
+    "resnet20-16": partial(resnet, width=16, blocks=3),
+    "resnet32-16": partial(resnet, width=16, blocks=5),
+    "resnet44-16": partial(resnet, width=16, blocks=7),
+    "resnet56-16": partial(resnet, width=16, blocks=9),
+    "octresnet8-16-a125": partial(octresnet, width=16, blocks=1, alpha=0.125),
+    "octresnet8-16-a25": partial(octresnet, width=16, blocks=1, alpha=0.25),
+    "octresnet8-16-a50": partial(octresnet, width=16, blocks=1, alpha=0.5),
     "effnet-8": partial(effnet, width=8),
     "effnet-16": partial(effnet, width=16),
+    "spec-8": partial(spectral, width=8),
+    "spec-16": partial(spectral, width=16),
     "vit-32": partial(ViT, width=32),
     "vit-64": partial(ViT, width=64),
     "mlp-256": partial(mlp, width=256),
+    **ZOO,
+}
+"""For images: (classes, channels, size) → network. ``size`` is the smaller side of a spectrogram."""
+
+ANY_SHAPE = ("cnn-", "spec-", "resnet", "octresnet", "effnet-")
+"""How the names start of networks that take images higher than wide, and the other way round."""
+
+FEATURE_MODELS: dict[str, Callable[[int, Inputs], nn.Module]] = {
+    "linear": linear,
+    "mlp-256": partial(feature_mlp, width=256),
+}
+"""For tables and embeddings: (classes, inputs) → network."""
+
+OTHER_MODELS: dict[Form, dict[str, Callable[[int, Inputs], nn.Module]]] = {
+    "features": FEATURE_MODELS,
+    "tokens": TOKEN_MODELS,
 }

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
 from torch import nn
 
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically, write_json
+from trainmap.files import write_json
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import predict, predict_pairs
+
+PART = 10_000
+"""Examples between two times that the logits so far are safe on disk; whole batches of ``predict``."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +41,18 @@ class TeacherCard:
 
 
 def teacher_logits(
-    model: nn.Module, dataset: Dataset, path: str | Path, flips: bool = False, device: str = "cpu"
+    model: nn.Module,
+    dataset: Dataset,
+    path: str | Path,
+    flips: bool = False,
+    device: str = "cpu",
+    progress: bool = False,
 ) -> NDArray[np.float16]:
     """The teacher's logits on every example, from the file when it is there and fits, else computed and written.
 
     They are kept in half precision: an error below 0.004 for logits up to 8, for half the bytes of single precision.
+    They are made in parts of ``PART`` examples beside ``path``, in ``<file>.partial`` and its card: a kill loses the
+    part under way, and the next call goes on there. One process at a time may make a file.
 
     Args:
         model: the trained teacher; predicts in eval mode.
@@ -46,12 +60,13 @@ def teacher_logits(
         path: of the array, a plain .npy file; its card goes beside it.
         flips: the image's logits and its mirror image's, for students that are trained with flips.
         device: where to compute.
+        progress: show a bar on the standard error.
 
     Returns:
         (N, C), or (N, 2, C) with flips, float16, read-only and memory-mapped.
 
     Raises:
-        TrainmapError: the path does not end in .npy, or logits that half precision cannot hold.
+        TrainmapError: the path does not end in .npy, no examples, or logits that half precision cannot hold.
     """
     path = Path(path)
     if path.suffix != ".npy":
@@ -68,20 +83,62 @@ def teacher_logits(
         if all(kept[name] == value for name, value in key.items()):
             return np.load(path, mmap_mode="r", allow_pickle=False)
 
-    wall, cpu = time.perf_counter(), time.process_time()
-    logits = predict_pairs(model, dataset, device) if flips else predict(model, dataset, device=device)
-    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-    largest = float(np.abs(logits).max())
-    if not largest <= float(np.finfo(np.float16).max):
-        raise TrainmapError(f"teacher logits must be finite and within 65504, got {largest}; has the teacher diverged?")
-
+    if len(dataset) == 0:
+        raise TrainmapError(f"nothing to predict: the dataset '{dataset.name}' has no examples")
     path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    spent = _make(model, dataset, partial, key, device, progress)
     card_path.unlink(missing_ok=True)  # first, so that a kill never leaves a card beside another array
-    with write_atomically(path) as handle:
-        np.save(handle, logits.astype(np.float16))
-    flops = inference_flops(forward_flops(model, dataset.channels, dataset.size), len(dataset), flips)
-    write_json(card_path, {**key, "flops": flops, "seconds": seconds, "cpu_seconds": cpu_seconds})
+    os.replace(partial, path)
+    _card_path(partial).unlink()
+    flops = inference_flops(forward_flops(model, dataset.inputs), len(dataset), flips)
+    write_json(card_path, {**key, "flops": flops, **spent})
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _make(
+    model: nn.Module, dataset: Dataset, partial: Path, key: dict[str, Any], device: str, progress: bool
+) -> dict[str, float]:
+    """Fill the file ``partial`` from where it stands; the seconds that it took, those before a kill included."""
+    shape = (len(dataset), 2, dataset.classes) if key["flips"] else (len(dataset), dataset.classes)
+    state = _begun(partial, key)
+    mode: Any = "r+" if state["done"] else "w+"
+    kept = np.lib.format.open_memmap(partial, mode, np.float16, shape)
+    bar = Progress(console=Console(stderr=True), transient=True, disable=not progress)
+    with bar:
+        task = bar.add_task("teacher logits", total=len(dataset), completed=state["done"])
+        for start in range(state["done"], len(dataset), PART):
+            wall, cpu = time.perf_counter(), time.process_time()
+            part = dataset.subset(dataset.ids[start : start + PART])
+            logits = predict_pairs(model, part, device) if key["flips"] else predict(model, part, device=device)
+            largest = float(np.abs(logits).max())
+            if not largest <= float(np.finfo(np.float16).max):
+                partial.unlink()
+                _card_path(partial).unlink(missing_ok=True)
+                raise TrainmapError(
+                    f"teacher logits must be finite and within 65504, got {largest}; has the teacher diverged?"
+                )
+            kept[start : start + len(part)] = logits
+            kept.flush()
+            state = {
+                "done": start + len(part),
+                "seconds": state["seconds"] + time.perf_counter() - wall,
+                "cpu_seconds": state["cpu_seconds"] + time.process_time() - cpu,
+            }
+            write_json(_card_path(partial), {**key, **state})
+            bar.update(task, completed=state["done"])
+    return {name: state[name] for name in ("seconds", "cpu_seconds")}
+
+
+def _begun(partial: Path, key: dict[str, Any]) -> dict[str, Any]:
+    """How far an interrupted call for the same logits came; nothing done when there was none."""
+    try:
+        state = json.loads(_card_path(partial).read_text())
+    except (OSError, json.JSONDecodeError):
+        state = {}
+    fits = partial.exists() and all(state.get(name) == value for name, value in key.items())
+    names = ("done", "seconds", "cpu_seconds")
+    return {name: state[name] for name in names} if fits else dict.fromkeys(names, 0)
 
 
 def read_card(path: str | Path) -> TeacherCard:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from trainmap.maps.agreement import Comparison
 from trainmap.maps.audit import Audit
@@ -23,21 +24,21 @@ def of_comparison(comparison: Comparison) -> Group:
         "source": " and ".join(dict.fromkeys(c.sources)),
         "dataset": " and ".join(dict.fromkeys(name[:16] for name in c.datasets)),
     }
-    scores = _table("score", "Spearman")
-    for top in c.scores[0].top:
-        for name in (f"top {top.fraction:.0%}", "by chance", "Jaccard", "by chance", "tied"):
-            scores.add_column(name, justify="right", style="dim" if name in ("by chance", "tied") else "")
-    for score in c.scores:
-        cells = [score.score, f"{score.spearman:.3f}"]
-        for top in score.top:
-            cells += [f"{top.share:.1%}", f"{top.chance_share:.1%}", f"{top.jaccard:.3f}", f"{top.chance_jaccard:.3f}"]
-            cells += [f"{top.tied:.0%}" if top.tied >= 0.005 else ""]
-        scores.add_row(*cells)
+    tables: list[Table | str] = []
+    fractions = [top.fraction for score in c.scores[:1] for top in score.top]
+    for place, fraction in enumerate(fractions):  # one below the other: side by side they would be too wide
+        table = _table("score", "Spearman", f"top {fraction:.0%}", "by chance", "Jaccard", "by chance", "tied")
+        for score in c.scores:
+            top = score.top[place]
+            cells = [f"{score.spearman:.3f}", f"{top.share:.1%}", f"{top.chance_share:.1%}"]
+            cells += [f"{top.jaccard:.3f}", f"{top.chance_jaccard:.3f}", f"{top.tied:.0%}" if top.tied >= 0.005 else ""]
+            table.add_row(Text(score.score), *cells)
+        tables += [table, ""]
     regions = _table("A \\ B", *c.regions.names)
     for name, counts in zip(c.regions.names, c.regions.counts, strict=True):
         regions.add_row(name, *(f"{count:,}" for count in counts))
     agreed = f"same region: {c.regions.agreed:.1%}, by chance {c.regions.chance:.1%}, kappa {c.regions.kappa:.3f}"
-    return Group(facts("[bold]agreement[/bold]", rows), "", scores, "", regions, f"[dim]{agreed}[/dim]")
+    return Group(facts("agreement", rows), "", *tables, regions, f"[dim]{agreed}[/dim]")
 
 
 def of_convergence(found: Sequence[Convergence]) -> Group:
@@ -58,7 +59,7 @@ def of_convergence(found: Sequence[Convergence]) -> Group:
                 _figure(row["final_top"], None),
                 style="bold" if row["epochs"] == one.epoch else "",
             )
-        parts += [f"[bold]{one.score}[/bold]", table, str(one), ""]
+        parts += [Text(one.score, "bold"), table, Text(str(one)), ""]
     return Group(*parts[:-1])  # type: ignore[arg-type]
 
 
@@ -77,14 +78,17 @@ def of_audit(audit: Audit, limit: int = 10) -> Group:
     table = _table("id", "label", "suspicion", "suggested", "support")
     for row in audit.table.filter("suspected").head(limit).iter_rows(named=True):
         suggested = "" if row["suggested"] is None else str(row["suggested"])
-        table.add_row(str(row["id"]), str(row["label"]), f"{row['suspicion']:.4f}", suggested, _percent(row["support"]))
-    return Group(facts("[bold]audit[/bold]", rows), "", table)
+        figures = (str(row["label"]), f"{row['suspicion']:.4f}", suggested, _percent(row["support"]))
+        table.add_row(Text(str(row["id"])), *figures)
+    return Group(facts("audit", rows), "", table)
 
 
 def _table(*columns: str) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for position, name in enumerate(columns):
-        table.add_column(name, justify="left" if position == 0 else "right")
+        # On a narrow terminal figures go on in the next line: a cut figure is another figure.
+        dim = "dim" if name in ("by chance", "tied") else ""
+        table.add_column(name, justify="left" if position == 0 else "right", style=dim, overflow="fold")
     return table
 
 

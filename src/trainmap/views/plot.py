@@ -23,7 +23,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.views.labels import Region, draw_regions, regions_of
 from trainmap.views.scale import Scale, column_of, scale_of
 from trainmap.views.style import (
@@ -104,10 +104,8 @@ def plot_map(
     Differs: draws all examples (theirs: a random 55,000 without a seed), colours by correctness / E (theirs: by the
     largest count that was seen), and puts the name of a region where its members are (theirs: at fixed places).
     """
-    target = Path(path)
+    target = check_picture(path)
     kind = target.suffix.lower()
-    if kind not in METADATA:
-        raise TrainmapError(f"a picture must be {', '.join(METADATA)}, got '{target.name}'; give it one of these ends")
     _within("width_inches", width_inches, 3, 40)
     _within("dpi", dpi, 40, 600)
     table = datamap.table
@@ -138,9 +136,16 @@ def plot_map(
         draw_regions(main, regions, table.height, scales[0], scales[1])
         _draw_words(figure, datamap, title, bool(regions), [drawing, reading, _rest(table, drawn, regions)])
         figure.savefig(content, format=kind[1:], dpi=dpi, metadata=METADATA[kind])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(content.getvalue())
+    return target
+
+
+def check_picture(path: str | os.PathLike[str]) -> Path:
+    """Refuse a file name that no picture can be written to."""
+    target = Path(path)
+    if target.suffix.lower() not in METADATA:
+        raise TrainmapError(f"a picture must be {', '.join(METADATA)}, got '{target.name}'; give it one of these ends")
     return target
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError, TrainmapError
+from trainmap.errors import StoreError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import score
+from trainmap.maps.scores import hard_end
 from trainmap.selection.card import Selection
 
 TAKES = "show takes a dynamics folder, a map (.parquet) or a card (.json)"
@@ -32,17 +33,19 @@ def summary(path: Path) -> Group:
     raise StoreError(f"{TAKES}, got {path.name}")
 
 
-def facts(title: str, rows: dict[str, object]) -> Table:
-    table = Table(title=title, show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
+def facts(title: str, rows: dict[str, object], of: object = "") -> Table:
+    """A title, what it is of, and what there is to say; values are shown as they are, markup in them means nothing."""
+    heading = Text.assemble((title, "bold"), " ", str(of))
+    table = Table(title=heading, show_header=False, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for name, value in rows.items():
-        table.add_row(f"[dim]{name}[/dim]", str(value))
+        table.add_row(Text(name, style="dim"), Text(str(value)))
     return table
 
 
 def of_dynamics(dynamics: Dynamics) -> Group:
     """Facts, and how the training went epoch by epoch."""
     head = facts(
-        f"[bold]dynamics[/bold] {dynamics.path}",
+        "dynamics",
         {
             "examples": f"{dynamics.examples:,}",
             "classes": dynamics.classes,
@@ -52,25 +55,29 @@ def of_dynamics(dynamics: Dynamics) -> Group:
             "ids": f"{dynamics.manifest.id_type}, {dynamics.ids[0]} to {dynamics.ids[-1]}",
             "dataset": dynamics.fingerprint[:16],
         },
+        dynamics.path,
     )
     if dynamics.level == "stats":
         return Group(head)
+    figures = {  # an import may know some of them only
+        "predicted": ("accuracy", lambda values: f"{(values == dynamics.labels)[values >= 0].mean():.2%}"),
+        "p_gold": ("mean p(gold)", lambda values: f"{np.nanmean(values, dtype=np.float64):.4f}"),
+        "loss": ("mean loss", lambda values: f"{np.nanmean(values, dtype=np.float64):.4f}"),
+    }
+    held = [name for name in figures if name in dynamics.signals]
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("epoch", "seen", "accuracy", "mean p(gold)", "mean loss"):
+    for name in ("epoch", "seen", *(figures[name][0] for name in held)):
         table.add_column(name, justify="right")
     for epoch, entry in enumerate(dynamics.manifest.epochs):
-        predicted = dynamics.column(epoch, "predicted")
-        seen = predicted >= 0
-        accuracy = (predicted[seen] == dynamics.labels[seen]).mean()
-        p_gold, loss = (np.nanmean(dynamics.column(epoch, name), dtype=np.float64) for name in ("p_gold", "loss"))
-        table.add_row(str(epoch), f"{entry.seen:,}", f"{accuracy:.2%}", f"{p_gold:.4f}", f"{loss:.4f}")
+        cells = [figures[name][1](dynamics.column(epoch, name)) for name in held]
+        table.add_row(str(epoch), f"{entry.seen:,}", *cells)
     return Group(head, "", table)
 
 
 def of_map(datamap: DataMap) -> Group:
     """Facts, the regions and their overlap, and the spread of every score."""
     head = facts(
-        "[bold]map[/bold]",
+        "map",
         {
             "examples": f"{len(datamap):,}",
             "epochs": datamap.epochs,
@@ -95,23 +102,15 @@ def of_map(datamap: DataMap) -> Group:
         values = datamap.values(name)
         values = values[~np.isnan(values)]
         places = np.quantile(values, [0, 0.05, 0.5, 0.95, 1], method="nearest") if len(values) else []
-        hard = _direction(name)
-        spread.add_row(name, *(f"{place:.4g}" for place in places), *[""] * (5 - len(places)), hard)
+        hard = hard_end(name) or ""
+        spread.add_row(Text(name), *(f"{place:.4g}" for place in places), *[""] * (5 - len(places)), hard)
     return Group(head, "", regions, f"[dim]quantile regions before precedence: {shared}[/dim]", "", spread)
-
-
-def _direction(name: str) -> str:
-    """The hard end of a score's column; nothing for a score of the user's own."""
-    try:
-        return score(name).direction
-    except TrainmapError:
-        return ""
 
 
 def of_selection(selection: Selection) -> Group:
     """Facts and parts."""
     head = facts(
-        "[bold]selection[/bold]",
+        "selection",
         {
             "spec": selection.spec,
             "examples": f"{len(selection):,} of {selection.examples:,} ({selection.fraction:.2%})",
@@ -127,5 +126,5 @@ def of_selection(selection: Selection) -> Group:
     for name in ("part", "examples", "passed over (taken by an earlier part)"):
         parts.add_column(name, justify="left" if name == "part" else "right")
     for part in selection.parts:
-        parts.add_row(part.part, f"{part.size:,}", f"{part.passed_over:,}")
+        parts.add_row(Text(part.part), f"{part.size:,}", f"{part.passed_over:,}")
     return Group(head, "", parts)

@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.exchange.allenai_lines import Lines, Shape, is_guid
-from trainmap.dynamics.exchange.folder import kept_column, new_folder, write_dynamics
-from trainmap.dynamics.index import MISSING, Index, build_index
+from trainmap.dynamics.exchange.folder import check_new, check_source, kept_column, new_folder, write_dynamics
+from trainmap.dynamics.index import MISSING, Index, build_index, ids_from_arrow
 from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.signals import LIMIT, empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics
@@ -93,6 +94,8 @@ def import_allenai(
     Kept: guids with their type, gold, logits as float32, and the order in which guids first came (``order`` in
     examples.parquet), by which an export sorts. Not kept: the order within later epochs.
     """
+    check_source(source)
+    check_new(out)
     files = epoch_files(path)
     shape = _look(files[0], ignore_fields)
     ids, labels, order = _examples(files if allow_missing else files[:1], shape)
@@ -128,7 +131,7 @@ def _examples(files: list[Path], shape: Shape) -> tuple[Array, Array, Array]:
     known_gold = np.empty(0, np.int64)
     for epoch, file in enumerate(files):
         batches = list(Lines(file, epoch, shape).batches("guid", "gold"))
-        names = np.concatenate([_names(batch.column("guid")) for batch in batches])
+        names = to_ids(np.concatenate([ids_from_arrow(batch.column("guid")) for batch in batches]))
         gold = np.concatenate([batch.column("gold").to_numpy() for batch in batches])
         if known is not None:
             names, gold = np.concatenate([known, names]), np.concatenate([known_gold, gold])
@@ -137,10 +140,6 @@ def _examples(files: list[Path], shape: Shape) -> tuple[Array, Array, Array]:
     assert known is not None
     by_id = np.argsort(known)
     return known[by_id], known_gold[by_id], by_id
-
-
-def _names(column: pa.Array) -> Array:
-    return np.array(column.to_pylist(), dtype=np.str_) if pa.types.is_string(column.type) else column.to_numpy()
 
 
 def _read_epoch(
@@ -162,7 +161,7 @@ def _read_epoch(
             lines.find_mistake(f"logits must be finite and within ±{LIMIT:g}")
         if not ((gold >= 0) & (gold < classes)).all() or _ends_in_nul(names):
             lines.find_mistake("gold or guid is wrong")
-        rows = index.rows(_names(names))
+        rows = index.rows(ids_from_arrow(names))
         _check_rows(lines, rows, names, gold, seen, labels)
         logits[rows] = here
         seen[rows] = True

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.exchange.folder import write_dynamics
+from trainmap.dynamics.exchange.folder import check_new, check_source, write_dynamics
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_atomically
+from trainmap.files import writing
 
 Array = NDArray[Any]
 
@@ -80,8 +80,7 @@ def export_pred_probs(dynamics: Dynamics, path: str | Path, epoch: int | None = 
     if target.suffix != ".npz":
         raise TrainmapError(f"pred_probs are written as .npz, got {target.name}")
     labels, probabilities = pred_probs(dynamics, epoch)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         np.savez(handle, ids=dynamics.ids, labels=labels, pred_probs=probabilities)
     return target
 
@@ -111,6 +110,8 @@ def import_pred_probs(
 
     Not bit-exact: log and softmax in single precision return a probability p to within 1e-6.
     """
+    check_source(source)
+    check_new(out)
     gold = to_labels(labels)
     names, order = sort_ids(np.arange(len(gold)) if ids is None else to_ids(ids))
     if len(names) != len(gold):

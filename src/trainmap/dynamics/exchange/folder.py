@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -16,10 +16,24 @@ from numpy.typing import NDArray
 from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
 from trainmap.dynamics.store import EXAMPLES, Dynamics, write_examples
-from trainmap.errors import StoreError, some
+from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import sync_folder
 
 Array = NDArray[Any]
+
+
+def check_source(source: str) -> None:
+    """Refuse a source that recordings do not have, before a long file is read."""
+    if source not in get_args(Source):
+        raise TrainmapError(f"source must be one of {', '.join(map(repr, get_args(Source)))}, got '{source}'")
+
+
+def check_new(path: str | Path) -> None:
+    """Refuse a folder that would be written over: nothing ever is."""
+    target = Path(path)
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        what = "is a file" if target.is_file() else f"holds {some(sorted(item.name for item in target.iterdir()))}"
+        raise StoreError(f"{path} must be a new or an empty folder, it {what}; choose another or remove it")
 
 
 @contextmanager
@@ -29,10 +43,8 @@ def new_folder(path: str | Path) -> Iterator[Path]:
     Raises:
         StoreError: ``path`` exists and is not an empty folder (nothing is ever overwritten), or cannot be written.
     """
+    check_new(path)
     target = Path(path).absolute()
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        what = "is a file" if target.is_file() else f"holds {some(sorted(item.name for item in target.iterdir()))}"
-        raise StoreError(f"{path} must be a new or an empty folder, it {what}; choose another or remove it")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

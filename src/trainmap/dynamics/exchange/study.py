@@ -22,12 +22,13 @@ from typing import Any, Literal, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.exchange.folder import kept_column, write_dynamics
+from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.exchange.folder import check_new, check_source, kept_column, write_dynamics
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
-from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_atomically
+from trainmap.errors import RecordingError, StoreError, TrainmapError, some
+from trainmap.files import writing
 
 Array = NDArray[Any]
 
@@ -65,6 +66,8 @@ def import_study(
     Scores that need predictions or other classes cannot be had; correctness can, for the file tells it: see
     ``trainmap.maps.exchange.study_map``.
     """
+    check_source(source)
+    check_new(out)
     keys: list[str] = []
     flat, four = array("f"), array("d")  # compact: a list of floats would take ten times as much
     epochs = 0
@@ -115,9 +118,10 @@ def _ids(path: str | Path, keys: list[str], id_type: Literal["int64", "string"] 
         raise StoreError(f"{path}: not every key is an integer; pass id_type='string'")
     if numbers and id_type != "string":
         return np.array([int(key) for key in keys], np.int64)
-    if any(key.endswith("\0") for key in keys):
-        raise StoreError(f"{path}: an id may not end in a NUL character; rename it at its source")
-    return np.array(keys, np.str_)
+    try:
+        return to_ids(keys)
+    except RecordingError as error:
+        raise StoreError(f"{path}: {error}; rename it at its source") from error
 
 
 def _probabilities(path: str | Path, key: str, entry: Any) -> list[float]:
@@ -224,9 +228,8 @@ def export_study(dynamics: Dynamics, path: str | Path) -> Path:
             "the study's file has no place for examples that an epoch did not see; this recording has some"
         )
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     names = [json.dumps(str(name)) for name in dynamics.ids.tolist()]
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(b"{")
         for start in range(0, len(dynamics), EXPORT_ROWS):
             block = dynamics.block(start, min(start + EXPORT_ROWS, len(dynamics)), wanted)

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import TrainmapError, unknown
-from trainmap.files import write_atomically
+from trainmap.files import writing
 
 Array = NDArray[Any]
 
@@ -41,9 +42,8 @@ def export_long(
         raise TrainmapError(f"the long table is written as Parquet: its name must end in .parquet, got {target.name}")
     names = _chosen(dynamics, signals)
     step = max(1, min(ROWS, BLOCK_VALUES // dynamics.classes))
-    target.parent.mkdir(parents=True, exist_ok=True)
     with (
-        write_atomically(target) as handle,
+        writing(target) as handle,
         pq.ParquetWriter(handle, _rows(dynamics, 0, names, slice(0)).schema) as writer,
     ):
         for epoch in range(dynamics.epochs):
@@ -60,7 +60,7 @@ def _rows(dynamics: Dynamics, epoch: int, names: list[str], rows: slice) -> pa.T
     return pa.table(
         {
             "epoch": pa.array(np.full(len(labels), epoch, np.int32)),
-            "id": pa.array(ids.tolist(), pa.string()) if ids.dtype.kind == "U" else pa.array(ids),
+            "id": ids_to_arrow(ids),
             "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
             **{name: _to_arrow(dynamics.column(epoch, name)[rows]) for name in names},
         }
@@ -70,10 +70,14 @@ def _rows(dynamics: Dynamics, epoch: int, names: list[str], rows: slice) -> pa.T
 def _chosen(dynamics: Dynamics, signals: Sequence[str] | None) -> list[str]:
     if not dynamics.epochs:
         raise TrainmapError(f"{dynamics.path} has no finished epoch yet")
+    if dynamics.level == "stats":
+        raise TrainmapError("a recording at level 'stats' keeps sums and no epochs; record with level='signals'")
     names = [name for name in dynamics.signals if name != "logits"] if signals is None else list(signals)
     for name in names:
         if name not in dynamics.signals:
             raise unknown("signal", name, dynamics.signals)
+    if not names:
+        raise TrainmapError(f"signals must name at least one of {', '.join(dynamics.signals)}, got none")
     return names
 
 

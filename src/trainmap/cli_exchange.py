@@ -1,0 +1,184 @@
+"""The verbs import and export: recordings and maps from and to other tools' files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainmap.cli_terminal import DynamicsPath, MapPath, progress, say, split
+from trainmap.errors import TrainmapError
+
+imports = typer.Typer(help="Recordings from other tools' files.", no_args_is_help=True)
+exports = typer.Typer(help="Recordings and maps as other tools' files.", no_args_is_help=True)
+
+DynamicsOut = Annotated[Path, typer.Option("--out", metavar="DYNAMICS", help="The dynamics folder to make.")]
+FolderOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")]
+FileOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write; its ending is the format.")]
+SourceName = Annotated[str, typer.Option(help="What was recorded: train (the training step) or sweep (an evaluation).")]
+WithDynamics = Annotated[Path | None, typer.Option(help="Add each example's trajectory from this recording.")]
+Signals = Annotated[str, typer.Option(help="Which trajectories, separated by commas.")]
+
+
+@imports.command("allenai")
+def import_allenai(
+    path: Annotated[Path, typer.Argument(metavar="DIR", help="Has training_dynamics/dynamics_epoch_N.jsonl.")],
+    out: DynamicsOut,
+    source: SourceName = "train",
+    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Keep guids that some epochs lack.")] = False,
+    ignore_fields: Annotated[bool, typer.Option("--ignore-fields", help="Leave out fields besides the three.")] = False,
+) -> None:
+    """Import the training dynamics of allenai/cartography.
+
+    Example: [bold]trainmap import allenai runs/snli --out dynamics[/bold]
+    """
+    from trainmap.dynamics.exchange.allenai import epoch_files, import_allenai
+
+    with progress("importing", len(epoch_files(path))) as advance:
+        made = import_allenai(
+            path,
+            out,
+            source=source,  # type: ignore[arg-type]
+            allow_missing=allow_missing,
+            ignore_fields=ignore_fields,
+            on_progress=advance,
+        )
+    say(f"{out}: {made.examples} examples, {made.epochs} epochs, {made.classes} classes")
+
+
+@imports.command("study")
+def import_study(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A ..._training_dynamics.json.")],
+    out: DynamicsOut,
+    classes: Annotated[int, typer.Option(help="How many classes there are; the file does not say.")],
+    datamap: Annotated[Path | None, typer.Option("--map", help="FILE.parquet: the map as well.")] = None,
+) -> None:
+    """Import a *_training_dynamics.json of the study that trainmap grew from.
+
+    Example: [bold]trainmap import study vit_training_dynamics.json --classes 10 --out dynamics --map map.parquet[/bold]
+    """
+    from trainmap.dynamics.exchange.study import import_study
+
+    if datamap is not None:
+        from trainmap.maps.datamap import check_format
+        from trainmap.maps.exchange import study_map
+
+        if check_format(datamap).exists():
+            raise TrainmapError(f"{datamap} is there already; an import overwrites nothing: choose another name")
+    made = import_study(path, out, classes)
+    say(f"{out}: {made.examples} examples, {made.epochs} epochs")
+    if datamap is not None:
+        say(f"{study_map(made).save(datamap)}")
+
+
+@imports.command("pred-probs")
+def import_pred_probs(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="pred_probs (E, N, C), labels (N,), ids (N,).")],
+    out: DynamicsOut,
+    source: SourceName = "sweep",
+    floor: Annotated[float | None, typer.Option(help="Raise probabilities below it to it; zeros need one.")] = None,
+) -> None:
+    """Import predicted probabilities, one array for each epoch, as cleanlab takes them.
+
+    Example: [bold]trainmap import pred-probs epochs.npz --out dynamics[/bold]
+    """
+    from trainmap.dynamics.exchange.arrays import import_pred_probs, read_pred_probs
+
+    made = import_pred_probs(**read_pred_probs(path), out=out, source=source, floor=floor)  # type: ignore[arg-type]
+    say(f"{out}: {made.examples} examples, {made.epochs} epochs, {made.classes} classes")
+
+
+@exports.command("allenai")
+def export_allenai(
+    dynamics: DynamicsPath,
+    out: FolderOut,
+    metrics_only: Annotated[bool, typer.Option("--metrics-only", help="td_metrics.jsonl alone: no logits.")] = False,
+) -> None:
+    """Export td_metrics.jsonl and training_dynamics/ as allenai/cartography has them.
+
+    Example: [bold]trainmap export allenai dynamics --out runs/snli[/bold]
+    """
+    from trainmap.dynamics.store import Dynamics
+    from trainmap.maps.exchange import export_allenai
+
+    recording = Dynamics.open(dynamics)
+    with progress("exporting", 0 if metrics_only else recording.epochs) as advance:
+        written = export_allenai(recording, out, metrics_only, advance)
+    say(", ".join(map(str, written)))
+
+
+@exports.command("study")
+def export_study(dynamics: DynamicsPath, out: FileOut) -> None:
+    """Export a *_training_dynamics.json as the study that trainmap grew from has it.
+
+    Example: [bold]trainmap export study dynamics --out vit_training_dynamics.json[/bold]
+    """
+    from trainmap.dynamics.exchange.study import export_study
+    from trainmap.dynamics.store import Dynamics
+
+    say(f"{export_study(Dynamics.open(dynamics), out)}")
+
+
+@exports.command("pred-probs")
+def export_pred_probs(
+    dynamics: DynamicsPath,
+    out: FileOut,
+    epoch: Annotated[int | None, typer.Option(help="Of one epoch, from 0; the mean over all by default.")] = None,
+) -> None:
+    """Export labels and pred_probs for cleanlab (.npz); needs logits.
+
+    Example: [bold]trainmap export pred-probs dynamics --out pred_probs.npz[/bold]
+    """
+    from trainmap.dynamics.exchange.arrays import export_pred_probs
+    from trainmap.dynamics.store import Dynamics
+
+    say(f"{export_pred_probs(Dynamics.open(dynamics), out, epoch)}")
+
+
+@exports.command("table")
+def export_table(
+    dynamics: DynamicsPath,
+    out: FileOut,
+    signals: Annotated[str | None, typer.Option(help="Names, separated by commas; all but logits by default.")] = None,
+) -> None:
+    """Export one long Parquet table: a row for each epoch and example.
+
+    Example: [bold]trainmap export table dynamics --out long.parquet[/bold]
+    """
+    from trainmap.dynamics.exchange.tables import export_long
+    from trainmap.dynamics.store import Dynamics
+
+    recording = Dynamics.open(dynamics)
+    with progress("exporting", recording.epochs) as advance:
+        say(f"{export_long(recording, out, split(signals), advance)}")
+
+
+@exports.command("fiftyone")
+def export_fiftyone(datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold") -> None:
+    """Export a map as sample fields for FiftyOne (.json).
+
+    Example: [bold]trainmap export fiftyone map.parquet --dynamics dynamics --out fields.json[/bold]
+    """
+    from trainmap.dynamics.store import Dynamics
+    from trainmap.maps.datamap import DataMap
+    from trainmap.maps.exchange import export_fiftyone
+
+    recording = None if dynamics is None else Dynamics.open(dynamics)
+    say(f"{export_fiftyone(DataMap.open(datamap), out, recording, split(signals) or ())}")
+
+
+@exports.command("spotlight")
+def export_spotlight(
+    datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold"
+) -> None:
+    """Export a map as a table for Renumics Spotlight (.parquet or .csv).
+
+    Example: [bold]trainmap export spotlight map.parquet --dynamics dynamics --out table.parquet[/bold]
+    """
+    from trainmap.dynamics.store import Dynamics
+    from trainmap.maps.datamap import DataMap
+    from trainmap.maps.exchange import export_spotlight
+
+    recording = None if dynamics is None else Dynamics.open(dynamics)
+    say(f"{export_spotlight(DataMap.open(datamap), out, recording, split(signals) or ())}")

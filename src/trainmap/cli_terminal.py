@@ -1,0 +1,62 @@
+"""What the verbs share: arguments, lists in one word, lines and bars on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from trainmap.errors import TrainmapError
+
+DynamicsPath = Annotated[Path, typer.Argument(metavar="DYNAMICS", help="A folder that a Recorder wrote.")]
+MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A map, as `trainmap map --out` writes it.")]
+
+
+def number(word: str, option: str) -> float:
+    """ "0.33" -> 0.33."""
+    try:
+        return float(word)
+    except ValueError as error:
+        raise TrainmapError(f"--{option} must be a number, got '{word}'") from error
+
+
+def show_or_json(view: object, value: object) -> None:
+    """A table for people, or one JSON document when there is a value for it."""
+    import json
+
+    from rich.console import Console
+
+    if value is None:
+        Console().print(view)
+    else:
+        say(json.dumps(value, indent=2))
+
+
+def split(names: str | None) -> list[str] | None:
+    """ "a, b" -> ["a", "b"]; None, the option's default, stays None."""
+    if names is None:
+        return None
+    found = [name.strip() for name in names.split(",") if name.strip()]
+    if not found:
+        raise TrainmapError(f"a list needs at least one name (several are separated by commas), got '{names}'")
+    return found
+
+
+def say(line: str, err: bool = False) -> None:
+    typer.echo(line, err=err)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on the terminal's error stream, which a pipe never sees."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)

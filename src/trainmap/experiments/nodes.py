@@ -1,0 +1,301 @@
+"""What the tasks of a grid do: teacher, map, selection, teacher logits, student. Each runs in a worker process.
+
+A task's configuration says what it takes from others by their hashes; ``where`` says in which files that lies.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainmap.dynamics.recorder import Recorder
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import TrainmapError
+from trainmap.experiments.student import ids_hash, repeated
+from trainmap.experiments.tracking import track
+from trainmap.experiments.watch import Watch
+from trainmap.files import write_atomically, write_json
+from trainmap.maps.datamap import DataMap
+from trainmap.maps.planted import plan_flips
+from trainmap.selection.card import Selection
+from trainmap.selection.select import select
+from trainmap.training.checkpoint import previous
+from trainmap.training.cost import forward_flops, parameters, training_flops
+from trainmap.training.data import Dataset, Splits, load_splits
+from trainmap.training.evaluate import evaluate, predict
+from trainmap.training.fit import Distillation, FitResult, fit
+from trainmap.training.models import build
+from trainmap.training.recipes import Recipe
+from trainmap.training.shifts import evaluate_everywhere, load_shift
+from trainmap.training.teacher import read_card, teacher_logits
+from trainmap.views.plot import plot_map
+
+
+@lru_cache(maxsize=2)
+def load(
+    name: str, root: str | None, split_seed: int, validation: float, label_noise: float, noise_seed: int
+) -> Splits:
+    """A dataset, loaded once in a worker, with its label noise: in the training part alone, each chosen label
+    exchanged for another class, drawn evenly."""
+    data = load_splits(name, root, split_seed, validation)
+    if not label_noise:
+        return data
+    train = data.train
+    flips = plan_flips(train.y, label_noise, noise_seed, ids=train.ids, classes=train.classes)
+    return replace(data, train=replace(train, y=flips.apply(train.ids, train.y)))
+
+
+def data_of(config: dict[str, Any]) -> Splits:
+    """The data of a task, checked against its configuration."""
+    about = dict(config["data"])
+    wanted = about.pop("fingerprint")
+    data = load(root=config["where"].get("data_root"), **about)
+    if data.fingerprint() != wanted:
+        raise TrainmapError(f"the data of {about['name']} changed since the experiment was planned; plan it again")
+    return data
+
+
+def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
+    """Train a teacher on all the data while recording it; keeps ``dynamics/`` and ``model.pt``.
+
+    Args:
+        config: ``data``, ``model``, ``recipe``, ``seed``, ``record`` ("train" or "sweep"), ``patience``, ``device``;
+            ``where``: ``out``, and if wanted ``data_root``, ``checkpoint`` (file), ``tracking`` (JSON), ``name``,
+            ``logs``.
+    """
+    data, out = data_of(config), Path(config["where"]["out"])
+    train = data.train
+    model = _build(config, train)
+    recording = Recorder(
+        out / "dynamics",
+        classes=train.classes,
+        ids=train.ids,
+        labels=train.y,
+        source=config["record"],
+        rank=0,
+        world_size=1,
+    )
+    with recording as recorder:
+        watched = Sweep(recorder, model, train, config["device"]) if config["record"] == "sweep" else recorder
+        result = _train(config, model, data, train, recorder=watched)
+    out.mkdir(parents=True, exist_ok=True)
+    with write_atomically(out / "model.pt") as handle:
+        torch.save(model.state_dict(), handle)
+    _forget_checkpoint(config)
+    sweeps = watched.seconds if isinstance(watched, Sweep) else 0.0
+    return _judged(config, model, data) | _costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
+
+
+class Sweep:
+    """A recorder for ``fit`` that records an evaluation pass over the training set after each epoch."""
+
+    def __init__(self, recorder: Recorder, model: nn.Module, train: Dataset, device: str) -> None:
+        self.recorder, self.model, self.train, self.device = recorder, model, train, device
+        self.seconds = 0.0
+
+    @property
+    def epoch(self) -> int:
+        return self.recorder.epoch
+
+    def update(self, ids: Any, logits: Any, labels: Any) -> None:
+        """Training logits are not recorded."""
+
+    def end_epoch(self) -> None:
+        start = time.perf_counter()
+        self.recorder.update(self.train.ids, predict(self.model, self.train, device=self.device), self.train.y)
+        self.recorder.end_epoch()
+        self.seconds += time.perf_counter() - start
+
+
+def map_run(config: dict[str, Any]) -> dict[str, Any]:
+    """Score a recording: ``map.parquet`` and ``map.png``.
+
+    Args:
+        config: ``teacher`` (hash), ``epochs`` (None for all), ``scores`` (None for all), ``fraction``; ``where``:
+            ``teacher`` (its folder), ``out``.
+    """
+    out = Path(config["where"]["out"])
+    dynamics = Dynamics.open(Path(config["where"]["teacher"]) / "dynamics")
+    start, cpu = time.perf_counter(), time.process_time()
+    epochs = None if config["epochs"] is None else min(config["epochs"], dynamics.epochs)  # it may have stopped early
+    datamap = DataMap.from_dynamics(dynamics, config["scores"], fraction=config["fraction"], epochs=epochs, workers=1)
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+    datamap.save(out / "map.parquet")
+    plot_map(datamap, out / "map.png")
+    return {
+        "fingerprint": datamap.fingerprint,
+        "dataset": datamap.dataset,
+        "epochs": datamap.epochs,
+        "recorded_epochs": dynamics.epochs,
+        "scores": datamap.scores,
+        "scoring_seconds": seconds,
+        "scoring_cpu_seconds": cpu_seconds,
+        "overlap": {f"{a} and {b}": share for (a, b), share in datamap.overlap().items()},
+    }
+
+
+def selection_run(config: dict[str, Any]) -> dict[str, Any]:
+    """Choose examples from a map: ``card.json``.
+
+    Args:
+        config: ``map`` (hash), ``spec``, ``rule``, ``balance``, ``seed``; ``where``: ``map`` (its folder), ``out``.
+    """
+    datamap = DataMap.open(Path(config["where"]["map"]) / "map.parquet").with_rule(config["rule"])
+    start = time.perf_counter()
+    selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"])
+    seconds = time.perf_counter() - start
+    selection.save(Path(config["where"]["out"]) / "card.json")
+    return {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
+
+
+def logits_run(config: dict[str, Any]) -> dict[str, Any]:
+    """A teacher's logits on the training data: ``logits.npy``.
+
+    Args:
+        config: ``data``, ``teacher`` (hash), ``model``, ``seed``, ``flips``, ``device``; ``where``: ``teacher`` (its
+            folder), ``out``.
+    """
+    train = data_of(config).train
+    model = _load_teacher(config, config["where"]["teacher"], train)
+    path = Path(config["where"]["out"]) / "logits.npy"
+    teacher_logits(model, train, path, flips=config["flips"], device=config["device"])
+    card = read_card(path)
+    return {
+        "teacher": card.teacher,
+        "inference_flops": card.flops,
+        "inference_seconds": card.seconds,
+        "inference_cpu_seconds": card.cpu_seconds,
+    }
+
+
+def student_run(config: dict[str, Any]) -> dict[str, Any]:
+    """Train a student on a subset and judge it.
+
+    Args:
+        config: ``data``, ``model``, ``recipe``, ``seed``, ``steps``, ``patience``, ``device``; ``subset``: ``kind``
+            ("full", "random", "repeated" or "map"), ``count``, ``selection`` (hash, of a map's); ``teacher``: None, or
+            the settings of the loss and ``logits`` (hash), or ``teacher`` (hash), its ``model`` and ``seed``;
+            ``where``: ``out``, ``selection``, ``logits`` and ``teacher`` (folders).
+    """
+    data, subset = data_of(config), config["subset"]
+    train, ids, epoch_ids = data.train, None, None
+    if subset["kind"] == "map":
+        selection = Selection.open(Path(config["where"]["selection"]) / "card.json")
+        selection.verify(train)
+        ids = selection.ids
+    elif subset["kind"] == "random":
+        ids = random_ids(train.ids, subset["count"], config["seed"])
+    elif subset["kind"] == "repeated":
+        epoch_ids = repeated(train.ids, subset["count"], config["seed"])
+    teaching: dict[str, Any] = {}
+    if config["teacher"] is not None:
+        told = ("loss", "temperature", "weight", "gold", "warmup", "options")
+        teaching["distillation"] = Distillation(**{name: config["teacher"][name] for name in told})
+        if "logits" in config["teacher"]:
+            logits = np.load(Path(config["where"]["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
+            teaching["teacher_logits"] = logits if ids is None else logits[train.rows(ids)]
+        else:
+            teaching["teacher"] = _load_teacher(config["teacher"], config["where"]["teacher"], train)
+    if ids is not None:
+        train = train.subset(ids)
+    model = _build(config, train)
+    result = _train(config, model, data, train, steps=config["steps"], epoch_ids=epoch_ids, **teaching)
+    _forget_checkpoint(config)
+    examples = subset["count"] if subset["kind"] == "repeated" else len(train)
+    return _judged(config, model, data) | _costs(result, model) | {"examples": examples}
+
+
+def random_ids(ids: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """``count`` ids drawn without replacement: those that ``select(datamap, "... random", seed=seed)`` draws."""
+    return np.sort(np.sort(ids)[np.random.Generator(np.random.PCG64(seed)).permutation(len(ids))[:count]])
+
+
+def _build(config: dict[str, Any], train: Dataset) -> nn.Module:
+    return build(config["model"], train.classes, train.inputs, config["seed"])
+
+
+def _load_teacher(config: dict[str, Any], folder: str, train: Dataset) -> nn.Module:
+    name = config["model"].removesuffix("+pretrained")  # its weights are loaded right away
+    model = _build({**config, "model": name}, train)
+    model.load_state_dict(torch.load(Path(folder) / "model.pt", map_location="cpu", weights_only=True))
+    return model
+
+
+def _train(config: dict[str, Any], model: nn.Module, data: Splits, train: Dataset, **how: Any) -> FitResult:
+    """``fit`` with what every run has: its epochs written down, early stopping, a checkpoint for a long one."""
+    where = config["where"]
+    out = Path(where["out"])
+    settings = json.loads(where.get("tracking", "{}"))
+    plain = {key: value for key, value in config.items() if key != "where"}
+    with track(where.get("name", out.name), plain, Path(where.get("logs", out)), settings) as log:
+        watch = Watch(out / "epochs.csv", model, data.validation, config["patience"], config["device"], log)
+        recorder, checkpoint = how.get("recorder"), where.get("checkpoint")
+        if checkpoint is not None and (over := watch.over(Path(checkpoint), recorder)) is not None:
+            return FitResult(**over, flops=training_flops(forward_flops(model, train.inputs), over["examples_seen"]))
+        return fit(
+            model,
+            train,
+            Recipe(**config["recipe"]),
+            seed=config["seed"],
+            checkpoint=checkpoint,
+            device=config["device"],
+            on_epoch=watch,
+            **how,
+        )
+
+
+def _judged(config: dict[str, Any], model: nn.Module, data: Splits) -> dict[str, Any]:
+    """The metrics on test and validation data; the validation part may be empty."""
+    row: dict[str, Any] = {}
+    for name, part in (("test", data.test), ("validation", data.validation)):
+        if len(part):
+            metrics = evaluate(predict(model, part, config["recipe"]["flips"], config["device"]), part.y)
+            row |= {f"{name}_{key}": value for key, value in asdict(metrics).items()}
+    if config["evaluation"]:
+        row |= _judged_elsewhere(config, model, data)
+    return row
+
+
+def _judged_elsewhere(config: dict[str, Any], model: nn.Module, data: Splits) -> dict[str, Any]:
+    """Accuracy and macro F1 on each shift, and their mean over all corruptions; each set's metrics go to a file."""
+    asked, where = config["evaluation"], config["where"]
+    shifts = {name: load_shift(name, where.get("data_root", "data")) for name in asked["shifts"]}
+    if changed := [name for name, shift in shifts.items() if shift.fingerprint() != asked["shifts"][name]]:
+        raise TrainmapError(f"the data of {changed[0]} changed since the experiment was planned; plan it again")
+    flips, device = config["recipe"]["flips"], config["device"]
+    rows = evaluate_everywhere(
+        model, data.test, shifts, asked["corruptions"], asked["severities"], flips=flips, device=device
+    )
+    write_json(Path(where["out"]) / "everywhere.json", [row.flat() for row in rows])
+    found: dict[str, Any] = {}
+    for metric in ("accuracy", "macro_f1"):
+        found |= {f"{row.set}_{metric}": getattr(row.metrics, metric) for row in rows if row.role == "shift"}
+        corrupted = [getattr(row.metrics, metric) for row in rows if row.role == "corruption"]
+        found |= {f"corrupted_{metric}": float(np.mean(corrupted))} if corrupted else {}
+    return found
+
+
+def _costs(result: FitResult, model: nn.Module) -> dict[str, Any]:
+    return {
+        "steps": result.steps,
+        "examples_seen": result.examples_seen,
+        "train_flops": result.flops,
+        "train_seconds": result.seconds,
+        "train_cpu_seconds": result.cpu_seconds,
+        "train_loss": result.loss,
+        "parameters": parameters(model),
+    }
+
+
+def _forget_checkpoint(config: dict[str, Any]) -> None:
+    if "checkpoint" in config["where"]:
+        for path in (Path(config["where"]["checkpoint"]), previous(Path(config["where"]["checkpoint"]))):
+            path.unlink(missing_ok=True)

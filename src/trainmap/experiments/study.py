@@ -1,0 +1,200 @@
+"""A folder of an experiment: what was planned, what is done, what failed, and running the rest.
+
+::
+
+    experiment.json     the plan: every task and its place in the reports
+    runs/               <hash>.json, <hash>.error.json: one small file for each task
+    made/               what tasks made: recordings, networks, maps, cards, logits, the epochs of each run
+    results.csv, table.csv, report.html, report.md, report.tex, plots/    written by ``write_study``
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from trainmap.dynamics.manifest import versions
+from trainmap.errors import StoreError, unknown
+from trainmap.experiments.cluster import LAUNCHERS
+from trainmap.experiments.config import Variant
+from trainmap.experiments.graph import Graph, Line, made_at
+from trainmap.experiments.launch import Outcome, run_all
+from trainmap.experiments.locks import held
+from trainmap.experiments.task import error_path, result_path
+from trainmap.files import write_json
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task as the plan keeps it."""
+
+    hash: str
+    kind: str
+    name: str
+    after: tuple[str, ...]
+    dataset: str
+    model: str
+    flops: int
+    examples: int
+    bytes: int
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What ``experiment.json`` says.
+
+    Attributes:
+        title, notes, level, device: of the experiment.
+        entries: every task, each after those that it needs.
+        lines: where the students' runs stand.
+        models: ``name``, ``dataset``, ``role``, ``parameters``, ``flops``.
+        provenance: name to value.
+    """
+
+    title: str
+    notes: tuple[str, ...]
+    level: float
+    device: str
+    entries: tuple[Entry, ...]
+    lines: tuple[Line, ...]
+    models: tuple[Mapping[str, Any], ...]
+    provenance: Mapping[str, Any]
+
+
+def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any]) -> Study:
+    """The plan of an experiment as a value."""
+    experiment = variants[0].experiment
+    entries = tuple(
+        Entry(
+            digest,
+            node.kind,
+            node.task.name,
+            node.task.after,
+            node.dataset,
+            node.model,
+            node.flops,
+            node.examples,
+            node.bytes,
+            node.task.config,
+        )
+        for digest, node in graph.nodes.items()
+    )
+    told = {**provenance, **versions()}
+    return Study(
+        experiment.title,
+        tuple(experiment.notes),
+        experiment.level,
+        experiment.device,
+        entries,
+        tuple(graph.lines),
+        tuple(graph.models),
+        told,
+    )
+
+
+def save_study(study: Study, folder: Path) -> None:
+    """Write ``experiment.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "experiment.json", {"format": "trainmap-experiment", "version": VERSION, **asdict(study)})
+
+
+def open_study(folder: str | Path) -> Study:
+    """Read ``experiment.json``.
+
+    Raises:
+        StoreError: no such file, another one, a newer one.
+    """
+    path = Path(folder) / "experiment.json"
+    try:
+        about = json.loads(path.read_text())
+        if about.pop("format") != "trainmap-experiment":
+            raise StoreError(f"{path} is not the plan of an experiment")
+        if about.pop("version") > VERSION:
+            raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
+        entries = tuple(Entry(**{**entry, "after": tuple(entry["after"])}) for entry in about.pop("entries"))
+        lines = tuple(Line(**line) for line in about.pop("lines"))
+        return Study(entries=entries, lines=lines, **about)
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one") from error
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise StoreError(f"{path} is not the plan of an experiment ({error!r}); run the experiment again") from error
+
+
+def run_study(
+    study: Study,
+    graph: Graph,
+    folder: str | Path,
+    jobs: int | None = None,
+    launcher: str = "local",
+    settings: Mapping[str, Any] | None = None,
+    on_progress: Callable[[Outcome, int, int], None] | None = None,
+) -> list[Outcome]:
+    """Do what is planned and not done yet; a task that fails is kept, and blocks only what needs it.
+
+    Args:
+        study, graph: of one plan.
+        folder: see the module.
+        jobs: runs at a time.
+        launcher: a key of ``LAUNCHERS``.
+        settings: arguments of the launcher.
+        on_progress: see ``run_all``.
+    """
+    if launcher not in LAUNCHERS:
+        raise unknown("launcher", launcher, LAUNCHERS)
+    place = Path(folder)
+    save_study(study, place)
+    make = LAUNCHERS[launcher]
+    pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
+    return run_all(graph.tasks(), place / "runs", jobs, on_progress, pool)
+
+
+def states(study: Study, folder: str | Path) -> dict[str, str]:
+    """What became of each task: "done", "failed", "running", "blocked" (needs a failed one) or "waiting"."""
+    runs = Path(folder) / "runs"
+    found: dict[str, str] = {}
+    for entry in study.entries:
+        if result_path(runs, entry.hash).exists():
+            found[entry.hash] = "done"
+        elif held(runs, entry.hash):
+            found[entry.hash] = "running"
+        elif error_path(runs, entry.hash).exists():
+            found[entry.hash] = "failed"
+        else:
+            lost = any(found[other] in ("failed", "blocked") for other in entry.after)
+            found[entry.hash] = "blocked" if lost else "waiting"
+    return found
+
+
+def results(study: Study, folder: str | Path) -> dict[str, dict[str, Any]]:
+    """What each finished task gave, with ``task_seconds``, by its hash."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in study.entries:
+        path = result_path(Path(folder) / "runs", entry.hash)
+        if path.exists():
+            try:
+                record = json.loads(path.read_bytes())
+                found[entry.hash] = {**record["result"], "task_seconds": record["seconds"]}
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise StoreError(f"{path} must be the result of a run, but is not ({error!r}); remove it") from error
+    return found
+
+
+def failures(study: Study, folder: str | Path) -> dict[str, str]:
+    """The traceback of each task that failed, by its name."""
+    found: dict[str, str] = {}
+    for entry in study.entries:
+        path = error_path(Path(folder) / "runs", entry.hash)
+        if path.exists() and not result_path(Path(folder) / "runs", entry.hash).exists():
+            found[entry.name] = json.loads(path.read_bytes())["traceback"]
+    return found
+
+
+def made(folder: str | Path, entry: Entry) -> Path:
+    """The folder of what a task made."""
+    return made_at(Path(folder), entry.kind, entry.hash)

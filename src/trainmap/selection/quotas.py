@@ -1,0 +1,45 @@
+"""How a number of examples is shared among groups (classes, strata, clusters) of different sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def equal(sizes: Array, count: int) -> Array:
+    """Equal quotas that sum to ``count``; what a small group cannot give is shared by the others."""
+    quotas = np.zeros_like(sizes)
+    while (left := count - quotas.sum()) > 0:
+        open_ = np.flatnonzero(quotas < sizes)
+        share = max(1, left // len(open_))
+        for place in open_[: left if share == 1 else None]:
+            quotas[place] += min(share, sizes[place] - quotas[place])
+    return quotas
+
+
+def proportional(sizes: Array, count: int) -> Array:
+    """Quotas in proportion that sum to ``count`` (largest remainders first, ties to the smaller group)."""
+    quotas, remainders = np.divmod(sizes * count, sizes.sum())
+    order = np.argsort(-remainders, kind="stable")
+    quotas[order[: count - quotas.sum()]] += 1
+    return quotas
+
+
+def smallest_first(sizes: Array, count: int) -> Array:
+    """Equal quotas that sum to ``count``, dealt out from the smallest group to the largest.
+
+    Each group in turn gets an equal share (rounded down) of what is left for it and the larger ones, or all it has.
+
+    Source: Zheng et al. 2023, arXiv:2210.15809, algorithm 1; Yang et al. 2024, arXiv:2403.07384, algorithm 1, is the
+    same rule. Groups of equal size go in their own order.
+    """
+    quotas = np.zeros(len(sizes), np.int64)
+    left = count
+    for turn, group in enumerate(np.argsort(sizes, kind="stable")):
+        quotas[group] = min(sizes[group], left // (len(sizes) - turn))
+        left -= quotas[group]
+    return quotas

@@ -1,0 +1,143 @@
+"""Sounds as pictures: the log-mel spectrogram, cut or padded to one length, in 256 levels like pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import wavfile
+
+from trainmap.errors import TrainmapError
+from trainmap.training.rows import Rows, label_numbers
+
+MELS = 40
+WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
+RANGE_DB = 80.0
+
+
+def spectrogram(signal: NDArray[Any], rate: int, seconds: float) -> NDArray[np.uint8]:
+    """The log-mel spectrogram of one recording, (MELS, frames) uint8: low tones in row 0, time to the right.
+
+    ``P[m, t] = sum_f W[m, f] |FFT(hann * frame_t)[f]|^2`` with frames of 25 ms every 10 ms, all of them within the
+    signal; ``level = round(255 max(0, 1 + 10 log10(P / max P) / 80))``: the loudest place of a recording is 255 and
+    80 dB below it 0, so the loudness of the recording does not count. Silence is 0 everywhere.
+
+    The signal is first cut to ``seconds`` around its middle, or padded with zeros on both sides alike (one more at the
+    end when they are odd).
+
+    Args:
+        signal: (T,) one channel, integers or floats.
+        rate: samples per second.
+        seconds: what one picture shows.
+
+    Raises:
+        TrainmapError: more than one channel, or values that are not finite.
+
+    Source: the mel scale and its triangles as in HTK (Young et al., The HTK Book, section 5.4); see ``mel_filters``.
+    """
+    if signal.ndim != 1 or not np.isfinite(signal).all():
+        raise TrainmapError(f"a recording must be (T,) finite values, got {signal.dtype} {signal.shape}; mix to mono")
+    window, hop, length = round(WINDOW_SECONDS * rate), round(HOP_SECONDS * rate), round(seconds * rate)
+    fft = 1 << (window - 1).bit_length()
+    fitted = _fit_length(signal.astype(np.float64), length)
+    frames = np.lib.stride_tricks.sliding_window_view(fitted, window)[::hop]
+    power = np.abs(np.fft.rfft(frames * _hann(window), fft)) ** 2
+    mel = mel_filters(rate, fft) @ power.T
+    loudest = mel.max(initial=0)
+    if loudest == 0:
+        return np.zeros(mel.shape, np.uint8)
+    decibels = 10 * np.log10(np.maximum(mel / loudest, 10 ** (-RANGE_DB / 10)))
+    return np.rint(255 * (1 + decibels / RANGE_DB)).astype(np.uint8)
+
+
+def mel_filters(rate: int, fft: int, mels: int = MELS) -> NDArray[np.float64]:
+    """(mels, fft // 2 + 1): triangles of height 1 whose corners lie evenly on HTK's mel scale from 0 to rate / 2.
+
+    ``mel(f) = 2595 log10(1 + f / 700)``; filter m rises from corner m to m + 1 and falls to m + 2, straight in Hz.
+    """
+    top = 2595 * np.log10(1 + rate / 2 / 700)
+    corners = 700 * (10 ** (np.linspace(0, top, mels + 2) / 2595) - 1)
+    hertz = np.arange(fft // 2 + 1) * rate / fft
+    low, middle, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
+    return np.clip(np.minimum((hertz - low) / (middle - low), (high - hertz) / (high - middle)), 0, None)
+
+
+def _hann(window: int) -> NDArray[np.float64]:
+    """The periodic Hann window."""
+    return 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+
+
+def _fit_length(signal: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    if len(signal) >= length:
+        start = (len(signal) - length) // 2
+        return signal[start : start + length]
+    before = (length - len(signal)) // 2
+    return np.pad(signal, (before, length - len(signal) - before))
+
+
+Sounds = Iterable[tuple[NDArray[Any], int]]
+
+
+def sound_rows(name: str, sounds: Sounds, y: NDArray[np.int64], classes: int, part: Any, seconds: float) -> Rows:
+    """Rows of recordings, each (signal, rate), as pixels (N, 1, MELS, frames)."""
+    x = np.stack([spectrogram(signal, rate, seconds) for signal, rate in sounds])[:, None]
+    return Rows(name, y, classes, np.asarray(part, "<U24"), lambda train: (x, 0))
+
+
+FSDD_SECONDS = 0.645
+"""63 frames; longer than 90 % of the recordings (0.14 to 2.28 s, mean 0.44 s)."""
+
+
+def fsdd_rows(path: Path) -> Rows:
+    """The Free Spoken Digit Dataset: the official split, recordings 0 to 4 of every speaker and digit for testing.
+
+    The file has audio (int16, all recordings one after the other), offsets (N + 1), digit, take and rate.
+
+    Raises:
+        TrainmapError: a file without these arrays.
+    """
+    wanted = ("audio", "offsets", "digit", "take", "rate")
+    with np.load(path, allow_pickle=False) as file:
+        if missing := [key for key in wanted if key not in file]:
+            raise TrainmapError(f"{path} must hold {', '.join(wanted)}; missing: {', '.join(missing)}")
+        audio, offsets, digit, take, rate = (file[key] for key in wanted)
+    sounds = ((audio[start:end], int(rate)) for start, end in pairwise(offsets))
+    part = np.where(take < 5, "test", "train")
+    return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS)
+
+
+SPEECH_SECONDS = 1.0
+
+
+def speech_commands_rows(folder: Path) -> Rows:
+    """Speech Commands: ``<word>/*.wav`` with validation_list.txt and testing_list.txt, the official split.
+
+    Ids count the files in the order of their paths. Folders whose names start with "_" (background noise) are left.
+
+    Source: Warden 2018, arXiv:1804.03209, section 7.
+
+    Raises:
+        TrainmapError: no lists, no recordings, or a file that cannot be read.
+    """
+    lists = {"validation": folder / "validation_list.txt", "test": folder / "testing_list.txt"}
+    if missing := [str(path) for path in lists.values() if not path.is_file()]:
+        raise TrainmapError(f"speech-commands must have its official lists; missing: {', '.join(missing)}")
+    part_of = {line: part for part, path in lists.items() for line in path.read_text().split()}
+    paths = sorted(path for path in folder.glob("*/*.wav") if not path.parent.name.startswith("_"))
+    if not paths:
+        raise TrainmapError(f"{folder} must hold a folder of .wav files for each word, got none")
+    y, names = label_numbers("speech-commands", [path.parent.name for path in paths])
+    part = [part_of.get(f"{path.parent.name}/{path.name}", "train") for path in paths]
+    return sound_rows("speech-commands", map(_read_wav, paths), y, len(names), part, SPEECH_SECONDS)
+
+
+def _read_wav(path: Path) -> tuple[NDArray[Any], int]:
+    try:
+        rate, signal = wavfile.read(path)
+    except (ValueError, OSError) as error:
+        raise TrainmapError(f"{path} is not a readable .wav file ({error})") from error
+    return signal, int(rate)

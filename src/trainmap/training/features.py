@@ -1,0 +1,95 @@
+"""A network's inner values: taken while it runs, and brought to the width of another's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainmap.errors import TrainmapError, unknown
+from trainmap.training.inputs import Inputs
+
+
+@contextmanager
+def tapped(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
+    """The features of every forward pass within, in order: the output of ``layer``, or for None what goes into the
+    last ``nn.Linear``.
+
+    Raises:
+        TrainmapError: no such layer.
+    """
+    kept: list[Tensor] = []
+    if layer is None:
+        linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        if not linear:
+            raise TrainmapError("the network has no nn.Linear whose input could be its features; name a layer")
+
+        def before(_: nn.Module, inputs: tuple[Any, ...]) -> None:
+            kept.append(inputs[0])
+
+        handle = linear[-1].register_forward_pre_hook(before)
+    else:
+        named = dict(model.named_modules())
+        if layer not in named:
+            raise unknown("layer", layer, named)
+
+        def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
+            kept.append(output)
+
+        handle = named[layer].register_forward_hook(after)
+    try:
+        yield kept
+    finally:
+        handle.remove()
+
+
+def projector_between(
+    student: nn.Module,
+    teacher: nn.Module,
+    layers: tuple[str | None, str | None],
+    inputs: Inputs,
+    seed: int,
+    device: str,
+) -> nn.Module | None:
+    """The projector from the student's layer to the teacher's; None when their features have one shape already."""
+    shapes = []
+    for network, layer in zip((student, teacher), layers, strict=True):
+        mode = network.training
+        network.to(device).eval()
+        with torch.no_grad(), tapped(network, layer) as kept:
+            network(inputs.example(1, device))
+        network.train(mode)
+        shapes.append(tuple(kept[-1].shape[1:]))
+    if shapes[0] == shapes[1]:
+        return None
+    state = np.random.SeedSequence([seed, 0, 2]).generate_state(1, np.uint32)
+    return projector(shapes[0], shapes[1], int(state[0])).to(device)
+
+
+def projector(shape: tuple[int, ...], teacher_shape: tuple[int, ...], seed: int) -> nn.Module:
+    """A layer from the student's features to the teacher's: a 1x1 convolution for maps, else a linear layer.
+
+    Args:
+        shape, teacher_shape: of one example's features: (D,), (L, D) or (channels, H, W).
+        seed: of its initial weights; the global random state is untouched.
+
+    Raises:
+        TrainmapError: features that differ in more than their width.
+    """
+    maps = len(shape) == 3
+    width, rest = (shape[0], shape[1:]) if maps else (shape[-1], shape[:-1])
+    teacher_width, teacher_rest = (
+        (teacher_shape[0], teacher_shape[1:]) if maps else (teacher_shape[-1], teacher_shape[:-1])
+    )
+    if len(shape) != len(teacher_shape) or rest != teacher_rest:
+        raise TrainmapError(
+            f"features to match may differ in width alone, got {shape} for the student and {teacher_shape} for the "
+            "teacher; name other layers"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return nn.Conv2d(width, teacher_width, 1) if maps else nn.Linear(width, teacher_width)

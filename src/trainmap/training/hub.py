@@ -1,0 +1,74 @@
+"""Datasets of the Hugging Face hub, by name, and folders that its ``datasets`` library saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainmap.errors import TrainmapError, some
+from trainmap.training.folders import pixels
+from trainmap.training.rows import PART_NAMES, Rows
+from trainmap.training.texts import tokens
+
+
+def hub_rows(name: str, size: int | None = None) -> Rows:
+    """A dataset with one ``ClassLabel`` column and one column of images or texts.
+
+    Ids count the rows, part by part: train, validation, test.
+
+    Args:
+        name: ``owner/name``, from the local cache or by download; or the path of a ``save_to_disk`` folder.
+        size: of images; see ``folders.pixels``.
+
+    Raises:
+        TrainmapError: the library is missing, a dataset that cannot be loaded, no training part, or not exactly one
+            column of labels and one of images or texts.
+    """
+    parts = _load(name)
+    ordered = [key for part in ("train", "validation", "test") for key in parts if PART_NAMES.get(key) == part]
+    if "train" not in (PART_NAMES[key] for key in ordered):
+        raise TrainmapError(f"hf:{name} must have a part 'train', got {some(parts)}")
+    features = parts[ordered[0]].features
+    label = _one(name, "ClassLabel", [key for key in features if type(features[key]).__name__ == "ClassLabel"])
+    images = [key for key in features if type(features[key]).__name__ == "Image"]
+    texts = [key for key in features if getattr(features[key], "dtype", None) in ("string", "large_string")]
+    numbers = [number for key in ordered for number in parts[key][label]]
+    y = np.array([-1 if number is None else number for number in numbers], dtype=np.int64)
+    if unlabelled := int((y < 0).sum()):
+        raise TrainmapError(f"hf:{name}: every row must have a label, {unlabelled} have none")
+    part = np.concatenate([np.full(len(parts[key]), PART_NAMES[key], "<U24") for key in ordered])
+    classes = features[label].num_classes
+    title = name.rstrip("/").rsplit("/", 1)[-1]
+    if images:
+        column = _one(name, "image", images)
+        x = pixels(title, (row[column] for key in ordered for row in parts[key].select_columns([column])), size)
+        return Rows(title, y, classes, part, lambda train: (x, 0))
+    column = _one(name, "text", [key for key in texts if key == "text"] or texts)
+    found = [text for key in ordered for text in parts[key][column]]
+    if missing := sum(text is None for text in found):
+        raise TrainmapError(f"hf:{name}: column '{column}' must hold a text in every row, {missing} have none")
+    return Rows(title, y, classes, part, tokens(found), texts=found)
+
+
+def _load(name: str) -> dict[str, Any]:
+    """The parts by name; a dataset that was saved without parts is one part, "train"."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise TrainmapError("datasets of the hub need: pip install 'trainmap[hub]'") from error
+    try:
+        loaded = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrainmapError(
+            f"hf:{name} could not be loaded ({reason}); save it with save_to_disk and give the path"
+        ) from error
+    return {str(key): part for key, part in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
+
+
+def _one(name: str, kind: str, columns: list[str]) -> str:
+    if len(columns) != 1:
+        raise TrainmapError(f"hf:{name} must have one {kind} column, got {some(columns) or 'none'}; drop the others")
+    return columns[0]

@@ -1,0 +1,89 @@
+"""How long networks take for an example, side by side in one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from trainmap.errors import TrainmapError
+
+
+def paired_latency(
+    models: Mapping[str, Callable[[Tensor], object]], x: Tensor, *, threads: int = 1, repeat: int = 30, warmup: int = 3
+) -> pl.DataFrame:
+    """Median CPU seconds per example of each network on the same batch, taken in turns.
+
+    In every round each network runs once, so that whatever else the machine does falls on all of them; the order
+    alternates from round to round. CPU seconds are the time of all threads of this process.
+
+    Args:
+        models: by name; the first is what the others are compared with. Modules are in eval mode while it measures;
+            other functions, such as a session of another runtime, are called as they are.
+        x: (B, ...) as the networks take it, on the CPU.
+        threads: of torch, while it measures (another runtime has its own setting).
+        repeat: rounds that count.
+        warmup: rounds before them, which do not.
+
+    Returns:
+        A table, one row per network: ``model``, ``seconds`` (median per example), ``low`` and ``high`` (quartiles),
+        ``ratio`` (median over the rounds of its seconds divided by those of the first in the same round).
+
+    Raises:
+        TrainmapError: no networks, a batch that is empty or not on the CPU, counts below 1.
+    """
+    if not models or len(x) == 0 or x.device.type != "cpu":
+        raise TrainmapError(
+            f"latency needs at least one network and a batch of at least one example on the CPU, got {len(models)} "
+            f"networks and {len(x)} examples on {x.device}"
+        )
+    if min(threads, repeat) < 1 or warmup < 0:
+        raise TrainmapError(
+            f"threads and repeat must be at least 1 and warmup at least 0, got {threads}, {repeat}, {warmup}"
+        )
+    names = list(models)
+    seconds = np.empty((repeat, len(names)))
+    with _threads(threads), _eval(models.values()), torch.inference_mode():
+        for number in range(-warmup, repeat):
+            for place in range(len(names)) if number % 2 == 0 else reversed(range(len(names))):
+                start = time.process_time()
+                models[names[place]](x)
+                if number >= 0:
+                    seconds[number, place] = time.process_time() - start
+    return latency_table(names, seconds / len(x))
+
+
+def latency_table(names: list[str], seconds: np.ndarray) -> pl.DataFrame:
+    """The table of ``paired_latency`` from (rounds, networks) seconds per example."""
+    low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75], axis=0)
+    ratio = np.median(seconds / seconds[:, :1], axis=0)
+    return pl.DataFrame({"model": names, "seconds": median, "low": low, "high": high, "ratio": ratio})
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _eval(models: Iterable[object]) -> Iterator[None]:
+    """Modules in eval mode, and as they were afterwards."""
+    networks = [model for model in models if isinstance(model, nn.Module)]
+    found = [module for model in networks for module in model.modules() if module.training]
+    for module in found:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in found:
+            module.training = True

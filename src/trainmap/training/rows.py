@@ -1,0 +1,116 @@
+"""A dataset before it is numbers: rows with labels and parts, and an encoding that may learn from the training part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainmap.errors import TrainmapError, some
+
+PARTS = ("train", "validation", "test")
+TEST_SHARE = 0.2
+"""Of a dataset without a test set of its own: this share is set aside, the same for every seed."""
+
+PART_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation"}
+PART_NAMES |= {"validation": "validation", "test": "test", "testing": "test"}
+"""What people call the parts."""
+
+Encode = Callable[[NDArray[np.intp]], tuple[NDArray[Any], int]]
+"""Rows of the training part → x of all rows, and the size of the vocabulary (0 when there is none)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """N examples as a source gives them.
+
+    Attributes:
+        name: for people and for cards.
+        y: (N,) int64, 0 to classes - 1; for examples outside the classes, 0.
+        classes: number of classes.
+        part: (N,) text: "train", "validation" or "test"; with "outside " before it for examples of no class.
+        encode: makes x; what it learns (a vocabulary, means, categories), it learns from the rows it is given.
+        ids: (N,) int64; 0 to N - 1 for None.
+        test_share: share of the training rows that is set aside for testing when no row is in the part "test".
+        texts: the texts, where the examples are texts.
+    """
+
+    name: str
+    y: NDArray[np.int64]
+    classes: int
+    part: NDArray[np.str_]
+    encode: Encode
+    ids: NDArray[np.int64] | None = None
+    test_share: float = TEST_SHARE
+    texts: Sequence[str] | None = None
+
+
+def divide(rows: Rows, seed: int, validation: float) -> Rows:
+    """The rows with each in its part, ids filled in.
+
+    Rows that come without a test part give a fixed stratified share to it, whatever the seed; rows without a
+    validation part give the share ``validation`` of the others, drawn by ``seed``. Parts that came stay.
+
+    Raises:
+        TrainmapError: ids that repeat, or no training rows.
+    """
+    ids = np.arange(len(rows.y), dtype=np.int64) if rows.ids is None else rows.ids
+    values, counts = np.unique(ids, return_counts=True)
+    if (repeated := values[counts > 1]).size:
+        raise TrainmapError(f"{rows.name}: ids must be unique, {repeated.size} repeat (first: {some(repeated)})")
+    part = rows.part.astype("<U24")
+    for name, share, stream in (("test", rows.test_share, 0), ("validation", validation, seed)):
+        rest = part == "train"
+        if not (part == name).any():
+            part[np.isin(ids, draw(ids[rest], rows.y[rest], rows.classes, share, stream)) & rest] = name
+    if not (part == "train").any():
+        raise TrainmapError(f"{rows.name} must have training examples, but its parts are: {some(np.unique(part))}")
+    return Rows(rows.name, rows.y, rows.classes, part, rows.encode, ids, rows.test_share, rows.texts)
+
+
+def draw(
+    ids: NDArray[np.int64], labels: NDArray[np.int64], classes: int, fraction: float, seed: int
+) -> NDArray[np.int64]:
+    """round(fraction N) of the ids, ascending, each class in proportion; the order of the rows changes nothing."""
+    order = np.argsort(ids)
+    ids, labels = ids[order], labels[order]
+    counts = np.bincount(labels, minlength=classes) * fraction
+    take = np.floor(counts).astype(np.int64)
+    short = round(fraction * len(ids)) - int(take.sum())
+    take[np.argsort(take - counts, kind="stable")[:short]] += 1  # the largest remainders get the places left over
+    chosen = [
+        np.random.default_rng([seed, label]).permutation(ids[labels == label])[: take[label]]
+        for label in range(classes)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def label_numbers(name: str, labels: Sequence[Any]) -> tuple[NDArray[np.int64], list[str]]:
+    """Labels by name → their place among the sorted names, and the names.
+
+    Raises:
+        TrainmapError: a missing label.
+    """
+    missing = [row for row, label in enumerate(labels) if label is None or label == ""]
+    if missing:
+        raise TrainmapError(f"{name}: every row must have a label, {len(missing)} have none (first: row {missing[0]})")
+    names = sorted({str(label) for label in labels})
+    place = {label: number for number, label in enumerate(names)}
+    return np.array([place[str(label)] for label in labels], dtype=np.int64), names
+
+
+def part_names(name: str, split: Sequence[Any]) -> NDArray[np.str_]:
+    """What a ``split`` column says → the parts; "all" in every row is a dataset that comes without parts.
+
+    Raises:
+        TrainmapError: a word that names no part.
+    """
+    words = [str(word).lower() for word in split]
+    if set(words) == {"all"}:
+        return np.full(len(words), "train", "<U24")
+    if strange := sorted(set(words) - set(PART_NAMES)):
+        raise TrainmapError(f"{name}: split must be one of {', '.join(PART_NAMES)}, got {some(strange)}")
+    return np.array([PART_NAMES[word] for word in words], "<U24")

@@ -1,0 +1,105 @@
+"""ONNX files, plain and with eight bits: what is shipped, its true size, and the speed it has in ONNX Runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainmap.errors import TrainmapError
+from trainmap.training.compressed import MISSING, Compressed, copy_of, counts, ranges_from
+from trainmap.training.data import Dataset
+from trainmap.training.inputs import Inputs
+from trainmap.training.onnx_network import OnnxNetwork
+
+INPUT = "x"
+
+
+def export_onnx(model: nn.Module, inputs: Inputs, threads: int = 1) -> Compressed:
+    """The network as an ONNX file in single precision, for any batch size.
+
+    Args:
+        model: in plain torch; left as it is.
+        inputs: what it takes.
+        threads: of the session that runs it here.
+    """
+    network = copy_of(model)
+    return Compressed(OnnxNetwork(_file(network, inputs), threads), "onnx float32", *counts(network, inputs))
+
+
+def quantize_onnx(model: nn.Module, calibration: Dataset, *, batch: int = 64, threads: int = 1) -> Compressed:
+    """The network as an ONNX file with eight bits after training (static, quantise-dequantise pairs).
+
+    Weights int8 with one scale for each channel, activations uint8 whose range is the minimum and maximum over all
+    calibration examples.
+
+    Args:
+        model: trained; left as it is.
+        calibration: the examples that the ranges are learnt from.
+        batch: examples at a time; the result does not depend on it.
+        threads: of the session that runs it here.
+
+    Returns:
+        ``numbers`` has ``calibration_examples`` and ``calibration``, the SHA-256 of their ids in row order.
+
+    Raises:
+        TrainmapError: no calibration examples, weights or activations that are not finite.
+    """
+    network, inputs = copy_of(model), calibration.inputs
+    x, numbers = ranges_from(calibration, batch, network)
+    total, nonzero, flops = counts(network, inputs)
+    try:
+        from onnxruntime import quantization
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+    except ImportError as error:
+        raise TrainmapError(MISSING) from error
+    with tempfile.TemporaryDirectory() as folder:
+        plain, ready, small = (Path(folder, f"{name}.onnx") for name in ("plain", "ready", "small"))
+        plain.write_bytes(_file(network, inputs))
+        quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            ready,
+            small,
+            _Reader(x, batch),  # type: ignore[arg-type]
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+        )
+        content = small.read_bytes()
+    words = f"onnx int8 after training, calibrated on {len(calibration):,}"
+    return Compressed(OnnxNetwork(content, threads), words, total, nonzero, flops, numbers=numbers)
+
+
+class _Reader:
+    """What ONNX Runtime's calibration asks for one batch after the other."""
+
+    def __init__(self, x: torch.Tensor, batch: int) -> None:
+        self.parts = iter(x.split(batch))
+
+    def get_next(self) -> dict[str, Any] | None:
+        part = next(self.parts, None)
+        return None if part is None else {INPUT: part.numpy()}
+
+
+def _file(network: nn.Module, inputs: Inputs) -> bytes:
+    try:
+        import onnxscript  # noqa: F401  (torch's exporter needs it)
+    except ImportError as error:
+        raise TrainmapError(MISSING) from error
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "network.onnx")
+        torch.onnx.export(
+            network,
+            (inputs.example(2),),
+            path,
+            input_names=[INPUT],
+            output_names=["logits"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            external_data=False,
+            verbose=False,
+        )
+        return path.read_bytes()

@@ -1,0 +1,160 @@
+"""Sparsity: the smallest weights of the whole network set to zero, at once or little by little over a training.
+
+The zeros save nothing while the network runs: dense kernels multiply by them. They save bytes once the file is
+compressed, and everything on hardware that skips them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from trainmap.errors import TrainmapError
+from trainmap.training.compressed import Compressed, copy_of, counts
+from trainmap.training.data import Dataset
+from trainmap.training.fit import fit
+from trainmap.training.inputs import Inputs
+from trainmap.training.recipes import Recipe
+
+
+def cubic_sparsity(progress: float, final: float, initial: float = 0.0, start: float = 0.0, end: float = 0.75) -> float:
+    """The sparsity to have at ``progress`` of the training: steep first, while there is much to spare.
+
+    ``s = final + (initial - final) (1 - (progress - start) / (end - start))^3`` between ``start`` and ``end``,
+    ``initial`` before and ``final`` after.
+
+    Args:
+        progress, start, end: fractions of the training.
+        final, initial: fractions of the weights that are zero.
+
+    Source: Zhu and Gupta 2018, arXiv:1710.01878, equation 1 (there in steps: t0 = start, n Δt = end - start).
+    """
+    if progress >= end:
+        return final
+    if progress <= start:
+        return initial
+    return final + (initial - final) * (1 - (progress - start) / (end - start)) ** 3
+
+
+def zero_smallest(model: nn.Module, inputs: Inputs, sparsity: float) -> Compressed:
+    """Set the weights with the smallest magnitude to zero, over all layers together, without training.
+
+    Args:
+        model: trained; left as it is.
+        inputs: what it takes.
+        sparsity: share of the weights of convolutions and linear layers (not biases and norms) that become zero, 0 to
+            below 1; rounded to a number of weights, exactly.
+
+    Returns:
+        the copy; ``numbers`` has ``prunable`` (weights to choose from), ``zeros`` and ``sparsity`` = zeros / prunable.
+
+    Raises:
+        TrainmapError: a sparsity out of range, weights that are not finite.
+    """
+    pruned = copy_of(model)
+    _check(pruned, sparsity)
+    _zero_to(pruned, sparsity)
+    free_zeros(pruned)
+    return _compressed(pruned, inputs, f"smallest {sparsity:.0%} zero")
+
+
+def sparsify(
+    model: nn.Module,
+    train: Dataset,
+    recipe: Recipe,
+    sparsity: float,
+    *,
+    seed: int,
+    initial: float = 0.0,
+    start: float = 0.0,
+    end: float = 0.75,
+    device: str = "cpu",
+    **options: Any,
+) -> Compressed:
+    """Train further while ever more of the smallest weights are set to zero, along ``cubic_sparsity``.
+
+    After each epoch the smallest weights that are left, over all layers together, join those that are zero; what is
+    zero stays zero. When ``end`` falls into the last epoch there is no training after the last cut.
+
+    Args:
+        model: trained, or fresh; left as it is.
+        train: the examples, such as ``data.train.subset(selection.ids)``.
+        recipe, seed, device: as for ``fit``.
+        sparsity, initial, start, end: of the schedule; see ``cubic_sparsity`` and ``zero_smallest``.
+        options: more arguments of ``fit``, such as the teacher's logits.
+
+    Raises:
+        TrainmapError: a sparsity or schedule out of range, weights that are not finite.
+
+    Source: Zhu and Gupta 2018, arXiv:1710.01878, section 3.
+    Differs: cuts after whole epochs (there every 100 to 1000 steps), over all layers together (there each layer by
+    itself), and never lets a weight come back.
+    """
+    if not (0 <= initial <= sparsity and 0 <= start < end <= 1):
+        raise TrainmapError(
+            "a schedule needs 0 <= initial <= sparsity and 0 <= start < end <= 1, "
+            f"got {initial}, {sparsity}, {start}, {end}"
+        )
+    pruned = copy_of(model)
+    _check(pruned, sparsity)
+    _zero_to(pruned, initial)
+
+    def cut(epoch: int, loss: float) -> None:
+        del loss
+        _zero_to(pruned, cubic_sparsity((epoch + 1) / recipe.epochs, sparsity, initial, start, end))
+
+    result = fit(pruned, train, recipe, seed=seed, device=device, on_epoch=cut, **options)
+    free_zeros(pruned.cpu())
+    words = f"smallest {sparsity:.0%} zero over {recipe.epochs} epochs on {len(train):,}"
+    return _compressed(pruned, train.inputs, words, result.flops)
+
+
+def prunable(model: nn.Module) -> list[tuple[nn.Module, str]]:
+    """The weights that may become zero: those of convolutions and linear layers."""
+    return [(module, "weight") for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+def fix_zeros(model: nn.Module) -> None:
+    """Hold what is zero at zero through a training, by torch's masks (``weight`` becomes ``weight_orig * mask``)."""
+    for module, name in prunable(model):
+        prune.custom_from_mask(module, name, getattr(module, name) != 0)
+
+
+def free_zeros(model: nn.Module) -> None:
+    """Make the masks permanent: plain weights again, some of them zero."""
+    for module, name in prunable(model):
+        if prune.is_pruned(module):
+            prune.remove(module, name)
+
+
+def _zero_to(model: nn.Module, sparsity: float) -> None:
+    """Mask the smallest weights that are left until round(sparsity * N) are masked; equals by their place."""
+    weights = prunable(model)
+    sizes, left = [], []
+    for module, name in weights:
+        mask = getattr(module, f"{name}_mask", torch.ones_like(getattr(module, name)))
+        size = getattr(module, f"{name}_orig", getattr(module, name)).detach().abs().reshape(-1)
+        sizes.append(torch.where(mask.reshape(-1) == 0, -1.0, size))  # what is masked stays in front
+        left.append(mask)
+    order = torch.cat(sizes).sort(stable=True).indices
+    keep = torch.ones_like(order, dtype=torch.bool)
+    keep[order[: round(sparsity * len(order))]] = False
+    for (module, name), mask, kept in zip(weights, left, keep.split([mask.numel() for mask in left]), strict=True):
+        prune.custom_from_mask(module, name, kept.view(mask.shape).to(mask))
+
+
+def _check(model: nn.Module, sparsity: float) -> None:
+    if not 0 <= sparsity < 1:
+        raise TrainmapError(f"sparsity must be a fraction 0 to below 1, got {sparsity}")
+    if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
+        raise TrainmapError("the network has weights that are NaN or infinite; their size cannot be compared")
+
+
+def _compressed(model: nn.Module, inputs: Inputs, method: str, flops: int = 0) -> Compressed:
+    weights = [getattr(module, name) for module, name in prunable(model)]
+    total, zeros = sum(w.numel() for w in weights), sum(int((w == 0).sum()) for w in weights)
+    numbers = {"prunable": total, "zeros": zeros, "sparsity": zeros / total}
+    return Compressed(model.eval(), method, *counts(model, inputs), training_flops=flops, numbers=numbers)

@@ -1,0 +1,150 @@
+"""Tables as numbers: standardised columns and one column for each category, both learnt from the training part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from trainmap.errors import TrainmapError, some
+from trainmap.training.rows import Rows, label_numbers, part_names
+from trainmap.training.texts import tokens
+
+MOST_CATEGORIES = 1000
+"""A column with more different words than this is a name, not a category."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a table becomes features.
+
+    Attributes:
+        numbers: for each numeric column its name, mean and standard deviation (population) in the training part; a
+            constant column, which has none, is divided by 1.
+        categories: for each other column its name and its words in the training part, sorted.
+    """
+
+    numbers: tuple[tuple[str, float, float], ...]
+    categories: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the features: ``age``, ``colour=red``, ..., ``colour=?``; the last stands for a word never trained on."""
+        made = [name for name, _, _ in self.numbers]
+        return made + [f"{name}={word}" for name, kept in self.categories for word in (*kept, "?")]
+
+    def encode(self, table: pl.DataFrame) -> NDArray[np.float32]:
+        """(N, len(names)) float32."""
+        columns = [(table[name].cast(pl.Float64).to_numpy() - mean) / scale for name, mean, scale in self.numbers]
+        x = np.zeros((len(table), len(self.names)), dtype=np.float32)
+        if columns:
+            x[:, : len(columns)] = np.stack(columns, axis=1)
+        start = len(columns)
+        for name, kept in self.categories:
+            place = {word: number for number, word in enumerate(kept)}
+            hot = np.array([place.get(word, len(kept)) for word in table[name].cast(pl.String)], dtype=np.int64)
+            x[np.arange(len(table)), start + hot] = 1
+            start += len(kept) + 1
+        return x
+
+
+def learn_encoding(table: pl.DataFrame) -> Encoding:
+    """The encoding of a training part: its numeric columns' means and deviations, its other columns' words."""
+    numbers, categories = [], []
+    for column in table:
+        if column.dtype.is_numeric():
+            values = column.cast(pl.Float64).to_numpy()
+            numbers.append((column.name, float(values.mean()), float(values.std()) or 1.0))
+        else:
+            words = tuple(sorted(column.cast(pl.String).unique().to_list()))
+            categories.append((column.name, words))
+    return Encoding(tuple(numbers), tuple(categories))
+
+
+def table_rows(name: str, frame: pl.DataFrame, label: str = "label") -> Rows:
+    """The rows of a table: a ``label`` column, optional ``id`` and ``split`` columns, and features or one ``text``.
+
+    With a column ``text`` the examples are texts, and other columns are not looked at. Else every other column is a
+    feature: numbers (standardised) or words, categories and booleans (a column each).
+
+    Raises:
+        TrainmapError: no label, missing values, or columns that are no features.
+    """
+    if label not in frame.columns:
+        raise TrainmapError(f"{name}: there must be a column '{label}', got {some(frame.columns, 20)}")
+    y, names = label_numbers(name, frame[label].to_list())
+    part = part_names(name, frame["split"].to_list() if "split" in frame.columns else ["all"] * len(frame))
+    ids = None
+    if "id" in frame.columns:
+        if not frame["id"].dtype.is_integer() or frame["id"].null_count():
+            raise TrainmapError(f"{name}: the column 'id' must hold integers without gaps, got {frame['id'].dtype}")
+        ids = frame["id"].cast(pl.Int64).to_numpy()
+    if "text" in frame.columns:
+        texts = _texts(name, frame["text"])
+        return Rows(name, y, len(names), part, tokens(texts), ids, texts=texts)
+    features = frame.drop([column for column in (label, "id", "split") if column in frame.columns])
+    _check_features(name, features)
+
+    def encode(train: NDArray[np.intp]) -> tuple[NDArray[np.float32], int]:
+        return learn_encoding(features[train]).encode(features), 0
+
+    return Rows(name, y, len(names), part, encode, ids)
+
+
+def _texts(name: str, column: pl.Series) -> list[str]:
+    if column.dtype != pl.String or column.null_count():
+        raise TrainmapError(
+            f"{name}: the column 'text' must hold a text in every row, got {column.dtype} with {column.null_count()} "
+            "missing; write '' for an empty text"
+        )
+    return column.to_list()
+
+
+def _check_features(name: str, features: pl.DataFrame) -> None:
+    if not features.width:
+        raise TrainmapError(f"{name}: there must be a column of features beside label, id and split, got none")
+    for column in features:
+        kind = column.dtype
+        if not (kind.is_numeric() or kind in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)):
+            raise TrainmapError(
+                f"{name}: column '{column.name}' must hold numbers, words or booleans, got {kind}; convert it or leave "
+                "it out"
+            )
+        broken = column.is_null()
+        if kind.is_float():
+            broken = broken | ~column.is_finite().fill_null(True)
+        if bad := int(broken.sum()):
+            raise TrainmapError(
+                f"{name}: column '{column.name}' must have a finite value in every row, {bad} of {len(column)} have "
+                f"none (first: row {int(broken.arg_max() or 0)}); fill them in, with a column that says so, or leave "
+                "the rows out"
+            )
+        if not kind.is_numeric() and column.n_unique() > MOST_CATEGORIES:
+            raise TrainmapError(
+                f"{name}: column '{column.name}' has {column.n_unique()} different words, more than {MOST_CATEGORIES}; "
+                "leave it out, or name it 'text' if the examples are texts"
+            )
+
+
+def parquet_rows(path: str, label: str = "label", name: str | None = None) -> Rows:
+    """The rows of a Parquet file; see ``table_rows``.
+
+    Raises:
+        TrainmapError: a file that is missing or cannot be read, and what ``table_rows`` raises.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except (OSError, pl.exceptions.ComputeError) as error:
+        raise TrainmapError(f"{path} is not a readable Parquet file ({error})") from error
+    return table_rows(name or Path(path).stem, frame, label)
+
+
+def scikit_rows(name: str, bunch: Any) -> Rows:
+    """The rows of a dataset that scikit-learn carries or fetches: numeric features, labels counted from 0."""
+    frame = pl.DataFrame(np.asarray(bunch.data, dtype=np.float64))
+    y = np.unique(np.asarray(bunch.target), return_inverse=True)[1]
+    return table_rows(name, frame.with_columns(label=pl.Series(y.astype(np.int64)).cast(pl.String).str.zfill(3)))

@@ -1,0 +1,139 @@
+"""Pictures of the results of an experiment: what accuracy costs, and how it grows with the size of the subset."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from trainmap.files import write_atomically
+from trainmap.views.style import FAINT, INK, PALETTE, SIZES, SOFT, STYLE
+
+COLUMNS = 3  # panels side by side
+UNITS = ((1e15, "PFLOPs"), (1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1.0, "FLOPs"))
+MARKERS = "osD^vPX*<>hp"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One mean with its interval, in fractions; ``low`` and ``high`` are NaN without one."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Series:
+    """The points of one subset; ``opponent`` for full data and random, which are drawn in grey."""
+
+    name: str
+    points: tuple[Point, ...]
+    opponent: bool = False
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: a dataset, map and student."""
+
+    title: str
+    series: tuple[Series, ...]
+
+
+def plot_costs(panels: Sequence[Panel], path: str | Path) -> Path:
+    """Test macro F1 (percent) against the FLOPs of the training, one point for each subset."""
+    most = max((point.x for panel in panels for series in panel.series for point in series.points), default=1.0)
+    size, unit = next((size, unit) for size, unit in UNITS if most >= size)
+    return _plot([_scaled(panel, size) for panel in panels], path, f"training, {unit}", joined=False)
+
+
+def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
+    """Test macro F1 (percent) against the size of the subset (percent of the training data), one line for each."""
+    return _plot(panels, path, "training data kept, percent", joined=True)
+
+
+def _scaled(panel: Panel, size: float) -> Panel:
+    return replace(
+        panel,
+        series=tuple(
+            replace(series, points=tuple(replace(point, x=point.x / size) for point in series.points))
+            for series in panel.series
+        ),
+    )
+
+
+def _plot(panels: Sequence[Panel], path: str | Path, label: str, joined: bool) -> Path:
+    target = Path(path)
+    columns = min(COLUMNS, len(panels))
+    lines = math.ceil(len(panels) / columns)
+    names = list(dict.fromkeys(series.name for panel in panels for series in panel.series if not series.opponent))
+    others = list(dict.fromkeys(series.name for panel in panels for series in panel.series if series.opponent))
+    with matplotlib.style.context([STYLE, SIZES]):
+        legend_height = 0.24 * math.ceil((len(names) + len(others)) / 3) + 0.3
+        height = 3.1 * lines + legend_height
+        figure = Figure(figsize=(3.4 * columns + (1.6 if columns == 1 else 0), height), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(lines, columns, squeeze=False)
+        handles: dict[str, object] = {}
+        for at, axis in enumerate(axes.flat):
+            if at >= len(panels):
+                axis.set_axis_off()
+                continue
+            _dress(axis, panels[at].title, label)
+            for series in panels[at].series:
+                place = (others if series.opponent else names).index(series.name)
+                colour = SOFT if series.opponent else PALETTE(place / max(1, len(names) - 1))
+                handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)], joined)
+        figure.legend(
+            [handles[name] for name in (*others, *names)],  # type: ignore[arg-type]
+            [*others, *names],
+            loc="outside lower center",
+            ncols=min(3, len(handles)),
+            frameon=False,
+            fontsize=8,
+        )
+        buffer = io.BytesIO()
+        figure.savefig(
+            buffer, format=target.suffix[1:] or "png", metadata={"Software": None} if target.suffix == ".png" else None
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(target) as handle:
+        handle.write(buffer.getvalue())
+    return target
+
+
+def _dress(axis: Axes, title: str, label: str) -> None:
+    axis.set_title(title, fontsize=9.5, color=INK)
+    axis.set_xlabel(label, fontsize=9)
+    axis.set_ylabel("test macro F1, percent", fontsize=9)
+    axis.grid(color=FAINT, linewidth=0.4)
+    axis.set_axisbelow(True)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+
+
+def _draw(axis: Axes, series: Series, colour: object, marker: str, joined: bool) -> object:
+    points = sorted(series.points, key=lambda point: point.x)
+    x, y = [point.x for point in points], [100 * point.y for point in points]
+    below = [0.0 if math.isnan(point.low) else 100 * (point.y - point.low) for point in points]
+    above = [0.0 if math.isnan(point.high) else 100 * (point.high - point.y) for point in points]
+    return axis.errorbar(
+        x,
+        y,
+        yerr=[below, above],
+        color=colour,  # type: ignore[arg-type]
+        marker=marker,
+        markersize=4.5,
+        linestyle="-" if joined and len(points) > 1 else "none",
+        linewidth=1.1,
+        elinewidth=0.7,
+        capsize=1.5,
+    )
