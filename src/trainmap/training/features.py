@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.training.data import Dataset, as_tensor, to_input
+from trainmap.training.evaluate import BATCH
 from trainmap.training.inputs import Inputs
+from trainmap.training.models import is_convolutional
 
 
 @contextmanager
@@ -93,3 +97,36 @@ def projector(shape: tuple[int, ...], teacher_shape: tuple[int, ...], seed: int)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return nn.Conv2d(width, teacher_width, 1) if maps else nn.Linear(width, teacher_width)
+
+
+def features_of(
+    model: nn.Module, dataset: Dataset, layer: str | None = None, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """The features of every example, in eval mode: (N, D) float32; a map (channels, H, W) is averaged over its places.
+
+    ``trainmap.Features(dataset.ids, features_of(model, dataset))`` is what the strategies over features take.
+
+    Args:
+        model: takes the dataset's inputs; left in the mode it came in.
+        dataset: N examples.
+        layer: whose output; None for what goes into the last ``nn.Linear``.
+        device: where to compute.
+
+    Raises:
+        TrainmapError: no such layer, or features that are neither (D,), (L, D) nor (channels, H, W).
+    """
+    training, channels_last = model.training, is_convolutional(model)
+    model.to(device).eval()
+    parts: list[Tensor] = []
+    with torch.inference_mode(), tapped(model, layer) as kept:
+        for part in as_tensor(dataset.x, device).split(BATCH):
+            kept.clear()
+            model(to_input(part, channels_last))
+            features = kept[-1]
+            if features.ndim not in (2, 3, 4):
+                raise TrainmapError(
+                    f"features must be (D,), (L, D) or (channels, H, W), got {tuple(features.shape[1:])}"
+                )
+            parts.append(features.mean(dim=(2, 3) if features.ndim == 4 else 1) if features.ndim > 2 else features)
+    model.train(training)
+    return torch.cat(parts).float().cpu().numpy()
