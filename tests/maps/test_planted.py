@@ -125,6 +125,10 @@ def test_a_plan_is_applied_to_its_own_data_only() -> None:
     labels = np.array([0, 1, 0, 1])
     with pytest.raises(TrainmapError, match="other ids or labels"):
         plan_flips(labels, 0.5).apply(np.arange(4), 1 - labels)
+    with pytest.raises(TrainmapError, match="labels must be integer class indices"):
+        plan_flips(labels, 0.5).apply(np.arange(4), labels + 0.9)
+    with pytest.raises(TrainmapError, match="an id is a name, never a measurement"):
+        plan_flips(labels, 0.5, ids=[0.5, 1.5, 2.5, 3.5])
     with pytest.raises(TrainmapError, match="two runs, 0 and 1"):
         plan_threshold_samples(labels).apply(2, np.arange(4), labels)
 

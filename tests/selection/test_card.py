@@ -77,6 +77,16 @@ def test_saving_over_a_card_replaces_it(datamap: DataMap, selection: Selection, 
     assert alike(Selection.open(tmp_path / "card.json"), other)
 
 
+def test_saving_over_a_copy_of_a_card_leaves_the_ids_of_the_first(
+    datamap: DataMap, selection: Selection, tmp_path: Path
+) -> None:
+    first = selection.save(tmp_path / "first.json")
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(first.read_bytes())
+    select(datamap, "5 random").save(copy)
+    assert alike(Selection.open(first), selection)
+
+
 @pytest.mark.parametrize("last", ["card.json", ".parquet"])
 def test_a_kill_while_a_card_is_saved_over_leaves_the_old_selection(
     last: str, datamap: DataMap, selection: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

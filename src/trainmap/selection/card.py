@@ -128,7 +128,8 @@ class Selection:
         about |= {"parts": [asdict(part) for part in self.parts], "ids": beside.name, "sha256": sha}
         with writing(target) as handle:
             handle.write(as_json({"format": FORMAT, "version": VERSION, "size": len(self), **about}))
-        if before is not None and before != beside:
+        # A card that was copied under another name may share the ids of the first: those stay.
+        if before is not None and before != beside and before.name.startswith(f"{target.stem}.ids"):
             with suppress(OSError):  # somebody has it open, on Windows
                 before.unlink(missing_ok=True)
         return target
