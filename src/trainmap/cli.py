@@ -208,7 +208,7 @@ def audit(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
-    data: Annotated[str, typer.Option(help="digits, mnist, fashion-mnist, cifar10, cifar100, FILE.npz.")] = "digits",
+    data: Annotated[str, typer.Option(help="A name (digits, fashion-mnist, clinc150, fsdd, adult, ...), FILE.npz, FILE.parquet, folder:DIR, hf:NAME.")] = "digits",
     data_root: Annotated[Path | None, typer.Option(help="A folder with the data (.npz or idx files).")] = None,
     teacher: Annotated[str | None, typer.Option(help="The model that makes the map and teaches.")] = None,
     students: Annotated[str | None, typer.Option(help="Models, separated by commas.")] = None,

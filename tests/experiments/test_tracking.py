@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -38,6 +39,9 @@ def test_wandb_offline_leaves_a_run_in_its_folder(tmp_path: Path) -> None:
         log(0, {"loss": 1.0})
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
     (record,) = folder.glob("run-*.wandb")
+    until = time.monotonic() + 30  # wandb's own process writes the end of the file after finish() has returned
+    while b"loss" not in record.read_bytes() and time.monotonic() < until:
+        time.sleep(0.05)
     assert b"loss" in record.read_bytes()
 
 

@@ -37,7 +37,7 @@ class RayPool:
         try:
             import ray
         except ImportError as error:
-            raise TrainmapError("the launcher 'ray' needs Ray: pip install 'trainmap[ray]'") from error
+            raise TrainmapError("the launcher 'ray' needs Ray: pip install 'trainmap[grid]'") from error
         self.ray: Any = ray
         self.folder = folder.resolve()
         self.ours = not ray.is_initialized()
@@ -107,7 +107,7 @@ class SlurmPool:
             import submitit
             from submitit.core.utils import UncompletedJobError
         except ImportError as error:
-            raise TrainmapError("the launcher 'slurm' needs submitit: pip install 'trainmap[slurm]'") from error
+            raise TrainmapError("the launcher 'slurm' needs submitit: pip install 'trainmap[grid]'") from error
         self.folder, self.limit = folder.resolve(), jobs or SLURM_JOBS
         self.died = UncompletedJobError
         try:

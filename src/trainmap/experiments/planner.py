@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.experiments.config import Distillation, Map, Recipe, Student, Teacher, Variant
+from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Line, Node, made_at
 from trainmap.experiments.nodes import load
 from trainmap.experiments.rows import Draw, draws
+from trainmap.experiments.sections import Distillation, Map, Recipe, Student, Teacher
 from trainmap.experiments.task import Task
 from trainmap.experiments.yamlfile import Where
 from trainmap.training.corruptions import CORRUPTIONS

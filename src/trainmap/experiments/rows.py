@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.compare import SAME_SIZE, subset_name
-from trainmap.experiments.config import Subset
+from trainmap.experiments.sections import Subset
 from trainmap.experiments.subsets import SUBSETS, percent
 from trainmap.experiments.yamlfile import Where
 from trainmap.maps.regions import REGIONS
