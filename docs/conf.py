@@ -17,3 +17,19 @@ autodoc_default_options = {"members": True}
 nitpicky = False
 suppress_warnings = ["myst.xref_missing"]
 napoleon_use_ivar = True
+
+PARAGRAPHS = ("Source:", "Differs:", "Measured:")
+
+
+def paragraphs(app, what, name, obj, options, lines):
+    """Each of "Source: ..." and "Differs: ..." with its indented lines is a paragraph."""
+    out, inside = [], False
+    for line in lines:
+        starts = line.startswith(PARAGRAPHS)
+        inside = starts or (inside and line.startswith(" "))
+        out += ["", line] if starts else [line.lstrip() if inside else line]
+    lines[:] = out
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", paragraphs, priority=400)  # before napoleon

@@ -208,8 +208,11 @@ def audit(
 @app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
-    data: Annotated[str, typer.Option(help="A name (digits, fashion-mnist, clinc150, fsdd, adult, ...), FILE.npz, FILE.parquet, folder:DIR, hf:NAME.")] = "digits",
-    data_root: Annotated[Path | None, typer.Option(help="A folder with the data (.npz or idx files).")] = None,
+    data: Annotated[
+        str,
+        typer.Option(help="digits, fashion-mnist, clinc150, fsdd, adult, ..., a FILE, folder:DIR or hf:NAME."),
+    ] = "digits",
+    data_root: Annotated[Path | None, typer.Option(help="The folder with the data.")] = None,
     teacher: Annotated[str | None, typer.Option(help="The model that makes the map and teaches.")] = None,
     students: Annotated[str | None, typer.Option(help="Models, separated by commas.")] = None,
     fraction: Annotated[float, typer.Option(help="The size of each subset, 0 to 1.")] = 0.33,

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import trainmap as tm
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments import demo, student
 from trainmap.experiments.demo import run_demo
-from trainmap.experiments.plan import DemoPlan, Run, Teaching, plan_demo, runs
+from trainmap.experiments.plan import SPLIT_SEED, DemoPlan, Run, Teaching, plan_demo, runs
 from trainmap.experiments.subsets import SUBSETS, chosen
 from trainmap.training.data import load_splits
+from trainmap.training.fit import default_recipe
 
 
 def small(**changes: object) -> DemoPlan:
@@ -195,3 +198,16 @@ def test_the_table_of_subsets_holds_the_studys_thirteen_rows() -> None:
 def test_a_plan_that_cannot_work_is_refused_before_any_work(changes: dict, message: str) -> None:
     with pytest.raises(TrainmapError, match=message):
         small(**changes)
+
+
+def test_equal_steps_are_counted_in_the_batches_of_the_datas_own_recipe(tmp_path: Path) -> None:
+    """The recipe of a table has smaller batches than that of an image of the same network's name."""
+    plan = plan_demo("wine", students=["mlp-256"], seeds=1, subsets=["random"], distillation="never")
+    run_demo(plan, tmp_path / "demo", jobs=1)
+    rows = pl.read_csv(tmp_path / "demo" / "results.csv").filter(pl.col("budget") == "equal epochs")
+    steps = dict(rows.select("subset", "steps").iter_rows())
+    assert steps["full data, equal steps"] == steps["random 33 %"] < steps["full data"]
+    train = load_splits("wine", seed=SPLIT_SEED).train
+    recipe = default_recipe("mlp-256", "wine", inputs=train.inputs)
+    assert recipe.batch != default_recipe("mlp-256", "wine").batch
+    assert steps["full data"] == recipe.epochs * math.ceil(len(train) / recipe.batch)

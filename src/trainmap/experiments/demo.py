@@ -69,6 +69,7 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
     """
     folder = Path(out)
     data = splits(plan.data, plan.data_root, SPLIT_SEED)
+    plan = plan.settled(data.train.inputs)
     (folder / "teacher").mkdir(parents=True, exist_ok=True)
     with stages() as stage:
         teacher = make_teacher(plan, data, folder, stage)
@@ -123,7 +124,7 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
         folder / "dynamics", classes=train.classes, ids=train.ids, labels=train.y, rank=0, world_size=1
     )
     with threads(plan.teacher_threads), recording as recorder:
-        advance = stage(f"teacher {plan.teacher}", plan.teacher_epochs)
+        advance = stage(f"teacher {plan.teacher}", recipe.epochs)
         advance(recorder.epoch, "")
         result = fit(
             model,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,6 +15,7 @@ from trainmap.experiments.task import Task
 from trainmap.maps.datamap import DataMap
 from trainmap.training.data import Splits
 from trainmap.training.fit import default_recipe
+from trainmap.training.inputs import Inputs
 from trainmap.training.loaders import check_name
 from trainmap.training.models import known_models
 
@@ -31,10 +32,10 @@ class DemoPlan:
     data: str
     data_root: str | None
     teacher: str
-    teacher_epochs: int
+    teacher_epochs: int | None
     teacher_threads: int | None
     students: tuple[str, ...]
-    epochs: dict[str, int]
+    epochs: dict[str, int | None]
     fraction: float
     seeds: int
     subsets: tuple[Subset, ...]
@@ -43,17 +44,26 @@ class DemoPlan:
     weight: float
     device: str
 
+    def settled(self, inputs: Inputs) -> DemoPlan:
+        """The plan with the recipes' own numbers of epochs where none were given, now that the data are known."""
+
+        def own(model: str, epochs: int | None) -> int:
+            return default_recipe(model, self.data, epochs, inputs).epochs
+
+        epochs = {model: own(model, count) for model, count in self.epochs.items()}
+        return replace(self, epochs=epochs, teacher_epochs=own(self.teacher, self.teacher_epochs))
+
 
 @dataclass(frozen=True)
 class Size:
     """What fits a dataset: which networks, how long, how often."""
 
     teacher: str
-    teacher_epochs: int
+    teacher_epochs: int | None  # None: the recipe's, here and below
     students: tuple[str, ...]
     seeds: int
     distillation: Distillation
-    epochs: int | None = None  # of students; None: the recipe's
+    epochs: int | None = None  # of students
     teacher_threads: int | None = None  # on 8 x 8 images a second thread waits more than it works
 
 
@@ -63,6 +73,12 @@ SIZES: dict[str, Size] = {
     "fashion-mnist": Size("cnn-32", 8, ("cnn-16",), 3, "both"),
     "cifar10": Size("resnet14-32", 15, ("resnet8-16",), 3, "both"),
     "cifar100": Size("resnet14-32", 15, ("resnet8-16",), 3, "both"),
+    **dict.fromkeys(("fsdd", "speech-commands"), Size("spec-16", None, ("spec-8",), 3, "both")),
+    **dict.fromkeys(("clinc150", "sst2"), Size("text-bag-64", None, ("text-bag-64",), 3, "both")),
+    **dict.fromkeys(
+        ("adult", "breast-cancer", "wine", "covtype", "clinc150+embeddings", "sst2+embeddings"),
+        Size("mlp-256", None, ("mlp-256", "linear"), 3, "both"),
+    ),
 }
 LONG = ("full", "random", "repeated-random", "ambiguous", "hard", "easy")  # the rows of the table at equal steps
 
@@ -95,7 +111,7 @@ def plan_demo(
         temperature, weight: of the distillation.
     """
     check_name(data)
-    size = SIZES.get(data, SIZES["cifar10"])
+    size = SIZES.get(data, replace(SIZES["cifar10"], teacher_epochs=None))
     teacher = teacher or size.teacher
     names = tuple(students or size.students)
     for name in (teacher, *names):
@@ -113,10 +129,10 @@ def plan_demo(
         data=data,
         data_root=None if data_root is None else str(data_root),
         teacher=teacher,
-        teacher_epochs=teacher_epochs or size.teacher_epochs,
+        teacher_epochs=size.teacher_epochs if teacher_epochs is None else teacher_epochs,
         teacher_threads=size.teacher_threads,
         students=names,
-        epochs={name: default_recipe(name, data, epochs=epochs).epochs for name in names},
+        epochs=dict.fromkeys(names, epochs),
         fraction=fraction,
         seeds=seeds,
         subsets=tuple(chosen(subsets)),
@@ -159,7 +175,8 @@ def runs(plan: DemoPlan, splits: Splits, datamap: DataMap, cards: Path, teacher:
         data = _examples(plan, subset, datamap, cards, seed)
         cells = [(s, kd, *budget) for s in plan.students for kd in distilled for budget in _budgets(subset)]
         for student, kd, steps, budgets in cells:
-            batch, epochs = default_recipe(student, plan.data).batch, plan.epochs[student]
+            recipe = default_recipe(student, plan.data, plan.epochs[student], splits.train.inputs)
+            batch, epochs = recipe.batch, recipe.epochs
             whole, part = (epochs * -(-size // batch) for size in (len(splits.train), data["count"]))
             config = {
                 "data": plan.data,

@@ -2,7 +2,7 @@
 
 A schedule is asked before each epoch (``plan``), sees what the training step sees (``update``, as a Recorder does), and
 hears of each epoch's end. Its draws depend on (seed, epoch) and on what it saw, so that ``state`` and ``restore`` make
-a resumed run the uninterrupted one. ``samplers.py`` makes a PyTorch sampler of any of them.
+a resumed run the uninterrupted one. ``samplers.py`` makes a PyTorch sampler of any of them::
 
     for epoch in range(epochs):
         visit = schedule.plan(epoch)                       # visit.ids, visit.weights

@@ -37,7 +37,7 @@ class Strategy:
 
     Attributes:
         name: what it is called.
-        function: (pool, size, generator, **options) -> (size,) rows of the pool.
+        function: ``(pool, size, generator, **options) -> (size,)`` rows of the pool.
         source: the paper.
         random: whether the seed matters.
         scores: columns of the map that it reads, besides the one that its option ``score`` names.

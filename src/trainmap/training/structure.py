@@ -32,7 +32,7 @@ def lsp(
 
     ``w KL(LS^t_i || LS^s_i)`` with LS_ij = softmax over j in N(i) of SIM(h_i, h_j) / T, h the flattened features and
     N(i) the ``neighbours`` examples of the batch that are nearest to i in the teacher's features (squared Euclidean
-    distance). The kernels, d = h_i - h_j:
+    distance). The kernels, d = h_i - h_j::
 
         rbf-l1      exp(-|d|_1 / 100)             the authors' code
         rbf         exp(-|d|^2 / (2 * 100))       the paper, sigma 100

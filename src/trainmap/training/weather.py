@@ -91,7 +91,7 @@ def plasma(shape: tuple[int, ...], decay: float, generators: Generators) -> Arra
     ``decay`` at each halving. The amplitude w^2 is that of the published code.
 
     Returns:
-        (n, *shape) float32.
+        ``(n, *shape)`` float32.
     """
     side = 1 << max(1, (max(shape) - 1).bit_length())
     draws = np.stack([generator.uniform(-1, 1, side * side - 1) for generator in generators])
