@@ -17,7 +17,7 @@ from trainmap.experiments.statistics import Difference, paired_difference
 
 Row = Mapping[str, Any]
 Column = tuple[str, bool]  # student, distilled
-Role = Literal["random", "repeated random", "full data", "full data, equal steps", "selection", ""]
+Role = Literal["random", "repeated random", "full data", "full data, equal steps", "schedule", "selection", ""]
 
 METRICS = {"test_macro_f1": "Test macro F1", "test_accuracy": "Test accuracy"}
 NEEDED = (
@@ -26,6 +26,7 @@ NEEDED = (
 )
 UNITS = ("flops", "seconds")
 CLOCKS = {"wall": "seconds", "cpu": "cpu_seconds"}  # which seconds are compared: the field of costs; train_... of rows
+SCHEDULE = "schedule"  # how the name of such a row begins
 SAME_SIZE = 0.01  # sizes that differ by at most this share are the same size (class balance may cost a few examples)
 
 
@@ -152,7 +153,8 @@ def compare(report: Report) -> list[Comparison]:
 
 
 def _opponents(sizes: Mapping[str, int]) -> dict[str, str]:
-    """Which random row each subset is compared with: the one of its size; for full data, the nearest in size."""
+    """Which random row each subset is compared with: the one of its size; for full data and for schedules (by what
+    an epoch visited), the nearest in size."""
     random = [name for name in sizes if role(name) == "random"]
     found = {}
     for name, examples in sizes.items():
@@ -179,6 +181,8 @@ def role(name: str) -> Role:
         return "random"
     if re.match(r"full data\b", name):
         return "full data, equal steps" if "equal steps" in name else "full data"
+    if re.match(rf"{SCHEDULE}\b", name):
+        return "schedule"
     return "selection"
 
 

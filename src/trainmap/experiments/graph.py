@@ -1,4 +1,5 @@
-"""From a configuration to a graph of tasks: teacher → map → selection → student, teacher → logits → student.
+"""From a configuration to a graph of tasks: teacher → map → selection → student, teacher → logits → student →
+compressed.
 
 A task's configuration holds the hashes of the tasks that it takes from, so that its own hash stands for everything that
 it came from. Each task is made once, whoever needs it: random and full data do not depend on the map and are shared.
@@ -19,7 +20,7 @@ class Node:
     """A task with what a plan says of it.
 
     Attributes:
-        kind: "teacher", "map", "selection", "teacher logits" or "student".
+        kind: "teacher", "map", "selection", "teacher logits", "student" or "compressed".
         task: what is done.
         model, dataset: of a training run; "" otherwise.
         flops: expected.

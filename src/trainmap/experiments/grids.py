@@ -239,7 +239,7 @@ def summary(report: Report) -> list[str]:
     for comparison in compare(report):
         where = f"{comparison.budget}: " if comparison.budget else ""
         differences = comparison.against_random("test_macro_f1")
-        chosen = {key: value for key, value in differences.items() if role(key[0]) == "selection"}
+        chosen = {key: value for key, value in differences.items() if role(key[0]) in ("selection", "schedule")}
         for verdict, words in SENTENCES.items():
             keys = [key for key, difference in chosen.items() if difference.verdict == verdict]
             said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, replace
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,22 +20,25 @@ from torch import nn
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
+from trainmap.experiments.judge import costs, judged, weighs
+from trainmap.experiments.schedules import fit_arguments
 from trainmap.experiments.student import ids_hash, repeated
+from trainmap.experiments.sweeps import Beside, Sweep
 from trainmap.experiments.tracking import track
 from trainmap.experiments.watch import Watch
 from trainmap.files import write_atomically, write_json
+from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import plan_flips
 from trainmap.selection.card import Selection
 from trainmap.selection.select import select
 from trainmap.training.checkpoint import previous
-from trainmap.training.cost import forward_flops, parameters, training_flops
+from trainmap.training.compressed import copy_of, uncompressed
+from trainmap.training.cost import forward_flops, training_flops
 from trainmap.training.data import Dataset, Splits, load_splits
-from trainmap.training.evaluate import evaluate, predict
-from trainmap.training.fit import Distillation, FitResult, fit
+from trainmap.training.fit import Distillation, EpochRecorder, FitResult, fit
 from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
-from trainmap.training.shifts import evaluate_everywhere, load_shift
 from trainmap.training.teacher import read_card, teacher_logits
 from trainmap.views.plot import plot_map
 
@@ -67,8 +71,9 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
     """Train a teacher on all the data while recording it; keeps ``dynamics/`` and ``model.pt``.
 
     Args:
-        config: ``data``, ``model``, ``recipe``, ``seed``, ``record`` ("train" or "sweep"), ``patience``, ``device``;
-            ``where``: ``out``, and if wanted ``data_root``, ``checkpoint`` (file), ``tracking`` (JSON), ``name``,
+        config: ``data``, ``model``, ``recipe``, ``seed``, ``record`` ("train" or "sweep"), ``patience``, ``device``,
+            and with ``record_test`` the test data are recorded, too (``test-dynamics/``, always a sweep); ``where``:
+            ``out``, and if wanted ``data_root``, ``checkpoint`` (file), ``tracking`` (JSON), ``name``,
             ``logs``.
     """
     data, out = data_of(config), Path(config["where"]["out"])
@@ -83,53 +88,44 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
         rank=0,
         world_size=1,
     )
-    with recording as recorder:
+    with ExitStack() as open_:
+        recorder = open_.enter_context(recording)
         watched = Sweep(recorder, model, train, config["device"]) if config["record"] == "sweep" else recorder
-        result = _train(config, model, data, train, recorder=watched)
+        both: EpochRecorder = watched
+        if config.get("record_test"):
+            test = data.test
+            beside = Recorder(out / "test-dynamics", test.classes, test.ids, test.y, "sweep", rank=0, world_size=1)
+            both = Beside(watched, Sweep(open_.enter_context(beside), model, test, config["device"]))
+        result = _train(config, model, data, train, recorder=both)
     out.mkdir(parents=True, exist_ok=True)
     with write_atomically(out / "model.pt") as handle:
         torch.save(model.state_dict(), handle)
     _forget_checkpoint(config)
     sweeps = watched.seconds if isinstance(watched, Sweep) else 0.0
-    return _judged(config, model, data) | _costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
-
-
-class Sweep:
-    """A recorder for ``fit`` that records an evaluation pass over the training set after each epoch."""
-
-    def __init__(self, recorder: Recorder, model: nn.Module, train: Dataset, device: str) -> None:
-        self.recorder, self.model, self.train, self.device = recorder, model, train, device
-        self.seconds = 0.0
-
-    @property
-    def epoch(self) -> int:
-        return self.recorder.epoch
-
-    def update(self, ids: Any, logits: Any, labels: Any) -> None:
-        """Training logits are not recorded."""
-
-    def end_epoch(self) -> None:
-        start = time.perf_counter()
-        self.recorder.update(self.train.ids, predict(self.model, self.train, device=self.device), self.train.y)
-        self.recorder.end_epoch()
-        self.seconds += time.perf_counter() - start
+    return judged(config, model, data) | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
 
 
 def map_run(config: dict[str, Any]) -> dict[str, Any]:
     """Score a recording: ``map.parquet`` and ``map.png``.
 
     Args:
-        config: ``teacher`` (hash), ``epochs`` (None for all), ``scores`` (None for all), ``fraction``; ``where``:
-            ``teacher`` (its folder), ``out``.
+        config: ``teacher`` (hash), ``epochs`` (None for all), ``scores`` (None for all), ``fraction``, and with
+            ``test`` the map of the test data that the teacher recorded (``test-map.parquet``); ``where``: ``teacher``
+            (its folder), ``out``.
     """
-    out = Path(config["where"]["out"])
-    dynamics = Dynamics.open(Path(config["where"]["teacher"]) / "dynamics")
+    out, teacher = Path(config["where"]["out"]), Path(config["where"]["teacher"])
+    dynamics = Dynamics.open(teacher / "dynamics")
     start, cpu = time.perf_counter(), time.process_time()
     epochs = None if config["epochs"] is None else min(config["epochs"], dynamics.epochs)  # it may have stopped early
     datamap = DataMap.from_dynamics(dynamics, config["scores"], fraction=config["fraction"], epochs=epochs, workers=1)
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     datamap.save(out / "map.parquet")
     plot_map(datamap, out / "map.png")
+    if config.get("test"):
+        beside = Dynamics.open(teacher / "test-dynamics")
+        DataMap.from_dynamics(beside, [], fraction=config["fraction"], epochs=epochs, workers=1).save(
+            out / "test-map.parquet"
+        )
     return {
         "fingerprint": datamap.fingerprint,
         "dataset": datamap.dataset,
@@ -146,11 +142,21 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
     """Choose examples from a map: ``card.json``.
 
     Args:
-        config: ``map`` (hash), ``spec``, ``rule``, ``balance``, ``seed``; ``where``: ``map`` (its folder), ``out``.
+        config: ``map`` (hash), ``spec``, ``rule``, ``balance``, ``seed``, and with ``without`` (``audit``: a share,
+            ``rule``) the ``teacher`` (hash) whose recording is audited, up to the map's ``epochs``; ``where``: ``map``
+            and ``teacher`` (folders), ``out``.
     """
     datamap = DataMap.open(Path(config["where"]["map"]) / "map.parquet").with_rule(config["rule"])
     start = time.perf_counter()
-    selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"])
+    cut: Any = ()
+    if "without" in config:
+        found = audit(
+            Dynamics.open(Path(config["where"]["teacher"]) / "dynamics"),
+            config["without"]["rule"],
+            epochs=datamap.epochs,
+        )
+        cut = found.table["id"].to_numpy()[: round(config["without"]["audit"] * len(datamap))]
+    selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"], without=cut)
     seconds = time.perf_counter() - start
     selection.save(Path(config["where"]["out"]) / "card.json")
     return {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
@@ -164,7 +170,7 @@ def logits_run(config: dict[str, Any]) -> dict[str, Any]:
             folder), ``out``.
     """
     train = data_of(config).train
-    model = _load_teacher(config, config["where"]["teacher"], train)
+    model = load_network(config, Path(config["where"]["teacher"]), train)
     path = Path(config["where"]["out"]) / "logits.npy"
     teacher_logits(model, train, path, flips=config["flips"], device=config["device"])
     card = read_card(path)
@@ -177,40 +183,57 @@ def logits_run(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def student_run(config: dict[str, Any]) -> dict[str, Any]:
-    """Train a student on a subset and judge it.
+    """Train a student on a subset and judge it; with ``keep`` also ``model.pt``, ``predictions/`` and ``row.json``.
 
     Args:
         config: ``data``, ``model``, ``recipe``, ``seed``, ``steps``, ``patience``, ``device``; ``subset``: ``kind``
-            ("full", "random", "repeated" or "map"), ``count``, ``selection`` (hash, of a map's); ``teacher``: None, or
-            the settings of the loss and ``logits`` (hash), or ``teacher`` (hash), its ``model`` and ``seed``;
-            ``where``: ``out``, ``selection``, ``logits`` and ``teacher`` (folders).
+            ("full", "random", "repeated", "schedule" or "map"), ``count``, ``selection`` (hash, of a map's),
+            ``schedule`` (its settings); ``teacher``: None, or the settings of the loss and ``logits`` (hash), or
+            ``teacher`` (hash), its ``model`` and ``seed``; ``where``: ``out``, ``selection``, ``logits`` and
+            ``teacher`` (folders).
     """
     data, subset = data_of(config), config["subset"]
-    train, ids, epoch_ids = data.train, None, None
-    if subset["kind"] == "map":
-        selection = Selection.open(Path(config["where"]["selection"]) / "card.json")
-        selection.verify(train)
-        ids = selection.ids
-    elif subset["kind"] == "random":
-        ids = random_ids(train.ids, subset["count"], config["seed"])
-    elif subset["kind"] == "repeated":
-        epoch_ids = repeated(train.ids, subset["count"], config["seed"])
-    teaching: dict[str, Any] = {}
+    train, ids = data.train, fixed_ids(config, data.train)
+    how: dict[str, Any] = {}
+    if subset["kind"] == "repeated":
+        how["epoch_ids"] = repeated(train.ids, subset["count"], config["seed"])
+    elif subset["kind"] == "schedule":
+        how |= fit_arguments(config, train)
     if config["teacher"] is not None:
         told = ("loss", "temperature", "weight", "gold", "warmup", "options")
-        teaching["distillation"] = Distillation(**{name: config["teacher"][name] for name in told})
+        how["distillation"] = Distillation(**{name: config["teacher"][name] for name in told})
         if "logits" in config["teacher"]:
             logits = np.load(Path(config["where"]["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
-            teaching["teacher_logits"] = logits if ids is None else logits[train.rows(ids)]
+            how["teacher_logits"] = logits if ids is None else logits[train.rows(ids)]
         else:
-            teaching["teacher"] = _load_teacher(config["teacher"], config["where"]["teacher"], train)
+            how["teacher"] = load_network(config["teacher"], Path(config["where"]["teacher"]), train)
     if ids is not None:
         train = train.subset(ids)
     model = _build(config, train)
-    result = _train(config, model, data, train, steps=config["steps"], epoch_ids=epoch_ids, **teaching)
+    result = _train(config, model, data, train, steps=config["steps"], **how)
     _forget_checkpoint(config)
-    examples = subset["count"] if subset["kind"] == "repeated" else len(train)
-    return _judged(config, model, data) | _costs(result, model) | {"examples": examples}
+    row = judged(config, model, data, keep=config.get("keep", False)) | costs(result, model)
+    row["examples"] = subset["count"] if subset["kind"] == "repeated" else len(train)
+    if subset["kind"] == "schedule":
+        row["examples"] = round(result.examples_seen / result.epochs)  # what an epoch visited, on average
+        row["fraction"] = row["examples"] / len(train)
+    if config.get("keep"):
+        out, copy = Path(config["where"]["out"]), copy_of(model)
+        row |= weighs(uncompressed(copy, train.inputs), train.inputs)
+        with write_atomically(out / "model.pt") as handle:
+            torch.save(copy.state_dict(), handle)
+        write_json(out / "row.json", row)
+    return row
+
+
+def fixed_ids(config: dict[str, Any], train: Dataset) -> np.ndarray | None:
+    """The examples of a subset that stays the same during training; None for all of them."""
+    subset = config["subset"]
+    if subset["kind"] == "map":
+        selection = Selection.open(Path(config["where"]["selection"]) / "card.json")
+        selection.verify(train)
+        return selection.ids
+    return random_ids(train.ids, subset["count"], config["seed"]) if subset["kind"] == "random" else None
 
 
 def random_ids(ids: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -222,10 +245,11 @@ def _build(config: dict[str, Any], train: Dataset) -> nn.Module:
     return build(config["model"], train.classes, train.inputs, config["seed"])
 
 
-def _load_teacher(config: dict[str, Any], folder: str, train: Dataset) -> nn.Module:
+def load_network(config: dict[str, Any], folder: Path, train: Dataset) -> nn.Module:
+    """The network that a run left in its folder, from the ``model`` and ``seed`` of its configuration."""
     name = config["model"].removesuffix("+pretrained")  # its weights are loaded right away
     model = _build({**config, "model": name}, train)
-    model.load_state_dict(torch.load(Path(folder) / "model.pt", map_location="cpu", weights_only=True))
+    model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
     return model
 
 
@@ -250,49 +274,6 @@ def _train(config: dict[str, Any], model: nn.Module, data: Splits, train: Datase
             on_epoch=watch,
             **how,
         )
-
-
-def _judged(config: dict[str, Any], model: nn.Module, data: Splits) -> dict[str, Any]:
-    """The metrics on test and validation data; the validation part may be empty."""
-    row: dict[str, Any] = {}
-    for name, part in (("test", data.test), ("validation", data.validation)):
-        if len(part):
-            metrics = evaluate(predict(model, part, config["recipe"]["flips"], config["device"]), part.y)
-            row |= {f"{name}_{key}": value for key, value in asdict(metrics).items()}
-    if config["evaluation"]:
-        row |= _judged_elsewhere(config, model, data)
-    return row
-
-
-def _judged_elsewhere(config: dict[str, Any], model: nn.Module, data: Splits) -> dict[str, Any]:
-    """Accuracy and macro F1 on each shift, and their mean over all corruptions; each set's metrics go to a file."""
-    asked, where = config["evaluation"], config["where"]
-    shifts = {name: load_shift(name, where.get("data_root", "data")) for name in asked["shifts"]}
-    if changed := [name for name, shift in shifts.items() if shift.fingerprint() != asked["shifts"][name]]:
-        raise TrainmapError(f"the data of {changed[0]} changed since the experiment was planned; plan it again")
-    flips, device = config["recipe"]["flips"], config["device"]
-    rows = evaluate_everywhere(
-        model, data.test, shifts, asked["corruptions"], asked["severities"], flips=flips, device=device
-    )
-    write_json(Path(where["out"]) / "everywhere.json", [row.flat() for row in rows])
-    found: dict[str, Any] = {}
-    for metric in ("accuracy", "macro_f1"):
-        found |= {f"{row.set}_{metric}": getattr(row.metrics, metric) for row in rows if row.role == "shift"}
-        corrupted = [getattr(row.metrics, metric) for row in rows if row.role == "corruption"]
-        found |= {f"corrupted_{metric}": float(np.mean(corrupted))} if corrupted else {}
-    return found
-
-
-def _costs(result: FitResult, model: nn.Module) -> dict[str, Any]:
-    return {
-        "steps": result.steps,
-        "examples_seen": result.examples_seen,
-        "train_flops": result.flops,
-        "train_seconds": result.seconds,
-        "train_cpu_seconds": result.cpu_seconds,
-        "train_loss": result.loss,
-        "parameters": parameters(model),
-    }
 
 
 def _forget_checkpoint(config: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.experiments.compare import Report, role
+from trainmap.experiments.forgotten import compression_grids
 from trainmap.experiments.formats import show_estimate, show_flops, show_percent, show_seconds
 from trainmap.experiments.grids import VERDICTS, Cell, Grid, Lines
 from trainmap.experiments.longtable import by_budget, latex, table_csv
@@ -45,7 +46,8 @@ class Page:
 def write_study(folder: str | Path) -> dict[str, Path]:
     """Write the reports of what is finished in a folder: ``report.html`` (stands alone), ``report.md``,
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
-    ``results.json`` (every finished task) and ``plots/``.
+    ``results.json`` (every finished task) and ``plots/``; where students were compressed ``forgotten.csv`` (what each
+    run predicts differently, by region).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -57,10 +59,11 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     found = [(group, report_of(study, group, done, place)) for group in groups(study, done)]
     tables = [(group, records(group, report)) for group, report in found if group.rows]
     failed = failures(study, place)
+    compressed, forgotten = compression_grids(study, done, place)
     page = Page(
         study.title,
         _summary(study, done, tables, failed),
-        [*_big_tables(tables), *_elsewhere(found), *_teachers(study, done), *_overlaps(study, done)],
+        [*_big_tables(tables), *_elsewhere(found), *compressed, *_teachers(study, done), *_overlaps(study, done)],
         _pictures(tables, place / "plots"),
         [report for group, report in found if has_random(group)],
         [*study.notes, *(f"Failed: {name}: {text.strip().splitlines()[-1]}" for name, text in failed.items())],
@@ -75,6 +78,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         "table.csv": table_csv(flat),
         "results.csv": rows_csv(rows) if rows else "",
     }
+    if forgotten:
+        texts["forgotten.csv"] = rows_csv([one.flat() for one in forgotten])
     for name, text in texts.items():
         with write_atomically(place / name) as handle:
             handle.write(text.encode())
@@ -230,7 +235,7 @@ def _panels(
                 Series(
                     key,
                     tuple(Point(x(record), record.macro_f1, record.low, record.high) for record in members),
-                    role(members[0].subset) != "selection",
+                    role(members[0].subset) not in ("selection", "schedule"),
                 )
                 for key, members in series.items()
             )
@@ -246,7 +251,7 @@ def _summary(
 ) -> list[str]:
     said = [f"{len(done)} of {len(study.entries)} tasks are done, {len(failed)} failed."]
     for group, budget, part in by_budget(tables):
-        judged = [record for record in part if record.verdict and role(record.subset) == "selection"]
+        judged = [record for record in part if record.verdict and role(record.subset) in ("selection", "schedule")]
         if not judged:
             continue
         counts = {word: sum(record.verdict == word for record in judged) for word in VERDICTS}

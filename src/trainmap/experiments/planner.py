@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.config import Variant
-from trainmap.experiments.graph import Graph, Line, Node, made_at
+from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
-from trainmap.experiments.rows import Draw, draws
-from trainmap.experiments.sections import Distillation, Map, Recipe, Student, Teacher
+from trainmap.experiments.sections import Map, Recipe, Teacher
+from trainmap.experiments.students import Students
 from trainmap.experiments.task import Task
 from trainmap.experiments.yamlfile import Where
 from trainmap.training.corruptions import CORRUPTIONS
@@ -23,11 +23,7 @@ from trainmap.training.fit import default_recipe
 from trainmap.training.models import build
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.shifts import load_shift
-from trainmap.training.teaching import Distillation as TrainingDistillation
-from trainmap.training.teaching import settled
 
-NODES = "trainmap.experiments.nodes"
-CHECKPOINT_FLOPS = 10**12  # a run above this (a minute on one core, about) can go on after a kill
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
 
 
@@ -59,6 +55,7 @@ class Planner:
         self.data = settings | {"fingerprint": self.splits.fingerprint()}
         self.examples = len(self.splits.train)
         self.evaluation = self.check_evaluation()
+        self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.teachers: dict[str, list[tuple[int, str]]] = {}
         self.specs: dict[str, tuple[Teacher, TrainingRecipe]] = {}
 
@@ -77,7 +74,7 @@ class Planner:
         if not self.experiment.students:
             return
         for name, (one, digest) in (named or {"": (Map(teacher="-"), "")}).items():
-            self.add_students({"map": name} if len(named) > 1 else {}, one, digest)
+            Students(self, {"map": name} if len(named) > 1 else {}, one, digest).plan()
 
     def add_teacher(self, at: int, teacher: Teacher) -> None:
         name, where = teacher.name or teacher.model, ("teachers", at)
@@ -91,7 +88,8 @@ class Planner:
         recipe, forward, count = self.model(where, teacher.model, teacher.epochs, teacher.recipe, "teacher")
         self.check_patience(where, teacher.patience)
         seen = recipe.epochs * self.examples
-        sweep = inference_flops(forward, seen) if teacher.record == "sweep" else 0
+        test = recipe.epochs * len(self.splits.test) if self.compresses else 0
+        sweep = inference_flops(forward, test + (seen if teacher.record == "sweep" else 0))
         self.specs[name] = teacher, recipe
         self.teachers[name] = []
         for seed in teacher.seeds:
@@ -105,10 +103,17 @@ class Planner:
                 "device": self.experiment.device,
                 "evaluation": self.evaluation,
             }
+            config |= {"record_test": True} if self.compresses else {}
             flops = training_flops(forward, seen)
             digest = self.add(
-                *("teacher", f"teacher {name} on {self.splits.train.name}, seed {seed}", "teacher_run", config, {}),
-                *(teacher.model, flops + sweep, seen, seen * SIGNAL_BYTES + 4 * count, True),
+                *(
+                    "teacher",
+                    f"teacher {name} on {self.splits.train.name}, seed {seed}",
+                    "nodes:teacher_run",
+                    config,
+                    {},
+                ),
+                *(teacher.model, flops + sweep, seen, (seen + test) * SIGNAL_BYTES + 4 * count, True),
             )
             self.teachers[name].append((seed, digest))
 
@@ -119,112 +124,10 @@ class Planner:
             message = f"must be at most {recipe.epochs}, the epochs of {one.teacher}, got {one.epochs}"
             raise self.variant.wrong(("maps", at, "epochs"), message)
         config = {"teacher": teacher, "epochs": one.epochs, "scores": one.scores, "fraction": one.fraction}
+        config |= {"test": True} if self.compresses else {}
         name = f"map of {one.teacher} on {self.splits.train.name}" + (f", {one.epochs} epochs" if one.epochs else "")
         size = self.examples * 8 * (16 if one.scores is None else len(one.scores) + 5) + 400_000
-        return self.add("map", name, "map_run", config, {"teacher": teacher}, "", 0, 0, size)
-
-    def add_students(self, group: dict[str, Any], one: Map, map_digest: str) -> None:
-        rows = draws(self.experiment.subsets, self.experiment.sizes, self.examples, one.scores, self.variant.wrong)
-        if not map_digest and any(row.kind == "map" for row in rows):
-            raise self.variant.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
-        group = {"dataset": self.splits.train.name, **group, **self.variant.label}
-        for row in rows:
-            selections: dict[int, str] = {}
-            for seed in self.experiment.seeds if row.kind == "map" else ():
-                config = {"map": map_digest, "spec": row.spec, "rule": row.rule, "balance": row.balance}
-                config["seed"] = seed if row.redrawn else 0
-                name = f"{row.name} of {self.graph.nodes[map_digest].task.name}"
-                name += f", seed {seed}" if row.redrawn else ""
-                needs = {"map": map_digest}
-                selections[seed] = self.add("selection", name, "selection_run", config, needs, size=20 * row.count)
-            for at, student in enumerate(self.experiment.students):
-                for way, (column, how) in enumerate(_columns(student)):
-                    self.add_runs(group, map_digest, row, selections, (at, student), (way, how), column)
-
-    def add_runs(
-        self,
-        group: Mapping[str, Any],
-        map_digest: str,
-        row: Draw,
-        selections: Mapping[int, str],
-        student: tuple[int, Student],
-        how: tuple[int, Distillation | None],
-        column: str,
-    ) -> None:
-        where, spec = ("students", student[0]), student[1]
-        recipe, forward, _ = self.model(where, spec.model, spec.epochs, spec.recipe, "student")
-        self.check_patience(where, spec.patience)
-        teaching = None
-        if how[1] is not None:
-            teaching = self.teaching((*where, "distillation", how[0]), how[1], recipe)
-        taught = {} if teaching is None else {key: teaching[key] for key in ("logits", "teacher") if key in teaching}
-        for steps, budgets in _budgets(row, list(self.experiment.budgets)):
-            whole, part = (recipe.epochs * -(-size // recipe.batch) for size in (self.examples, row.count))
-            visits = row.count if steps == "own" else row.count * whole // part
-            if row.steps == "subset":
-                visits = self.examples * part // whole
-            for seed in self.experiment.seeds:
-                selection = selections.get(seed)
-                needs = taught if selection is None else {"selection": selection, **taught}
-                config = {
-                    "data": self.data,
-                    "model": spec.model,
-                    "recipe": asdict(recipe),
-                    "seed": seed,
-                    "steps": {"own": None, "subset": part, "full": whole}[steps],
-                    "patience": spec.patience,
-                    "device": self.experiment.device,
-                    "subset": {"kind": row.kind, "count": row.count, "selection": selection},
-                    "evaluation": self.evaluation,
-                    "teacher": teaching,
-                }
-                kind = " distilled" if teaching else ""
-                name = f"{row.name}, {column}{kind} on {self.splits.train.name}, {budgets[0]}, seed {seed}"
-                seen = recipe.epochs * visits
-                flops = training_flops(forward, seen)
-                digest = self.add(
-                    "student",
-                    name,
-                    "student_run",
-                    config,
-                    needs,
-                    spec.model,
-                    flops,
-                    seen,
-                    4000,
-                    flops > CHECKPOINT_FLOPS,
-                )
-                labels = {"subset": row.name, "student": column, "distilled": teaching is not None, "seed": seed}
-                labels |= {"fraction": row.count / self.examples}
-                for budget in budgets:
-                    self.graph.lines.append(Line(digest, group, labels | {"budget": budget}, map_digest))
-
-    def teaching(self, where: Where, how: Distillation, recipe: TrainingRecipe) -> dict[str, Any]:
-        """What a student's configuration says of its teacher: every setting of the loss, and ``logits`` (their hash),
-        or, where cached ones will not do, ``teacher`` (its hash), ``model`` and ``seed``."""
-        if not self.teachers:
-            raise self.variant.wrong(where, "distillation needs a teacher; add one under teachers")
-        name = how.teacher or next(iter(self.teachers))
-        teacher = self.teacher(where, name, how.seed)
-        try:
-            loss = settled(TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"})), self.examples)
-        except TrainmapError as error:
-            raise self.variant.wrong(where, error) from error
-        told = {key: getattr(loss, key) for key in ("temperature", "weight", "gold", "warmup", "options")}
-        told |= {"loss": loss.name}
-        spec = self.specs[name][0]
-        network = {"model": spec.model, "seed": self.graph.nodes[teacher].task.config["seed"]}
-        if loss.loss.needs == "features" or recipe.crop:
-            return told | network | {"teacher": teacher}
-        _, forward, _ = self.model(where, spec.model, None, Recipe(), "teacher")
-        passes = self.examples * (2 if recipe.flips else 1)
-        config = {"data": self.data, "teacher": teacher, **network, "flips": recipe.flips}
-        logits = self.add(
-            *("teacher logits", f"logits of {name} on {self.splits.train.name}", "logits_run"),
-            *(config | {"device": self.experiment.device}, {"teacher": teacher}, spec.model),
-            *(inference_flops(forward, passes), passes, 2 * passes * self.splits.train.classes),
-        )
-        return told | {"logits": logits}
+        return self.add("map", name, "nodes:map_run", config, {"teacher": teacher}, "", 0, 0, size)
 
     def add(
         self,
@@ -241,7 +144,7 @@ class Planner:
     ) -> str:
         """Put a task into the graph, unless it is there; its hash."""
         label = ", ".join(f"{key}={value}" for key, value in self.variant.label.items())
-        task = Task(f"{name} ({label})" if label else name, f"{NODES}:{function}", config)
+        task = Task(f"{name} ({label})" if label else name, f"trainmap.experiments.{function}", config)
         if task.hash in self.graph.nodes:
             return task.hash
         out = made_at(self.out, kind, task.hash)
@@ -306,31 +209,3 @@ class Planner:
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):
             raise self.variant.wrong((*where, "patience"), "early stopping needs validation data; see data.validation")
-
-
-def _budgets(row: Draw, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(how many steps: "own" epochs, those of a "subset", those of "full" data; the tables) of a row's runs."""
-    if row.kind == "full" and row.steps == "own":
-        yield "own", tuple(asked)
-        return
-    if "equal epochs" in asked:
-        yield row.steps, ("equal epochs",)
-    if "equal steps" in asked and row.kind != "full":
-        yield "full", ("equal steps",)
-
-
-def _columns(student: Student) -> list[tuple[str, Distillation | None]]:
-    """The name of each way of training a student: what tells its distillations apart, where there are several."""
-    ways = [{} if way is None else way.model_dump() for way in student.distillation]
-    given = [way for way in ways if way]
-    differ = [key for key in Distillation.model_fields if any(way[key] != given[0][key] for way in given)]
-    name = student.name or student.model
-    found: list[tuple[str, Distillation | None]] = []
-    for way, how in zip(ways, student.distillation, strict=True):
-        told = [f"{key} {_short(way[key])}" for key in differ if way and way[key] not in (None, "", {})]
-        found.append((f"{name} ({', '.join(told)})" if told else name, how))
-    return found
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

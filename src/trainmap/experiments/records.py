@@ -29,6 +29,7 @@ class Record:
         firm: the verdict stays under Holm's correction over its table.
         flops, seconds: mean cost of the training.
         parameters: of the student.
+        nonzero, forward_flops, bytes: of networks that were compressed and of their originals; NaN for others.
     """
 
     group: Mapping[str, Any]
@@ -51,6 +52,9 @@ class Record:
     flops: float
     seconds: float
     parameters: int
+    nonzero: float
+    forward_flops: float
+    bytes: float
 
     @property
     def column(self) -> str:
@@ -183,6 +187,9 @@ def _record(
     def mean(name: str) -> float:
         return sum(row[name] for row in rows) / len(rows)
 
+    def weight(name: str) -> float:
+        return mean(name) if all(name in row for row in rows) else math.nan
+
     budget, subset, student, distilled = key
     return Record(
         group=group.labels,
@@ -205,4 +212,7 @@ def _record(
         flops=mean("train_flops"),
         seconds=mean("train_seconds"),
         parameters=rows[0]["parameters"],
+        nonzero=weight("nonzero"),
+        forward_flops=weight("forward_flops"),
+        bytes=weight("bytes"),
     )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.experiments.compare import SAME_SIZE, subset_name
+from trainmap.experiments.compare import SAME_SIZE, SCHEDULE, subset_name
+from trainmap.experiments.schedules import visits
 from trainmap.experiments.sections import Subset
 from trainmap.experiments.subsets import SUBSETS, percent
+from trainmap.experiments.ways import Schedule, Without
 from trainmap.experiments.yamlfile import Where
 from trainmap.maps.regions import REGIONS
 from trainmap.maps.scores import score_named
+from trainmap.maps.suspicion import RULES
 from trainmap.selection.spec import parse
 from trainmap.selection.strategies import STRATEGIES
 
-Kind = Literal["full", "random", "repeated", "map"]
+Kind = Literal["full", "random", "repeated", "schedule", "map"]
+
+SCHEDULE_SIZE = 0.1  # what a schedule visits is known only afterwards
 
 
 @dataclass(frozen=True)
@@ -25,11 +30,14 @@ class Draw:
 
     Attributes:
         name: what a reader calls it.
-        kind: "full", "random" (another set for every seed), "repeated" (another one for every epoch), "map".
-        count: examples in it.
+        kind: "full", "random" (another set for every seed), "repeated" (another one for every epoch), "schedule" or
+            "map".
+        count: examples in it; of a schedule those that an epoch is expected to visit.
         steps: how long full data is trained: "own" or, at the steps of a subset run, "subset".
         spec, rule, balance: of a map's.
         redrawn: whether a map's has parts that are drawn at random: then another set for every seed.
+        without: of a map's: what is cut away before; None for nothing.
+        schedule: its name and all its options; None for a fixed subset.
     """
 
     name: str
@@ -40,12 +48,15 @@ class Draw:
     rule: str = "quantile"
     balance: str | None = None
     redrawn: bool = False
+    without: Mapping[str, Any] | None = None
+    schedule: Mapping[str, Any] | None = None
 
 
 def draws(
     subsets: Sequence[Subset],
     sizes: Sequence[float],
     examples: int,
+    epochs: int,
     scores: Sequence[str] | None,
     wrong: Callable[[Where, object], TrainmapError],
 ) -> list[Draw]:
@@ -55,59 +66,85 @@ def draws(
         subsets: of the experiment.
         sizes: of the experiment, as shares.
         examples: N.
+        epochs: of a training on all the data, for what schedules visit.
         scores: of the map; None for all.
         wrong: makes the error for the place of a value.
     """
     found: list[Draw] = []
     for at, subset in enumerate(subsets):
         try:
+            if subset.schedule is not None:
+                found.append(_scheduled(subset.name, subset.schedule, examples, epochs))
+                continue
             found += _expand(subset, subset.sizes or sizes, examples, scores)
         except TrainmapError as error:
-            raise wrong(("subsets", at, "key" if subset.key else "spec"), error) from error
+            field = next(name for name in ("key", "spec", "schedule") if getattr(subset, name))
+            raise wrong(("subsets", at, field), error) from error
     twice = [draw.name for at, draw in enumerate(found) if draw.name in {other.name for other in found[:at]}]
     if twice:
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")
     for draw in list(found):
         near = [other for other in found if other.kind == "random" and abs(other.count - draw.count) <= _slack(draw)]
-        if draw.kind in ("map", "repeated") and not near:
+        if draw.kind in ("map", "repeated", "schedule") and not near:
             name = f"random {100 * draw.count / examples:.3g} %"
             found.append(Draw(name, "random", draw.count, spec=f"{draw.count} random"))
-    order = ("full", "random", "repeated", "map")
+    order = get_args(Kind)
     return sorted(found, key=lambda draw: (order.index(draw.kind), draw.steps))
 
 
 def _slack(draw: Draw) -> float:
-    return SAME_SIZE * draw.count
+    return (SCHEDULE_SIZE if draw.kind == "schedule" else SAME_SIZE) * draw.count
 
 
 def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Draw]:
+    without = None if subset.without is None else _without(subset.without)
     if subset.key:
         if subset.key not in SUBSETS:
             raise unknown("subset", subset.key, SUBSETS)
         row = SUBSETS[subset.key]
+        if without and row.kind != "map":
+            raise TrainmapError(f"'{subset.key}' is no row of a map; without= needs a spec, such as '33% random'")
         if row.kind == "full" and row.steps == "own":
             return [Draw(subset.name or row.what, "full", examples)]
         made: list[Draw] = []
         for size in sizes:
             spec = (row.spec or "{percent} random").format(percent=f"{percent(size)}%")
             name = f"{row.what} {percent(size)} %" if row.kind != "full" or len(sizes) > 1 else row.what
+            name = _cut(name, without)
             count = _count(spec, examples, scores)
             redrawn = row.kind == "map" and _redrawn(spec)
-            made.append(Draw(name, row.kind, count, row.steps, spec, row.rule, subset.balance, redrawn))
+            made.append(Draw(name, row.kind, count, row.steps, spec, row.rule, subset.balance, redrawn, without))
         return made
     specs = [subset.spec.replace("{percent}", f"{percent(size)}%") for size in sizes]
     made = []
     for spec in dict.fromkeys(specs):
         kind: Kind = "map"
         whats = {part.what for part in parse(spec).parts}
-        if whats <= {"random", "all"}:
+        if whats <= {"random", "all"} and not without:
             kind = "random" if whats == {"random"} else "full"
         words: dict[str, Any] = {"rule": subset.rule, "balance": subset.balance} if kind == "map" else {}
-        words |= {"redrawn": kind == "map" and _redrawn(spec)}
+        words |= {"redrawn": kind == "map" and _redrawn(spec), "without": without}
         name = subset.name or subset_name(spec) + (", corner" if subset.rule == "corner" else "")
         name = f"{name} {percent(sizes[len(made)])} %" if subset.name and len(set(specs)) > 1 else name
-        made.append(Draw(name, kind, _count(spec, examples, scores), spec=spec, **words))
+        made.append(Draw(_cut(name, without), kind, _count(spec, examples, scores), spec=spec, **words))
     return made
+
+
+def _scheduled(name: str, schedule: Schedule, examples: int, epochs: int) -> Draw:
+    settings = schedule.settled()
+    count = visits(settings, examples, epochs)
+    return Draw(f"{SCHEDULE} {name or schedule.told()}", "schedule", count, schedule=settings)
+
+
+def _without(cut: Without) -> dict[str, Any]:
+    if cut.rule not in RULES:
+        raise unknown("rule", cut.rule, RULES)
+    return cut.model_dump()
+
+
+def _cut(name: str, without: Mapping[str, Any] | None) -> str:
+    """What is cut stands first: a row that begins with "random" is the opponent, and this one is not."""
+    return name if without is None else f"{percent(without['audit'])} % suspected labels cut, {name}"
 
 
 def _redrawn(spec: str) -> bool:

@@ -1,24 +1,15 @@
 """The sections of an experiment file and their fields, as pydantic models: what may be said, and its limits."""
 
+# ruff: noqa: RUF012  (pydantic copies defaults; ruff knows that of its direct subclasses alone)
+
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Budget = Literal["equal epochs", "equal steps"]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Words = Annotated[str, Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """Part of an experiment: unknown fields are refused and nothing is converted (``"3"`` is no number)."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+from trainmap.experiments.fields import Budget, Count, Section, Seed, Share, Words
+from trainmap.experiments.ways import Compression, Schedule, Without
 
 
 class Data(Section):
@@ -86,12 +77,17 @@ class Map(Section):
 
 
 class Subset(Section):
-    """A row of the table: a named one, or a spec in the selection language. A bare word is the name of one."""
+    """A row of the table: a named one, a spec in the selection language, or a schedule. A bare word is the name of
+    one."""
 
     key: str = ""
     """``full``, ``random``, ``repeated-random``, ``ambiguous``, ... (``trainmap.experiments.subsets.SUBSETS``)."""
     spec: str = ""
     """``"{percent} ambiguous"`` at each size, or ``"17% ambiguous + 10% easy-to-learn"`` as it stands."""
+    schedule: Schedule | None = None
+    """What changes during training, in place of a fixed subset."""
+    without: Without | None = None
+    """For rows of a map: what is cut away before."""
     name: str = ""
     """What a reader calls it; made from the spec by default."""
     rule: Literal["quantile", "corner"] = "quantile"
@@ -105,11 +101,13 @@ class Subset(Section):
         return {"key": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Subset:
-        if bool(self.key) == bool(self.spec):
-            raise ValueError("must have a key or a spec, and not both")
+    def _one_of_them(self) -> Subset:
+        if sum(map(bool, (self.key, self.spec, self.schedule))) != 1:
+            raise ValueError("must have a key or a spec, and not both, or a schedule in their place")
         if self.key and self.rule != "quantile":
             raise ValueError("a named row has its own rule; write a spec")
+        if self.schedule and {"rule", "balance", "sizes", "without"} & self.model_fields_set:
+            raise ValueError("a schedule takes a name and its own options alone")
         return self
 
 
@@ -144,6 +142,8 @@ class Student(Section):
     recipe: Recipe = Recipe()
     distillation: Annotated[list[Distillation | None], Field(min_length=1)] = [None]
     """Each a column: null trains without a teacher."""
+    compress: Annotated[list[Compression | None], Field(min_length=1)] = [None]
+    """Each a column: what becomes of the trained student; null is the student as it is."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation loss."""
 

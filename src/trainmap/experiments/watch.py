@@ -61,7 +61,8 @@ class Watch:
             if not rows or rows[-1]["epoch"] != progress["epoch"] - 1:
                 rows.append(self._row(progress["epoch"] - 1, progress["loss"]))
                 write_epochs(self.path, rows)
-            found = (rows, progress)
+            proxy = state["learned"].get("proxy")
+            found = (rows, progress | ({} if proxy is None else {"proxy_flops": proxy["flops"]}))
         if found is None or not self._ends(found[0]):
             self.model.load_state_dict(fresh)
             return None

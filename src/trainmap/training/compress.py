@@ -167,14 +167,18 @@ def inputs_batch(dataset: Dataset, batch: int) -> Tensor:
 def paired_seconds(
     networks: Mapping[str, Callable[[Tensor], object]], x: Tensor, repeats: int, calls: int = 1
 ) -> dict[str, list[float]]:
-    """CPU seconds of one call of each network in each of ``repeats`` rounds, the networks taking turns."""
+    """CPU seconds of one call of each network in each of ``repeats`` rounds, the networks taking turns.
+
+    Their order is drawn afresh for each round: a network pays for what the one before it left in the caches.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in networks}
+    order, draws = list(networks), np.random.default_rng(0)
     with torch.inference_mode():
         for round_ in range(repeats + 1):
-            for name, network in networks.items():
+            for name in (order[place] for place in draws.permutation(len(order))):
                 start = time.process_time()
                 for _ in range(calls):
-                    network(x)
+                    networks[name](x)
                 if round_:
                     seconds[name].append((time.process_time() - start) / calls)
     return seconds

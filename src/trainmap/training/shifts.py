@@ -52,6 +52,7 @@ def evaluate_everywhere(
     seed: int = 0,
     flips: bool = False,
     device: str = "cpu",
+    on_logits: Callable[[str, Dataset, NDArray[np.float32]], object] | None = None,
 ) -> list[Row]:
     """Judge a network on its test set, on shifted sets and on corruptions of the test set, in this order.
 
@@ -63,6 +64,7 @@ def evaluate_everywhere(
             made, judged and dropped before the next.
         seed: of the corruptions.
         flips, device: as in ``evaluate.predict``.
+        on_logits: called with each set's name, the set and the (N, C) logits on it.
 
     Raises:
         TrainmapError: a shift with other classes or inputs, an unknown corruption.
@@ -80,6 +82,8 @@ def evaluate_everywhere(
 
     def row(name: str, role: Literal["test", "shift", "corruption"], dataset: Dataset) -> Row:
         logits = predict(model, dataset, flips, device)
+        if on_logits is not None:
+            on_logits(name, dataset, logits)
         return Row(name, role, len(dataset), evaluate(logits, dataset.y))
 
     rows = [row(test.name, "test", test)]
