@@ -379,8 +379,10 @@ def test_an_error_in_the_callers_progress_ends_the_workers(marks: Path, tmp_path
 def test_a_worker_killed_between_two_runs_is_replaced_and_no_run_is_lost(marks: Path, tmp_path: Path) -> None:
     def kill_the_worker(outcome: Outcome, done: int, total: int) -> None:
         assert outcome.result is not None
-        os.kill(outcome.result["worker"], signal.SIGKILL)
-        until(lambda: gone(outcome.result["worker"]))  # pyright: ignore[reportOptionalSubscript]
+        worker: int = outcome.result["worker"]
+        os.kill(worker, signal.SIGKILL)
+        # Until it can be waited for: the first thread of a process is a zombie before the last one has gone.
+        until(lambda: os.waitid(os.P_PID, worker, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None)
 
     outcomes = run_all(tasks("double", marks, 3), tmp_path / "grid", 1, kill_the_worker)
     assert [outcome.finished for outcome in outcomes] == [True] * 3
