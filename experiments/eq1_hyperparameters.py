@@ -60,9 +60,9 @@ def main() -> None:
     scores, difference = verdict(lesson, trials[0][0], start, scale.judged)
     for name, values in scores.items():
         print(f"test macro F1 of {name}: {interval(values)}")
+    mean, low, high = (100 * value for value in (difference.mean, difference.low, difference.high))
     print(
-        f"found - start: {100 * difference.mean:+.2f} points [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}] "
-        f"(n={difference.n}), {WORDS[difference.verdict]}"
+        f"found - start: {mean:+.2f} points [{low:+.2f}, {high:+.2f}] (n={difference.n}), {WORDS[difference.verdict]}"
     )
     write_json(
         chosen.out / "found.json",

@@ -1,13 +1,14 @@
-"""Do the regions of a map agree with people? Scores of CIFAR-10's test images beside the disagreement of about 51 people.
+"""Do the regions of a map agree with people? Scores of CIFAR-10's test images beside how much people disagree on them.
 
 Command: python experiments/eq7_human.py --data-root DATA --counts cifar10h.npz --out eq7
 Time: not measured yet
 Found: not run yet
 
-EQ7. A network learns the training images and is recorded on the test images after each epoch (a sweep: it never learns
-from them), so that each of them has its place on a map. cifar10h.npz holds ``counts`` (10000, 10): how many people chose
-each class (Peterson et al. 2019, arXiv:1908.07086; the test set's order). Each score is correlated with the entropy of
-these choices: Spearman, equal values share their mean rank; over seeds with Student's t, and over images by bootstrap.
+EQ7. A network learns the training images and is recorded on the test images after each epoch (a sweep: it never
+learns from them), so that each of them has its place on a map. cifar10h.npz holds ``counts`` (10000, 10): how many of
+about 51 people chose each class (Peterson et al. 2019, arXiv:1908.07086; the test set's order). Each score is
+correlated with the entropy of these choices: Spearman, equal values share their mean rank; the interval is Student's t
+over seeds, and the bootstrap over images.
 """
 
 from __future__ import annotations

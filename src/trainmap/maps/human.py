@@ -100,7 +100,9 @@ def human_agreement(
     if len(distinct) < len(chosen):
         raise TrainmapError(f"ids must be unique, {len(chosen) - len(distinct)} repeat")
     if (missing := distinct[~np.isin(distinct, datamap.ids)]).size:
-        raise TrainmapError(f"people judged examples that are not in the map (first: {some(missing.tolist())}); map them too")
+        raise TrainmapError(
+            f"people judged ids that are not in the map (first: {some(missing.tolist())}); map them too"
+        )
     names = datamap.scores if scores is None else list(scores)
     for name in names:
         if name not in datamap.scores:
@@ -119,7 +121,9 @@ def _agreement(name: str, score: Array, disagreement: Array, draws: int, seed: i
     (_, a), (_, b) = (np.unique(side, return_inverse=True) for side in (hard, disagreement))
     generator = np.random.default_rng(seed)
     drawn = np.array([_of_ranks(a, b, generator.integers(n, size=n)) for _ in range(draws)])
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if not np.isnan(drawn).all() else (np.nan,) * 2
+    low, high = (
+        np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if not np.isnan(drawn).all() else (np.nan,) * 2
+    )
     return HumanAgreement(name, n, found, float(low), float(high))
 
 
