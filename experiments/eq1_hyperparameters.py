@@ -1,8 +1,9 @@
 """Which learning rate, temperature and weight of the teacher suit a student? Optuna on the validation data.
 
 Command: python experiments/eq1_hyperparameters.py --out eq1
-Time: not measured yet
-Found: not run yet
+Time: 92 core-seconds at small scale (digits); paper scale has not been run
+Found: nothing. The best trial (rate 0.18, temperature 1.6, weight 0.64) has test macro F1 98.84 ± 0.35 %, the
+defaults 98.84 ± 0.30 (n = 10 seeds; +0.00 points [-0.22, +0.22], no difference shown): the defaults stay.
 
 EQ1. Every trial trains the student with the same seeds and is judged on the validation data. The best trial and the
 defaults then meet on the test data, on seeds that the search never used. A killed search goes on where it was.

@@ -1,8 +1,10 @@
 """Do the regions of a map agree with people? Scores of CIFAR-10's test images beside how much people disagree on them.
 
 Command: python experiments/eq7_human.py --data-root DATA --counts cifar10h.npz --out eq7
-Time: not measured yet
-Found: not run yet
+Time: 111 core-seconds at small scale; paper scale has not been run
+Found (cnn-8, 4 epochs, test accuracy 71.0 to 72.5 %, n = 3 seeds, 10,000 images): Spearman with human entropy, the hard
+end counted as high: confidence 0.259 ± 0.013, EL2N 0.258 ± 0.013, AUM 0.254 ± 0.012, forgetting 0.206 ± 0.012;
+variability -0.072 ± 0.024. Mean entropy in bits: hard-to-learn 0.335, ambiguous 0.192, easy-to-learn 0.118.
 
 EQ7. A network learns the training images and is recorded on the test images after each epoch (a sweep: it never
 learns from them), so that each of them has its place on a map. cifar10h.npz holds ``counts`` (10000, 10): how many of
