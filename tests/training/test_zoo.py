@@ -236,7 +236,7 @@ def test_a_zoo_network_learns_a_batch() -> None:
     x, y = torch.randn(16, 1, 28, 28, generator=generator), torch.arange(16) % 4
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
     losses = []
-    for _ in range(20):
+    for _ in range(40):  # after 20 the loss still jumps between 0.1 and 1.8, as a machine's rounding has it
         loss = F.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
