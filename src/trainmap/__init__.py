@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trainmap.maps.stability import agreement_by_epoch, converged, intervals
     from trainmap.selection.card import Selection
     from trainmap.selection.pool import Features
-    from trainmap.selection.select import select, select_by
+    from trainmap.selection.select import advise, select, select_by
     from trainmap.selection.spec import parse
     from trainmap.selection.strategies import STRATEGIES
     from trainmap.views.plot import plot_map
@@ -45,6 +45,7 @@ _HOMES = {
     "hard_first": "maps.scores",
     "Selection": "selection.card",
     "score": "maps.scores",
+    "advise": "selection.select",
     "select": "selection.select",
     "select_by": "selection.select",
     "STRATEGIES": "selection.strategies",
@@ -75,6 +76,7 @@ __all__ = [
     "StoreError",
     "TrainmapError",
     "__version__",
+    "advise",
     "agreement_by_epoch",
     "audit",
     "audit_threshold_samples",

@@ -105,18 +105,30 @@ def select(
     size: Annotated[int | None, typer.Option(help="An exact total; the parts share it in proportion.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random parts.")] = 0,
     balance: Annotated[str | None, typer.Option(help="Within each part: equal or proportional by class.")] = None,
+    noise: Annotated[float | None, typer.Option(help="auto: the share of wrong labels, 0 to 1, where known.")] = None,
+    distilled: Annotated[bool, typer.Option(help="auto: the student learns from a teacher as well.")] = False,
 ) -> None:
     """Choose examples from a map.
 
     The language: '33% ambiguous', '33% random', 'top 1000 variability', 'bottom 33% confidence', 'hardest 10% aum',
-    '100%', and sums of these. Parts are disjoint and sizes exact.
+    '100%', and sums of these. Parts are disjoint and sizes exact. '33% auto' lets the map decide, and says why.
 
     Example: [bold]trainmap select map.parquet "17% ambiguous + 25% easy-to-learn" --out card.json[/bold]
     """
     from trainmap.maps.datamap import DataMap
+    from trainmap.selection.select import advise, select_by
     from trainmap.selection.select import select as choose
+    from trainmap.selection.spec import parse
 
-    selection = choose(DataMap.open(datamap), spec, size, seed, balance)  # type: ignore[arg-type]
+    opened, plan = DataMap.open(datamap), parse(spec)
+    if [part.what for part in plan.parts] == ["auto"]:
+        count = sum(plan.sizes(len(opened), size))
+        say(advise(opened, count, noise=noise, distilled=distilled).reason)
+        selection = select_by(opened, "auto", count, seed, balance, noise=noise, distilled=distilled)  # type: ignore[arg-type]
+    elif noise is not None or distilled:
+        raise TrainmapError(f"--noise and --distilled go with 'auto' alone, got '{spec}'")
+    else:
+        selection = choose(opened, plan, size, seed, balance)  # type: ignore[arg-type]
     say(f"{selection.save(out)}: {len(selection)} of {selection.examples} examples ({selection.fraction:.2%})")
 
 

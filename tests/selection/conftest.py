@@ -36,6 +36,7 @@ def make_map() -> MakeMap:
             "variability": generator.random(n) / 2,
             "correctness": generator.integers(0, 6, n).astype(float),  # many ties
             "aum": generator.normal(0, 1, n),
+            "slope": np.linspace(0.01, 0.05, n),
         }
         values |= {name: np.asarray(column, dtype=np.float64) for name, column in columns.items()}
         order = np.argsort(names)

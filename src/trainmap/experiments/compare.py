@@ -105,6 +105,16 @@ class Comparison:
             if role(name) != "random"
         }
 
+    def against_full(self, metric: str) -> dict[tuple[str, Column], Difference]:
+        """The difference of every chosen subset and schedule from all the data, and of the random ones."""
+        return {
+            (name, column): paired_difference(
+                self.values(name, column, metric), self.values(self.full, column, metric), self.level
+            )
+            for name, column in self.runs
+            if role(name) != "full data" and (self.full, column) in self.runs
+        }
+
     def from_distillation(self, metric: str) -> dict[tuple[str, Column], Difference]:
         """Distilled minus plain, by subset and student, where both were run."""
         return {

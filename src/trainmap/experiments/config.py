@@ -109,7 +109,10 @@ def _points(found: Located, grid: Grid, places: Located) -> Iterator[tuple[Locat
                     point = point.with_part(where, Located(value, {(): places.place((kind, path))}))
             except TrainmapError as error:
                 raise _error(places, (kind, path), str(error), ("grid",)) from error
-        yield point, {short[path]: value for path, value in (together | combination).items()}
+        label = {short[path]: value for path, value in (together | combination).items()}
+        if (told := point.part("label")) is not None and told.value is not None:
+            label = {"label": told.value} if told.value else {}
+        yield point, label
 
 
 def _short_names(paths: Sequence[str]) -> dict[str, str]:

@@ -76,6 +76,8 @@ def grids(report: Report) -> list[Grid]:
     for comparison in comparisons:
         found.append(_score_grid(comparison, "test_macro_f1"))
         found.append(_cost_grid(comparison, report.costs))
+        if comparison.against_full("test_macro_f1"):
+            found.append(_full_grid(comparison, "test_macro_f1"))
         if comparison.from_distillation("test_macro_f1"):
             found.append(_distillation_grid(comparison, "test_macro_f1"))
         found.append(replace(_score_grid(comparison, "test_accuracy"), aside=True))
@@ -114,6 +116,27 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
     )
     grid = _students_grid(METRICS[metric], lead, comparison, cell)
     return _with_columns(grid, {"cost": lambda name: _cost(comparison, name)})
+
+
+def _full_grid(comparison: Comparison, metric: str) -> Grid:
+    differences = comparison.against_full(metric)
+    firm = dict(zip(differences, holm_verdicts(list(differences.values()), comparison.level)))
+    digits, scale = digits_for(differences), scale_for(differences)
+    words = {"beats random": "beats full data", "no difference shown": "no difference shown", "worse": "worse"}
+
+    def cell(name: str, column: Column) -> Cell:
+        if (name, column) not in differences:
+            return Cell("–")
+        difference = differences[name, column]
+        stays = firm[name, column] == difference.verdict != "no difference shown"
+        bar = bar_for(difference, scale)
+        said = words[difference.verdict]
+        return Cell(show_difference(difference, digits), "", said, VERDICTS[difference.verdict], stays, bar)
+
+    lead = f"{METRICS[metric]} minus that of a training on all the data, in points, paired by seed."
+    names = tuple(name for name in comparison.names if name != comparison.full)
+    grid = _students_grid("Against full data", lead, replace(comparison, names=names), cell)
+    return replace(_with_columns(grid, {"cost": lambda name: _cost(comparison, name)}), aside=True)
 
 
 def _distillation_grid(comparison: Comparison, metric: str) -> Grid:

@@ -39,17 +39,26 @@ from trainmap.training.data import Dataset, Splits, load_splits
 from trainmap.training.fit import Distillation, EpochRecorder, FitResult, fit
 from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
+from trainmap.training.relabel import relabelled
 from trainmap.training.teacher import read_card, teacher_logits
 from trainmap.views.plot import plot_map
 
 
 @lru_cache(maxsize=2)
 def load(
-    name: str, root: str | None, split_seed: int, validation: float, label_noise: float, noise_seed: int
+    name: str,
+    root: str | None,
+    split_seed: int,
+    validation: float,
+    label_noise: float = 0.0,
+    noise_seed: int = 0,
+    labels: str = "",
 ) -> Splits:
-    """A dataset, loaded once in a worker, with its label noise: in the training part alone, each chosen label
-    exchanged for another class, drawn evenly."""
+    """A dataset, loaded once in a worker, with its label noise in the training part alone: labels of a file, or each
+    chosen label exchanged for another class, drawn evenly."""
     data = load_splits(name, root, split_seed, validation)
+    if labels:
+        data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:
         return data
     train = data.train
@@ -257,6 +266,7 @@ def _train(config: dict[str, Any], model: nn.Module, data: Splits, train: Datase
     """``fit`` with what every run has: its epochs written down, early stopping, a checkpoint for a long one."""
     where = config["where"]
     out = Path(where["out"])
+    out.mkdir(parents=True, exist_ok=True)  # the first checkpoint is written before the first epoch
     settings = json.loads(where.get("tracking", "{}"))
     plain = {key: value for key, value in config.items() if key != "where"}
     with track(where.get("name", out.name), plain, Path(where.get("logs", out)), settings) as log:

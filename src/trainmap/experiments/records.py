@@ -90,7 +90,7 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     for lines in found.values():
         labels = dict(lines[0].group)
         rows = tuple({**line.group, **line.labels, **done[line.run]} for line in lines if line.run in done)
-        rest = [f"{key} {value}" for key, value in labels.items() if key != "dataset"]
+        rest = [str(value) if key == "label" else f"{key} {value}" for key, value in labels.items() if key != "dataset"]
         title = ", ".join([str(labels["dataset"]), *rest])
         made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))
     return made_groups

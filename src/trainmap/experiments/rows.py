@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from trainmap.errors import TrainmapError, unknown
@@ -38,6 +38,7 @@ class Draw:
         redrawn: whether a map's has parts that are drawn at random: then another set for every seed.
         without: of a map's: what is cut away before; None for nothing.
         schedule: its name and all its options; None for a fixed subset.
+        seeds: with which it is run; None for the experiment's.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Draw:
     redrawn: bool = False
     without: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
+    seeds: tuple[int, ...] | None = None
 
 
 def draws(
@@ -74,12 +76,13 @@ def draws(
     for at, subset in enumerate(subsets):
         try:
             if subset.schedule is not None:
-                found.append(_scheduled(subset.name, subset.schedule, examples, epochs))
-                continue
-            found += _expand(subset, subset.sizes or sizes, examples, scores)
+                made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
+            else:
+                made = _expand(subset, subset.sizes or sizes, examples, scores)
         except TrainmapError as error:
             field = next(name for name in ("key", "spec", "schedule") if getattr(subset, name))
             raise wrong(("subsets", at, field), error) from error
+        found += [replace(draw, seeds=None if subset.seeds is None else tuple(subset.seeds)) for draw in made]
     twice = [draw.name for at, draw in enumerate(found) if draw.name in {other.name for other in found[:at]}]
     if twice:
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")
@@ -120,7 +123,7 @@ def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Seque
     for spec in dict.fromkeys(specs):
         kind: Kind = "map"
         whats = {part.what for part in parse(spec).parts}
-        if whats <= {"random", "all"} and not without:
+        if whats <= {"random", "all"} and not without and subset.balance is None:
             kind = "random" if whats == {"random"} else "full"
         words: dict[str, Any] = {"rule": subset.rule, "balance": subset.balance} if kind == "map" else {}
         words |= {"redrawn": kind == "map" and _redrawn(spec), "without": without}
@@ -162,9 +165,9 @@ def _count(spec: str, examples: int, scores: Sequence[str] | None) -> int:
         needed: Sequence[str] = [part.what]
         if part.what in STRATEGIES:
             strategy = STRATEGIES[part.what]
-            if strategy.needs:
+            if lacking := [need for need in strategy.needs if need != "labels"]:
                 raise TrainmapError(
-                    f"'{spec}' needs {', '.join(strategy.needs)}, which a map does not hold; use trainmap.select_by"
+                    f"'{spec}' needs {', '.join(lacking)}, which a map does not hold; use trainmap.select_by"
                 )
             needed = strategy.columns(strategy.defaults)
         for score in needed:

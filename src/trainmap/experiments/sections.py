@@ -26,6 +26,9 @@ class Data(Section):
     label_noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of the training labels that are replaced by another class, drawn evenly."""
     noise_seed: Seed = 0
+    labels: Annotated[str, Field(pattern=r"^(.+\.npz:\w+)?$")] = ""
+    """``FILE.npz:ARRAY`` in the root: labels in place of those of the training part, such as the mistakes that people
+    make; entry i is that of the id i."""
 
 
 class Recipe(Section):
@@ -94,6 +97,8 @@ class Subset(Section):
     balance: Literal["equal", "proportional"] | None = None
     sizes: list[Share] | None = None
     """In place of the experiment's."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Some of the experiment's; all by default. An opponent needs fewer of them than a claim."""
 
     @model_validator(mode="before")
     @classmethod
@@ -201,6 +206,9 @@ class Experiment(Section):
     """One experiment: what is trained on what, how often."""
 
     title: Words
+    label: str | None = None
+    """Of a point of a grid, for the reports, in place of its values: points that share one stand in one table. ""
+    where the dataset tells enough."""
     data: Data
     teachers: list[Teacher] = []
     maps: list[Map] | None = None

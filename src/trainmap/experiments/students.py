@@ -62,11 +62,14 @@ class Students:
         if not self.map and any(row.kind == "map" for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
         for row in rows:
-            seeds = self.experiment.seeds if row.kind == "map" else ()
-            selections = {seed: self.selection(row, seed) for seed in seeds}
+            selections = {seed: self.selection(row, seed) for seed in self.seeds(row)} if row.kind == "map" else {}
             for at, student in enumerate(self.experiment.students):
                 for column in _columns(student, ("students", at)):
                     self.runs(row, selections, student, column)
+
+    def seeds(self, row: Draw) -> list[int]:
+        """With which a row is run."""
+        return list(self.experiment.seeds if row.seeds is None else row.seeds)
 
     def selection(self, row: Draw, seed: int) -> str:
         config: dict[str, Any] = {"map": self.map, "spec": row.spec, "rule": row.rule, "balance": row.balance}
@@ -97,7 +100,7 @@ class Students:
                 visits = self.planner.examples * part // whole
             seen = recipe.epochs * visits
             flops = training_flops(forward, seen) + self.proxy(row, recipe.epochs * visits)
-            for seed in self.experiment.seeds:
+            for seed in self.seeds(row):
                 selection = selections.get(seed)
                 config: dict[str, Any] = {
                     "data": self.planner.data,

@@ -67,6 +67,7 @@ SUBSETS: Mapping[str, Subset] = {
         Subset("full-equal-steps", "full data, equal steps", None, kind="full", steps="subset"),
         Subset("random", "random", "{percent} random", kind="random"),
         Subset("repeated-random", "repeated random", "{percent} random", kind="repeated"),
+        Subset("auto", "auto", "{percent} auto"),
         Subset("ambiguous", "ambiguous = high variability", "{percent} ambiguous"),
         Subset("hard", "hard-to-learn = low confidence", "{percent} hard-to-learn"),
         Subset("easy", "easy-to-learn = high confidence", "{percent} easy-to-learn"),

@@ -59,6 +59,8 @@ class Pool:
         kept: the share of the whole dataset that is asked for, above 0 and at most 1.
         features: (n, D) or None.
         clusters: (n,) int64, -1 for an example without one; or None.
+        epochs: of the recording that the scores come from.
+        examples: N of the whole dataset; ``kept`` of them are asked for in all, also where a pool is one class.
     """
 
     ids: Array
@@ -67,6 +69,8 @@ class Pool:
     kept: float
     features: Array | None = None
     clusters: Array | None = None
+    epochs: int = 0
+    examples: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)

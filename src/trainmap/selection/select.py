@@ -15,13 +15,14 @@ from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS, deepest_first, depth
 from trainmap.maps.scores import score_named
 from trainmap.maps.trajectories import Clusters
+from trainmap.selection.auto import Advice, read_map
 from trainmap.selection.card import Selection, Taken
 from trainmap.selection.pool import Features, Pool, aligned
 from trainmap.selection.quotas import equal, proportional
 from trainmap.selection.spec import Part, Plan, check_size, parse
-from trainmap.selection.strategies import STRATEGIES, Balance, Strategy, check_request, choose, named
+from trainmap.selection.strategies import STRATEGIES, Balance, Strategy, check_request, choose, named, usable
 
-__all__ = ["Balance", "select", "select_by"]
+__all__ = ["Advice", "Balance", "advise", "select", "select_by"]
 
 Array = NDArray[Any]
 
@@ -152,6 +153,29 @@ def select_by(
     )
 
 
+def advise(
+    datamap: DataMap, size: int, *, noise: float | None = None, distilled: bool = False, without: Any = ()
+) -> Advice:
+    """What the strategy "auto" does with a map and a budget, and why.
+
+    Args:
+        size: how many are to be kept, 1 to N.
+        noise: share of wrong labels, 0 to below 1, where it is known; None reads it off the map.
+        distilled: whether the student learns from a teacher as well.
+        without: ids that are never taken, for example ``audit(dynamics).suspected``.
+
+    Returns:
+        the numbers of the rule, and ``reason``, a paragraph. ``select_by(datamap, "auto", size, noise=noise)`` does it.
+
+    Raises:
+        TrainmapError: a size or share out of range, a map that lacks a score, labels or epochs.
+    """
+    check_size(size, len(datamap))
+    strategy = STRATEGIES["auto"]
+    pool = _pool(datamap, strategy.scores, int(size) / len(datamap)).rows(np.flatnonzero(_left(datamap, without)))
+    return read_map(pool.rows(usable(strategy, pool, strategy.scores)), int(size), noise, distilled)
+
+
 def _pool(
     datamap: DataMap,
     columns: tuple[str, ...],
@@ -170,6 +194,8 @@ def _pool(
         kept=kept,
         features=None if features is None else aligned(ids, features.ids, features.values, "features"),
         clusters=None if clusters is None else aligned(ids, clusters.ids, clusters.labels, "clusters"),
+        epochs=datamap.epochs,
+        examples=len(datamap),
     )
 
 

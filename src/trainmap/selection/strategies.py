@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.selection.auto import READS, auto
 from trainmap.selection.coverage import band, beta, ccs, dual_beta, s2l
 from trainmap.selection.diversity import d2, moderate
 from trainmap.selection.pool import Pool
@@ -116,7 +117,7 @@ def choose(
         TrainmapError: an unknown option, something that the strategy needs and the pool lacks, too few candidates.
     """
     chosen_options = strategy.options(options or {})
-    rows = np.flatnonzero(_usable(strategy, pool, strategy.columns(chosen_options), balance))
+    rows = np.flatnonzero(usable(strategy, pool, strategy.columns(chosen_options), balance))
     if len(rows) < size:
         raise TrainmapError(
             f"'{strategy.name}' needs {size} examples and {len(rows)} are left that have what it reads "
@@ -155,12 +156,17 @@ def check_request(seed: Any, balance: Any, labels: Array) -> None:
         raise TrainmapError(f"balance needs every label; {(labels < 0).sum()} examples of this map have none")
 
 
-def _usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Balance | None) -> Array:
-    usable = np.ones(len(pool), bool)
+def usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Balance | None = None) -> Array:
+    """(n,) bool: the examples that have what a strategy reads.
+
+    Raises:
+        TrainmapError: features or clusters that it needs and the pool lacks.
+    """
+    found = np.ones(len(pool), bool)
     for name in columns:
-        usable &= ~np.isnan(pool.scores[name])
+        found &= ~np.isnan(pool.scores[name])
     if "labels" in strategy.needs or balance is not None:
-        usable &= pool.labels >= 0
+        found &= pool.labels >= 0
     if "features" in strategy.needs and pool.features is None:
         raise TrainmapError(
             f"'{strategy.name}' needs features; use select_by(..., features=Features(ids, values)) with a vector for "
@@ -172,8 +178,8 @@ def _usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: B
                 f"'{strategy.name}' needs clusters of trajectories; use select_by(..., clusters=cluster(dynamics)) "
                 "from trainmap.maps.trajectories"
             )
-        usable &= pool.clusters >= 0
-    return usable
+        found &= pool.clusters >= 0
+    return found
 
 
 _BETA = Strategy("beta", beta, "Cho et al. 2025, arXiv:2502.06905; Wu et al. 2026, arXiv:2606.25488", random=True)
@@ -182,6 +188,7 @@ _BAND = Strategy("band", band, "a band of ranks")
 STRATEGIES: Mapping[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
+        Strategy("auto", auto, "ours: docs/selection.md", random=True, scores=READS, needs=("labels",)),
         _BAND,
         replace(_BAND, name="medium", source="Chen et al. 2025 (ICLR)", preset={"score": "teacher_loss"}),
         Strategy("ccs", ccs, "Zheng et al. 2023, arXiv:2210.15809", random=True),

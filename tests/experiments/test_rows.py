@@ -1,0 +1,132 @@
+"""Rows of a grid with seeds, balance and labels of their own, points that share a table, and the comparison with all
+the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainmap.errors import TrainmapError
+from trainmap.experiments import students
+from trainmap.experiments.compare import Report, compare
+from trainmap.experiments.config import load_experiment
+from trainmap.experiments.graph import Graph
+from trainmap.experiments.nodes import load
+from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.records import groups
+from trainmap.experiments.study import run_study, study_of
+
+PLAIN = """\
+title: A test
+data: {names: [digits]}
+teachers: [{model: mlp-256, epochs: 3}]
+subsets: [full, random, auto]
+students: [{model: mlp-256, epochs: 1}]
+sizes: [0.33]
+seeds: [0, 1, 2]
+"""
+
+
+def plan(tmp_path: Path, *sets: str, more: str = "") -> Graph:
+    (tmp_path / "x.yaml").write_text(PLAIN + more)
+    return plan_graph(load_experiment(tmp_path / "x.yaml", None, sets), tmp_path / "out")
+
+
+def subsets_and_seeds(graph: Graph) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for line in graph.lines:
+        found.setdefault(line.labels["subset"], []).append(line.labels["seed"])
+    return found
+
+
+def test_auto_is_a_row_that_is_drawn_again_for_each_seed(tmp_path: Path) -> None:
+    graph = plan(tmp_path)
+    assert subsets_and_seeds(graph) == {"full data": [0, 1, 2], "random 33 %": [0, 1, 2], "auto 33 %": [0, 1, 2]}
+    assert sum(node.kind == "selection" for node in graph.nodes.values()) == 3
+
+
+def test_a_row_may_have_fewer_seeds_than_the_experiment(tmp_path: Path) -> None:
+    graph = plan(tmp_path, "subsets=[{key: full, seeds: [0]}, random, {key: auto, seeds: [0, 2]}]")
+    assert subsets_and_seeds(graph) == {"full data": [0], "random 33 %": [0, 1, 2], "auto 33 %": [0, 2]}
+
+
+def test_a_balanced_random_row_is_chosen_and_not_the_opponent(tmp_path: Path) -> None:
+    row = "{spec: '{percent} random', balance: equal, name: class-balanced random}"
+    graph = plan(tmp_path, f"subsets=[random, {row}]")
+    assert set(subsets_and_seeds(graph)) == {"random 33 %", "class-balanced random"}
+    balances = {node.task.config["balance"] for node in graph.nodes.values() if node.kind == "selection"}
+    assert balances == {"equal"}
+
+
+POINTS = """\
+label: ""
+grid:
+  zip:
+    students.0.distillation: [[null], [{}]]
+    subsets: [[full, random, auto], [random, auto]]
+"""
+
+
+def test_points_of_one_label_stand_in_one_table(tmp_path: Path) -> None:
+    graph = plan(tmp_path, more=POINTS)
+    assert {tuple(line.group.items()) for line in graph.lines} == {(("dataset", "digits"),)}
+    columns = {(line.labels["subset"], line.labels["distilled"]) for line in graph.lines}
+    assert len(columns) == 3 + 2
+    named = plan(tmp_path, "label=good recipe", more=POINTS)
+    assert {line.group["label"] for line in named.lines} == {"good recipe"}
+
+
+def test_the_label_of_a_point_is_its_title(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(PLAIN.replace("title", "label: good recipe\ntitle"))
+    variants = load_experiment(tmp_path / "x.yaml")
+    graph = plan_graph(variants, tmp_path / "out")
+    assert [group.title for group in groups(study_of(variants, graph, {}), {})] == ["digits, good recipe"]
+
+
+def test_labels_of_a_file_take_the_place_of_those_of_the_training_part(tmp_path: Path) -> None:
+    plain = load("digits", None, 42, 0.2)
+    others = np.zeros(1797, np.uint8)
+    np.savez(tmp_path / "people.npz", first=others, short=others[:5])
+    noisy = load("digits", str(tmp_path), 42, 0.2, labels="people.npz:first")
+    assert not noisy.train.y.any()
+    np.testing.assert_array_equal(noisy.validation.y, plain.validation.y)
+    np.testing.assert_array_equal(noisy.test.y, plain.test.y)
+    assert noisy.fingerprint() != plain.fingerprint()
+    for source, message in (
+        ("nobody.npz:first", "nobody.npz is not there"),
+        ("people.npz:second", "unknown array of people.npz 'second'"),
+        ("people.npz:short", r"one entry for each id up to .* got uint8 \(5,\)"),
+    ):
+        with pytest.raises(TrainmapError, match=message):
+            load("digits", str(tmp_path), 42, 0.2, labels=source)
+
+
+def test_a_long_run_keeps_its_checkpoint_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(students, "CHECKPOINT_FLOPS", 0)
+    (tmp_path / "x.yaml").write_text(PLAIN)
+    variants = load_experiment(tmp_path / "x.yaml", None, ["subsets=[random]", "seeds=[0]", "teachers=[]"])
+    graph = plan_graph(variants, tmp_path / "out")
+    assert all("checkpoint" in node.task.where for node in graph.nodes.values())
+    outcomes = run_study(study_of(variants, graph, {}), graph, tmp_path / "out", jobs=1)
+    assert [outcome.error for outcome in outcomes] == [None]
+    assert not list((tmp_path / "out").rglob("checkpoint*"))
+
+
+def test_every_row_is_compared_with_all_the_data_where_they_were_run() -> None:
+    def row(subset: str, seed: int, score: float, examples: int) -> dict[str, object]:
+        numbers = {"test_macro_f1": score, "test_accuracy": score, "train_flops": examples, "train_seconds": 1.0}
+        about = {"subset": subset, "student": "mlp", "distilled": False, "seed": seed, "steps": 3}
+        return {**about, **numbers, "examples": examples, "fraction": examples / 100}
+
+    rows = [row("full data", seed, 0.90 + 0.01 * seed, 100) for seed in range(3)]
+    rows += [row("random 50 %", seed, 0.80 + 0.01 * seed, 50) for seed in range(3)]
+    rows += [row("auto 50 %", seed, 0.91 + 0.011 * seed, 50) for seed in range(3)]
+    found = compare(Report("a test", rows))[0].against_full("test_macro_f1")
+    assert {name: round(difference.mean, 3) for (name, _), difference in found.items()} == {
+        "random 50 %": -0.1,
+        "auto 50 %": 0.011,
+    }
+    without = compare(Report("a test", [r for r in rows if r["subset"] != "full data"]))[0]
+    assert without.against_full("test_macro_f1") == {}

@@ -1,0 +1,133 @@
+"""``auto``: the rule by hand on small maps, its paragraph, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trainmap as tm
+from trainmap.selection.auto import FEWEST, READS, TILT, auto
+from trainmap.selection.auto import read_map as advise
+from trainmap.selection.pool import Pool
+
+EPOCHS = 5
+
+
+@pytest.fixture
+def a_map(make_map: Any) -> tm.DataMap:
+    return make_map(1000, slope=np.full(1000, 0.03))
+
+
+def pool_of(n: int, kept: float, **changed: Any) -> Pool:
+    """n examples of two classes that are all learned: the later an id, the easier and the less ambiguous."""
+    ease = (np.arange(n) + 0.5) / n
+    scores = {
+        "confidence": 0.5 + 0.4 * ease,
+        "variability": 0.4 * (1 - ease),
+        "correctness": np.full(n, float(EPOCHS)),
+        "aum": 0.1 + ease,
+        "slope": np.full(n, 0.05),
+    }
+    scores |= {name: np.asarray(values, float) for name, values in changed.items()}
+    assert set(scores) == set(READS)
+    return Pool(np.arange(n), np.arange(n) % 2, scores, kept, epochs=EPOCHS, examples=n)
+
+
+def contradicted(n: int, wrong: int, rise: float) -> dict[str, Any]:
+    """The first ``wrong`` of n examples are never right; their p(gold) rises by so much over the recording."""
+    first = np.arange(n) < wrong
+    return {
+        "correctness": np.where(first, 0, EPOCHS),
+        "aum": np.where(first, -1.0 - np.arange(n), 1.0),
+        "slope": np.where(first, rise / (EPOCHS - 1), 0.05),
+    }
+
+
+@pytest.mark.parametrize(
+    ("kept", "tilt", "hardness"),
+    [(0.05, TILT / 2, 0.0), (0.1, TILT, 0.0), (0.2, 1.5 * TILT, 0.25), (0.3, 2 * TILT, 0.5), (0.7, 2 * TILT, 0.5)],
+)
+def test_the_more_is_kept_the_more_hard_examples_are_preferred(kept: float, tilt: float, hardness: float) -> None:
+    advice = advise(pool_of(10_000, kept), round(10_000 * kept))
+    assert (advice.tilt, advice.hardness, advice.cut) == (pytest.approx(tilt), pytest.approx(hardness), 0)
+
+
+def test_examples_that_are_still_being_learned_are_not_cut() -> None:
+    advice = advise(pool_of(1000, 0.4, **contradicted(1000, 200, rise=0.06)), 400)
+    assert (advice.cut, advice.contradicted) == (0, 0.2)
+    assert advice.rise == pytest.approx(0.06)
+    assert advice.tilt > 0
+
+
+def test_what_cannot_be_learned_is_cut_and_the_rest_drawn_evenly() -> None:
+    pool = pool_of(1000, 0.4, **contradicted(1000, 200, rise=0.04))
+    advice = advise(pool, 400)
+    assert (advice.cut, advice.tilt) == (200, 0.0)
+    rows = auto(pool, 400, np.random.default_rng(0))
+    assert rows.min() >= 200
+    thirds = np.histogram(rows, [200, 467, 733, 1000])[0]
+    assert thirds.min() > 110, "drawn evenly from what is left"
+
+
+def test_a_known_share_of_wrong_labels_is_cut_in_place_of_what_the_map_says() -> None:
+    pool = pool_of(1000, 0.4, **contradicted(1000, 200, rise=0.0))
+    assert advise(pool, 400, noise=0.1).cut == 100
+    assert advise(pool, 400, noise=0.0).cut == 0
+    rows = auto(pool, 400, np.random.default_rng(0), noise=0.2)
+    assert rows.min() >= 200
+
+
+def test_ambiguous_examples_are_drawn_more_often_in_the_measure_of_the_weights() -> None:
+    pool = pool_of(10_000, 0.1)
+    rows = auto(pool, 1000, np.random.default_rng(0))
+    first, last = (rows < 1000).sum(), (rows >= 9000).sum()
+    assert 0.6 * np.exp(TILT * 0.9) < first / last < 1.6 * np.exp(TILT * 0.9)
+
+
+def test_below_the_fewest_examples_none_is_preferred() -> None:
+    assert advise(pool_of(1000, (FEWEST - 1) / 1000), FEWEST - 1).tilt == 0
+    assert advise(pool_of(1000, 0.3), FEWEST).tilt > 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 400, 1000])
+def test_classes_keep_their_shares_and_the_size_is_exact(size: int) -> None:
+    pool = pool_of(1000, size / 1000)
+    rows = auto(pool, size, np.random.default_rng(3))
+    assert len(np.unique(rows)) == size
+    assert abs(int(pool.labels[rows].sum()) - size / 2) <= 0.5
+
+
+def test_a_map_and_its_name_give_the_same_selection_and_another_seed_another(a_map: tm.DataMap) -> None:
+    size = round(0.4 * len(a_map))
+    first, again = tm.select(a_map, "40% auto", seed=1), tm.select_by(a_map, "auto", size, seed=1)
+    np.testing.assert_array_equal(first.ids, again.ids)
+    assert not np.array_equal(first.ids, tm.select(a_map, "40% auto", seed=2).ids)
+
+
+def test_the_advice_on_a_map_says_why(a_map: tm.DataMap) -> None:
+    advice = tm.advise(a_map, round(0.4 * len(a_map)))
+    for told in (f"{advice.size:,} of {advice.examples:,}", f"{advice.contradicted:.1%}", f"{a_map.epochs} epochs"):
+        assert told in advice.reason
+    assert "learns from a teacher" in tm.advise(a_map, 40, distilled=True).reason
+    assert "10.0% of the labels are wrong" in tm.advise(a_map, 40, noise=0.1).reason
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "message"),
+    [
+        (40, {"noise": 1.0}, "noise must be a share of wrong labels, 0 to below 1, got 1.0"),
+        (40, {"noise": -0.1}, "got -0.1"),
+        (900, {"noise": 0.2}, "auto cuts 200 of 1000 examples .* fewer than the 900 asked for"),
+    ],
+)
+def test_what_cannot_be_is_refused(size: int, options: dict[str, float], message: str) -> None:
+    with pytest.raises(tm.TrainmapError, match=message):
+        advise(pool_of(1000, size / 1000), size, **options)
+
+
+def test_a_map_of_one_epoch_is_refused() -> None:
+    pool = pool_of(1000, 0.4)
+    with pytest.raises(tm.TrainmapError, match="at least 2 epochs, got 1"):
+        advise(Pool(pool.ids, pool.labels, pool.scores, pool.kept, epochs=1), 400)
