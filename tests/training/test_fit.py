@@ -372,6 +372,11 @@ def test_a_training_that_diverges_says_so() -> None:
         fit(build("mlp-256", 3, Inputs.images(1, 8), seed=0), made(), replace(QUICK, peak_lr=1e20), seed=0)
 
 
+def test_a_network_without_a_weight_to_train_is_an_error() -> None:
+    with pytest.raises(TrainmapError, match="no parameter that requires a gradient"):
+        fit(small().requires_grad_(False), made(), QUICK, seed=0)
+
+
 def test_nothing_to_train_on_is_an_error() -> None:
     with pytest.raises(TrainmapError, match="no examples"):
         trained(train=made().subset([]))

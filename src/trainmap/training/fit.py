@@ -252,6 +252,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             (decayed if name.endswith(("weight", "weight_orig")) and parameter.ndim >= 2 else free).append(parameter)
+    if not decayed and not free:
+        raise TrainmapError("nothing to train: the network has no parameter that requires a gradient")
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(recipe.momentum, 0.999), fused=True)
