@@ -359,6 +359,13 @@ def test_teacher_logits_that_do_not_fit_are_an_error(
         trained(recipe=replace(QUICK, **change), teacher_logits=np.zeros(shape, np.float16))
 
 
+def test_teacher_logits_that_are_not_finite_are_an_error_and_not_a_divergence() -> None:
+    logits = np.zeros((60, 3), np.float16)
+    logits[7, 1], logits[9] = np.nan, np.inf
+    with pytest.raises(TrainmapError, match="finite; those of 2 of 60 examples are not"):
+        trained(teacher_logits=logits)
+
+
 def test_a_weight_out_of_range_is_an_error_before_the_training() -> None:
     with pytest.raises(TrainmapError, match="weight must be"):
         trained(teacher_logits=np.zeros((60, 3)), distillation=Distillation(weight=2.0))

@@ -150,6 +150,8 @@ def _check_logits(train: Dataset, recipe: Recipe, teacher_logits: NDArray[np.flo
             f"teacher_logits must be ({n}, {classes}) or, with flips, ({n}, 2, {classes}), rows as in train.ids, "
             f"got {teacher_logits.shape}"
         )
+    if broken := int((~np.isfinite(teacher_logits).reshape(n, -1).all(axis=1)).sum()):
+        raise TrainmapError(f"teacher_logits must be finite; those of {broken} of {n} examples are not")
     if recipe.crop:
         raise TrainmapError(
             f"cached teacher logits do not know cropped images, got crop={recipe.crop}; use crop=0, or give the "
