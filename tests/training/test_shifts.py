@@ -101,7 +101,10 @@ def test_a_missing_or_wrong_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="x_test must be uint8"):
         load_shift("usps", tmp_path)
     np.savez(tmp_path / "usps.npz", x_test=np.zeros((2, 16, 16), np.uint8))
-    with pytest.raises(TrainmapError, match="it lacks y_test"):
+    with pytest.raises(TrainmapError, match="missing: y_test"):
+        load_shift("usps", tmp_path)
+    (tmp_path / "usps.npz").write_text("no archive")
+    with pytest.raises(TrainmapError, match=r"not a readable \.npz"):
         load_shift("usps", tmp_path)
     with pytest.raises(TrainmapError, match=r"Known: .*usps"):
         load_shift("svhn", tmp_path)
