@@ -74,7 +74,8 @@ class Objective:
         self, loss: TeacherLoss, x: Tensor, y: Tensor, rows: Tensor, flipped: Tensor, options: dict[str, Any]
     ) -> tuple[Tensor, Tensor]:
         if self.cached is not None:
-            soft = self.cached[rows] if self.cached.ndim == 2 else self.cached[rows, flipped.long()]
+            pairs = self.cached.ndim == 3
+            soft = self.cached.flatten(0, -2).index_select(0, 2 * rows + flipped if pairs else rows)
         else:
             assert self.teacher is not None
             with torch.no_grad():
