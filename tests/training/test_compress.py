@@ -122,6 +122,7 @@ def test_fine_tuning_leaves_what_it_is_given_and_adds_to_its_cost() -> None:
     assert all(torch.equal(before[key], tensor) for key, tensor in pruned.model.state_dict().items())
     assert twice.training_flops == 2 * once.training_flops == 2 * 3 * 40 * pruned.flops
     assert once.method == "50% of channels out, magnitude, 1 epochs on 40"
+    assert finetune(pruned, made(), Recipe(epochs=9, batch=16), seed=0, steps=2).method.endswith(", 2 steps on 40")
 
 
 @pytest.mark.parametrize("way", [quantize, quantize_onnx])
