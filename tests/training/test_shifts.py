@@ -75,6 +75,12 @@ def test_sets_that_do_not_fit_are_refused() -> None:
             evaluate_everywhere(Brightest(), test, {"other": other})
     with pytest.raises(TrainmapError, match="did you mean 'snow'"):
         evaluate_everywhere(Brightest(), test, corruptions=["snw"])
+    judged: list[str] = []
+    with pytest.raises(TrainmapError, match=r"severities must be 1 .mild. to 5, got 6"):
+        evaluate_everywhere(
+            Brightest(), test, corruptions=["snow"], severities=[1, 6], on_logits=lambda name, *_: judged.append(name)
+        )
+    assert not judged, "hours of work before the mistake is named"
     with pytest.raises(TrainmapError, match="no row is of a corruption"):
         mean_corruption_error(evaluate_everywhere(Brightest(), test))
 

@@ -68,7 +68,7 @@ def evaluate_everywhere(
         on_logits: called with each set's name, the set and the (N, C) logits on it.
 
     Raises:
-        TrainmapError: a shift with other classes or inputs, an unknown corruption.
+        TrainmapError: a shift with other classes or inputs, an unknown corruption or severity.
     """
     kinds, levels = list(corruptions), list(severities)
     for name, dataset in (shifts or {}).items():
@@ -80,6 +80,8 @@ def evaluate_everywhere(
     for kind in kinds:
         if kind not in CORRUPTIONS:
             raise unknown("corruption", kind, CORRUPTIONS)
+    if strange := [level for level in levels if level not in SEVERITIES]:
+        raise TrainmapError(f"severities must be 1 (mild) to 5, got {strange[0]!r}")
 
     def row(name: str, role: Literal["test", "shift", "corruption"], dataset: Dataset) -> Row:
         logits = predict(model, dataset, flips, device)
