@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,10 @@ def calibrations(base: Base, train: Dataset, seed: int) -> dict[str, Dataset]:
     }
 
 
-def rows_of(name: str, base: Base, other: Base, train: Dataset, recipe: Recipe, seed: int) -> dict[str, Compressed]:
-    """Every way, from one trained network; ``other`` gives the map."""
+def rows_of(
+    name: str, base: Base, other: Base, train: Dataset, recipe: Recipe, seed: int, only: str
+) -> dict[str, Compressed]:
+    """Every way whose name has ``only`` in it, from one trained network; ``other`` gives the map."""
     model, inputs = base.model, train.inputs
     tune = replace(recipe, epochs=2, peak_lr=recipe.peak_lr / 2)
     thirds = {
@@ -96,17 +99,19 @@ def rows_of(name: str, base: Base, other: Base, train: Dataset, recipe: Recipe, 
     calibration = calibrations(other, train, seed)["random"]
     original = uncompressed(model, inputs)
     half = prune_channels(model, inputs, 0.5)
-    half_tuned = finetune(half, train, tune, seed=seed)
-    smaller = build(SMALLER[name], train.classes, inputs, seed)
-    small_cost = fit(smaller, train, recipe, seed=seed).flops
+    half_tuned = cache(lambda: finetune(half, train, tune, seed=seed))
+
+    def smaller() -> Compressed:
+        small = build(SMALLER[name], train.classes, inputs, seed)
+        cost = fit(small, train, recipe, seed=seed).flops
+        return replace(uncompressed(small, inputs, SMALLER[name]), training_flops=cost)
+
     made: dict[str, Callable[[], Compressed]] = {
         "original": lambda: original,
         "original, trained on": lambda: finetune(original, train, tune, seed=seed),
-        f"{SMALLER[name]} from scratch": lambda: replace(
-            uncompressed(smaller, inputs, SMALLER[name]), training_flops=small_cost
-        ),
+        f"{SMALLER[name]} from scratch": smaller,
         "channels 50 %": lambda: half,
-        "channels 50 %, tuned": lambda: half_tuned,
+        "channels 50 %, tuned": half_tuned,
         "channels 50 % at random, tuned": lambda: finetune(
             prune_channels(model, inputs, 0.5, importance="random", seed=seed), train, tune, seed=seed
         ),
@@ -120,10 +125,12 @@ def rows_of(name: str, base: Base, other: Base, train: Dataset, recipe: Recipe, 
         ),
         "float32 (ONNX)": lambda: export_onnx(model, inputs),
         "int8 (ONNX)": lambda: quantize_onnx(model, calibration),
-        "channels 50 %, tuned, int8 (ONNX)": lambda: quantize_onnx(half_tuned.model, calibration),
+        "channels 50 %, tuned, int8 (ONNX)": lambda: quantize_onnx(half_tuned().model, calibration),
     }
     done = {}
     for way, make in made.items():
+        if way != "original" and only not in way:
+            continue
         start = time.process_time()
         done[way] = make()
         print(f"  {way}: {time.process_time() - start:.0f} CPU-s", flush=True)
@@ -143,9 +150,11 @@ def forgets(logits: dict[str, np.ndarray], other: Base, third: Base, test: Datas
     }
 
 
-def one_seed(name: str, bases: list[Base], seed: int, train: Dataset, test: Dataset, recipe: Recipe) -> dict[str, Any]:
+def one_seed(
+    name: str, bases: list[Base], seed: int, train: Dataset, test: Dataset, recipe: Recipe, only: str
+) -> dict[str, Any]:
     base, other, third = (bases[(seed + step) % len(bases)] for step in range(3))
-    rows = rows_of(name, base, other, train, recipe, seed)
+    rows = rows_of(name, base, other, train, recipe, seed, only)
     logits = {way: predict(one.model, test) for way, one in rows.items()}
     calibrated = {
         way: evaluate(predict(quantize_onnx(base.model, part).model, test), test.y).accuracy
@@ -213,6 +222,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=8_000, help="of the training set")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="ways with these letters in their name; the original stays")
     parser.add_argument("--out", type=Path, help="FILE.json: every number")
     arguments = parser.parse_args()
     if arguments.seeds < 3:
@@ -229,7 +239,7 @@ def main() -> None:
                 bases.append(trained(name, train, data.test, recipe, seed, Path(scratch, str(seed))))
                 print(f"{name} seed {seed}: trained", flush=True)
             for seed in range(arguments.seeds):
-                results.append(one_seed(name, bases, seed, train, data.test, recipe))
+                results.append(one_seed(name, bases, seed, train, data.test, recipe, arguments.only))
                 if arguments.out is not None:
                     arguments.out.write_text(json.dumps(results))
                 print(f"{name} seed {seed}: compressed", flush=True)

@@ -6,9 +6,10 @@ One thread. Two tables, each of epochs that take turns in one process; a cell is
 
     loading   ``fit`` (images in memory; gathered, mirrored, moved and scaled a batch at a time) against the same
               network, optimizer and loss fed by a DataLoader whose every image goes through torchvision's transforms:
-              PIL images and the classic transforms, uint8 tensors and transforms.v2, and the faster of the two kinds
-              with two worker processes. CPU is that of the training process alone (workers are extra), wall all there
-              is to wait for. The ratio is the loader's time over fit's, turn by turn.
+              torchvision's own FashionMNIST with the classic transforms of its PIL images, uint8 tensors with
+              transforms.v2, and the first of them with two worker processes. CPU is that of the training process alone
+              (workers are extra), wall all there is to wait for. The ratio is the loader's time over fit's, turn by
+              turn.
     teacher   an epoch of a cnn-16 without a teacher, with its logits from a cache, and with the teacher itself
               (cnn-32, and resnet14-16) at every step. The ratio is over the epoch without a teacher. What the cached
               logits add is smaller than the noise of an epoch, so the loss is also timed alone, on ready logits.
@@ -29,11 +30,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torchvision import transforms
+from torchvision.datasets import FashionMNIST
 from torchvision.transforms import v2
 
 from trainmap.training.cost import forward_flops
@@ -58,21 +59,33 @@ def training_set(arguments: argparse.Namespace, images: int) -> Dataset:
     return whole.subset(whole.ids[:images])
 
 
-class PerSample(TorchDataset[tuple[Any, int]]):
-    """The usual map-style dataset: one image at a time, through a chain of transforms, as torchvision's own do."""
+class Classic(FashionMNIST):
+    """torchvision's own dataset, and the transforms that its examples use; the images are given, not read."""
 
-    def __init__(self, data: Dataset, pil: bool) -> None:
-        self.y = data.y.tolist()
-        kind: Any = transforms if pil else v2
-        self.images: list[Any] = [image[0] for image in data.x] if pil else list(torch.from_numpy(data.x))
-        self.pil = pil
-        to_float = [kind.ToTensor()] if pil else [kind.ToDtype(torch.float32, scale=True)]
-        self.transform = kind.Compose(
+    def __init__(self, data: Dataset) -> None:
+        self.data, self.targets = torch.from_numpy(data.x[:, 0]), torch.from_numpy(data.y)
+        self.target_transform = None
+        self.transform = transforms.Compose(
             [
-                kind.RandomHorizontalFlip(),
-                kind.RandomCrop(data.x.shape[2:], padding=2),
-                *to_float,
-                kind.Normalize([0.5] * data.x.shape[1], [0.25] * data.x.shape[1]),
+                transforms.RandomCrop(data.x.shape[2:], padding=2),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize([0.5], [0.25]),
+            ]
+        )
+
+
+class Tensors(TorchDataset[tuple[Any, int]]):
+    """Tensors in place of PIL images, and the transforms of today."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.images, self.y = list(torch.from_numpy(data.x)), data.y.tolist()
+        self.transform = v2.Compose(
+            [
+                v2.RandomCrop(data.x.shape[2:], padding=2),
+                v2.RandomHorizontalFlip(),
+                v2.ToDtype(torch.float32, scale=True),
+                v2.Normalize([0.5], [0.25]),
             ]
         )
 
@@ -80,13 +93,11 @@ class PerSample(TorchDataset[tuple[Any, int]]):
         return len(self.y)
 
     def __getitem__(self, row: int) -> tuple[Any, int]:
-        image = Image.fromarray(self.images[row]) if self.pil else self.images[row]
-        return self.transform(image), self.y[row]
+        return self.transform(self.images[row]), self.y[row]
 
 
 def loader(data: Dataset, pil: bool, workers: int) -> DataLoader[tuple[Any, int]]:
-    draws = torch.Generator().manual_seed(0)
-    made = PerSample(data, pil)
+    draws, made = torch.Generator().manual_seed(0), Classic(data) if pil else Tensors(data)
     return DataLoader(
         made, RECIPE.batch, shuffle=True, num_workers=workers, generator=draws, persistent_workers=workers > 0
     )

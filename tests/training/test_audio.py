@@ -111,6 +111,9 @@ def test_a_file_that_lacks_an_array_says_which(tmp_path: Path) -> None:
     fsdd(tmp_path / "fsdd.npz", take=None)
     with pytest.raises(TrainmapError, match=r"must hold .*; missing: take"):
         load_splits("fsdd", tmp_path)
+    (tmp_path / "fsdd.npz").write_text("no archive")
+    with pytest.raises(TrainmapError, match=r"not a readable \.npz"):
+        load_splits("fsdd", tmp_path)
 
 
 def speech_commands(root: Path) -> Path:
@@ -131,6 +134,13 @@ def test_speech_commands_are_split_by_their_lists(tmp_path: Path) -> None:
     assert [part.ids.tolist() for part in vars(splits).values()] == [[1, 2, 3, 6, 7], [0, 4], [5]]
     assert [part.y.tolist() for part in vars(splits).values()] == [[0, 0, 0, 1, 1], [0, 1], [1]]
     assert splits.train.x.shape == (5, 1, 40, 98)
+
+
+def test_a_recording_of_eight_bits_is_silent_at_128(tmp_path: Path) -> None:
+    """Were 128 taken for loud, the padding would be a step down to 0, and the step a noise at every pitch."""
+    folder = speech_commands(tmp_path)
+    wavfile.write(folder / "yes" / "0.wav", 16000, np.full(8000, 128, np.uint8))
+    assert not load_splits("speech-commands", tmp_path, validation=0).validation.x[1].any()
 
 
 def test_speech_commands_that_are_torn_or_missing_say_so(tmp_path: Path) -> None:

@@ -74,6 +74,11 @@ def test_networks_that_do_not_fit_are_left_out_with_the_reason(monkeypatch: pyte
     assert "pip install 'trainmap[vision]'" in found.left_out["mobilenetv2-1.0"]
 
 
+def test_images_that_no_network_takes_are_an_error_and_not_an_empty_table() -> None:
+    with pytest.raises(TrainmapError, match="at least 8 x 8, got 3 x 7 x 7 pixels"):
+        catalogue(Inputs.images(3, 7))
+
+
 def test_every_format_has_every_model_and_its_numbers(small: Catalogue) -> None:
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(show(small, "table"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import zlib
 from pathlib import Path
 
@@ -121,6 +122,7 @@ def test_fine_tuning_leaves_what_it_is_given_and_adds_to_its_cost() -> None:
     assert all(torch.equal(before[key], tensor) for key, tensor in pruned.model.state_dict().items())
     assert twice.training_flops == 2 * once.training_flops == 2 * 3 * 40 * pruned.flops
     assert once.method == "50% of channels out, magnitude, 1 epochs on 40"
+    assert finetune(pruned, made(), Recipe(epochs=9, batch=16), seed=0, steps=2).method.endswith(", 2 steps on 40")
 
 
 @pytest.mark.parametrize("way", [quantize, quantize_onnx])
@@ -135,11 +137,18 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     path = save(uncompressed(model, SMALL), tmp_path / "a.pt", SMALL)
     with pytest.raises(TrainmapError, match="another architecture"):
         load_weights(build("vit-32", 3, SMALL, seed=0), path)
-    with pytest.raises(TrainmapError, match="not a file of weights"):
+    with pytest.raises(TrainmapError, match="does not exist"):
         load_weights(model, tmp_path / "none.pt")
     (tmp_path / "torn.pt").write_bytes(path.read_bytes()[:500])
-    with pytest.raises(TrainmapError, match="not a file of weights"):
-        load_weights(model, tmp_path / "torn.pt")
+    (tmp_path / "words.pt").write_text("hello, these are words and no weights")
+    (tmp_path / "pickle.pt").write_bytes(pickle.dumps({"weight": np.zeros(3)}))
+    torch.save({"weight": np.zeros(3)}, tmp_path / "objects.pt")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    for name, message in dict.fromkeys(("torn", "words", "pickle", "objects"), "not a file of weights").items():
+        with pytest.raises(TrainmapError, match=message):
+            load_weights(model, tmp_path / f"{name}.pt")
+    with pytest.raises(TrainmapError, match="another architecture"):
+        load_weights(model, tmp_path / "tensor.pt")
     with pytest.raises(TrainmapError, match=r"kept in a \.pt file"):
         save(uncompressed(model, SMALL), tmp_path / "a.onnx", SMALL)
     with pytest.raises(TrainmapError, match="measure needs a network"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -259,10 +260,11 @@ def test_a_torn_idx_file_is_an_error(tmp_path: Path, keep: int) -> None:
         load_splits("mnist", tmp_path)
 
 
-def test_a_torn_gzip_file_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [lambda raw: raw[:1000], lambda raw: raw[:500] + bytes(500) + raw[1000:]])
+def test_a_torn_gzip_file_is_an_error(tmp_path: Path, torn: Callable[[bytes], bytes]) -> None:
     write_idx(tmp_path, arrays(start=STARTS["mnist"]), zipped=True)
     path = tmp_path / f"{IDX_FILES[0]}.gz"
-    path.write_bytes(path.read_bytes()[:1000])
+    path.write_bytes(torn(path.read_bytes()))
     with pytest.raises(TrainmapError, match="gzip"):
         load_splits("mnist", tmp_path)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,17 @@ def test_the_metrics_of_four_examples_worked_by_hand() -> None:
     assert metrics.loss == pytest.approx(-np.log([0.8, 0.4, 0.7, 0.9]).mean())
     # four bins with one example each: |1 - .8|, |0 - .6|, |1 - .7|, |1 - .9|
     assert metrics.calibration_error == pytest.approx((0.2 + 0.6 + 0.3 + 0.1) / 4)
+
+
+def test_a_frozen_norm_stays_frozen_through_a_prediction_even_one_that_fails() -> None:
+    model = build("cnn-8", 3, images().inputs, seed=0).train()
+    norm = model.get_submodule("1").eval()
+    table = Dataset("no images", np.arange(9), np.zeros((9, 4), np.float32), images().y, 3)
+    for data, outcome in ((images(), nullcontext()), (table, pytest.raises(RuntimeError))):
+        with outcome:
+            predict(model, data)
+        assert model.training
+        assert not norm.training
 
 
 def test_calibration_error_averages_inside_a_bin_before_it_takes_the_gap() -> None:

@@ -40,6 +40,16 @@ def test_a_map_is_averaged_over_its_places() -> None:
     assert not model.training
 
 
+def test_the_features_are_what_the_layer_gave_though_the_next_one_works_in_place() -> None:
+    data = DIGITS.subset(DIGITS.ids[:3])
+    model = build("cnn-8", 10, data.inputs, seed=0).eval()
+    assert model.get_submodule("3").inplace  # a ReLU upon the pooling
+    with torch.inference_mode():
+        pooled = model[:3](to_input(torch.from_numpy(data.x)))  # type: ignore[index]
+    assert pooled.min() < 0
+    np.testing.assert_allclose(features_of(model, data, layer="2"), pooled.mean(dim=(2, 3)), rtol=1e-5, atol=1e-6)
+
+
 def test_the_number_of_examples_at_a_time_changes_nothing_that_matters() -> None:
     model = build("mlp-256", 10, DIGITS.inputs, seed=0)
     whole = features_of(model, DIGITS)

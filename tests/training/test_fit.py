@@ -359,6 +359,13 @@ def test_teacher_logits_that_do_not_fit_are_an_error(
         trained(recipe=replace(QUICK, **change), teacher_logits=np.zeros(shape, np.float16))
 
 
+def test_teacher_logits_that_are_not_finite_are_an_error_and_not_a_divergence() -> None:
+    logits = np.zeros((60, 3), np.float16)
+    logits[7, 1], logits[9] = np.nan, np.inf
+    with pytest.raises(TrainmapError, match="finite; those of 2 of 60 examples are not"):
+        trained(teacher_logits=logits)
+
+
 def test_a_weight_out_of_range_is_an_error_before_the_training() -> None:
     with pytest.raises(TrainmapError, match="weight must be"):
         trained(teacher_logits=np.zeros((60, 3)), distillation=Distillation(weight=2.0))
@@ -370,6 +377,11 @@ def test_a_weight_out_of_range_is_an_error_before_the_training() -> None:
 def test_a_training_that_diverges_says_so() -> None:
     with pytest.raises(TrainmapError, match="diverged in epoch"):
         fit(build("mlp-256", 3, Inputs.images(1, 8), seed=0), made(), replace(QUICK, peak_lr=1e20), seed=0)
+
+
+def test_a_network_without_a_weight_to_train_is_an_error() -> None:
+    with pytest.raises(TrainmapError, match="no parameter that requires a gradient"):
+        fit(small().requires_grad_(False), made(), QUICK, seed=0)
 
 
 def test_nothing_to_train_on_is_an_error() -> None:

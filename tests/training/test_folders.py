@@ -61,6 +61,13 @@ def test_pictures_are_scaled_by_the_shorter_side_and_cut_around_the_middle(tmp_p
     np.testing.assert_array_equal(x[1], 7)
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_pictures_with_more_than_eight_bits_are_an_error_and_not_cut_off(kind: type) -> None:
+    deep = Image.fromarray((np.arange(64).reshape(8, 8) * 1000).astype(kind))
+    with pytest.raises(TrainmapError, match=r"8 bits a channel, got Pillow's mode [IF].*scale them"):
+        pixels("made", [picture(1), deep], None)
+
+
 def test_pictures_of_many_sizes_need_a_size_after_the_name(tmp_path: Path) -> None:
     root = write(tmp_path / "pets")
     picture(9, (10, 12)).save(root / "cat" / "wide.png")

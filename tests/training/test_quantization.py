@@ -120,6 +120,22 @@ def test_training_with_rounding_learns_and_ends_in_eight_bits(name: str) -> None
         finetune(small, digits().train, recipe, seed=0)
 
 
+def test_training_with_rounding_moves_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainmap.training import quantization
+
+    moved: list[bool] = []
+
+    def watched(model: nn.Module, *args: Any, **options: Any) -> Any:
+        before = [parameter.detach().clone() for parameter in model.parameters()]
+        result = fit(model, *args, **options)
+        moved.extend(not torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
+        return result
+
+    monkeypatch.setattr(quantization, "fit", watched)
+    train_quantized(trained("mlp-256"), digits().train, Recipe(epochs=1, batch=64, peak_lr=0.01), seed=0)
+    assert moved == [True] * 6
+
+
 def test_a_batch_of_one_trains_with_rounding_and_evaluation_changes_no_range() -> None:
     from trainmap.training import quantization
 

@@ -75,6 +75,12 @@ def test_sets_that_do_not_fit_are_refused() -> None:
             evaluate_everywhere(Brightest(), test, {"other": other})
     with pytest.raises(TrainmapError, match="did you mean 'snow'"):
         evaluate_everywhere(Brightest(), test, corruptions=["snw"])
+    judged: list[str] = []
+    with pytest.raises(TrainmapError, match=r"severities must be 1 .mild. to 5, got 6"):
+        evaluate_everywhere(
+            Brightest(), test, corruptions=["snow"], severities=[1, 6], on_logits=lambda name, *_: judged.append(name)
+        )
+    assert not judged, "hours of work before the mistake is named"
     with pytest.raises(TrainmapError, match="no row is of a corruption"):
         mean_corruption_error(evaluate_everywhere(Brightest(), test))
 
@@ -101,7 +107,10 @@ def test_a_missing_or_wrong_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="x_test must be uint8"):
         load_shift("usps", tmp_path)
     np.savez(tmp_path / "usps.npz", x_test=np.zeros((2, 16, 16), np.uint8))
-    with pytest.raises(TrainmapError, match="it lacks y_test"):
+    with pytest.raises(TrainmapError, match="missing: y_test"):
+        load_shift("usps", tmp_path)
+    (tmp_path / "usps.npz").write_text("no archive")
+    with pytest.raises(TrainmapError, match=r"not a readable \.npz"):
         load_shift("usps", tmp_path)
     with pytest.raises(TrainmapError, match=r"Known: .*usps"):
         load_shift("svhn", tmp_path)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 
 from trainmap.errors import TrainmapError
-from trainmap.training.compress import finetune, uncompressed
+from trainmap.training.compress import Compressed, finetune, uncompressed
 from trainmap.training.data import Dataset
 from trainmap.training.inputs import Inputs
 from trainmap.training.models import MODELS, build
@@ -91,7 +93,30 @@ def test_zeros_only_grow_and_follow_the_schedule_while_training(monkeypatch: pyt
     monkeypatch.setattr(module, "_zero_to", watched)
     sparse = sparsify(build("cnn-8", 3, SMALL, seed=0), made(), Recipe(epochs=4, batch=16), 0.8, seed=0, end=1.0)
     total = sparse.numbers["prunable"]
-    assert seen == [round(cubic_sparsity(e / 4, 0.8, end=1.0) * total) for e in range(5)]
+    assert seen == [0, *(round(cubic_sparsity(e / 4, 0.8, end=1.0) * total) for e in range(5))]
+
+
+@pytest.mark.parametrize("killed_before", [1, 3])
+def test_a_killed_training_goes_on_to_the_same_zeros_and_a_finished_one_stays(
+    killed_before: int, tmp_path: Path
+) -> None:
+    def trained(sparsity: float = 0.8, **options: Any) -> Compressed:
+        model = build("cnn-8", 3, SMALL, seed=0)
+        return sparsify(model, made(), Recipe(epochs=4, batch=16), sparsity, seed=0, end=1.0, **options)
+
+    def kill(epoch: int, loss: float) -> None:
+        if epoch + 1 == killed_before:
+            raise KeyboardInterrupt
+
+    whole = trained()
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt):
+        trained(checkpoint=path, on_epoch=kill)
+    for again in (trained(checkpoint=path), trained(checkpoint=path)):
+        assert again.numbers == whole.numbers
+        assert all(torch.equal(tensor, again.model.state_dict()[k]) for k, tensor in whole.model.state_dict().items())
+    with pytest.raises(TrainmapError, match=r"another run .other before_epoch"):
+        trained(0.9, checkpoint=path)
 
 
 def test_fine_tuning_keeps_zeros_at_zero_and_weight_decay_on() -> None:
@@ -113,6 +138,8 @@ def test_mistakes_are_named() -> None:
         zero_smallest(model, SMALL, 1.0)
     with pytest.raises(TrainmapError, match="schedule"):
         sparsify(model, made(), Recipe(epochs=1), 0.5, seed=0, start=0.8)
+    with pytest.raises(TrainmapError, match=r"recipe\.epochs, not steps=17"):
+        sparsify(model, made(), Recipe(epochs=4), 0.5, seed=0, steps=17)
     with torch.no_grad():
         model[0].weight[0] = float("inf")  # type: ignore[index]
     with pytest.raises(TrainmapError, match="NaN or infinite"):

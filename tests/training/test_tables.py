@@ -66,6 +66,27 @@ def test_a_category_that_was_never_trained_on_is_unknown(tmp_path: Path) -> None
     assert len(splits.validation) == 0
 
 
+def test_labels_that_are_numbers_keep_their_order_and_one_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    labels = [11, 2, 10, 0, 1, 9, 3, 8, 4, 7, 5, 6]
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"c": labels, "label": labels}).write_parquet(path)
+    splits = load_splits(str(path), validation=0)
+    for part in vars(splits).values():
+        assert [labels[row] for row in part.ids] == part.y.tolist()
+    pl.DataFrame({"c": [1, 2], "label": [1.0, float("nan")]}).write_parquet(path)
+    with pytest.raises(TrainmapError, match=r"1 have none .first: row 1"):
+        load_splits(str(path))
+
+
+def test_a_column_that_was_constant_in_training_does_not_explode_in_the_test(tmp_path: Path) -> None:
+    """The mean of seven times 0.1 is not 0.1, so their standard deviation is not 0."""
+    values, path = [0.1] * 7, tmp_path / "t.parquet"
+    assert np.std(values) > 0
+    split = ["train"] * 7 + ["test"]
+    pl.DataFrame({"c": [*values, 0.2], "label": [0, 1] * 4, "split": split}).write_parquet(path)
+    assert load_splits(str(path), validation=0).test.x[0, 0] == pytest.approx(0.1)
+
+
 def test_rows_may_stand_in_any_order(tmp_path: Path) -> None:
     frame = table().rename({"salary": "label"}).with_columns(id=pl.arange(100, 160))
     frame.write_parquet(tmp_path / "one.parquet")

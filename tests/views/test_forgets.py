@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,8 @@ from rich.console import Console
 
 from trainmap.errors import TrainmapError
 from trainmap.maps.flips import Flips, Predictions, flips
-from trainmap.views.forgets import of_flips, plot_flips
+from trainmap.training.compress import Measured
+from trainmap.views.forgets import of_flips, of_measured, plot_flips
 
 
 def made(baseline: bool = True, regions: bool = True) -> Flips:
@@ -35,6 +38,31 @@ def test_the_table_has_every_group_and_the_verdict() -> None:
     for word in ("easy-to-learn", "ambiguous", "hard-to-learn", "none", "400", "more than another seed"):
         assert word in text
     assert "beyond it" not in shown(of_flips(made(baseline=False)))
+
+
+def test_the_table_of_compressed_networks_fits_a_terminal_of_eighty() -> None:
+    small = Measured(
+        "b",
+        "50% of channels out, magnitude, 2 epochs on 15,840",
+        4038,
+        4038,
+        320_000,
+        1,
+        24_300,
+        17_800,
+        1e-5,
+        1.25,
+        0.8887,
+        0.88,
+        0.9315,
+    )
+    rows = [replace(small, method="teacher", parameters=21_282_122, speed_up=1.0), small]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(of_measured(rows))
+    text = console.export_text()
+    assert "…" not in text
+    for cell in ("21,282,122", "4,038", "24.3", "88.87 %", "93.15 %", "1.25"):
+        assert cell in text
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])

@@ -13,6 +13,7 @@ from scipy.io import wavfile
 
 from trainmap.errors import TrainmapError
 from trainmap.training.rows import Rows, label_numbers
+from trainmap.training.sources import read_npz
 
 MELS = 40
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
@@ -100,11 +101,7 @@ def fsdd_rows(path: Path) -> Rows:
     Raises:
         TrainmapError: a file without these arrays.
     """
-    wanted = ("audio", "offsets", "digit", "take", "rate")
-    with np.load(path, allow_pickle=False) as file:
-        if missing := [key for key in wanted if key not in file]:
-            raise TrainmapError(f"{path} must hold {', '.join(wanted)}; missing: {', '.join(missing)}")
-        audio, offsets, digit, take, rate = (file[key] for key in wanted)
+    audio, offsets, digit, take, rate = read_npz(path, ("audio", "offsets", "digit", "take", "rate"))
     sounds = ((audio[start:end], int(rate)) for start, end in pairwise(offsets))
     part = np.where(take < 5, "test", "train")
     return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS)
@@ -140,4 +137,4 @@ def _read_wav(path: Path) -> tuple[NDArray[Any], int]:
         rate, signal = wavfile.read(path)
     except (ValueError, OSError) as error:
         raise TrainmapError(f"{path} is not a readable .wav file ({error})") from error
-    return signal, int(rate)
+    return signal.astype(np.int16) - 128 if signal.dtype == np.uint8 else signal, int(rate)  # 8 bits: 128 is silence

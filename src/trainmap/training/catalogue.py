@@ -12,7 +12,7 @@ import torch
 from trainmap.errors import TrainmapError, unknown
 from trainmap.training.cost import activations, forward_flops, parameter_bytes, parameters
 from trainmap.training.inputs import Inputs
-from trainmap.training.models import build, models_for
+from trainmap.training.models import SMALLEST, build, models_for
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,10 @@ def catalogue(inputs: Inputs, classes: int = 10, families: Sequence[str] | None 
         families: only these, such as ``["resnet", "vgg"]``; all by default.
 
     Raises:
-        TrainmapError: an unknown family.
+        TrainmapError: an unknown family, or images smaller than any network takes.
     """
+    if inputs.form == "pixels" and min(inputs.shape[1:]) < SMALLEST:
+        raise TrainmapError(f"the networks take images of at least {SMALLEST} x {SMALLEST}, got {inputs}")
     names = [name for name in models_for(inputs) if "+" not in name]
     known = list(dict.fromkeys(map(family, names)))
     for wanted in families or ():

@@ -91,10 +91,11 @@ def finetune(
         free_zeros(model)
     model.cpu()
     total, nonzero, flops = counts(model, train.inputs)
+    length = f"{recipe.epochs} epochs" if options.get("steps") is None else f"{result.steps} steps"
     return replace(
         compressed,
         model=model,
-        method=f"{compressed.method}, {recipe.epochs} epochs on {len(train):,}",
+        method=f"{compressed.method}, {length} on {len(train):,}",
         parameters=total,
         nonzero=nonzero,
         flops=flops,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,11 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     Raises:
         TrainmapError: the file is missing, no such file, or of another architecture.
     """
+    if not zipfile.is_zipfile(path):  # what torch.save writes; without this, torch tries its format of old
+        raise TrainmapError(f"{path} is not a file of weights" if Path(path).exists() else f"{path} does not exist")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
+    except (pickle.UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
         raise TrainmapError(f"{path} is not a file of weights: {str(error).splitlines()[0]}") from error
     mine = model.state_dict()
     if not isinstance(state, dict) or state.keys() != mine.keys():

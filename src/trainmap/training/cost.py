@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainmap.training.budget import TRAINING_FACTOR, break_even, inference_flops, training_flops
 from trainmap.training.inputs import Inputs
+from trainmap.training.modes import evaluating
 
 __all__ = [
     "TRAINING_FACTOR",
@@ -46,7 +47,7 @@ def forward_flops(model: nn.Module, inputs: Inputs) -> int:
     activations, pooling, additions and the look-up of embeddings are not (a few percent here). The same number on
     every device.
     """
-    with _evaluating(model), torch.inference_mode(), _counting() as counter:
+    with evaluating(model), torch.inference_mode(), _counting() as counter:
         model(inputs.example(1, _device(model)))
     return counter.get_total_flops()
 
@@ -61,7 +62,7 @@ def counted_training_flops(model: nn.Module, inputs: Inputs) -> int:
     depthwise one too high by the number of channels); here it costs what the forward pass costs.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    with _evaluating(model), _counting() as counter:
+    with evaluating(model), _counting() as counter:
         torch.autograd.grad(model(inputs.example(1, _device(model))).sum(), trained, allow_unused=True)
     return counter.get_total_flops()
 
@@ -79,7 +80,7 @@ def activations(model: nn.Module, inputs: Inputs) -> int:
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
-        with _evaluating(model), torch.inference_mode():
+        with evaluating(model), torch.inference_mode():
             model(inputs.example(1, _device(model)))
     finally:
         for hook in hooks:
@@ -89,18 +90,6 @@ def activations(model: nn.Module, inputs: Inputs) -> int:
 
 def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, and as it was afterwards."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @contextmanager

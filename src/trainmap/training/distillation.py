@@ -48,8 +48,8 @@ def hinton(
     Differs: the paper's soft term is a cross-entropy, which is the KL up to the teacher's entropy (a constant).
     """
     del labels
-    student, teacher, t = _softened(logits, teacher_logits, temperature)
-    return _weighted(t[:, 0] ** 2 * _divergence(F.log_softmax(teacher, 1), F.log_softmax(student, 1)), weight)
+    student, teacher, square = _softened(logits, teacher_logits, temperature)
+    return _scaled(_divergence(F.log_softmax(teacher, 1), F.log_softmax(student, 1)), square, weight)
 
 
 def dkd(
@@ -86,14 +86,12 @@ def dkd(
         (``Distillation.warmup``).
     Differs: from log-probabilities throughout, so that nothing overflows at logits of any size.
     """
-    student, teacher, t = _softened(logits, teacher_logits, temperature)
-    q, p = F.log_softmax(student, 1), F.log_softmax(teacher, 1)
-    others = torch.arange(q.shape[1] - 1, device=q.device).expand(len(q), -1)
-    others = others + (others >= labels[:, None])
-    q_rest, p_rest = q.gather(1, others), p.gather(1, others)
-    target = _divergence(_gold_and_rest(p, p_rest, labels), _gold_and_rest(q, q_rest, labels))
-    among = _divergence(F.log_softmax(p_rest, 1), F.log_softmax(q_rest, 1))
-    return _weighted(t[:, 0] ** 2 * (alpha * target + beta * among), weight)
+    student, teacher, square = _softened(logits, teacher_logits, temperature)
+    gold = labels[:, None]
+    q_two, q_rest = _gold_and_rest(student, gold)
+    p_two, p_rest = _gold_and_rest(teacher, gold)
+    decoupled = torch.add(alpha * _divergence(p_two, q_two), _divergence(p_rest, q_rest), alpha=beta)
+    return _scaled(decoupled, square, weight)
 
 
 def dist(
@@ -132,11 +130,13 @@ def dist(
     Differs: a relation without variance on both sides counts 0 (and on one side 1/2), in the authors' code 1.
     """
     del labels
-    student, teacher, t = _softened(logits, teacher_logits, temperature)
+    student, teacher, square = _softened(logits, teacher_logits, temperature)
     q, p = student.softmax(1), teacher.softmax(1)
-    inter = (_relation(p, 1) - _relation(q, 1)).square().sum(1) / 2
-    intra = (_relation(p, 0) - _relation(q, 0)).square().mean(1) * (len(q) / 2)
-    return _weighted(t[:, 0] ** 2 * (beta * inter + gamma * intra), weight)
+    examples, classes = q.shape
+    inter = _distance(p - 1 / classes, q - 1 / classes, 1)  # the mean of probabilities is 1 / C
+    intra = _distance(p - p.mean(0), q - q.mean(0), 0)
+    related = torch.add(beta / 2 * inter, intra, alpha=gamma * examples / (2 * classes))
+    return _scaled(related, square, weight)
 
 
 def standardised(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -172,8 +172,10 @@ def check_temperature(temperature: float | Tensor) -> None:
         raise TrainmapError(f"temperature must be a positive number, got {temperature}")
 
 
-def _softened(logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Both logits over T in one type, single precision or better, and T as (B, 1)."""
+def _softened(
+    logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor
+) -> tuple[Tensor, Tensor, float | Tensor]:
+    """Both logits over T in one type, single precision or better, and T^2: a number, or (B,) where T is."""
     if logits.ndim != 2 or logits.shape != teacher_logits.shape:
         raise TrainmapError(
             f"teacher logits must have the student's shape (B, C), got {tuple(teacher_logits.shape)} "
@@ -181,8 +183,8 @@ def _softened(logits: Tensor, teacher_logits: Tensor, temperature: float | Tenso
         )
     check_temperature(temperature)
     z = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    t = per_example(temperature, z, "temperature")
-    return z / t, teacher_logits.detach().to(z.dtype) / t, t
+    t = per_example(temperature, z, "temperature") if isinstance(temperature, Tensor) else temperature
+    return z / t, teacher_logits.detach().to(z.dtype) / t, t[:, 0] ** 2 if isinstance(t, Tensor) else t**2
 
 
 def per_example(value: float | Tensor, like: Tensor, name: str) -> Tensor:
@@ -196,24 +198,42 @@ def per_example(value: float | Tensor, like: Tensor, name: str) -> Tensor:
     return value.to(like.dtype)[:, None]
 
 
-def _weighted(values: Tensor, weight: float | Tensor) -> Tensor:
-    return values * (per_example(weight, values, "weight")[:, 0] if isinstance(weight, Tensor) else weight)
+def _scaled(values: Tensor, square: float | Tensor, weight: float | Tensor) -> Tensor:
+    """``weight T^2 values``, (B,)."""
+    factor = per_example(weight, values, "weight")[:, 0] if isinstance(weight, Tensor) else weight
+    return values * (square * factor)
 
 
 def _divergence(teacher: Tensor, student: Tensor) -> Tensor:
     """KL(teacher || student) of log-probabilities (B, K) → (B,); what the teacher never says counts 0."""
-    return (teacher.exp() * (teacher - student)).sum(1)
+    return (teacher.exp() * (teacher - student)).sum(1)  # F.kl_div makes more steps of it
 
 
-def _gold_and_rest(log_probabilities: Tensor, rest: Tensor, labels: Tensor) -> Tensor:
-    """(B, 2): log p_y and log(1 - p_y), the second as a sum over the other classes, exact however small it is."""
-    return torch.stack([log_probabilities.gather(1, labels[:, None])[:, 0], rest.logsumexp(1)], dim=1)
+def _gold_and_rest(logits: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, 2): log p_y and log(1 - p_y); (B, C): the log-probabilities among the other classes, of y the lowest number.
+
+    From the logits of the others alone, so that both are exact however sure the network is.
+
+    Args:
+        logits: (B, C).
+        gold: (B, 1) labels.
+    """
+    others = logits.scatter(1, gold, torch.finfo(logits.dtype).min)
+    total = others.logsumexp(1, keepdim=True)
+    return F.log_softmax(torch.cat([logits.gather(1, gold), total], 1), 1), others - total
 
 
-def _relation(probabilities: Tensor, dimension: int) -> Tensor:
-    """Centred and scaled to length 1 along ``dimension``; what has no variance becomes 0."""
-    centred = probabilities - probabilities.mean(dimension, keepdim=True)
-    return centred / torch.linalg.vector_norm(centred, dim=dimension, keepdim=True).clamp_min(SMALLEST_NORM)
+def _distance(one: Tensor, other: Tensor, dimension: int) -> Tensor:
+    """(B,): the sum over the classes of squared differences of what is scaled to length 1 along ``dimension``; what has
+    no length stays 0."""
+    one, other = _unit(one, dimension), _unit(other, dimension)
+    return (one - other).square().sum(1)
+
+
+def _unit(values: Tensor, dimension: int) -> Tensor:
+    """Scaled to length 1 along ``dimension``. By the square: the gradient of a norm takes twice the steps."""
+    squares = values.square().sum(dimension, keepdim=True)
+    return values * squares.clamp_min(SMALLEST_NORM**2).rsqrt()
 
 
 def _standard(logits: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import nn
 from trainmap.errors import TrainmapError
 from trainmap.training.data import Dataset, as_tensor, to_input
 from trainmap.training.models import is_convolutional
+from trainmap.training.modes import evaluating
 
 BINS = 15
 BATCH = 500
@@ -60,12 +61,10 @@ def _forward(model: nn.Module, dataset: Dataset, device: str, mirror: bool) -> N
         raise TrainmapError(f"nothing to predict: the dataset '{dataset.name}' has no examples")
     if mirror and dataset.inputs.form != "pixels":
         raise TrainmapError(f"flips are for images, but {dataset.name} has {dataset.inputs}; use flips=False")
-    training, channels_last = model.training, is_convolutional(model)
-    model.to(device).eval()
-    with torch.inference_mode():
+    channels_last = is_convolutional(model)
+    with evaluating(model.to(device)), torch.inference_mode():
         x = as_tensor(dataset.x, device)
         parts = [model(to_input(part.flip(-1) if mirror else part, channels_last)).float() for part in x.split(BATCH)]
-    model.train(training)
     return torch.cat(parts).cpu().numpy()
 
 

@@ -16,6 +16,7 @@ from trainmap.training.data import Dataset, as_tensor, to_input
 from trainmap.training.evaluate import BATCH
 from trainmap.training.inputs import Inputs
 from trainmap.training.models import is_convolutional
+from trainmap.training.modes import evaluating
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def tapped(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
             raise unknown("layer", layer, named)
 
         def after(_: nn.Module, __: tuple[Any, ...], output: Any) -> None:
-            kept.append(output)
+            kept.append(output.clone())  # a layer that works in place (ReLU) may come next
 
         handle = named[layer].register_forward_hook(after)
     try:
@@ -62,11 +63,8 @@ def projector_between(
     """The projector from the student's layer to the teacher's; None when their features have one shape already."""
     shapes = []
     for network, layer in zip((student, teacher), layers, strict=True):
-        mode = network.training
-        network.to(device).eval()
-        with torch.no_grad(), tapped(network, layer) as kept:
+        with evaluating(network.to(device)), torch.no_grad(), tapped(network, layer) as kept:
             network(inputs.example(1, device))
-        network.train(mode)
         shapes.append(tuple(kept[-1].shape[1:]))
     if shapes[0] == shapes[1]:
         return None
@@ -115,10 +113,9 @@ def features_of(
     Raises:
         TrainmapError: no such layer, or features that are neither (D,), (L, D) nor (channels, H, W).
     """
-    training, channels_last = model.training, is_convolutional(model)
-    model.to(device).eval()
+    channels_last = is_convolutional(model)
     parts: list[Tensor] = []
-    with torch.inference_mode(), tapped(model, layer) as kept:
+    with evaluating(model.to(device)), torch.inference_mode(), tapped(model, layer) as kept:
         for part in as_tensor(dataset.x, device).split(BATCH):
             kept.clear()
             model(to_input(part, channels_last))
@@ -128,5 +125,4 @@ def features_of(
                     f"features must be (D,), (L, D) or (channels, H, W), got {tuple(features.shape[1:])}"
                 )
             parts.append(features.mean(dim=(2, 3) if features.ndim == 4 else 1) if features.ndim > 2 else features)
-    model.train(training)
     return torch.cat(parts).float().cpu().numpy()

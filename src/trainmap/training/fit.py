@@ -77,6 +77,7 @@ def fit(
     start_epoch: int = 0,
     checkpoint: str | Path | None = None,
     device: str = "cpu",
+    before_epoch: Callable[[int], object] | None = None,
     on_epoch: Callable[[int, float], object] | None = None,
 ) -> FitResult:
     """Train ``model`` in place; the same arguments give the same weights, bit for bit, on the same machine.
@@ -110,6 +111,8 @@ def fit(
         checkpoint: file for the state after every whole epoch, and the one before it beside it. When it is there, the
             run goes on where it (and the recorder) stopped and ends bit-identical to one that was not interrupted.
         device: where to train.
+        before_epoch: called with the epoch's number before each one: the place to change the network on the way, since
+            a checkpoint holds it as the epoch before left it.
         on_epoch: called with the epoch's number and mean loss after each one, the recorder's included. Returning True
             ends the training.
 
@@ -143,6 +146,8 @@ def fit(
     progress, learned = Progress(epoch=start_epoch), {"schedule": schedule, "proxy": proxy}
     if checkpoint is not None:
         run = {**_identity(model, train, recipe, seed, steps, schedule, proxy), **loss_of.identity}
+        if before_epoch is not None:
+            run["before_epoch"] = _settings(before_epoch)
         recorded = None if recorder is None else recorder.epoch
         progress = resume(Path(checkpoint), run, recorded, trained, optimizer, learned)
         if not Path(checkpoint).exists():
@@ -156,6 +161,8 @@ def fit(
     while progress.epoch < recipe.epochs if steps is None else progress.steps < steps:
         wall, cpu = time.perf_counter(), time.process_time()
         epoch = progress.epoch
+        if before_epoch is not None:
+            before_epoch(epoch)
         order, draws = _generator(seed, epoch, 0), _generator(seed, epoch, 1)
         visit = None if schedule is None else schedule.plan(epoch)
         ids = train.ids if epoch_ids is None else np.asarray(epoch_ids(epoch))
@@ -252,6 +259,8 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             (decayed if name.endswith(("weight", "weight_orig")) and parameter.ndim >= 2 else free).append(parameter)
+    if not decayed and not free:
+        raise TrainmapError("nothing to train: the network has no parameter that requires a gradient")
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(recipe.momentum, 0.999), fused=True)
@@ -301,8 +310,13 @@ def _identity(
     run = {"model": str(model), "dataset": train.fingerprint(), "seed": str(seed)}
     run |= {"recipe": str(asdict(recipe)), "steps": str(steps), "schedule": "none", "proxy": "none"}
     if schedule is not None:
-        settings = {k: v for k, v in vars(schedule).items() if isinstance(v, bool | int | float | str)}
-        run["schedule"] = f"{type(schedule).__name__} {settings}"
+        run["schedule"] = _settings(schedule)
     if proxy is not None:
         run["proxy"] = f"{proxy.model} {proxy.keep} {proxy.every}"
     return run
+
+
+def _settings(thing: object) -> str:
+    """What it is and the plain values that it holds."""
+    plain = {name: value for name, value in vars(thing).items() if isinstance(value, bool | int | float | str)}
+    return f"{type(thing).__name__} {plain}"

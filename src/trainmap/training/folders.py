@@ -14,6 +14,8 @@ from trainmap.training.rows import PART_NAMES, Rows, label_numbers
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("1", "L", "LA")
+DEEP = ("I", "F")
+"""How the modes begin whose values go beyond 255 (16 and 32 bits): Pillow would cut them off."""
 
 
 def folder_rows(folder: Path, size: int | None = None) -> Rows:
@@ -54,9 +56,9 @@ def pixels(name: str, pictures: Iterable[Image.Image], size: int | None) -> NDAr
             they are.
 
     Raises:
-        TrainmapError: pictures of different sizes and no ``size``.
+        TrainmapError: pictures of different sizes and no ``size``, or with more than 8 bits a channel.
     """
-    arrays = [_array(picture, size) for picture in pictures]
+    arrays = [_array(name, picture, size) for picture in pictures]
     if len(sizes := {array.shape[:2] for array in arrays}) > 1:
         raise TrainmapError(
             f"{name}: pictures must have one size, got {len(sizes)} ({min(sizes)} to {max(sizes)}); write @32 after "
@@ -68,7 +70,12 @@ def pixels(name: str, pictures: Iterable[Image.Image], size: int | None) -> NDAr
     return np.ascontiguousarray(np.stack(coloured).transpose(0, 3, 1, 2))
 
 
-def _array(picture: Image.Image, size: int | None) -> NDArray[np.uint8]:
+def _array(name: str, picture: Image.Image, size: int | None) -> NDArray[np.uint8]:
+    if picture.mode.startswith(DEEP):
+        raise TrainmapError(
+            f"{name}: pictures must have 8 bits a channel, got Pillow's mode {picture.mode}, whose values would be cut "
+            "off at 255; scale them to 0 to 255 and save them so"
+        )
     upright = ImageOps.exif_transpose(picture)
     converted = upright.convert("L" if upright.mode in GREY else "RGB")
     if size is not None:

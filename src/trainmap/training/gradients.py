@@ -7,7 +7,6 @@ network. Add them to a map by ``datamap.with_scores(dataset.ids, {"grand": value
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.training.data import Dataset, as_tensor, to_input
+from trainmap.training.modes import evaluating
 
 Parameters = Literal["last", "all"]
 
@@ -56,7 +56,7 @@ def grand(
     if parameters not in get_args(Parameters):
         raise unknown("choice of parameters", str(parameters), get_args(Parameters))
     norms = _last_layer if parameters == "last" else _all_parameters
-    with _evaluating(model, device):
+    with evaluating(model.to(device)):
         return torch.cat(list(norms(model, dataset, device))).cpu().numpy().astype(np.float64)
 
 
@@ -166,7 +166,7 @@ def input_gradients(model: nn.Module, dataset: Dataset, device: str = "cpu") -> 
     if dataset.inputs.form == "tokens":
         raise TrainmapError(f"{dataset.name} has tokens, which no gradient leads to; use pixels or features")
     parts: list[Tensor] = []
-    with _evaluating(model, device), torch.enable_grad():
+    with evaluating(model.to(device)), torch.enable_grad():
         for x, labels in _batches(dataset, device):
             x = x.detach().requires_grad_(True)
             gold = model(x).gather(1, labels[:, None]).sum()
@@ -183,17 +183,6 @@ def _by_class(values: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray
         if deviation > 0:
             out[here] = (values[here] - mean) / deviation
     return out
-
-
-@contextmanager
-def _evaluating(model: nn.Module, device: str) -> Iterator[None]:
-    """On ``device`` in eval mode; afterwards in the mode it came in."""
-    training = model.training
-    model.to(device).eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def _batches(dataset: Dataset, device: str, batch: int = BATCH) -> Iterator[tuple[Tensor, Tensor]]:

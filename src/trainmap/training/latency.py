@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
+from trainmap.training.modes import evaluating
 
 
 def paired_latency(
@@ -47,8 +48,9 @@ def paired_latency(
             f"threads and repeat must be at least 1 and warmup at least 0, got {threads}, {repeat}, {warmup}"
         )
     names = list(models)
+    networks = [model for model in models.values() if isinstance(model, nn.Module)]
     seconds = np.empty((repeat, len(names)))
-    with _threads(threads), _eval(models.values()), torch.inference_mode():
+    with _threads(threads), evaluating(*networks), torch.inference_mode():
         for number in range(-warmup, repeat):
             for place in range(len(names)) if number % 2 == 0 else reversed(range(len(names))):
                 start = time.process_time()
@@ -73,17 +75,3 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _eval(models: Iterable[object]) -> Iterator[None]:
-    """Modules in eval mode, and as they were afterwards."""
-    networks = [model for model in models if isinstance(model, nn.Module)]
-    found = [module for model in networks for module in model.modules() if module.training]
-    for module in found:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in found:
-            module.training = True

@@ -152,10 +152,7 @@ def _backward(model: nn.Module, calibration: Dataset, device: str) -> None:
     model.to(device)
     x, y = to_input(torch.from_numpy(calibration.x.copy())), torch.from_numpy(calibration.y.copy())
     F.cross_entropy(model(x.to(device)), y.to(device)).backward()
-    for parameter in model.parameters():
-        if parameter.grad is not None:
-            parameter.grad = parameter.grad.cpu()
-    model.cpu()
+    model.cpu()  # and its gradients with it
 
 
 def _heads(attention: nn.Module) -> int:

@@ -89,15 +89,16 @@ def draw(
 
 
 def label_numbers(name: str, labels: Sequence[Any]) -> tuple[NDArray[np.int64], list[str]]:
-    """Labels by name → their place among the sorted names, and the names.
+    """Labels by name → their place among the sorted names, and the names; numbers are sorted as numbers.
 
     Raises:
-        TrainmapError: a missing label.
+        TrainmapError: a missing label (None, "" or NaN).
     """
-    missing = [row for row, label in enumerate(labels) if label is None or label == ""]
+    missing = [row for row, label in enumerate(labels) if label is None or label == "" or label != label]
     if missing:
         raise TrainmapError(f"{name}: every row must have a label, {len(missing)} have none (first: row {missing[0]})")
-    names = sorted({str(label) for label in labels})
+    numbers = all(isinstance(label, int | float) for label in labels)
+    names = list(map(str, sorted(set(labels)))) if numbers else sorted({str(label) for label in labels})
     place = {label: number for number, label in enumerate(names)}
     return np.array([place[str(label)] for label in labels], dtype=np.int64), names
 

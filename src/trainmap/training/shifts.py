@@ -16,6 +16,7 @@ from trainmap.errors import TrainmapError, unknown
 from trainmap.training.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import Metrics, evaluate, predict
+from trainmap.training.sources import read_npz
 
 DIGIT = 20
 """MNIST's digits fill a box of 20 x 20 in the middle of 28 x 28."""
@@ -67,7 +68,7 @@ def evaluate_everywhere(
         on_logits: called with each set's name, the set and the (N, C) logits on it.
 
     Raises:
-        TrainmapError: a shift with other classes or inputs, an unknown corruption.
+        TrainmapError: a shift with other classes or inputs, an unknown corruption or severity.
     """
     kinds, levels = list(corruptions), list(severities)
     for name, dataset in (shifts or {}).items():
@@ -79,6 +80,8 @@ def evaluate_everywhere(
     for kind in kinds:
         if kind not in CORRUPTIONS:
             raise unknown("corruption", kind, CORRUPTIONS)
+    if strange := [level for level in levels if level not in SEVERITIES]:
+        raise TrainmapError(f"severities must be 1 (mild) to 5, got {strange[0]!r}")
 
     def row(name: str, role: Literal["test", "shift", "corruption"], dataset: Dataset) -> Row:
         logits = predict(model, dataset, flips, device)
@@ -128,10 +131,7 @@ def usps(root: Path) -> Dataset:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise TrainmapError(f"usps is not there: put usps.npz (x_test, y_test) into {root}")
-    with np.load(path) as arrays:
-        if missing := {"x_test", "y_test"} - set(arrays):
-            raise TrainmapError(f"{path} must hold x_test and y_test; it lacks {', '.join(sorted(missing))}")
-        x, y = arrays["x_test"], arrays["y_test"]
+    x, y = read_npz(path, ("x_test", "y_test"))
     if x.dtype != np.uint8 or x.ndim != 3:
         raise TrainmapError(f"{path}: x_test must be uint8 (N, 16, 16), got {x.dtype} {x.shape}")
     return Dataset("usps", np.arange(len(x), dtype=np.int64), as_mnist(x), y.astype(np.int64), 10)

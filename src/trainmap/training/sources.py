@@ -6,6 +6,7 @@ import gzip
 import importlib
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,16 @@ def find(name: str, root: Path) -> Images:
 
 
 def _read_npz(path: Path) -> Arrays:
-    names = ("x_train", "y_train", "x_test", "y_test")
+    x_train, y_train, x_test, y_test = read_npz(path, ("x_train", "y_train", "x_test", "y_test"))
+    return x_train, y_train, x_test, y_test
+
+
+def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
+    """The arrays of these names.
+
+    Raises:
+        TrainmapError: the file cannot be read, or lacks one of them.
+    """
     if not zipfile.is_zipfile(path):
         raise TrainmapError(f"{path} is not a readable .npz file")
     try:
@@ -82,7 +92,7 @@ def _read_npz(path: Path) -> Arrays:
         raise TrainmapError(f"{path} is not a readable .npz file ({error})") from error
     if missing := [name for name in names if name not in parts]:
         raise TrainmapError(f"{path} must hold {', '.join(names)}; missing: {', '.join(missing)}")
-    return parts["x_train"], parts["y_train"], parts["x_test"], parts["y_test"]
+    return [parts[name] for name in names]
 
 
 IDX_FILES = (
@@ -105,7 +115,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
     """An idx file of unsigned bytes: 0, 0, type 8, number of dimensions, sizes (big-endian int32), values."""
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise TrainmapError(f"{path} is not a readable gzip file ({error})") from error
     start = 4 + 4 * raw[3] if len(raw) > 4 else 0
     if len(raw) < start or raw[:3] != b"\x00\x00\x08":

@@ -6,6 +6,7 @@ compressed, and everything on hardware that skips them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -77,17 +78,18 @@ def sparsify(
     """Train further while ever more of the smallest weights are set to zero, along ``cubic_sparsity``.
 
     After each epoch the smallest weights that are left, over all layers together, join those that are zero; what is
-    zero stays zero. When ``end`` falls into the last epoch there is no training after the last cut.
+    zero stays zero. When ``end`` falls into the last epoch there is no training after the last cut. With a checkpoint a
+    killed run goes on and ends with the same weights.
 
     Args:
         model: trained, or fresh; left as it is.
         train: the examples, such as ``data.train.subset(selection.ids)``.
         recipe, seed, device: as for ``fit``.
         sparsity, initial, start, end: of the schedule; see ``cubic_sparsity`` and ``zero_smallest``.
-        options: more arguments of ``fit``, such as the teacher's logits.
+        options: more arguments of ``fit``, such as the teacher's logits; not ``steps``: the schedule counts epochs.
 
     Raises:
-        TrainmapError: a sparsity or schedule out of range, weights that are not finite.
+        TrainmapError: a sparsity or schedule out of range, ``steps``, weights that are not finite.
 
     Source: Zhu and Gupta 2018, arXiv:1710.01878, section 3.
     Differs: cuts after whole epochs (there every 100 to 1000 steps), over all layers together (there each layer by
@@ -98,18 +100,33 @@ def sparsify(
             "a schedule needs 0 <= initial <= sparsity and 0 <= start < end <= 1, "
             f"got {initial}, {sparsity}, {start}, {end}"
         )
+    if options.get("steps") is not None:
+        raise TrainmapError(f"sparsify cuts after epochs: give recipe.epochs, not steps={options['steps']}")
     pruned = copy_of(model)
     _check(pruned, sparsity)
-    _zero_to(pruned, initial)
 
-    def cut(epoch: int, loss: float) -> None:
-        del loss
-        _zero_to(pruned, cubic_sparsity((epoch + 1) / recipe.epochs, sparsity, initial, start, end))
-
-    result = fit(pruned, train, recipe, seed=seed, device=device, on_epoch=cut, **options)
+    cut = _Cut(pruned, recipe.epochs, sparsity, initial, start, end)
+    cut(0)  # so that a checkpoint finds its masks
+    result = fit(pruned, train, recipe, seed=seed, device=device, before_epoch=cut, **options)
+    cut(recipe.epochs)
     free_zeros(pruned.cpu())
     words = f"smallest {sparsity:.0%} zero over {recipe.epochs} epochs on {len(train):,}"
     return _compressed(pruned, train.inputs, words, result.flops)
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Masks a network as the schedule asks after so many epochs; its numbers are what a checkpoint must agree on."""
+
+    model: nn.Module
+    epochs: int
+    sparsity: float
+    initial: float
+    start: float
+    end: float
+
+    def __call__(self, done: int) -> None:
+        _zero_to(self.model, cubic_sparsity(done / self.epochs, self.sparsity, self.initial, self.start, self.end))
 
 
 def prunable(model: nn.Module) -> list[tuple[nn.Module, str]]:

@@ -74,7 +74,8 @@ class Objective:
         self, loss: TeacherLoss, x: Tensor, y: Tensor, rows: Tensor, flipped: Tensor, options: dict[str, Any]
     ) -> tuple[Tensor, Tensor]:
         if self.cached is not None:
-            soft = self.cached[rows] if self.cached.ndim == 2 else self.cached[rows, flipped.long()]
+            pairs = self.cached.ndim == 3
+            soft = self.cached.flatten(0, -2).index_select(0, 2 * rows + flipped if pairs else rows)
         else:
             assert self.teacher is not None
             with torch.no_grad():
@@ -150,6 +151,8 @@ def _check_logits(train: Dataset, recipe: Recipe, teacher_logits: NDArray[np.flo
             f"teacher_logits must be ({n}, {classes}) or, with flips, ({n}, 2, {classes}), rows as in train.ids, "
             f"got {teacher_logits.shape}"
         )
+    if broken := int((~np.isfinite(teacher_logits).reshape(n, -1).all(axis=1)).sum()):
+        raise TrainmapError(f"teacher_logits must be finite; those of {broken} of {n} examples are not")
     if recipe.crop:
         raise TrainmapError(
             f"cached teacher logits do not know cropped images, got crop={recipe.crop}; use crop=0, or give the "

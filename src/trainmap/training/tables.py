@@ -58,7 +58,9 @@ def learn_encoding(table: pl.DataFrame) -> Encoding:
     for column in table:
         if column.dtype.is_numeric():
             values = column.cast(pl.Float64).to_numpy()
-            numbers.append((column.name, float(values.mean()), float(values.std()) or 1.0))
+            # Not the deviation: that of 0.1, 0.1, 0.1 is 1e-17, and another value would become an enormous one.
+            constant = values.min() == values.max()
+            numbers.append((column.name, float(values.mean()), 1.0 if constant else float(values.std())))
         else:
             words = tuple(sorted(column.cast(pl.String).unique().to_list()))
             categories.append((column.name, words))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,24 +53,24 @@ def of_flips(found: Flips, groupings: Sequence[str] | None = None) -> Group:
 
 
 def of_measured(rows: Sequence[Measured]) -> Table:
-    """The table of compressed networks."""
+    """The compressed networks side by side, a line for each measure: ten of them would not fit beside each other."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("network")
-    for name in ("parameters", "not zero", "MFLOPs", "kB", "zipped kB", "CPU us", "speed-up", "accuracy", "agrees"):
-        table.add_column(name, justify="right")
+    table.add_column("")
     for row in rows:
-        table.add_row(
-            row.method,
-            f"{row.parameters:,}",
-            f"{row.nonzero:,}",
-            f"{row.flops / 1e6:.2f}",
-            f"{row.bytes / 1000:.1f}",
-            f"{row.zipped_bytes / 1000:.1f}",
-            f"{row.cpu_seconds * 1e6:.1f}",
-            f"{row.speed_up:.2f}",
-            _percent(row.accuracy),
-            _percent(row.agreement),
-        )
+        table.add_column(row.method, justify="right")
+    measures: dict[str, Callable[[Measured], str]] = {
+        "parameters": lambda row: f"{row.parameters:,}",
+        "not zero": lambda row: f"{row.nonzero:,}",
+        "MFLOPs": lambda row: f"{row.flops / 1e6:.2f}",
+        "kB": lambda row: f"{row.bytes / 1000:.1f}",
+        "kB zipped": lambda row: f"{row.zipped_bytes / 1000:.1f}",
+        "CPU us an example": lambda row: f"{row.cpu_seconds * 1e6:.1f}",
+        "speed-up": lambda row: f"{row.speed_up:.2f}",
+        "accuracy": lambda row: _percent(row.accuracy),
+        "agrees": lambda row: _percent(row.agreement),
+    }
+    for name, measure in measures.items():
+        table.add_row(name, *map(measure, rows))
     return table
 
 
