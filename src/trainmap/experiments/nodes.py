@@ -40,6 +40,7 @@ from trainmap.training.fit import Distillation, EpochRecorder, FitResult, fit
 from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
 from trainmap.training.teacher import read_card, teacher_logits
+from trainmap.training.zoo import PRETRAINED
 from trainmap.views.plot import plot_map
 
 
@@ -247,7 +248,7 @@ def _build(config: dict[str, Any], train: Dataset) -> nn.Module:
 
 def load_network(config: dict[str, Any], folder: Path, train: Dataset) -> nn.Module:
     """The network that a run left in its folder, from the ``model`` and ``seed`` of its configuration."""
-    name = config["model"].removesuffix("+pretrained")  # its weights are loaded right away
+    name = config["model"].removesuffix(PRETRAINED)  # its weights are loaded right away
     model = _build({**config, "model": name}, train)
     model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
     return model

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from trainmap.experiments.fields import Budget, Count, Section, Seed, Share, Words
+from trainmap.experiments.questions import Human, Tuning
 from trainmap.experiments.ways import Compression, Schedule, Without
 
 
@@ -214,6 +215,10 @@ class Experiment(Section):
     budgets: Annotated[list[Budget], Field(min_length=1)] = ["equal epochs"]
     """Equal epochs: a subset is visited as often as all the data. Equal steps: trained for as many steps."""
     evaluation: Evaluation = Evaluation()
+    tuning: Tuning | None = None
+    """A search for hyperparameters of the distilled students."""
+    human: Human | None = None
+    """People's judgement beside maps of the test data."""
     device: str = "cpu"
     notes: list[str] = []
     """Sentences for the report."""

@@ -65,7 +65,7 @@ class Students:
             seeds = self.experiment.seeds if row.kind == "map" else ()
             selections = {seed: self.selection(row, seed) for seed in seeds}
             for at, student in enumerate(self.experiment.students):
-                for column in _columns(student, ("students", at)):
+                for column in columns(student, ("students", at)):
                     self.runs(row, selections, student, column)
 
     def selection(self, row: Draw, seed: int) -> str:
@@ -99,18 +99,8 @@ class Students:
             flops = training_flops(forward, seen) + self.proxy(row, recipe.epochs * visits)
             for seed in self.experiment.seeds:
                 selection = selections.get(seed)
-                config: dict[str, Any] = {
-                    "data": self.planner.data,
-                    "model": student.model,
-                    "recipe": asdict(recipe),
-                    "seed": seed,
-                    "steps": {"own": None, "subset": part, "full": whole}[steps],
-                    "patience": student.patience,
-                    "device": self.experiment.device,
-                    "subset": {**subset, "selection": selection},
-                    "evaluation": self.planner.evaluation,
-                    "teacher": teaching,
-                }
+                config = self.config(student, recipe, seed, {**subset, "selection": selection}, teaching)
+                config["steps"] = {"own": None, "subset": part, "full": whole}[steps]
                 config |= {"keep": True} if any(way for _, way in ways) else {}
                 chosen = {} if selection is None else {"selection": selection}
                 kind = " distilled" if teaching else ""
@@ -132,6 +122,28 @@ class Students:
                     for budget in budgets:
                         told = {"subset": row.name, "student": title, **labels, "budget": budget}
                         self.planner.graph.lines.append(Line(run, self.group, told, self.map))
+
+    def config(
+        self,
+        student: Student,
+        recipe: TrainingRecipe,
+        seed: int,
+        subset: dict[str, Any],
+        teaching: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The configuration of a student's run."""
+        return {
+            "data": self.planner.data,
+            "model": student.model,
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "steps": None,
+            "patience": student.patience,
+            "device": self.experiment.device,
+            "subset": subset,
+            "evaluation": self.planner.evaluation,
+            "teacher": teaching,
+        }
 
     def compressed(
         self, student: str, name: str, way: Compression, chosen: Mapping[str, str], model: tuple[int, int]
@@ -199,7 +211,7 @@ def _budgets(row: Draw, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]
         yield "full", ("equal steps",)
 
 
-def _columns(student: Student, where: Where) -> list[Column]:
+def columns(student: Student, where: Where) -> list[Column]:
     """Each way of training a student, named by what tells its distillations apart, where there are several."""
     ways = [{} if way is None else way.model_dump() for way in student.distillation]
     given = [way for way in ways if way]
