@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.agreements import agreement_grids, pairs
 from trainmap.experiments.compare import Report, role
 from trainmap.experiments.forgotten import compression_grids
 from trainmap.experiments.formats import show_estimate, show_flops, show_percent, show_seconds
@@ -50,7 +51,7 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
-    map beside people's judgement).
+    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -65,12 +66,13 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     compressed, forgotten = compression_grids(study, done, place)
     searched, found_out, trials = search_grids(study, done)
     people, judged = people_grids(study, done)
+    agreeing = pairs(study, done, place)
     page = Page(
         study.title,
         [*_summary(study, done, tables, failed), *found_out],
         [
             *(*_big_tables(tables), *_elsewhere(found), *compressed, *searched, *people),
-            *(*_teachers(study, done), *_overlaps(study, done)),
+            *(*_teachers(study, done), *agreement_grids(agreeing), *_overlaps(study, done)),
         ],
         _pictures(tables, place / "plots"),
         [report for group, report in found if has_random(group)],
@@ -90,6 +92,7 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         "forgotten.csv": [one.flat() for one in forgotten],
         "trials.csv": trials,
         "people.csv": judged,
+        "agreement.csv": [vars(pair) for pair in agreeing],
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}
     for name, text in texts.items():
