@@ -24,6 +24,8 @@ FIXED_SECONDS = {
     "teacher": 0.3,
     "student": 0.1,
     "compressed": 2.0,
+    "features": 0.3,
+    "clusters": 1.0,
     "search": 1.0,
     "tuned": 0.1,
     "people": 5.0,

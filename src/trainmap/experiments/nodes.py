@@ -144,8 +144,8 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         config: ``map`` (hash), ``spec``, ``rule``, ``balance``, ``seed``, and with ``without`` (``audit``: a share,
-            ``rule``) the ``teacher`` (hash) whose recording is audited, up to the map's ``epochs``; ``where``: ``map``
-            and ``teacher`` (folders), ``out``.
+            ``rule``) the ``teacher`` (hash) whose recording is audited, up to the map's ``epochs``; with ``strategy``
+            also what ``choosing.chosen_by`` takes; ``where``: ``map`` and ``teacher`` (folders), ``out``.
     """
     datamap = DataMap.open(Path(config["where"]["map"]) / "map.parquet").with_rule(config["rule"])
     start = time.perf_counter()
@@ -157,7 +157,12 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
             epochs=datamap.epochs,
         )
         cut = found.table["id"].to_numpy()[: round(config["without"]["audit"] * len(datamap))]
-    selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"], without=cut)
+    if "strategy" in config:
+        from trainmap.experiments.choosing import chosen_by
+
+        selection = chosen_by(config, datamap, cut)
+    else:
+        selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"], without=cut)
     seconds = time.perf_counter() - start
     selection.save(Path(config["where"]["out"]) / "card.json")
     return {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}

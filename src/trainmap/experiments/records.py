@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.experiments.agreements import map_costs
+from trainmap.experiments.choosing import choosing_costs
 from trainmap.experiments.compare import Report, compare, role
 from trainmap.experiments.statistics import Difference, holm_verdicts, interval
 from trainmap.experiments.study import Entry, Study, made
@@ -90,7 +91,11 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     made_groups = []
     for lines in found.values():
         labels = dict(lines[0].group)
-        rows = tuple({**line.group, **line.labels, **done[line.run]} for line in lines if line.run in done)
+        rows = tuple(
+            {**line.group, **line.labels, **done[line.run], **choosing_costs(line.run, entries, done)}
+            for line in lines
+            if line.run in done
+        )
         rest = [f"{key} {value}" for key, value in labels.items() if key != "dataset"]
         title = ", ".join([str(labels["dataset"]), *rest])
         made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainmap.errors import TrainmapError
+from trainmap.experiments.choosing import materials
 from trainmap.experiments.fields import short
 from trainmap.experiments.graph import Line
 from trainmap.experiments.rows import Draw, draws
@@ -72,6 +73,9 @@ class Students:
         config: dict[str, Any] = {"map": self.map, "spec": row.spec, "rule": row.rule, "balance": row.balance}
         config["seed"] = seed if row.redrawn else 0
         needs = {"map": self.map}
+        if row.strategy is not None:
+            needs |= (read := materials(self, row.strategy))
+            config |= {"strategy": dict(row.strategy), "size": row.count, **read}
         if row.without is not None:
             needs["teacher"] = self.planner.graph.nodes[self.map].task.config["teacher"]
             config |= {"without": dict(row.without), "teacher": needs["teacher"]}
@@ -189,15 +193,20 @@ class Students:
         network = {"model": spec.model, "seed": planner.graph.nodes[teacher].task.config["seed"]}
         if loss.loss.needs == "features" or recipe.crop:
             return told | network | {"teacher": teacher}
-        _, forward, _ = planner.model(where, spec.model, None, Recipe(), "teacher")
-        passes = planner.examples * (2 if recipe.flips else 1)
-        config = {"data": planner.data, "teacher": teacher, **network, "flips": recipe.flips}
-        logits = planner.add(
+        return told | {"logits": self.logits(where, name, teacher, recipe.flips)}
+
+    def logits(self, where: Where, name: str, teacher: str, flips: bool) -> str:
+        """A teacher's logits on the training data, and on its mirror images with ``flips``."""
+        planner = self.planner
+        model, seed = planner.specs[name][0].model, planner.graph.nodes[teacher].task.config["seed"]
+        _, forward, _ = planner.model(where, model, None, Recipe(), "teacher")
+        passes = planner.examples * (2 if flips else 1)
+        config = {"data": planner.data, "teacher": teacher, "model": model, "seed": seed, "flips": flips}
+        return planner.add(
             *("teacher logits", f"logits of {name} on {self.data}", "nodes:logits_run"),
-            *(config | {"device": self.experiment.device}, {"teacher": teacher}, spec.model),
+            *(config | {"device": self.experiment.device}, {"teacher": teacher}, model),
             *(inference_flops(forward, passes), passes, 2 * passes * planner.splits.train.classes),
         )
-        return told | {"logits": logits}
 
 
 def _budgets(row: Draw, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
