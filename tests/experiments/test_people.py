@@ -72,6 +72,7 @@ def test_the_report_has_means_over_trainings_and_intervals_over_examples(done: P
     report = paths["report.md"].read_text()
     assert "## People beside mlp-256 on digits" in report
     assert "(n=2)" in report
+    assert "- mlp-256 on digits: of 2 scores " in report
     assert "## How much people disagree by region, mlp-256 on digits" in report
     rows = list(csv.DictReader(paths["people.csv"].read_text().splitlines()))
     assert [(row["seed"], row["score"]) for row in rows] == [

@@ -65,11 +65,11 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     failed = failures(study, place)
     compressed, forgotten = compression_grids(study, done, place)
     searched, found_out, trials = search_grids(study, done)
-    people, judged = people_grids(study, done)
+    people, told, judged = people_grids(study, done)
     agreeing = pairs(study, done, place)
     page = Page(
         study.title,
-        [*_summary(study, done, tables, failed), *found_out],
+        [*_summary(study, done, tables, failed), *found_out, *told],
         [
             *(*_big_tables(tables), *_elsewhere(found), *compressed, *searched, *people),
             *(*_teachers(study, done), *agreement_grids(agreeing), *_overlaps(study, done)),

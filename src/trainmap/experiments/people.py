@@ -122,8 +122,8 @@ def people_run(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def people_grids(study: Study, done: Done) -> tuple[list[Grid], list[dict[str, Any]]]:
-    """The tables for each teacher, and a row for each run and score; both empty without people."""
+def people_grids(study: Study, done: Done) -> tuple[list[Grid], list[str], list[dict[str, Any]]]:
+    """The tables for each teacher, what they say in a sentence, a row for each run and score; empty without people."""
     teachers: dict[str, list[Mapping[str, Any]]] = {}
     rows: list[dict[str, Any]] = []
     for entry in study.entries:
@@ -134,9 +134,27 @@ def people_grids(study: Study, done: Done) -> tuple[list[Grid], list[dict[str, A
             teachers.setdefault(name, []).append(done[entry.hash])
             rows += [{"teacher": name, "seed": seed, **score} for score in done[entry.hash]["scores"]]
     grids: list[Grid] = []
+    said: list[str] = []
     for name, runs in teachers.items():
         grids += [_scores_grid(name, runs, study.level), _regions_grid(name, runs, study.level)]
-    return grids, rows
+        said += _sentence(name, runs, study.level)
+    return grids, said, rows
+
+
+def _sentence(name: str, runs: Sequence[Mapping[str, Any]], level: float) -> list[str]:
+    def mean(key: str, at: int) -> float:
+        return float(np.mean([np.nan if run["scores"][at][key] is None else run["scores"][at][key] for run in runs]))
+
+    there = [at for at in range(len(runs[0]["scores"])) if not np.isnan(mean("spearman", at))]
+    if not there:
+        return []
+    best = max(there, key=lambda at: mean("spearman", at))
+    cells = (_over_runs([run["scores"][best][key] for run in runs], level).text for key in ("spearman", "auroc"))
+    rank, auroc = cells
+    return [
+        f"{name}: of {len(there)} scores {runs[0]['scores'][best]['score']} goes best with people's disagreement: "
+        f"Spearman {rank}, AUROC {auroc}."
+    ]
 
 
 def _scores_grid(name: str, runs: Sequence[Mapping[str, Any]], level: float) -> Grid:
@@ -151,8 +169,8 @@ def _scores_grid(name: str, runs: Sequence[Mapping[str, Any]], level: float) -> 
     one = runs[0]["scores"][0]
     lead = (
         "Spearman's correlation of each score with the entropy of people's choices, equal values sharing their mean "
-        f"rank, and the AUROC for the {one['disputed']} of {one['examples']} examples with the highest entropy; the "
-        "hard end of a score counts as high, so above 0 and above 0.5 the network finds hard what people do. Over "
+        f"rank, and the AUROC for the {one['disputed']:,} of {one['examples']:,} examples with the highest entropy; "
+        "the hard end of a score counts as high, so above 0 and above 0.5 the network finds hard what people do. Over "
         f"trainings: mean ± half of Student's {100 * level:g} % interval; over examples: bootstrap, first training."
     )
     heads = ("Spearman over trainings", "over examples", "AUROC over trainings", "over examples")
