@@ -70,6 +70,8 @@ def test_the_table_is_in_both_reports_and_in_a_file_of_its_own(done: Path) -> No
         assert "Agreement of maps, digits" in paths[name].read_text()
     rows = list(csv.DictReader(paths["agreement.csv"].read_text().splitlines()))
     assert len(rows) == 2
+    alike = pairs(a_study(done), results(a_study(done), done), done)[:1]
+    assert agreement_grids(alike)[0].lines[0][0] == "mlp-256, seed 0 | mlp-256, seed 1"  # all of one point of the grid
     assert -1 <= float(rows[0]["confidence"]) <= 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,10 @@ def agreement_grids(found: Sequence[Pair]) -> list[Grid]:
 
 def _grid(dataset: str, found: Sequence[Pair]) -> Grid:
     lines: list[tuple[str, Any, tuple[Cell, ...]]] = []
+    labels = {re.sub(r"^.*?( \(.*\))?$", r"\1", name) for pair in found for name in (pair.first, pair.second)}
+    shared = labels.pop() if len(labels) == 1 else ""  # the point of the grid that all of them are of
     for pair in found:
+        first, second = (name.removesuffix(shared) for name in (pair.first, pair.second))
         mixed = "" if " and " not in pair.sources else f", {pair.sources}"
         cells = [
             *(_rank(value) for value in (pair.confidence, pair.variability)),
@@ -126,7 +130,7 @@ def _grid(dataset: str, found: Sequence[Pair]) -> Grid:
                 f"{show_seconds(pair.first_cpu_seconds)} and {show_seconds(pair.second_cpu_seconds)}",
             ),
         ]
-        lines.append((f"{pair.first} | {pair.second}{mixed}", "", tuple(cells)))
+        lines.append((f"{first} | {second}{mixed}", "", tuple(cells)))
     heads = (
         *("Spearman, confidence", "Spearman, variability", "same ambiguous", "same hard-to-learn"),
         *("teachers' test accuracy", "cost of the maps, CPU time"),
