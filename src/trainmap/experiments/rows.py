@@ -188,7 +188,8 @@ def _count(spec: str, examples: int, scores: Sequence[str] | None) -> int:
         if part.what in STRATEGIES:
             strategy = STRATEGIES[part.what]
             needed = strategy.columns(strategy.defaults)
-            if lacking := [*strategy.needs, *(name for name in needed if name == TEACHER_LOSS)]:
+            lacking = [need for need in strategy.needs if need != "labels"]
+            if lacking := [*lacking, *(name for name in needed if name == TEACHER_LOSS)]:
                 raise TrainmapError(
                     f"'{spec}' needs {', '.join(lacking)}, which a map does not hold; write strategy: {part.what}"
                 )
