@@ -42,7 +42,7 @@ def run(
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
     study = study_of(variants, graph, provenance)
     if plan:
-        return _show_plan(study, out, jobs)
+        return _show_plan(study, out, jobs, variants[0].experiment.data.root)
     launch = variants[0].experiment.launch
     settings = {"ray": launch.ray, "slurm": launch.slurm}.get(launcher)
     with _progress(file.name, len(graph.nodes)) as advance:
@@ -126,7 +126,7 @@ def schema(
         typer.echo(str(out))
 
 
-def _show_plan(study: Any, out: Path, jobs: int | None) -> None:
+def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -135,7 +135,7 @@ def _show_plan(study: Any, out: Path, jobs: int | None) -> None:
     from trainmap.experiments.launch import cores
     from trainmap.experiments.study import results
 
-    found = estimate(study, results(study, out), jobs or cores())
+    found = estimate(study, results(study, out), jobs or cores(), data_root)
     table = Table("task", "all", "done", "work left", title=study.title, title_justify="left")
     for line in found.lines:
         table.add_row(line.kind, str(line.tasks), str(line.done), show_seconds(line.seconds))

@@ -18,6 +18,10 @@ class StoreError(TrainmapError):
     """A folder or file on disk is not what it must be (missing, torn, foreign, newer); nothing was changed."""
 
 
+class DivergedError(TrainmapError):
+    """A training whose loss is no longer finite."""
+
+
 def unknown(kind: str, got: str, known: Iterable[str]) -> TrainmapError:
     """The error for a name that is not in a table, with the nearest known name and the whole list.
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import timm
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.config import load_experiment
+from trainmap.experiments.estimate import estimate
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.study import study_of
 
 PLAIN = """\
 title: A test
@@ -204,3 +209,30 @@ def test_the_longest_way_starts_first(tmp_path: Path) -> None:
     tasks = plan(tmp_path).tasks()
     teacher = next(task for task in tasks if task.name.startswith("teacher "))
     assert all(task.weight <= teacher.weight for task in tasks)
+
+
+def test_planning_counts_a_network_with_published_weights_and_fetches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **options: Any) -> Any:
+        assert not pretrained, "a download"
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    draw = np.random.default_rng(0)
+    images = {f"x_{part}": draw.integers(0, 256, (40, 32, 32, 3), np.uint8) for part in ("train", "test")}
+    labels = {f"y_{part}": np.arange(40) % 4 for part in ("train", "test")}
+    np.savez(tmp_path / "cifar10.npz", **images, **labels)  # pyright: ignore[reportArgumentType]
+    sets = ["data={names: [cifar10], root: ROOT}".replace("ROOT", str(tmp_path)), "maps=[]", "students=[]"]
+    model = "teachers=[{model: mobilenetv2-1.0+pretrained, epochs: 1, recipe: {batch: 4}}]"
+    (tmp_path / "x.yaml").write_text(PLAIN)
+    variants = load_experiment(tmp_path / "x.yaml", None, [*sets, model])
+    graph = plan_graph(variants, tmp_path / "out")
+    assert [node.task.config["model"] for node in graph.nodes.values()] == ["mobilenetv2-1.0+pretrained"]
+    assert graph.models[0]["parameters"] > 2_000_000
+    found = estimate(study_of(variants, graph, {}), {}, 1, str(tmp_path))  # the data lie where the file says
+    assert found.sources == ("mobilenetv2-1.0+pretrained on cifar10: 3 steps trained now, 1 thread",)
+    with pytest.raises(TrainmapError, match=r"unknown model 'cnn-8\+pretrained'"):
+        plan(tmp_path, "teachers.0.model=cnn-8+pretrained")

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy.stats import entropy, spearmanr
+from sklearn.metrics import roc_auc_score
 
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
@@ -81,6 +82,28 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     assert 175 <= inside <= 199
 
 
+def test_how_well_a_score_finds_the_disputed_is_the_auroc_of_scikit_learn_ties_counting_half() -> None:
+    generator = np.random.default_rng(5)
+    hidden = generator.normal(size=400)
+    confidence, disagreement = np.round(-hidden + generator.normal(size=400)), hidden
+    found = human_agreement(a_map(confidence), np.arange(400), disagreement, ["confidence"], draws=300, seed=6)[0]
+    disputed = disagreement >= np.sort(disagreement)[-40]
+    assert (found.disputed, found.auroc) == (40, pytest.approx(roc_auc_score(disputed, -confidence)))
+    draws = np.random.default_rng(6)
+    rows = [draws.integers(400, size=400) for _ in range(300)]
+    by_hand = [roc_auc_score(disputed[row], -confidence[row]) for row in rows]
+    np.testing.assert_allclose([found.auroc_low, found.auroc_high], np.quantile(by_hand, [0.025, 0.975]))
+
+
+def test_those_that_are_equal_to_the_last_disputed_are_disputed_too() -> None:
+    disagreement = [0.0] * 6 + [1.0] * 3 + [2.0]
+    found = human_agreement(a_map(np.linspace(1, 0, 10)), np.arange(10), disagreement, ["confidence"], top=0.2)[0]
+    assert (found.disputed, found.auroc) == (4, 1)
+    constant = human_agreement(a_map(np.linspace(1, 0, 10)), np.arange(10), [0.0] * 10, ["confidence"], top=0.2)[0]
+    assert constant.disputed == 10
+    assert np.isnan([constant.auroc, constant.auroc_low, constant.auroc_high]).all()
+
+
 def test_people_may_have_judged_a_part_of_the_map_and_values_may_be_missing() -> None:
     datamap = a_map([0.9, np.nan, 0.5, 0.1, 0.7], ids=[10, 20, 30, 40, 50])
     found = human_agreement(datamap, [40, 30, 20, 10], [3.0, 2.0, 9.0, 1.0], ["confidence"], draws=20)[0]
@@ -101,6 +124,7 @@ def test_where_nothing_varies_there_is_no_correlation() -> None:
         ({"disagreement": [1.0, 2.0, np.inf]}, "finite"),
         ({"scores": ["confidenze"]}, "did you mean 'confidence'"),
         ({"level": 1.0}, "level"),
+        ({"top": 1.0}, "top"),
     ],
 )
 def test_what_does_not_fit_is_refused(how: dict[str, Any], message: str) -> None:

@@ -38,7 +38,8 @@ class Report:
         title: heading.
         rows: one per run: ``subset`` (a name, or the selection language), ``student``, ``distilled``, ``seed``,
             ``test_macro_f1`` and ``test_accuracy`` in 0..1, ``examples`` (in the subset), ``fraction`` 0..1,
-            ``steps``, ``train_flops``, ``train_seconds``; optional ``budget`` ("equal epochs", "equal steps", ...: one
+            ``steps``, ``train_flops``, ``train_seconds``; optional ``choosing_flops``, ``choosing_seconds`` (of what
+            was made for a selection besides the map), ``budget`` ("equal epochs", "equal steps", ...: one
             set of tables for each). All else goes to results.csv only.
         costs: what is made once: ``map`` (required where there are selections), ``scoring``, ``teacher``,
             ``teacher inference``, ...: each with ``flops`` and ``seconds`` and, if useful, a ``note``. Map and scoring
@@ -91,6 +92,12 @@ class Comparison:
         """Mean FLOPs and seconds of one training run; NaN where there is none."""
         fields = {"flops": "train_flops", "seconds": f"train_{CLOCKS[self.clock]}"}
         return {unit: self.mean(name, column, field) for unit, field in fields.items()}
+
+    def choosing(self, name: str, column: Column) -> dict[str, float]:
+        """Mean FLOPs and seconds of what was made for a subset besides the map, such as features; 0 for most."""
+        fields = {"flops": "choosing_flops", "seconds": f"choosing_{CLOCKS[self.clock]}"}
+        rows = list(self.runs[name, column].values())
+        return {unit: sum(row.get(field, 0.0) for row in rows) / len(rows) for unit, field in fields.items()}
 
     def first(self, name: str) -> Row:
         return next(row for (other, _), runs in self.runs.items() if other == name for row in runs.values())

@@ -24,6 +24,11 @@ FIXED_SECONDS = {
     "teacher": 0.3,
     "student": 0.1,
     "compressed": 2.0,
+    "features": 0.3,
+    "clusters": 1.0,
+    "search": 1.0,
+    "tuned": 0.1,
+    "people": 5.0,
 }  # measured, digits
 START_SECONDS = 3.0  # of a worker: torch is imported once
 
@@ -65,10 +70,16 @@ class Estimate:
         )
 
 
-def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int) -> Estimate:
-    """What is left of a study; trains a few steps of each model that no finished run tells of."""
+def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int, data_root: str | None = None) -> Estimate:
+    """What is left of a study; trains a few steps of each model that no finished run tells of.
+
+    Args:
+        study, done: see ``results``.
+        jobs: runs at a time.
+        data_root: where the data lie.
+    """
     left = [entry for entry in study.entries if entry.hash not in done]
-    speeds, sources = speeds_of(study.entries, left, done)
+    speeds, sources = speeds_of(study.entries, left, done, data_root)
     seconds = {entry.hash: _seconds(entry, speeds) for entry in left}
     kinds = dict.fromkeys(entry.kind for entry in study.entries)
     lines = tuple(
@@ -91,7 +102,10 @@ def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int) -> 
 
 
 def speeds_of(
-    entries: Sequence[Entry], left: Sequence[Entry], done: Mapping[str, Mapping[str, Any]]
+    entries: Sequence[Entry],
+    left: Sequence[Entry],
+    done: Mapping[str, Mapping[str, Any]],
+    data_root: str | None = None,
 ) -> tuple[dict[tuple[str, str], float], list[str]]:
     """(model, dataset) -> seconds of a FLOP of training, and a sentence for each on where it is from."""
     speeds: dict[tuple[str, str], float] = {}
@@ -107,26 +121,28 @@ def speeds_of(
             sources.append(f"{key[0]} on {key[1]}: {len(runs)} finished runs")
             continue
         example = next(entry for entry in entries if (entry.model, entry.dataset) == key and "recipe" in entry.config)
-        speeds[key] = measure(example)
+        speeds[key] = measure(example, data_root)
         sources.append(f"{key[0]} on {key[1]}: {STEPS} steps trained now, 1 thread")
     return speeds, sources
 
 
-def measure(entry: Entry) -> float:
-    """Seconds that a FLOP of training takes, by training a few steps of a run with one thread."""
+def measure(entry: Entry, data_root: str | None = None) -> float:
+    """Seconds that a FLOP of training takes, by training a few steps of a run with one thread. Published weights are
+    not fetched for it."""
     import torch
 
     from trainmap.experiments.nodes import load
     from trainmap.training.fit import fit
     from trainmap.training.models import build
     from trainmap.training.recipes import Recipe
+    from trainmap.training.zoo import PRETRAINED
 
     config = entry.config
     about = {key: value for key, value in config["data"].items() if key != "fingerprint"}
-    train = load(root=config.get("where", {}).get("data_root"), **about).train
+    train = load(root=data_root, **about).train
     recipe = Recipe(**config["recipe"])
     part = train.subset(train.ids[: STEPS * recipe.batch])
-    model = build(config["model"], train.classes, train.inputs, 0)
+    model = build(config["model"].removesuffix(PRETRAINED), train.classes, train.inputs, 0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -174,7 +174,8 @@ def _cost_grid(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -
             detail = f"{detail} ({show_percent(spent['seconds'] / whole['seconds'])})"
         if role(name) != "selection" or math.isnan(whole["flops"]):
             return Cell(text, detail)
-        by_flops, by_seconds = (break_even(made[unit], whole[unit], spent[unit]) for unit in UNITS)
+        chosen = comparison.choosing(name, column)
+        by_flops, by_seconds = (break_even(made[unit] + chosen[unit], whole[unit], spent[unit]) for unit in UNITS)
         return Cell(text, detail, show_reuses(by_flops, by_seconds))
 
     lead = f"Training of one student in FLOPs and {TIME[comparison.clock]}, mean over seeds"
@@ -182,7 +183,8 @@ def _cost_grid(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -
     if made["flops"]:
         lead += (
             f"; the map with its scores ({show_flops(made['flops'])}, {show_seconds(made['seconds'])}) is paid back "
-            "after map / (full run − subset run) runs. Random selection needs no map"
+            "after map / (full run − subset run) runs, with it what a subset needs besides (features, clusters, the "
+            "teacher's loss). Random selection needs no map"
         )
     sizes = {
         "examples": lambda name: Cell(

@@ -41,6 +41,7 @@ from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
 from trainmap.training.relabel import relabelled
 from trainmap.training.teacher import read_card, teacher_logits
+from trainmap.training.zoo import PRETRAINED
 from trainmap.views.plot import plot_map
 
 
@@ -152,8 +153,8 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         config: ``map`` (hash), ``spec``, ``rule``, ``balance``, ``seed``, and with ``without`` (``audit``: a share,
-            ``rule``) the ``teacher`` (hash) whose recording is audited, up to the map's ``epochs``; ``where``: ``map``
-            and ``teacher`` (folders), ``out``.
+            ``rule``) the ``teacher`` (hash) whose recording is audited, up to the map's ``epochs``; with ``strategy``
+            also what ``choosing.chosen_by`` takes; ``where``: ``map`` and ``teacher`` (folders), ``out``.
     """
     datamap = DataMap.open(Path(config["where"]["map"]) / "map.parquet").with_rule(config["rule"])
     start = time.perf_counter()
@@ -165,7 +166,12 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
             epochs=datamap.epochs,
         )
         cut = found.table["id"].to_numpy()[: round(config["without"]["audit"] * len(datamap))]
-    selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"], without=cut)
+    if "strategy" in config:
+        from trainmap.experiments.choosing import chosen_by
+
+        selection = chosen_by(config, datamap, cut)
+    else:
+        selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"], without=cut)
     seconds = time.perf_counter() - start
     selection.save(Path(config["where"]["out"]) / "card.json")
     return {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
@@ -256,7 +262,7 @@ def _build(config: dict[str, Any], train: Dataset) -> nn.Module:
 
 def load_network(config: dict[str, Any], folder: Path, train: Dataset) -> nn.Module:
     """The network that a run left in its folder, from the ``model`` and ``seed`` of its configuration."""
-    name = config["model"].removesuffix("+pretrained")  # its weights are loaded right away
+    name = config["model"].removesuffix(PRETRAINED)  # its weights are loaded right away
     model = _build({**config, "model": name}, train)
     model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
     return model

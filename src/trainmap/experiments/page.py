@@ -8,13 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.agreements import agreement_grids, pairs
 from trainmap.experiments.compare import Report, role
 from trainmap.experiments.forgotten import compression_grids
 from trainmap.experiments.formats import show_estimate, show_flops, show_percent, show_seconds
 from trainmap.experiments.grids import VERDICTS, Cell, Grid, Lines
 from trainmap.experiments.longtable import by_budget, latex, table_csv
+from trainmap.experiments.people import people_grids
 from trainmap.experiments.records import Group, Record, groups, has_random, records, report_of
 from trainmap.experiments.report import html_page, markdown, markdown_grids, rows_csv
+from trainmap.experiments.searches import search_grids
 from trainmap.experiments.statistics import Estimate, interval
 from trainmap.experiments.study import Study, failures, open_study, results
 from trainmap.files import write_atomically, write_json
@@ -46,8 +49,9 @@ class Page:
 def write_study(folder: str | Path) -> dict[str, Path]:
     """Write the reports of what is finished in a folder: ``report.html`` (stands alone), ``report.md``,
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
-    ``results.json`` (every finished task) and ``plots/``; where students were compressed ``forgotten.csv`` (what each
-    run predicts differently, by region).
+    ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
+    compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
+    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -60,10 +64,16 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     tables = [(group, records(group, report)) for group, report in found if group.rows]
     failed = failures(study, place)
     compressed, forgotten = compression_grids(study, done, place)
+    searched, found_out, trials = search_grids(study, done)
+    people, told, judged = people_grids(study, done)
+    agreeing = pairs(study, done, place)
     page = Page(
         study.title,
-        _summary(study, done, tables, failed),
-        [*_big_tables(tables), *_elsewhere(found), *compressed, *_teachers(study, done), *_overlaps(study, done)],
+        [*_summary(study, done, tables, failed), *found_out, *told],
+        [
+            *(*_big_tables(tables), *_elsewhere(found), *compressed, *searched, *people),
+            *(*_teachers(study, done), *agreement_grids(agreeing), *_overlaps(study, done)),
+        ],
         _pictures(tables, place / "plots"),
         [report for group, report in found if has_random(group)],
         [*study.notes, *(f"Failed: {name}: {text.strip().splitlines()[-1]}" for name, text in failed.items())],
@@ -78,8 +88,13 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         "table.csv": table_csv(flat),
         "results.csv": rows_csv(rows) if rows else "",
     }
-    if forgotten:
-        texts["forgotten.csv"] = rows_csv([one.flat() for one in forgotten])
+    beside: dict[str, Sequence[Mapping[str, Any]]] = {
+        "forgotten.csv": [one.flat() for one in forgotten],
+        "trials.csv": trials,
+        "people.csv": judged,
+        "agreement.csv": [vars(pair) for pair in agreeing],
+    }
+    texts |= {name: rows_csv(part) for name, part in beside.items() if part}
     for name, text in texts.items():
         with write_atomically(place / name) as handle:
             handle.write(text.encode())

@@ -12,6 +12,8 @@ from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
+from trainmap.experiments.people import plan_people
+from trainmap.experiments.searches import plan_searches
 from trainmap.experiments.sections import Map, Recipe, Teacher
 from trainmap.experiments.students import Students
 from trainmap.experiments.task import Task
@@ -20,9 +22,10 @@ from trainmap.training.corruptions import CORRUPTIONS
 from trainmap.training.cost import forward_flops, inference_flops, parameters, training_flops
 from trainmap.training.data import Splits
 from trainmap.training.fit import default_recipe
-from trainmap.training.models import build
+from trainmap.training.models import build, check_model
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.shifts import load_shift
+from trainmap.training.zoo import PRETRAINED
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
 
@@ -56,6 +59,7 @@ class Planner:
         self.examples = len(self.splits.train)
         self.evaluation = self.check_evaluation()
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
+        self.records_test = self.compresses or self.experiment.human is not None
         self.teachers: dict[str, list[tuple[int, str]]] = {}
         self.specs: dict[str, tuple[Teacher, TrainingRecipe]] = {}
 
@@ -71,6 +75,8 @@ class Planner:
             if name in named:
                 raise self.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
             named[name] = one, self.add_map(at, one)
+        plan_people(self)
+        plan_searches(self)
         if not self.experiment.students:
             return
         for name, (one, digest) in (named or {"": (Map(teacher="-"), "")}).items():
@@ -88,7 +94,7 @@ class Planner:
         recipe, forward, count = self.model(where, teacher.model, teacher.epochs, teacher.recipe, "teacher")
         self.check_patience(where, teacher.patience)
         seen = recipe.epochs * self.examples
-        test = recipe.epochs * len(self.splits.test) if self.compresses else 0
+        test = recipe.epochs * len(self.splits.test) if self.records_test else 0
         sweep = inference_flops(forward, test + (seen if teacher.record == "sweep" else 0))
         self.specs[name] = teacher, recipe
         self.teachers[name] = []
@@ -103,7 +109,7 @@ class Planner:
                 "device": self.experiment.device,
                 "evaluation": self.evaluation,
             }
-            config |= {"record_test": True} if self.compresses else {}
+            config |= {"record_test": True} if self.records_test else {}
             flops = training_flops(forward, seen)
             digest = self.add(
                 *(
@@ -126,6 +132,8 @@ class Planner:
         config = {"teacher": teacher, "epochs": one.epochs, "scores": one.scores, "fraction": one.fraction}
         config |= {"test": True} if self.compresses else {}
         name = f"map of {one.teacher} on {self.splits.train.name}" + (f", {one.epochs} epochs" if one.epochs else "")
+        if len(self.teachers[one.teacher]) > 1:
+            name += f", seed {self.graph.nodes[teacher].task.config['seed']}"
         size = self.examples * 8 * (16 if one.scores is None else len(one.scores) + 5) + 400_000
         return self.add("map", name, "nodes:map_run", config, {"teacher": teacher}, "", 0, 0, size)
 
@@ -141,17 +149,18 @@ class Planner:
         seen: int = 0,
         size: int = 0,
         checkpoint: bool = False,
+        files: Mapping[str, str] | None = None,
     ) -> str:
-        """Put a task into the graph, unless it is there; its hash."""
+        """Put a task into the graph, unless it is there; its hash. ``files`` are read besides what others made."""
         label = ", ".join(f"{key}={value}" for key, value in self.variant.label.items())
         task = Task(f"{name} ({label})" if label else name, f"trainmap.experiments.{function}", config)
         if task.hash in self.graph.nodes:
             return task.hash
         out = made_at(self.out, kind, task.hash)
-        where = {"out": str(out)} | {role: str(self.place(digest)) for role, digest in needs.items()}
+        where = {"out": str(out), **(files or {})} | {role: str(self.place(digest)) for role, digest in needs.items()}
         if "data" in config and self.experiment.data.root is not None:
             where["data_root"] = str(Path(self.experiment.data.root).resolve())
-        if kind in ("teacher", "student"):
+        if kind in ("teacher", "student", "tuned"):
             where |= {"name": task.name, "logs": str(self.out)}
             where["tracking"] = json.dumps(self.experiment.tracking.model_dump())
             where |= {"checkpoint": str(out / "checkpoint.pt")} if checkpoint else {}
@@ -183,7 +192,10 @@ class Planner:
                 default_recipe(name, self.name, epochs, train.inputs), **changes.model_dump(exclude_none=True)
             )
             if known is None:
-                network = build(name, train.classes, train.inputs, 0)
+                check_model(name, train.inputs)
+                network = build(
+                    name.removesuffix(PRETRAINED), train.classes, train.inputs, 0
+                )  # no download for a count
                 known = {"name": name, "dataset": train.name, "role": role, "parameters": parameters(network)}
                 known["flops"] = forward_flops(network, train.inputs)
                 self.graph.models.append(known)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.agreements import map_costs
+from trainmap.experiments.choosing import choosing_costs
 from trainmap.experiments.compare import Report, compare, role
 from trainmap.experiments.statistics import Difference, holm_verdicts, interval
 from trainmap.experiments.study import Entry, Study, made
@@ -89,7 +91,11 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     made_groups = []
     for lines in found.values():
         labels = dict(lines[0].group)
-        rows = tuple({**line.group, **line.labels, **done[line.run]} for line in lines if line.run in done)
+        rows = tuple(
+            {**line.group, **line.labels, **done[line.run], **choosing_costs(line.run, entries, done)}
+            for line in lines
+            if line.run in done
+        )
         rest = [str(value) if key == "label" else f"{key} {value}" for key, value in labels.items() if key != "dataset"]
         title = ", ".join([str(labels["dataset"]), *rest])
         made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))
@@ -105,11 +111,8 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
     if group.map is not None and group.map.hash in done:
         scored, teacher = done[group.map.hash], entries[group.map.after[0]]
         trained = done[teacher.hash]
-        share = scored["epochs"] / scored["recorded_epochs"]
         costs["map"] = {
-            "flops": trained["train_flops"] * share,
-            "seconds": (trained["train_seconds"] + trained["sweep_seconds"]) * share,
-            "cpu_seconds": (trained["train_cpu_seconds"] + trained["sweep_seconds"]) * share,
+            **map_costs(group.map, entries, done),
             "note": f"training {teacher.model}, {scored['epochs']} of {scored['recorded_epochs']} epochs",
         }
         costs["scoring"] = {

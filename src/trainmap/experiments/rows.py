@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.experiments.choosing import CLUSTERS, TEACHER_LOSS, columns, settled
 from trainmap.experiments.compare import SAME_SIZE, SCHEDULE, subset_name
+from trainmap.experiments.fields import short
 from trainmap.experiments.schedules import visits
 from trainmap.experiments.sections import Subset
 from trainmap.experiments.subsets import SUBSETS, percent
@@ -39,6 +41,7 @@ class Draw:
         without: of a map's: what is cut away before; None for nothing.
         schedule: its name and all its options; None for a fixed subset.
         seeds: with which it is run; None for the experiment's.
+        strategy: of a map's: its name and all its options, in place of a spec.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Draw:
     without: Mapping[str, Any] | None = None
     schedule: Mapping[str, Any] | None = None
     seeds: tuple[int, ...] | None = None
+    strategy: Mapping[str, Any] | None = None
 
 
 def draws(
@@ -78,9 +82,10 @@ def draws(
             if subset.schedule is not None:
                 made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
             else:
-                made = _expand(subset, subset.sizes or sizes, examples, scores)
+                expand = _by_strategy if subset.strategy else _expand
+                made = expand(subset, subset.sizes or sizes, examples, scores)
         except TrainmapError as error:
-            field = next(name for name in ("key", "spec", "schedule") if getattr(subset, name))
+            field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
             raise wrong(("subsets", at, field), error) from error
         found += [replace(draw, seeds=None if subset.seeds is None else tuple(subset.seeds)) for draw in made]
     twice = [draw.name for at, draw in enumerate(found) if draw.name in {other.name for other in found[:at]}]
@@ -133,6 +138,26 @@ def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Seque
     return made
 
 
+def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Draw]:
+    found = settled(subset.strategy, subset.options)
+    _check_columns(f"strategy {subset.strategy}", columns(found), scores)
+    strategy = STRATEGIES[subset.strategy]
+    said = {"clusters": CLUSTERS, **strategy.defaults}
+    told = [f"{name} {short(value)}" for name, value in subset.options.items() if value != said[name]]
+    what = subset.name or ", ".join([subset.strategy, *told])
+    without = None if subset.without is None else _without(subset.without)
+    shared: dict[str, Any] = {"balance": subset.balance, "redrawn": strategy.random, "without": without}
+    return [
+        Draw(
+            _cut(f"{what} {percent(size)} %", without),
+            *("map", _count(f"{percent(size)}% random", examples, scores)),
+            strategy=found,
+            **shared,
+        )
+        for size in sizes
+    ]
+
+
 def _scheduled(name: str, schedule: Schedule, examples: int, epochs: int) -> Draw:
     settings = schedule.settled()
     count = visits(settings, examples, epochs)
@@ -165,13 +190,19 @@ def _count(spec: str, examples: int, scores: Sequence[str] | None) -> int:
         needed: Sequence[str] = [part.what]
         if part.what in STRATEGIES:
             strategy = STRATEGIES[part.what]
-            if lacking := [need for need in strategy.needs if need != "labels"]:
-                raise TrainmapError(
-                    f"'{spec}' needs {', '.join(lacking)}, which a map does not hold; use trainmap.select_by"
-                )
             needed = strategy.columns(strategy.defaults)
-        for score in needed:
-            score_named(score)
-            if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
-                raise TrainmapError(f"'{spec}' needs the score {score}; add it to the map's scores: {list(scores)}")
+            lacking = [need for need in strategy.needs if need != "labels"]
+            if lacking := [*lacking, *(name for name in needed if name == TEACHER_LOSS)]:
+                raise TrainmapError(
+                    f"'{spec}' needs {', '.join(lacking)}, which a map does not hold; write strategy: {part.what}"
+                )
+        _check_columns(f"'{spec}'", needed, scores)
     return sum(plan.sizes(examples))
+
+
+def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | None) -> None:
+    """Refuse scores that are unknown, or not on the map."""
+    for score in needed:
+        score_named(score)
+        if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
+            raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from trainmap.experiments.fields import Budget, Count, Section, Seed, Share, Words
+from trainmap.experiments.questions import Human, Tuning
 from trainmap.experiments.ways import Compression, Schedule, Without
 
 
@@ -80,13 +81,17 @@ class Map(Section):
 
 
 class Subset(Section):
-    """A row of the table: a named one, a spec in the selection language, or a schedule. A bare word is the name of
-    one."""
+    """A row of the table: a named one, a spec in the selection language, a strategy with its options, or a schedule. A
+    bare word is the name of one."""
 
     key: str = ""
     """``full``, ``random``, ``repeated-random``, ``ambiguous``, ... (``trainmap.experiments.subsets.SUBSETS``)."""
     spec: str = ""
     """``"{percent} ambiguous"`` at each size, or ``"17% ambiguous + 10% easy-to-learn"`` as it stands."""
+    strategy: str = ""
+    """A key of ``trainmap.STRATEGIES``, at each of the sizes; what it needs of the map's teacher is made."""
+    options: dict[str, bool | int | float | str] = {}
+    """Of the strategy; s2l also takes ``clusters``, how many (100)."""
     schedule: Schedule | None = None
     """What changes during training, in place of a fixed subset."""
     without: Without | None = None
@@ -107,8 +112,12 @@ class Subset(Section):
 
     @model_validator(mode="after")
     def _one_of_them(self) -> Subset:
-        if sum(map(bool, (self.key, self.spec, self.schedule))) != 1:
-            raise ValueError("must have a key or a spec, and not both, or a schedule in their place")
+        if sum(map(bool, (self.key, self.spec, self.strategy, self.schedule))) != 1:
+            raise ValueError("must have a key or a spec, and not both, or a strategy or a schedule in their place")
+        if self.options and not self.strategy:
+            raise ValueError("options go with a strategy; there is none")
+        if self.strategy and self.rule != "quantile":
+            raise ValueError("a strategy has no use for a rule; leave it out")
         if self.key and self.rule != "quantile":
             raise ValueError("a named row has its own rule; write a spec")
         if self.schedule and {"rule", "balance", "sizes", "without"} & self.model_fields_set:
@@ -222,6 +231,10 @@ class Experiment(Section):
     budgets: Annotated[list[Budget], Field(min_length=1)] = ["equal epochs"]
     """Equal epochs: a subset is visited as often as all the data. Equal steps: trained for as many steps."""
     evaluation: Evaluation = Evaluation()
+    tuning: Tuning | None = None
+    """A search for hyperparameters of the distilled students."""
+    human: Human | None = None
+    """People's judgement beside maps of the test data."""
     device: str = "cpu"
     notes: list[str] = []
     """Sentences for the report."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from trainmap.errors import TrainmapError
+from trainmap.experiments.choosing import materials
 from trainmap.experiments.fields import short
 from trainmap.experiments.graph import Line
 from trainmap.experiments.rows import Draw, draws
@@ -64,7 +65,7 @@ class Students:
         for row in rows:
             selections = {seed: self.selection(row, seed) for seed in self.seeds(row)} if row.kind == "map" else {}
             for at, student in enumerate(self.experiment.students):
-                for column in _columns(student, ("students", at)):
+                for column in columns(student, ("students", at)):
                     self.runs(row, selections, student, column)
 
     def seeds(self, row: Draw) -> list[int]:
@@ -75,6 +76,9 @@ class Students:
         config: dict[str, Any] = {"map": self.map, "spec": row.spec, "rule": row.rule, "balance": row.balance}
         config["seed"] = seed if row.redrawn else 0
         needs = {"map": self.map}
+        if row.strategy is not None:
+            needs |= (read := materials(self, row.strategy))
+            config |= {"strategy": dict(row.strategy), "size": row.count, **read}
         if row.without is not None:
             needs["teacher"] = self.planner.graph.nodes[self.map].task.config["teacher"]
             config |= {"without": dict(row.without), "teacher": needs["teacher"]}
@@ -102,18 +106,8 @@ class Students:
             flops = training_flops(forward, seen) + self.proxy(row, recipe.epochs * visits)
             for seed in self.seeds(row):
                 selection = selections.get(seed)
-                config: dict[str, Any] = {
-                    "data": self.planner.data,
-                    "model": student.model,
-                    "recipe": asdict(recipe),
-                    "seed": seed,
-                    "steps": {"own": None, "subset": part, "full": whole}[steps],
-                    "patience": student.patience,
-                    "device": self.experiment.device,
-                    "subset": {**subset, "selection": selection},
-                    "evaluation": self.planner.evaluation,
-                    "teacher": teaching,
-                }
+                config = self.config(student, recipe, seed, {**subset, "selection": selection}, teaching)
+                config["steps"] = {"own": None, "subset": part, "full": whole}[steps]
                 config |= {"keep": True} if any(way for _, way in ways) else {}
                 chosen = {} if selection is None else {"selection": selection}
                 kind = " distilled" if teaching else ""
@@ -135,6 +129,28 @@ class Students:
                     for budget in budgets:
                         told = {"subset": row.name, "student": title, **labels, "budget": budget}
                         self.planner.graph.lines.append(Line(run, self.group, told, self.map))
+
+    def config(
+        self,
+        student: Student,
+        recipe: TrainingRecipe,
+        seed: int,
+        subset: dict[str, Any],
+        teaching: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """The configuration of a student's run."""
+        return {
+            "data": self.planner.data,
+            "model": student.model,
+            "recipe": asdict(recipe),
+            "seed": seed,
+            "steps": None,
+            "patience": student.patience,
+            "device": self.experiment.device,
+            "subset": subset,
+            "evaluation": self.planner.evaluation,
+            "teacher": teaching,
+        }
 
     def compressed(
         self, student: str, name: str, way: Compression, chosen: Mapping[str, str], model: tuple[int, int]
@@ -180,15 +196,20 @@ class Students:
         network = {"model": spec.model, "seed": planner.graph.nodes[teacher].task.config["seed"]}
         if loss.loss.needs == "features" or recipe.crop:
             return told | network | {"teacher": teacher}
-        _, forward, _ = planner.model(where, spec.model, None, Recipe(), "teacher")
-        passes = planner.examples * (2 if recipe.flips else 1)
-        config = {"data": planner.data, "teacher": teacher, **network, "flips": recipe.flips}
-        logits = planner.add(
+        return told | {"logits": self.logits(where, name, teacher, recipe.flips)}
+
+    def logits(self, where: Where, name: str, teacher: str, flips: bool) -> str:
+        """A teacher's logits on the training data, and on its mirror images with ``flips``."""
+        planner = self.planner
+        model, seed = planner.specs[name][0].model, planner.graph.nodes[teacher].task.config["seed"]
+        _, forward, _ = planner.model(where, model, None, Recipe(), "teacher")
+        passes = planner.examples * (2 if flips else 1)
+        config = {"data": planner.data, "teacher": teacher, "model": model, "seed": seed, "flips": flips}
+        return planner.add(
             *("teacher logits", f"logits of {name} on {self.data}", "nodes:logits_run"),
-            *(config | {"device": self.experiment.device}, {"teacher": teacher}, spec.model),
+            *(config | {"device": self.experiment.device}, {"teacher": teacher}, model),
             *(inference_flops(forward, passes), passes, 2 * passes * planner.splits.train.classes),
         )
-        return told | {"logits": logits}
 
 
 def _budgets(row: Draw, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -202,7 +223,7 @@ def _budgets(row: Draw, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]
         yield "full", ("equal steps",)
 
 
-def _columns(student: Student, where: Where) -> list[Column]:
+def columns(student: Student, where: Where) -> list[Column]:
     """Each way of training a student, named by what tells its distillations apart, where there are several."""
     ways = [{} if way is None else way.model_dump() for way in student.distillation]
     given = [way for way in ways if way]

@@ -2,33 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError
-from trainmap.experiments.statistics import Difference, paired_difference
-from trainmap.training.data import Dataset, Splits
+from trainmap.errors import DivergedError, TrainmapError
+from trainmap.training.cost import forward_flops, training_flops
+from trainmap.training.data import Splits
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import Distillation, fit
 from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
 
-RATE, TEMPERATURE, WEIGHT = (1e-3, 1.0), (1.0, 20.0), (0.0, 1.0)
-"""The ranges that are searched; the first two evenly in the logarithm."""
+Ends = tuple[float, float]
+
+RANGES: Mapping[str, Ends] = {"peak_lr": (1e-3, 1.0), "temperature": (1.0, 20.0), "weight": (0.0, 1.0)}
+"""What is searched; the weight evenly, the others evenly in the logarithm."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What is searched: of the recipe the largest learning rate, of Hinton's loss the temperature and the weight."""
+    """What is searched: of the recipe the largest learning rate, of the loss the temperature and the weight."""
 
     peak_lr: float
     temperature: float
     weight: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One try: the mean macro F1 on the validation data in [0, 1], and what its students took, judging included."""
+
+    chosen: Hyperparameters
+    macro_f1: float
+    flops: int
+    seconds: float = field(compare=False)
+    cpu_seconds: float = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -38,23 +52,33 @@ class Lesson:
     Attributes:
         model: its name.
         recipe: its rate is replaced.
-        data: trained on ``train``, searched on ``validation``, judged on ``test``.
+        data: trained on ``train``, judged on ``validation``; the test data is not touched.
         teacher_logits: (N, C), rows aligned with ``data.train.ids``; or (N, 2, C) where the recipe flips.
+        distillation: its temperature and weight are replaced.
+        device: where to compute.
     """
 
     model: str
     recipe: Recipe
     data: Splits
     teacher_logits: NDArray[np.floating]
+    distillation: Distillation = field(default_factory=Distillation)
+    device: str = "cpu"
 
-    def macro_f1(self, chosen: Hyperparameters, seed: int, part: Dataset) -> float:
-        """Of a student with this seed, on a part of the data, in [0, 1]."""
+    def macro_f1(self, chosen: Hyperparameters, seed: int) -> tuple[float, int]:
+        """Of a student with this seed on the validation data, and the FLOPs of its training. One that diverges has 0,
+        and counts as if it had gone to its end."""
         train = self.data.train
         model = build(self.model, train.classes, train.inputs, seed)
         recipe = replace(self.recipe, peak_lr=chosen.peak_lr)
-        how = Distillation("hinton", temperature=chosen.temperature, weight=chosen.weight)
-        fit(model, train, recipe, seed=seed, teacher_logits=self.teacher_logits, distillation=how)
-        return evaluate(predict(model, part, recipe.flips), part.y).macro_f1
+        how = replace(self.distillation, temperature=chosen.temperature, weight=chosen.weight)
+        taught: dict[str, Any] = {"teacher_logits": self.teacher_logits, "distillation": how}
+        try:
+            flops = fit(model, train, recipe, seed=seed, device=self.device, **taught).flops
+        except DivergedError:
+            return 0.0, training_flops(forward_flops(model, train.inputs), recipe.epochs * len(train))
+        logits = predict(model, self.data.validation, recipe.flips, self.device)
+        return evaluate(logits, self.data.validation.y).macro_f1, flops
 
 
 def search(
@@ -63,25 +87,27 @@ def search(
     trials: int,
     seeds: Sequence[int],
     *,
+    ranges: Mapping[str, Ends] = RANGES,
     seed: int = 0,
     storage: str | Path | None = None,
-) -> list[tuple[Hyperparameters, float]]:
-    """Every trial with its validation macro F1, the best first.
+) -> list[Trial]:
+    """Every trial, the best first.
 
     Each trial trains one student for each of ``seeds``, the same ones, and is judged by their mean on the validation
-    data; the test data is not touched. Optuna's tree-structured Parzen estimator chooses what to try next. A search
-    that was killed and goes on ends as one that was not.
+    data. Optuna's tree-structured Parzen estimator chooses what to try next. A search that was killed and goes on ends
+    as one that was not.
 
     Args:
         lesson: what is trained.
         start: tried first, so that the best is never worse than it on the validation data.
         trials: how many, the first included.
         seeds: of the students.
+        ranges: the two ends for each of the three.
         seed: of the search.
         storage: an SQLite file to go on from, where some of the trials may be done; None for memory.
 
     Raises:
-        TrainmapError: no validation data, no trials or seeds, or no Optuna.
+        TrainmapError: no validation data, no trials or seeds, a start out of its range, or no Optuna.
 
     Source: Bergstra et al. 2011, Algorithms for hyper-parameter optimization (the estimator).
     """
@@ -89,18 +115,20 @@ def search(
         import optuna
     except ImportError as error:
         raise TrainmapError("the search needs Optuna: pip install 'trainmap[grid]'") from error
-    if not len(lesson.data.validation):
-        raise TrainmapError("a search needs validation data, got none; load the data with validation above 0")
+    check_search(len(lesson.data.validation), start, ranges)
     if trials < 1 or not seeds:
         raise TrainmapError(f"a search needs at least one trial and one seed, got {trials} and {len(seeds)}")
 
     def objective(trial: Any) -> float:
         chosen = Hyperparameters(
-            trial.suggest_float("peak_lr", *RATE, log=True),
-            trial.suggest_float("temperature", *TEMPERATURE, log=True),
-            trial.suggest_float("weight", *WEIGHT),
+            **{name: trial.suggest_float(name, *ends, log=name != "weight") for name, ends in ranges.items()}
         )
-        return float(np.mean([lesson.macro_f1(chosen, one, lesson.data.validation) for one in seeds]))
+        start, cpu = time.perf_counter(), time.process_time()
+        found = [lesson.macro_f1(chosen, one) for one in seeds]
+        trial.set_user_attr("flops", sum(flops for _, flops in found))
+        trial.set_user_attr("seconds", time.perf_counter() - start)
+        trial.set_user_attr("cpu_seconds", time.process_time() - cpu)
+        return float(np.mean([score for score, _ in found]))
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -116,21 +144,22 @@ def search(
         own = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])  # a search that goes on draws what is next
         study.sampler = optuna.samplers.TPESampler(seed=own)
         study.optimize(objective, n_trials=1)
-    found = [(Hyperparameters(**trial.params), float(trial.values[0])) for trial in study.get_trials(states=finished)]
-    return sorted(found, key=lambda pair: -pair[1])
+    found = [
+        Trial(Hyperparameters(**trial.params), float(trial.values[0]), **trial.user_attrs)
+        for trial in study.get_trials(states=finished)
+    ]
+    return sorted(found, key=lambda trial: -trial.macro_f1)
 
 
-def verdict(
-    lesson: Lesson, found: Hyperparameters, start: Hyperparameters, seeds: Sequence[int]
-) -> tuple[dict[str, list[float]], Difference]:
-    """Test macro F1 of what was found and of the start, on seeds that the search did not use, and their difference.
+def check_search(validation: int, start: Hyperparameters, ranges: Mapping[str, Ends]) -> None:
+    """Refuse a search that cannot be.
 
-    Its verdict reads "beats random" where the found ones beat the start.
+    Raises:
+        TrainmapError: no examples to judge on, or a start that is not in the ranges.
     """
-    scores = {
-        name: {seed: lesson.macro_f1(chosen, seed, lesson.data.test) for seed in seeds}
-        for name, chosen in (("found", found), ("start", start))
-    }
-    return {name: list(part.values()) for name, part in scores.items()}, paired_difference(
-        scores["found"], scores["start"]
-    )
+    if not validation:
+        raise TrainmapError("a search needs validation data, got none; load the data with validation above 0")
+    for name, value in vars(start).items():
+        low, high = ranges[name]
+        if not low <= value <= high:
+            raise TrainmapError(f"{name} starts at {value:g}, which is not from {low:g} to {high:g}; widen its range")

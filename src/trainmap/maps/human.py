@@ -31,6 +31,10 @@ class HumanAgreement:
         spearman: rank correlation with the disagreement, in [-1, 1]; the score is turned so that its hard end is high.
             NaN where one side is constant.
         low, high: interval over examples; NaN without a correlation.
+        disputed: how many examples are among those on which people disagree most.
+        auroc: how well the score tells these from the others, in [0, 1]: the chance that a disputed example is harder
+            than another one, equal ones counting half. NaN where there are none of either.
+        auroc_low, auroc_high: interval over examples.
     """
 
     score: str
@@ -38,6 +42,10 @@ class HumanAgreement:
     spearman: float
     low: float
     high: float
+    disputed: int
+    auroc: float
+    auroc_low: float
+    auroc_high: float
 
 
 def label_entropy(counts: Any) -> Array:
@@ -65,11 +73,13 @@ def human_agreement(
     disagreement: Any,
     scores: Sequence[str] | None = None,
     *,
+    top: float = 0.1,
     draws: int = 1000,
     seed: int = 0,
     level: float = 0.95,
 ) -> list[HumanAgreement]:
-    """Spearman's correlation of each score of a map with how much people disagree, and its interval.
+    """Spearman's correlation of each score of a map with how much people disagree, how well it finds the examples on
+    which they disagree most, and the intervals of both.
 
     Most labels are clear to everybody, so one side has many equal values: they share the mean of their ranks, and the
     interval is the percentile bootstrap over examples (Efron 1979), because the usual formula for the variance of
@@ -81,6 +91,7 @@ def human_agreement(
         ids: (N,) the examples that people judged.
         disagreement: (N,) float, high where they disagree: ``label_entropy(counts)``.
         scores: names; None for all of the map. A column that trainmap does not know is taken as it is.
+        top: share of the examples that count as disputed; those that are equal to the last of them do, too.
         draws: of the bootstrap.
         seed: of the draws.
         level: of the interval, in (0, 1).
@@ -94,8 +105,10 @@ def human_agreement(
     chosen, values = to_ids(ids), np.asarray(disagreement, dtype=np.float64)
     if values.shape != chosen.shape or not np.isfinite(values).all():
         raise TrainmapError(f"disagreement must be finite, one for each id, got {values.shape} for {chosen.shape} ids")
-    if not 0 < level < 1 or draws < 1:
-        raise TrainmapError(f"level must lie between 0 and 1 and draws be at least 1, got {level} and {draws}")
+    if not (0 < level < 1 and 0 < top < 1) or draws < 1:
+        raise TrainmapError(
+            f"level and top must lie between 0 and 1 and draws be at least 1, got {level}, {top} and {draws}"
+        )
     distinct, place = np.unique(chosen, return_index=True)
     if len(distinct) < len(chosen):
         raise TrainmapError(f"ids must be unique, {len(chosen) - len(distinct)} repeat")
@@ -108,30 +121,45 @@ def human_agreement(
         if name not in datamap.scores:
             raise unknown("score in this map", name, datamap.scores)
     rows, values = np.searchsorted(datamap.ids, distinct), values[place]
-    return [_agreement(name, datamap.values(name)[rows], values, draws, seed, level) for name in names]
+    disputed = values >= np.partition(values, -(k := max(1, round(top * len(values)))))[-k]
+    return [_agreement(name, datamap.values(name)[rows], values, disputed, (draws, seed, level)) for name in names]
 
 
-def _agreement(name: str, score: Array, disagreement: Array, draws: int, seed: int, level: float) -> HumanAgreement:
+def _agreement(
+    name: str, score: Array, disagreement: Array, disputed: Array, how: tuple[int, int, float]
+) -> HumanAgreement:
     hard = -score if hard_end(name) == "low" else score
     both = ~np.isnan(hard)
-    hard, disagreement = hard[both], disagreement[both]
+    hard, disagreement, disputed = hard[both], disagreement[both], disputed[both]
     n, found = len(hard), spearman(hard, disagreement)
-    if n < FEWEST or np.isnan(found):
-        return HumanAgreement(name, n, found, np.nan, np.nan)
+    draws, seed, level = how
+    if n < FEWEST:
+        return HumanAgreement(name, n, found, np.nan, np.nan, int(disputed.sum()), *[np.nan] * 3)
     (_, a), (_, b) = (np.unique(side, return_inverse=True) for side in (hard, disagreement))
     generator = np.random.default_rng(seed)
-    drawn = np.array([_of_ranks(a, b, generator.integers(n, size=n)) for _ in range(draws)])
-    low, high = (
-        np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if not np.isnan(drawn).all() else (np.nan,) * 2
+    drawn = np.array([_of_ranks(a, b, disputed, generator.integers(n, size=n)) for _ in range(draws)])
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    (low, high), (auroc_low, auroc_high) = (
+        np.nanquantile(column, ends) if not np.isnan(column).all() else (np.nan,) * 2 for column in drawn.T
     )
-    return HumanAgreement(name, n, found, float(low), float(high))
+    auroc = _of_ranks(a, b, disputed, np.arange(n))[1]
+    of_rank = (name, n, found, float(low), float(high))
+    return HumanAgreement(*of_rank, int(disputed.sum()), auroc, float(auroc_low), float(auroc_high))
 
 
-def _of_ranks(a: Array, b: Array, rows: Array) -> float:
-    """Spearman's correlation of the drawn rows; ``a`` and ``b`` are (n,) int, dense ranks from 0. No sorting."""
+def _of_ranks(a: Array, b: Array, disputed: Array, rows: Array) -> tuple[float, float]:
+    """Spearman's correlation and the AUROC of the drawn rows, without sorting.
+
+    ``a`` and ``b`` are (n,) int, dense ranks from 0. The AUROC is 1/2 plus the ranks of the disputed, less their mean,
+    over the number of pairs (Mann and Whitney 1947).
+    """
     x, y = (_mean_ranks(side[rows]) for side in (a, b))
-    scale = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / scale if scale else np.nan
+    scale, of_them = float(np.sqrt((x @ x) * (y @ y))), disputed[rows]
+    pairs = int(of_them.sum()) * int((~of_them).sum())
+    return (
+        float(x @ y) / scale if scale else np.nan,
+        0.5 + float(x[of_them].sum()) / pairs if pairs else np.nan,
+    )
 
 
 def _mean_ranks(codes: Array) -> Array:

@@ -108,17 +108,18 @@ def read_map(pool: Pool, size: int, noise: float | None = None, distilled: bool 
 
 
 def auto(pool: Pool, size: int, generator: Generator, *, noise: float | None = None, distilled: bool = False) -> Array:
-    """Rows as ``read_map`` has it: after the cut, drawn without replacement within each class in proportion, with weights
-    ``exp(tilt rank)``, where rank, from 0 to 1, is that of ``(1 - hardness) rank(variability) + hardness rank(1 -
-    confidence)``.
+    """Rows as ``read_map`` has it: after the cut, drawn without replacement within each class in proportion.
+
+    The weights are ``exp(tilt rank)``, where rank, from 0 to 1, is that of ``(1 - hardness) rank(variability) +
+    hardness rank(1 - confidence)``.
 
     Args:
         noise: share of wrong labels, where it is known: as many of the lowest AUM are cut.
         distilled: whether the student learns from a teacher as well. The rule is the same; the paragraph says so.
 
     Source: ours, fitted on the validation parts of Fashion-MNIST (clean and with 30 % wrong labels), CIFAR-10,
-    clinc150, adult and spoken digits (docs/selection.md). That random draws keep what plain ranking loses is Ayed and Hayou 2023,
-    arXiv:2302.06960; that the preference must follow the budget is Cho et al. 2025 (DUAL), arXiv:2502.06905.
+    clinc150, adult and spoken digits (docs/selection.md). That random draws keep what plain ranking loses is Ayed and
+    Hayou 2023, arXiv:2302.06960; that the preference must follow the budget is Cho et al. 2025, arXiv:2502.06905.
     """
     advice = read_map(pool, size, noise, distilled)
     kept = np.sort(np.argsort(pool.scores["aum"], kind="stable")[advice.cut :])
@@ -154,8 +155,8 @@ def _reasoned(advice: Advice, pool: Pool, noise: float | None, distilled: bool) 
         )
     elif advice.cut:
         said.append(
-            f"That is less than {LEARNED}, so there is nothing to be learned from them: the {advice.cut:,} of lowest AUM "
-            f"are cut, as many as are right in at most {HARDLY:.0%} of the epochs."
+            f"That is less than {LEARNED}, so there is nothing to be learned from them: the {advice.cut:,} of lowest "
+            f"AUM are cut, as many as are right in at most {HARDLY:.0%} of the epochs."
         )
     elif advice.rise >= LEARNED:
         said.append("They are hard but are being learned, so nothing is cut.")

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import DivergedError, TrainmapError
 from trainmap.selection.schedule import Schedule
 from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.cost import forward_flops, training_flops
@@ -207,7 +207,7 @@ def fit(
 
         loss = total.item() / seen
         if not math.isfinite(loss):
-            raise TrainmapError(f"the training diverged in epoch {epoch} (mean loss {loss}); lower peak_lr")
+            raise DivergedError(f"the training diverged in epoch {epoch} (mean loss {loss}); lower peak_lr")
         progress = Progress(
             epoch=epoch + 1,
             steps=progress.steps + len(batches),

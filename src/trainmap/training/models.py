@@ -36,11 +36,7 @@ def build(name: str, classes: int, inputs: Inputs, seed: int) -> nn.Module:
     Raises:
         TrainmapError: an unknown name, a network for another form of input, or sizes that it cannot take.
     """
-    names = models_for(inputs)
-    if name not in names:
-        if name not in known_models():
-            raise unknown("model", name, known_models())
-        raise TrainmapError(f"{name} does not take {inputs}; these do: {', '.join(names)}")
+    check_model(name, inputs)
     if classes < 2 or (inputs.form == "pixels" and min(inputs.shape[1:]) < SMALLEST):
         raise TrainmapError(
             f"a network needs classes >= 2 and images of at least {SMALLEST} x {SMALLEST}, got {classes} and {inputs}"
@@ -50,6 +46,19 @@ def build(name: str, classes: int, inputs: Inputs, seed: int) -> nn.Module:
         if inputs.form == "pixels":
             return MODELS[name](classes, inputs.shape[0], min(inputs.shape[1:]))
         return OTHER_MODELS[inputs.form][name](classes, inputs)
+
+
+def check_model(name: str, inputs: Inputs) -> None:
+    """Refuse a name that is none, or of a network for another form of input.
+
+    Raises:
+        TrainmapError: says which names there are.
+    """
+    names = models_for(inputs)
+    if name not in names:
+        if name not in known_models():
+            raise unknown("model", name, known_models())
+        raise TrainmapError(f"{name} does not take {inputs}; these do: {', '.join(names)}")
 
 
 def models_for(inputs: Inputs) -> list[str]:

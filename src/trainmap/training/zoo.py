@@ -23,6 +23,9 @@ from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
 
+PRETRAINED = "+pretrained"
+"""The end of a name that starts from published weights."""
+
 SMALLEST_ZOO = 17
 """Four halvings leave at least 2x2, so that batch norm has something to average over even in a batch of one."""
 
@@ -199,7 +202,7 @@ WITHOUT_WEIGHTS = ("mobilenetv2-0.35", "mobilenetv2-0.75")
 """Networks for which timm has no ImageNet weights."""
 
 ZOO: dict[str, Factory] = FRESH | {
-    f"{name}+pretrained": partial(factory, pretrained=True)
+    f"{name}{PRETRAINED}": partial(factory, pretrained=True)
     for name, factory in FRESH.items()
     if name not in WITHOUT_WEIGHTS
 }

@@ -1,0 +1,179 @@
+"""What strategies read besides a map: features of the map's teacher, clusters of its recording, its loss; made once.
+
+teacher → features        ─┐
+teacher → clusters        ─┼→ selection
+teacher → teacher logits  ─┘
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import TrainmapError
+from trainmap.experiments.nodes import data_of, load_network
+from trainmap.experiments.study import Entry
+from trainmap.files import write_atomically
+from trainmap.maps.datamap import DataMap
+from trainmap.maps.trajectories import Clusters, cluster
+from trainmap.selection.card import Selection
+from trainmap.selection.coverage import teacher_loss
+from trainmap.selection.pool import Features
+from trainmap.selection.select import select_by
+from trainmap.selection.strategies import STRATEGIES, named
+from trainmap.training.cost import forward_flops, inference_flops
+from trainmap.training.features import features_of
+
+if TYPE_CHECKING:
+    from trainmap.experiments.students import Students
+
+CLUSTERS = 100  # of trajectories, unless told; the paper's
+TEACHER_LOSS = "teacher_loss"  # the column that comes of the teacher's logits
+COSTS = ("features", "clusters", "teacher logits")  # kinds of tasks that a row of a strategy pays for
+
+
+def settled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A strategy with every option: ``name``, ``options``, and ``clusters``, how many, where it needs them.
+
+    Raises:
+        TrainmapError: an unknown strategy or option, or a number of clusters that is none.
+    """
+    strategy, options = named(name), dict(given)
+    found: dict[str, Any] = {"name": name}
+    if "clusters" in strategy.needs:
+        count = found["clusters"] = options.pop("clusters", CLUSTERS)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise TrainmapError(f"clusters must be a whole number of at least 1, got {count!r}")
+    return found | {"options": strategy.options(options)}
+
+
+def columns(strategy: Mapping[str, Any]) -> list[str]:
+    """The columns of the map that a settled strategy reads, but for the teacher's loss."""
+    return [name for name in named(strategy["name"]).columns(strategy["options"]) if name != TEACHER_LOSS]
+
+
+def materials(students: Students, strategy: Mapping[str, Any]) -> dict[str, str]:
+    """The tasks that a settled strategy comes after besides the map: its roles and their hashes.
+
+    Raises:
+        TrainmapError: a map of the first epochs alone, whose cost is not that of the network of the last one.
+    """
+    planner, found = students.planner, STRATEGIES[strategy["name"]]
+    teacher = planner.graph.nodes[students.map].task.config["teacher"]
+    spec, recipe = planner.specs[students.one.teacher]
+    reads_loss = TEACHER_LOSS in found.columns(strategy["options"])
+    if ("features" in found.needs or reads_loss) and students.one.epochs not in (None, recipe.epochs):
+        raise students.wrong(
+            ("subsets",),
+            f"{found.name} reads the network that {students.one.teacher} ends with, which a map of its first "
+            f"{students.one.epochs} epochs does not pay for; leave epochs of the map out",
+        )
+    needs: dict[str, str] = {}
+    if "features" in found.needs:
+        trained = planner.graph.nodes[teacher].task.config
+        config = {"data": planner.data, "teacher": teacher, "model": spec.model, "seed": trained["seed"]}
+        config["device"] = students.experiment.device
+        _, forward, _ = planner.model(("teachers",), spec.model, None, spec.recipe, "teacher")
+        needs["features"] = planner.add(
+            *("features", f"features of {students.one.teacher} on {students.data}", "choosing:features_run"),
+            *(config, {"teacher": teacher}, spec.model, inference_flops(forward, planner.examples)),
+            *(planner.examples, 4 * 64 * planner.examples),
+        )
+    if "clusters" in found.needs:
+        config = {"teacher": teacher, "epochs": students.one.epochs, "clusters": strategy["clusters"], "seed": 0}
+        name = f"{strategy['clusters']} clusters of {students.one.teacher} on {students.data}"
+        needs["clusters"] = planner.add(
+            *("clusters", name, "choosing:clusters_run", config, {"teacher": teacher}, "", 0, 0, 16 * planner.examples)
+        )
+    if reads_loss:
+        needs["logits"] = students.logits(("teachers",), students.one.teacher, teacher, flips=False)
+    return needs
+
+
+def features_run(config: dict[str, Any]) -> dict[str, Any]:
+    """The features of the training data under a teacher: ``features.npz``.
+
+    Args:
+        config: ``data``, ``teacher`` (hash), ``model``, ``seed``, ``device``; ``where``: ``teacher`` (its folder),
+            ``out``.
+    """
+    train = data_of(config).train
+    model = load_network(config, Path(config["where"]["teacher"]), train)
+    start, cpu = time.perf_counter(), time.process_time()
+    values = features_of(model, train, device=config["device"])
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+    out = Path(config["where"]["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    with write_atomically(out / "features.npz") as handle:
+        np.savez(handle, ids=train.ids, values=values)
+    return {
+        "width": values.shape[1],
+        "inference_flops": inference_flops(forward_flops(model, train.inputs), len(train)),
+        "inference_seconds": seconds,
+        "inference_cpu_seconds": cpu_seconds,
+    }
+
+
+def clusters_run(config: dict[str, Any]) -> dict[str, Any]:
+    """Clusters of the loss trajectories of a teacher's recording: ``clusters.npz``.
+
+    Args:
+        config: ``teacher`` (hash), ``epochs`` (None for all), ``clusters``, ``seed``; ``where``: ``teacher`` (its
+            folder), ``out``.
+    """
+    dynamics = Dynamics.open(Path(config["where"]["teacher"]) / "dynamics")
+    epochs = None if config["epochs"] is None else min(config["epochs"], dynamics.epochs)
+    start, cpu = time.perf_counter(), time.process_time()
+    found = cluster(dynamics, config["clusters"], epochs=epochs, seed=config["seed"])
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
+    out = Path(config["where"]["out"])
+    out.mkdir(parents=True, exist_ok=True)
+    with write_atomically(out / "clusters.npz") as handle:
+        np.savez(handle, ids=found.ids, labels=found.labels, centres=found.centres)
+    return {"sizes": found.sizes.tolist(), "clustering_seconds": seconds, "clustering_cpu_seconds": cpu_seconds}
+
+
+def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any) -> Selection:
+    """What a strategy takes.
+
+    Args:
+        config: of ``nodes.selection_run`` with ``strategy`` (settled) and ``size`` in place of a spec; ``where``:
+            ``features``, ``clusters``, ``logits`` (folders), those that it needs.
+        datamap: of the training data.
+        without: ids that are not taken.
+    """
+    where, how = config["where"], dict(config["strategy"]["options"])
+    if "features" in where:
+        with np.load(Path(where["features"]) / "features.npz") as file:
+            how["features"] = Features(file["ids"], file["values"])
+    if "clusters" in where:
+        with np.load(Path(where["clusters"]) / "clusters.npz") as file:
+            how["clusters"] = Clusters(file["ids"], file["labels"], file["centres"])
+    if "logits" in where:
+        logits = np.load(Path(where["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
+        loss = teacher_loss(logits, datamap.labels)  # both in the order of the ids
+        datamap = datamap.with_scores(datamap.ids, {TEACHER_LOSS: loss})
+    seed, balance = config["seed"], config["balance"]
+    return select_by(
+        datamap, config["strategy"]["name"], config["size"], seed=seed, balance=balance, without=without, **how
+    )
+
+
+def choosing_costs(run: str, entries: Mapping[str, Entry], done: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """What was made for a run's selection besides its map, as ``choosing_...`` of its row; nothing for most."""
+    selection = entries[run].config.get("subset", {}).get("selection")
+    after = entries[selection].after if selection in entries else ()
+    parts = [done[digest] for digest in after if entries[digest].kind in COSTS and digest in done]
+    if not parts:
+        return {}
+    spent: dict[str, float] = {"choosing_flops": sum(part.get("inference_flops", 0) for part in parts)}
+    for unit in ("seconds", "cpu_seconds"):
+        spent[f"choosing_{unit}"] = sum(
+            part.get(f"{what}_{unit}", 0) for part in parts for what in ("inference", "clustering")
+        )
+    return spent

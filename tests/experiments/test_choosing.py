@@ -1,0 +1,156 @@
+"""Strategies as rows: their options, what they need of the teacher made once, their cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import trainmap as tm
+from trainmap.errors import TrainmapError
+from trainmap.experiments.config import load_experiment
+from trainmap.experiments.graph import Graph
+from trainmap.experiments.nodes import load, load_network
+from trainmap.experiments.page import write_study
+from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.records import groups
+from trainmap.experiments.study import Study, made, results, run_study, study_of
+from trainmap.maps.trajectories import cluster
+from trainmap.selection.coverage import teacher_loss
+from trainmap.training.evaluate import predict
+from trainmap.training.features import features_of
+
+TINY = """\
+title: Strategies
+data: {names: [digits]}
+teachers: [{model: mlp-256, epochs: 2}]
+subsets:
+  - {strategy: moderate}
+  - {strategy: d2, options: {gamma: 0.5}}
+  - {strategy: s2l, options: {clusters: 20}}
+  - {strategy: medium}
+  - {strategy: ccs, options: {cut: 0.1}, balance: proportional}
+  - random
+sizes: [0.2]
+students: [{model: mlp-256, epochs: 1, distillation: [null, {}]}]
+seeds: [0]
+"""
+
+
+def planned(folder: Path, *sets: str) -> tuple[Study, Graph]:
+    (folder / "tiny.yaml").write_text(TINY)
+    variants = load_experiment(folder / "tiny.yaml", None, sets)
+    graph = plan_graph(variants, folder / "out")
+    return study_of(variants, graph, {}), graph
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("strategies")
+    study, graph = planned(folder)
+    outcomes = run_study(study, graph, folder / "out", jobs=1)
+    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
+    return folder
+
+
+def kinds(graph: Graph) -> dict[str, int]:
+    return dict(Counter(node.kind for node in graph.nodes.values()))
+
+
+def test_what_strategies_need_is_made_once_for_a_teacher_whatever_the_sizes_and_seeds(tmp_path: Path) -> None:
+    graph = planned(tmp_path, "sizes=[0.1, 0.2]", "seeds=[0, 1]")[1]
+    found = kinds(graph)
+    assert {kind: found[kind] for kind in ("features", "clusters", "teacher logits")} == {
+        "features": 1,
+        "clusters": 1,
+        "teacher logits": 1,  # the students that are distilled take the same
+    }
+    drawn = {"s2l": 2, "ccs": 2}  # at random: for each seed
+    assert found["selection"] == 2 * (3 + sum(drawn.values()))
+
+
+def test_each_strategy_takes_what_select_by_takes(done: Path) -> None:
+    study, _ = planned(done)
+    entries = {entry.hash: entry for entry in study.entries}
+    teacher = next(entry for entry in study.entries if entry.kind == "teacher")
+    one = next(entry for entry in study.entries if entry.kind == "map")
+    datamap = tm.DataMap.open(made(done / "out", one) / "map.parquet")
+    train = load("digits", None, 42, 0.2, 0.0, 0).train
+    network = load_network(dict(teacher.config), made(done / "out", teacher), train)
+    features = tm.Features(train.ids, features_of(network, train))
+    clusters = cluster(tm.Dynamics.open(made(done / "out", teacher) / "dynamics"), 20)
+    logits = predict(network, train).astype(np.float16)
+    with_loss = datamap.with_scores(train.ids, {"teacher_loss": teacher_loss(logits, train.y)})
+    size = round(0.2 * len(train))
+    wanted = {
+        "moderate": tm.select_by(datamap, "moderate", size, features=features),
+        "d2": tm.select_by(datamap, "d2", size, features=features, gamma=0.5),
+        "s2l": tm.select_by(datamap, "s2l", size, seed=0, clusters=clusters),
+        "medium": tm.select_by(with_loss, "medium", size),
+        "ccs": tm.select_by(datamap, "ccs", size, seed=0, balance="proportional", cut=0.1),
+    }
+    cards = {
+        entry.config["strategy"]["name"]: tm.Selection.open(made(done / "out", entry) / "card.json")
+        for entry in entries.values()
+        if entry.kind == "selection"
+    }
+    assert {name: card.ids.tolist() for name, card in cards.items()} == {
+        name: selection.ids.tolist() for name, selection in wanted.items()
+    }
+
+
+def test_rows_are_named_by_what_differs_from_the_defaults_and_pay_for_what_they_read(done: Path) -> None:
+    study, _ = planned(done)
+    found = results(study, done / "out")
+    rows = {row["subset"]: row for group in groups(study, found) for row in group.rows}
+    assert set(rows) == {
+        *("moderate 20 %", "d2, gamma 0.5 20 %", "s2l, clusters 20 20 %", "medium 20 %", "ccs, cut 0.1 20 %"),
+        "random 20 %",
+    }
+    assert rows["moderate 20 %"]["choosing_flops"] == rows["medium 20 %"]["choosing_flops"] > 0
+    assert rows["s2l, clusters 20 20 %"]["choosing_flops"] == 0
+    assert rows["s2l, clusters 20 20 %"]["choosing_cpu_seconds"] > 0
+    assert "choosing_flops" not in rows["ccs, cut 0.1 20 %"]
+    assert "s2l, clusters 20 20 %" in write_study(done / "out")["report.md"].read_text()
+
+
+def test_options_are_part_of_a_hash(tmp_path: Path) -> None:
+    def selections(*sets: str) -> set[str]:
+        graph = planned(tmp_path, *sets)[1]
+        return {digest for digest, node in graph.nodes.items() if node.kind == "selection"}
+
+    assert selections("subsets=[{strategy: ccs}]") != selections("subsets=[{strategy: ccs, options: {cut: 0.1}}]")
+    assert selections("subsets=[{strategy: ccs}]") == selections("subsets=[{strategy: ccs, options: {cut: 0.0}}]")
+    assert selections("subsets=[{strategy: s2l}]") != selections("subsets=[{strategy: s2l, options: {clusters: 9}}]")
+
+
+@pytest.mark.parametrize(
+    ("subset", "message"),
+    [
+        ("{strategy: csc}", "subsets.0.strategy: unknown strategy 'csc'; did you mean 'ccs'?"),
+        ("{strategy: ccs, options: {cutt: 0.1}}", "subsets.0.strategy: unknown option of ccs 'cutt'; did you mean"),
+        ("{strategy: ccs, options: {score: auum}}", "subsets.0.strategy: unknown score 'auum'; did you mean 'aum'?"),
+        ("{strategy: s2l, options: {clusters: 0}}", "subsets.0.strategy: clusters must be a whole number"),
+        ("{strategy: ccs, options: {clusters: 5}}", "subsets.0.strategy: unknown option of ccs 'clusters'"),
+        ("{strategy: ccs, spec: 3%}", "subsets.0: must have a key or a spec, and not both, or a strategy"),
+        ("{spec: 33% hard, options: {cut: 0.1}}", "subsets.0: options go with a strategy"),
+        ("{strategy: ccs, rule: corner}", "subsets.0: a strategy has no use for a rule"),
+        ("{spec: 33% medium}", "subsets.0.spec: '33% medium' needs teacher_loss, which a map does not hold; write st"),
+        ("{spec: 33% s2l}", "subsets.0.spec: '33% s2l' needs clusters, which a map does not hold; write strategy: s2l"),
+    ],
+)
+def test_a_strategy_that_cannot_be_is_refused_with_its_field(tmp_path: Path, subset: str, message: str) -> None:
+    with pytest.raises(TrainmapError) as caught:
+        planned(tmp_path, f"subsets=[{subset}]")
+    assert message in str(caught.value)
+
+
+def test_a_map_must_hold_what_a_strategy_reads_and_pay_for_the_network_that_it_reads(tmp_path: Path) -> None:
+    with pytest.raises(TrainmapError, match="strategy ccs needs the score aum; add it to the map's scores"):
+        planned(tmp_path, "maps=[{teacher: mlp-256, scores: [el2n]}]", "subsets=[{strategy: ccs}]")
+    early = "maps=[{teacher: mlp-256, epochs: 1}]"
+    with pytest.raises(TrainmapError, match="moderate reads the network that mlp-256 ends with"):
+        planned(tmp_path, early, "subsets=[{strategy: moderate}]")
+    assert kinds(planned(tmp_path, early, "subsets=[{strategy: s2l}]")[1])["clusters"] == 1
