@@ -11,6 +11,7 @@ is kept, with how hard. Otherwise they are drawn evenly. Classes always keep the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from trainmap.errors import TrainmapError
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.pool import Pool
-from trainmap.selection.quotas import proportional
+from trainmap.selection.quotas import first_by_class
 
 Array = NDArray[Any]
 Generator = np.random.Generator
@@ -57,7 +58,7 @@ class Advice:
         tilt: the log-weight between the first and the last rank; 0 draws evenly.
         hardness: the share of hardness in the ranks, 0 to 0.5; the rest is variability.
         contradicted: share of the examples for which another class was preferred to the label (AUM below 0).
-        rise: what their p(gold) gained over the recording.
+        rise: what their p(gold) gained over the recording; NaN where there are none.
         reason: all of it in a paragraph.
     """
 
@@ -89,14 +90,14 @@ def read_map(pool: Pool, size: int, noise: float | None = None, distilled: bool 
         raise TrainmapError(f"auto needs a map of at least 2 epochs, got {pool.epochs}; record more of them")
     aum, slope = pool.scores["aum"], pool.scores["slope"]
     against = aum < 0
-    rise = float(slope[against].mean()) * (pool.epochs - 1) if against.any() else 1.0
-    learnable = rise >= LEARNED
+    rise = float(slope[against].mean()) * (pool.epochs - 1) if against.any() else math.nan
+    learnable = not rise < LEARNED
     hardly = int((pool.scores["correctness"] <= HARDLY * pool.epochs).sum())
-    cut = round(noise * len(pool)) if noise is not None else 0 if learnable else hardly
-    if len(pool) - cut < size:
+    cut = 0 if learnable else min(hardly, len(pool) - size)
+    if noise is not None and (cut := round(noise * len(pool))) > len(pool) - size:
         raise TrainmapError(
-            f"auto cuts {cut} of {len(pool)} examples as wrong or not to be learned, which leaves fewer than the "
-            f"{size} asked for; keep fewer, or pass noise="
+            f"noise={noise} cuts {cut} of {len(pool)} examples, which leaves fewer than the {size} asked for; keep "
+            "fewer"
         )
     much = min(1.0, max(0.0, (pool.kept - LITTLE) / (MUCH - LITTLE)))
     enough = round(pool.kept * pool.examples) >= FEWEST
@@ -126,12 +127,7 @@ def auto(pool: Pool, size: int, generator: Generator, *, noise: float | None = N
     ambiguous, hard = (_ranks(pool.scores[name][kept]) for name in ("variability", "confidence"))
     rank = _ranks((1 - advice.hardness) * ambiguous + advice.hardness * (1 - hard))
     order = kept[weighted_sample(advice.tilt * rank, len(kept), generator)]
-    _, label, sizes = np.unique(pool.labels[order], return_inverse=True, return_counts=True)
-    quotas = proportional(sizes, size)
-    by_label = np.argsort(label, kind="stable")
-    place = np.empty(len(order), np.int64)  # of an example within its class
-    place[by_label] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return order[place < quotas[label]]
+    return first_by_class(order, size, pool.labels, "proportional")
 
 
 def _ranks(values: Array) -> Array:
@@ -146,20 +142,25 @@ def _reasoned(advice: Advice, pool: Pool, noise: float | None, distilled: bool) 
     said = [
         f"Keep {advice.size:,} of {advice.examples:,} examples ({advice.size / advice.examples:.1%}), the classes in "
         f"proportion{', for a student that learns from a teacher' if distilled else ''}.",
-        f"For {advice.contradicted:.1%} of them another class was preferred to the label over the "
-        f"{pool.epochs} epochs; their p(gold) rose by {advice.rise:+.2f}.",
     ]
+    if advice.contradicted:
+        said.append(
+            f"For {advice.contradicted:.1%} of them another class was preferred to the label over the {pool.epochs} "
+            f"epochs; their p(gold) changed by {advice.rise:+.2f}."
+        )
+    else:
+        said.append(f"No other class was preferred to a label over the {pool.epochs} epochs.")
     if noise is not None:
         said.append(
             f"You say that {noise:.1%} of the labels are wrong: the {advice.cut:,} with the lowest AUM are cut."
         )
     elif advice.cut:
         said.append(
-            f"That is less than {LEARNED}, so there is nothing to be learned from them: the {advice.cut:,} of lowest "
-            f"AUM are cut, as many as are right in at most {HARDLY:.0%} of the epochs."
+            f"That is less than {LEARNED}, so nothing is learned from them: the {advice.cut:,} of lowest AUM are cut, "
+            f"as many as are right in at most {HARDLY:.0%} of the epochs (and can be spared)."
         )
     elif advice.rise >= LEARNED:
-        said.append("They are hard but are being learned, so nothing is cut.")
+        said.append("They are being learned, so nothing is cut.")
     if advice.tilt:
         what = "ambiguous" if not advice.hardness else "ambiguous and hard"
         said.append(
@@ -167,7 +168,7 @@ def _reasoned(advice: Advice, pool: Pool, noise: float | None, distilled: bool) 
             f"least (weights exp({advice.tilt:.1f} rank), {advice.hardness:.0%} of the rank by low confidence, the "
             "remainder by variability)."
         )
-    elif advice.rise >= LEARNED:
+    elif not advice.rise < LEARNED:
         said.append(f"Fewer than {FEWEST} examples teach best when none is preferred: the rest is drawn evenly.")
     else:
         said.append("What is hard here is not what teaches: the rest is drawn evenly.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +43,13 @@ def smallest_first(sizes: Array, count: int) -> Array:
         quotas[group] = min(sizes[group], left // (len(sizes) - turn))
         left -= quotas[group]
     return quotas
+
+
+def first_by_class(candidates: Array, count: int, labels: Array, balance: Literal["equal", "proportional"]) -> Array:
+    """The first ``count`` of the candidates (rows, in the order of preference) under a quota for each class."""
+    _, label, sizes = np.unique(labels[candidates], return_inverse=True, return_counts=True)
+    quotas = proportional(sizes, count) if balance == "proportional" else equal(sizes, count)
+    by_label = np.argsort(label, kind="stable")
+    place = np.empty(len(candidates), np.int64)  # of a candidate within its class
+    place[by_label] = np.arange(len(candidates)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return candidates[place < quotas[label]]

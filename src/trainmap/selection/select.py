@@ -18,7 +18,7 @@ from trainmap.maps.trajectories import Clusters
 from trainmap.selection.auto import Advice, read_map
 from trainmap.selection.card import Selection, Taken
 from trainmap.selection.pool import Features, Pool, aligned
-from trainmap.selection.quotas import equal, proportional
+from trainmap.selection.quotas import first_by_class
 from trainmap.selection.spec import Part, Plan, check_size, parse
 from trainmap.selection.strategies import STRATEGIES, Balance, Strategy, check_request, choose, named, usable
 
@@ -78,7 +78,7 @@ def select(
                 f"'{part}' needs {count} examples and {len(candidates)} are left that have a value and are not taken "
                 "by an earlier part"
             )
-        chosen = candidates[:count] if balance is None else _balanced(candidates, count, datamap.labels, balance)
+        chosen = candidates[:count] if balance is None else first_by_class(candidates, count, datamap.labels, balance)
         passed_over = 0 if balance is not None else _taken_before(free[order], count)
         free[chosen], chosen_rows[chosen] = False, True
         taken.append(Taken(str(part), count, passed_over))
@@ -254,13 +254,3 @@ def _direction(part: Part) -> str:
 def _taken_before(free: Array, count: int) -> int:
     """How many that an earlier part took stand before the last of the first ``count`` free ones."""
     return int(np.flatnonzero(free)[count - 1] + 1 - count) if count else 0
-
-
-def _balanced(candidates: Array, count: int, labels: Array, balance: Balance) -> Array:
-    """The first ``count`` candidates under a quota for each class."""
-    _, label, sizes = np.unique(labels[candidates], return_inverse=True, return_counts=True)
-    quotas = proportional(sizes, count) if balance == "proportional" else equal(sizes, count)
-    by_label = np.argsort(label, kind="stable")
-    place = np.empty(len(candidates), np.int64)  # of a candidate within its class
-    place[by_label] = np.arange(len(candidates)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return candidates[place < quotas[label]]
