@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -107,6 +107,9 @@ def select(
     balance: Annotated[str | None, typer.Option(help="Within each part: equal or proportional by class.")] = None,
     noise: Annotated[float | None, typer.Option(help="auto: the share of wrong labels, 0 to 1, where known.")] = None,
     distilled: Annotated[bool, typer.Option(help="auto: the student learns from a teacher as well.")] = False,
+    held_out: Annotated[
+        float | None, typer.Option(help="auto: accuracy of the map's network on data it was not trained on, 0 to 1.")
+    ] = None,
 ) -> None:
     """Choose examples from a map.
 
@@ -123,10 +126,11 @@ def select(
     opened, plan = DataMap.open(datamap), parse(spec)
     if [part.what for part in plan.parts] == ["auto"]:
         count = sum(plan.sizes(len(opened), size))
-        say(advise(opened, count, noise=noise, distilled=distilled).reason)
-        selection = select_by(opened, "auto", count, seed, balance, noise=noise, distilled=distilled)  # type: ignore[arg-type]
-    elif noise is not None or distilled:
-        raise TrainmapError(f"--noise and --distilled go with 'auto' alone, got '{spec}'")
+        known: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out}
+        say(advise(opened, count, **known).reason)
+        selection = select_by(opened, "auto", count, seed, balance, **known)  # type: ignore[arg-type]
+    elif noise is not None or distilled or held_out is not None:
+        raise TrainmapError(f"--noise, --distilled and --held-out go with 'auto' alone, got '{spec}'")
     else:
         selection = choose(opened, plan, size, seed, balance)  # type: ignore[arg-type]
     say(f"{selection.save(out)}: {len(selection)} of {selection.examples} examples ({selection.fraction:.2%})")

@@ -50,7 +50,7 @@ def contradicted(n: int, wrong: int, rise: float) -> dict[str, Any]:
     [(0.05, TILT / 2, 0.0), (0.1, TILT, 0.0), (0.2, 1.5 * TILT, 0.25), (0.3, 2 * TILT, 0.5), (0.7, 2 * TILT, 0.5)],
 )
 def test_the_more_is_kept_the_more_hard_examples_are_preferred(kept: float, tilt: float, hardness: float) -> None:
-    advice = advise(pool_of(10_000, kept), round(10_000 * kept))
+    advice = advise(pool_of(10_000, kept), round(10_000 * kept), held_out=0.9)
     assert (advice.tilt, advice.hardness, advice.cut) == (pytest.approx(tilt), pytest.approx(hardness), 0)
 
 
@@ -71,6 +71,16 @@ def test_what_cannot_be_learned_is_cut_and_the_rest_drawn_evenly() -> None:
     assert thirds.min() > 110, "drawn evenly from what is left"
 
 
+def test_a_map_that_may_have_been_learned_by_heart_prefers_nothing() -> None:
+    pool = pool_of(10_000, 0.4, **contradicted(10_000, 100, rise=0.2))
+    assert advise(pool, 4000).tilt == 0, "1 % contradicted, and nothing known of other data"
+    assert advise(pool, 4000, held_out=0.78).tilt == 0
+    assert advise(pool, 4000, held_out=0.95).tilt == 2 * TILT
+    hard = pool_of(10_000, 0.4, **contradicted(10_000, 1000, rise=0.2))
+    assert advise(hard, 4000).tilt == 2 * TILT
+    assert advise(hard, 4000, held_out=0.7).tilt == 0
+
+
 def test_no_more_is_cut_than_the_budget_can_spare() -> None:
     pool = pool_of(1000, 0.95, **contradicted(1000, 200, rise=0.0))
     assert advise(pool, 950).cut == 50
@@ -78,7 +88,7 @@ def test_no_more_is_cut_than_the_budget_can_spare() -> None:
 
 
 def test_hard_examples_are_preferred_only_where_nearly_all_are_learned() -> None:
-    assert advise(pool_of(10_000, 0.4, **contradicted(10_000, 499, rise=0.2)), 4000).hardness == 0.5
+    assert advise(pool_of(10_000, 0.4, **contradicted(10_000, 499, rise=0.2)), 4000, held_out=0.9).hardness == 0.5
     assert advise(pool_of(10_000, 0.4, **contradicted(10_000, 500, rise=0.2)), 4000).hardness == 0.0
 
 
@@ -92,14 +102,14 @@ def test_a_known_share_of_wrong_labels_is_cut_in_place_of_what_the_map_says() ->
 
 def test_ambiguous_examples_are_drawn_more_often_in_the_measure_of_the_weights() -> None:
     pool = pool_of(10_000, 0.1)  # few of them at a time, so that taking some leaves the odds of the others
-    rows = np.concatenate([auto(pool, 100, np.random.default_rng(seed)) for seed in range(60)])
+    rows = np.concatenate([auto(pool, 100, np.random.default_rng(seed), held_out=1.0) for seed in range(60)])
     first, last = (rows < 1000).sum(), (rows >= 9000).sum()
     assert 0.6 * np.exp(TILT * 0.9) < first / last < 1.6 * np.exp(TILT * 0.9)
 
 
 def test_below_the_fewest_examples_none_is_preferred() -> None:
-    assert advise(pool_of(1000, (FEWEST - 1) / 1000), FEWEST - 1).tilt == 0
-    assert advise(pool_of(1000, 0.3), FEWEST).tilt > 0
+    assert advise(pool_of(1000, (FEWEST - 1) / 1000), FEWEST - 1, held_out=0.9).tilt == 0
+    assert advise(pool_of(1000, 0.3), FEWEST, held_out=0.9).tilt > 0
 
 
 @pytest.mark.parametrize("size", [1, 7, 400, 1000])
@@ -122,6 +132,8 @@ def test_the_advice_on_a_map_says_why(a_map: tm.DataMap) -> None:
     for told in (f"{advice.size:,} of {advice.examples:,}", f"{advice.contradicted:.1%}", f"{a_map.epochs} epochs"):
         assert told in advice.reason
     assert "learns from a teacher" in tm.advise(a_map, 40, distilled=True).reason
+    assert "Pass held_out=" in advise(pool_of(1000, 0.4), 400).reason
+    assert "learned the rest by heart" in advise(pool_of(1000, 0.4), 400, held_out=0.6).reason
     assert "10.0% of the labels are wrong" in tm.advise(a_map, 40, noise=0.1).reason
 
 
@@ -130,6 +142,7 @@ def test_the_advice_on_a_map_says_why(a_map: tm.DataMap) -> None:
     [
         (40, {"noise": 1.0}, "noise must be a share of wrong labels, 0 to below 1, got 1.0"),
         (40, {"noise": -0.1}, "got -0.1"),
+        (40, {"held_out": 95.0}, "held_out must be an accuracy, 0 to 1, got 95.0"),
         (900, {"noise": 0.2}, "noise=0.2 cuts 200 of 1000 examples, which leaves fewer than the 900 asked for"),
     ],
 )

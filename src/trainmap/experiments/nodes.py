@@ -31,7 +31,7 @@ from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import plan_flips
 from trainmap.selection.card import Selection
-from trainmap.selection.select import select
+from trainmap.selection.select import select, select_by
 from trainmap.training.checkpoint import previous
 from trainmap.training.compressed import copy_of, uncompressed
 from trainmap.training.cost import forward_flops, training_flops
@@ -43,6 +43,9 @@ from trainmap.training.relabel import relabelled
 from trainmap.training.teacher import read_card, teacher_logits
 from trainmap.training.zoo import PRETRAINED
 from trainmap.views.plot import plot_map
+
+HELD_OUT = "held-out.json"
+"""In a teacher's folder: its accuracy on the validation data, None without any."""
 
 
 @lru_cache(maxsize=2)
@@ -111,8 +114,10 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
     with write_atomically(out / "model.pt") as handle:
         torch.save(model.state_dict(), handle)
     _forget_checkpoint(config)
+    row = judged(config, model, data)
+    write_json(out / HELD_OUT, {"accuracy": row["validation_accuracy"] if len(data.validation) else None})
     sweeps = watched.seconds if isinstance(watched, Sweep) else 0.0
-    return judged(config, model, data) | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
+    return row | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
 
 
 def map_run(config: dict[str, Any]) -> dict[str, Any]:
@@ -152,7 +157,8 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
     """Choose examples from a map: ``card.json``.
 
     Args:
-        config: ``map`` (hash), ``spec``, ``rule``, ``balance``, ``seed``, and with ``without`` (``audit``: a share,
+        config: ``map`` (hash), ``spec``, ``rule``, ``balance``, ``seed``; with ``held_out`` ("auto") the ``size`` and
+            the ``teacher`` (hash) whose accuracy on the validation data is read; with ``without`` (``audit``: a share,
             ``rule``) the ``teacher`` (hash) whose recording is audited, up to the map's ``epochs``; with ``strategy``
             also what ``choosing.chosen_by`` takes; ``where``: ``map`` and ``teacher`` (folders), ``out``.
     """
@@ -170,6 +176,10 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
         from trainmap.experiments.choosing import chosen_by
 
         selection = chosen_by(config, datamap, cut)
+    elif "held_out" in config:
+        held_out = json.loads((Path(config["where"]["teacher"]) / HELD_OUT).read_text())["accuracy"]
+        how = {"without": cut, "held_out": held_out}
+        selection = select_by(datamap, "auto", config["size"], config["seed"], config["balance"], **how)
     else:
         selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"], without=cut)
     seconds = time.perf_counter() - start

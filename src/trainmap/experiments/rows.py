@@ -57,6 +57,11 @@ class Draw:
     seeds: tuple[int, ...] | None = None
     strategy: Mapping[str, Any] | None = None
 
+    @property
+    def held_out(self) -> bool:
+        """Whether its choice depends on how good the map's teacher is on the validation data: "auto" alone."""
+        return self.kind == "map" and bool(self.spec) and [part.what for part in parse(self.spec).parts] == ["auto"]
+
 
 def draws(
     subsets: Sequence[Subset],

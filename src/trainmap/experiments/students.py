@@ -79,6 +79,9 @@ class Students:
         if row.strategy is not None:
             needs |= (read := materials(self, row.strategy))
             config |= {"strategy": dict(row.strategy), "size": row.count, **read}
+        if row.held_out:
+            needs["teacher"] = self.planner.graph.nodes[self.map].task.config["teacher"]
+            config |= {"size": row.count, "held_out": True, "teacher": needs["teacher"]}
         if row.without is not None:
             needs["teacher"] = self.planner.graph.nodes[self.map].task.config["teacher"]
             config |= {"without": dict(row.without), "teacher": needs["teacher"]}

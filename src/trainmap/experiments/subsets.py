@@ -52,13 +52,17 @@ def percent(fraction: float) -> str:
 
 
 def chosen(keys: list[str] | None) -> list[Subset]:
-    """The rows named, in the table's order; all for None. Random and full data cannot be left out."""
+    """The rows named, in the table's order; for None all but ``ON_REQUEST``. Random and full data are always there."""
     for key in keys or ():
         if key not in SUBSETS:
             raise unknown("subset", key, SUBSETS)
     always = ("full", "full-equal-steps", "random")
-    return [s for s in SUBSETS.values() if keys is None or s.key in keys or s.key in always]
+    asked = [key for key in SUBSETS if key not in ON_REQUEST] if keys is None else keys
+    return [s for s in SUBSETS.values() if s.key in asked or s.key in always]
 
+
+ON_REQUEST = ("auto",)
+"""Rows that a demo has when asked for them: auto wants the teacher's accuracy on other data, which a grid hands it."""
 
 SUBSETS: Mapping[str, Subset] = {
     subset.key: subset

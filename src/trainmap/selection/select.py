@@ -154,7 +154,13 @@ def select_by(
 
 
 def advise(
-    datamap: DataMap, size: int, *, noise: float | None = None, distilled: bool = False, without: Any = ()
+    datamap: DataMap,
+    size: int,
+    *,
+    noise: float | None = None,
+    distilled: bool = False,
+    held_out: float | None = None,
+    without: Any = (),
 ) -> Advice:
     """What the strategy "auto" does with a map and a budget, and why.
 
@@ -162,6 +168,7 @@ def advise(
         size: how many are to be kept, 1 to N.
         noise: share of wrong labels, 0 to below 1, where it is known; None reads it off the map.
         distilled: whether the student learns from a teacher as well.
+        held_out: accuracy of the network that made the map on data that it was not trained on, 0 to 1.
         without: ids that are never taken, for example ``audit(dynamics).suspected``.
 
     Returns:
@@ -173,7 +180,7 @@ def advise(
     check_size(size, len(datamap))
     strategy = STRATEGIES["auto"]
     pool = _pool(datamap, strategy.scores, int(size) / len(datamap)).rows(np.flatnonzero(_left(datamap, without)))
-    return read_map(pool.rows(usable(strategy, pool, strategy.scores)), int(size), noise, distilled)
+    return read_map(pool.rows(usable(strategy, pool, strategy.scores)), int(size), noise, distilled, held_out)
 
 
 def _pool(
