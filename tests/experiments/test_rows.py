@@ -3,6 +3,7 @@ the data."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.records import groups
-from trainmap.experiments.study import run_study, study_of
+from trainmap.experiments.study import results, run_study, study_of
 
 PLAIN = """\
 title: A test
@@ -112,6 +113,19 @@ def test_a_long_run_keeps_its_checkpoint_from_the_start(tmp_path: Path, monkeypa
     outcomes = run_study(study_of(variants, graph, {}), graph, tmp_path / "out", jobs=1)
     assert [outcome.error for outcome in outcomes] == [None]
     assert not list((tmp_path / "out").rglob("checkpoint*"))
+
+
+def test_auto_is_told_how_good_the_maps_teacher_is_on_other_data(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(PLAIN)
+    variants = load_experiment(tmp_path / "x.yaml", None, ["subsets=[random, auto]", "seeds=[0]"])
+    graph = plan_graph(variants, tmp_path / "out")
+    study = study_of(variants, graph, {})
+    outcomes = run_study(study, graph, tmp_path / "out", jobs=1)
+    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
+    teacher = next(entry for entry in study.entries if entry.kind == "teacher")
+    accuracy = results(study, tmp_path / "out")[teacher.hash]["validation_accuracy"]
+    card = next((tmp_path / "out" / "made").glob("selection-*/card.json"))
+    assert f"held_out={accuracy}" in json.loads(card.read_text())["spec"]
 
 
 def test_every_row_is_compared_with_all_the_data_where_they_were_run() -> None:
