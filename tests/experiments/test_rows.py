@@ -55,6 +55,14 @@ def test_a_row_may_have_fewer_seeds_than_the_experiment(tmp_path: Path) -> None:
 
 def test_a_balanced_random_row_is_chosen_and_not_the_opponent(tmp_path: Path) -> None:
     row = "{spec: '{percent} random', balance: equal, name: class-balanced random}"
+    for wrong, message in (
+        ("{key: random, balance: equal}", "'random' has no balance"),
+        ("{key: auto, seeds: [7]}", "7"),
+    ):
+        with pytest.raises(TrainmapError, match=message):
+            plan(tmp_path, f"subsets=[{wrong}]")
+    unnamed = plan(tmp_path, "subsets=[{spec: '{percent} random', balance: equal}]")
+    assert set(subsets_and_seeds(unnamed)) == {"class-balanced random 33 %", "random 33 %"}
     graph = plan(tmp_path, f"subsets=[random, {row}]")
     assert set(subsets_and_seeds(graph)) == {"random 33 %", "class-balanced random"}
     balances = {node.task.config["balance"] for node in graph.nodes.values() if node.kind == "selection"}
@@ -77,6 +85,12 @@ def test_points_of_one_label_stand_in_one_table(tmp_path: Path) -> None:
     assert len(columns) == 3 + 2
     named = plan(tmp_path, "label=good recipe", more=POINTS)
     assert {line.group["label"] for line in named.lines} == {"good recipe"}
+
+
+def test_two_runs_in_one_cell_are_refused_before_any_work(tmp_path: Path) -> None:
+    batches = 'label: ""\ngrid: {cross: {students.*.recipe.batch: [32, 64]}}\n'
+    with pytest.raises(TrainmapError, match="two runs would stand in one cell"):
+        plan(tmp_path, more=batches)
 
 
 def test_the_label_of_a_point_is_its_title(tmp_path: Path) -> None:

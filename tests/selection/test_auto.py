@@ -66,7 +66,7 @@ def test_what_cannot_be_learned_is_cut_and_the_rest_drawn_evenly() -> None:
     advice = advise(pool, 400)
     assert (advice.cut, advice.tilt) == (200, 0.0)
     rows = auto(pool, 400, np.random.default_rng(0))
-    assert rows.min() >= 200
+    assert rows.min() >= 200, "a fifth is contradicted, in both classes"
     thirds = np.histogram(rows, [200, 467, 733, 1000])[0]
     assert thirds.min() > 110, "drawn evenly from what is left"
 
@@ -79,6 +79,25 @@ def test_a_map_that_may_have_been_learned_by_heart_prefers_nothing() -> None:
     hard = pool_of(10_000, 0.4, **contradicted(10_000, 1000, rise=0.2))
     assert advise(hard, 4000).tilt == 2 * TILT
     assert advise(hard, 4000, held_out=0.7).tilt == 0
+
+
+def test_no_class_loses_more_than_half() -> None:
+    pool = pool_of(1000, 0.4, **contradicted(1000, 50, rise=0.0))
+    pool = Pool(pool.ids, (pool.ids < 50).astype(int), pool.scores, 0.4, epochs=EPOCHS, examples=1000)
+    assert advise(pool, 400).cut == 25
+    rows = auto(pool, 400, np.random.default_rng(0))
+    assert 8 <= (rows < 50).sum() <= 12
+    mixed = pool_of(1000, 0.4, **contradicted(1000, 150, rise=0.0))
+    mixed = Pool(mixed.ids, (mixed.ids < 50).astype(int), mixed.scores, 0.4, epochs=EPOCHS, examples=1000)
+    assert (advise(mixed, 400).cut, advise(mixed, 400).lowest) == (125, 150)
+    taken = np.concatenate([auto(mixed, 400, np.random.default_rng(seed)) for seed in range(20)])
+    assert len(np.unique(taken[taken < 150])) <= 25
+
+
+def test_too_few_examples_are_refused() -> None:
+    for n in (0, 399):
+        with pytest.raises(tm.TrainmapError, match=f"auto needs 400 examples with a label .*; {n} have them"):
+            advise(pool_of(1000, 0.4).rows(np.arange(n)), 400)
 
 
 def test_no_more_is_cut_than_the_budget_can_spare() -> None:

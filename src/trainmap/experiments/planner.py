@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -40,6 +41,9 @@ def plan_graph(variants: list[Variant], out: str | Path) -> Graph:
     for variant in variants:
         for at, name in enumerate(variant.experiment.data.names):
             Planner(variant, graph, Path(out).resolve(), at, name).plan()
+    places = [json.dumps([dict(line.group), line.map, dict(line.labels)]) for line in graph.lines]
+    if twice := next((place for place, count in Counter(places).items() if count > 1), None):
+        raise TrainmapError(f"two runs would stand in one cell: {twice}; leave label out, or name the students apart")
     return graph
 
 

@@ -117,6 +117,8 @@ def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Seque
         row = SUBSETS[subset.key]
         if without and row.kind != "map":
             raise TrainmapError(f"'{subset.key}' is no row of a map; without= needs a spec, such as '33% random'")
+        if subset.balance and row.kind != "map":
+            raise TrainmapError(f"'{subset.key}' has no balance; write spec: '{{percent}} random', balance: ...")
         if row.kind == "full" and row.steps == "own":
             return [Draw(subset.name or row.what, "full", examples)]
         made: list[Draw] = []
@@ -138,6 +140,8 @@ def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Seque
         words: dict[str, Any] = {"rule": subset.rule, "balance": subset.balance} if kind == "map" else {}
         words |= {"redrawn": kind == "map" and _redrawn(spec), "without": without}
         name = subset.name or subset_name(spec) + (", corner" if subset.rule == "corner" else "")
+        if kind == "map" and not without and whats == {"random"} and not subset.name:
+            name = f"class-balanced {name}"  # not the opponent
         name = f"{name} {percent(sizes[len(made)])} %" if subset.name and len(set(specs)) > 1 else name
         made.append(Draw(_cut(name, without), kind, _count(spec, examples, scores), spec=spec, **words))
     return made

@@ -79,7 +79,7 @@ class Students:
         if row.strategy is not None:
             needs |= (read := materials(self, row.strategy))
             config |= {"strategy": dict(row.strategy), "size": row.count, **read}
-        if row.held_out:
+        if row.held_out and self.one.epochs is None:  # the accuracy is that of the whole training
             needs["teacher"] = self.planner.graph.nodes[self.map].task.config["teacher"]
             config |= {"size": row.count, "held_out": True, "teacher": needs["teacher"]}
         if row.without is not None:

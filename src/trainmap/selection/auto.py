@@ -6,8 +6,8 @@
 The rule reads the map, and one number beside it. Are there labels that the network never came to agree with, and is it
 still learning them? Those that it is not are cut. Was the rest understood or learned by heart, and is the budget large
 enough for hard examples to be learned from? Then examples are drawn with weights that rise with how ambiguous they are,
-and, where nearly everything is learned and much is kept, with how hard. Otherwise they are drawn evenly. Classes always
-keep their shares.
+and, where nearly everything is learned and much is kept, with how hard. Otherwise they are drawn evenly. Classes
+keep the shares that they have after the cut, which takes no more than half of any.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Advice:
 
     Attributes:
         size, examples: how many are kept, of how many.
-        cut: how many with the lowest margin are never taken.
+        cut: how many of the lowest AUM are never taken.
+        lowest: of how many of the lowest AUM they are; the others stay because no class loses more than half.
         tilt: the log-weight between the first and the last rank; 0 draws evenly.
         hardness: the share of hardness in the ranks, 0 to 0.5; the rest is variability.
         contradicted: share of the examples for which another class was preferred to the label (AUM below 0).
@@ -71,6 +72,7 @@ class Advice:
     size: int
     examples: int
     cut: int
+    lowest: int
     tilt: float
     hardness: float
     contradicted: float
@@ -98,6 +100,8 @@ def read_map(
         raise TrainmapError(f"noise must be a share of wrong labels, 0 to below 1, got {noise}")
     if held_out is not None and not 0 <= held_out <= 1:
         raise TrainmapError(f"held_out must be an accuracy, 0 to 1, got {held_out}")
+    if not len(pool) or len(pool) < size:
+        raise TrainmapError(f"auto needs {size} examples with a label and {', '.join(READS)}; {len(pool)} have them")
     if pool.epochs < 2:
         raise TrainmapError(f"auto needs a map of at least 2 epochs, got {pool.epochs}; record more of them")
     aum, slope = pool.scores["aum"], pool.scores["slope"]
@@ -117,7 +121,7 @@ def read_map(
     understood = share >= KNOWN if held_out is None else (1 - held_out) - share < BY_HEART
     tilt = TILT * (1 + much) * min(1.0, pool.kept / LITTLE) if learnable and enough and understood else 0.0
     hardness = much / 2 if tilt and share < KNOWN else 0.0
-    advice = Advice(size, len(pool), cut, tilt, hardness, share, rise, "")
+    advice = Advice(size, len(pool), int(_cut(pool, cut).sum()), cut, tilt, hardness, share, rise, "")
     return _reasoned(advice, pool, noise, distilled, held_out)
 
 
@@ -146,11 +150,21 @@ def auto(
     Hayou 2023, arXiv:2302.06960; that the preference must follow the budget is Cho et al. 2025, arXiv:2502.06905.
     """
     advice = read_map(pool, size, noise, distilled, held_out)
-    kept = np.sort(np.argsort(pool.scores["aum"], kind="stable")[advice.cut :])
+    kept = np.flatnonzero(~_cut(pool, advice.lowest))
     ambiguous, hard = (_ranks(pool.scores[name][kept]) for name in ("variability", "confidence"))
     rank = _ranks((1 - advice.hardness) * ambiguous + advice.hardness * (1 - hard))
     order = kept[weighted_sample(advice.tilt * rank, len(kept), generator)]
     return first_by_class(order, size, pool.labels, "proportional")
+
+
+def _cut(pool: Pool, count: int) -> Array:
+    """(n,) bool: the ``count`` of lowest AUM, but of no class more than half."""
+    lowest = np.argsort(pool.scores["aum"], kind="stable")[:count]
+    mask = np.zeros(len(pool), bool)
+    for label in np.unique(pool.labels[lowest]):
+        own = lowest[pool.labels[lowest] == label]
+        mask[own[: (pool.labels == label).sum() // 2]] = True
+    return mask
 
 
 def _ranks(values: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,10 +27,13 @@ def relabelled(train: Dataset, source: str, root: Path) -> Dataset:
     path = root / name
     if not path.is_file():
         raise TrainmapError(f"labels: {path} is not there; give FILE.npz:ARRAY, the file in the data's root")
-    with np.load(path, allow_pickle=False) as file:
-        if array not in file:
-            raise unknown(f"array of {name}", array, list(file))
-        labels = file[array]
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if array not in file:
+                raise unknown(f"array of {name}", array, list(file))
+            labels = file[array]
+    except (OSError, TypeError, zipfile.BadZipFile) as error:
+        raise TrainmapError(f"labels: {path} is not a readable .npz file ({error})") from error
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or train.ids.min() < 0 or train.ids.max() >= len(labels):
         raise TrainmapError(
             f"labels must be integers with one entry for each id up to {train.ids.max()} of {train.name}, got "
