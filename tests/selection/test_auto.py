@@ -81,6 +81,13 @@ def test_a_map_that_may_have_been_learned_by_heart_prefers_nothing() -> None:
     assert advise(hard, 4000, held_out=0.7).tilt == 0
 
 
+def test_a_map_of_a_network_that_understands_little_prefers_nothing() -> None:
+    advice = advise(pool_of(10_000, 0.4, **contradicted(10_000, 4500, rise=0.2)), 4000)
+    assert (advice.tilt, advice.cut) == (0, 0)
+    assert "Record a better network" in advice.reason
+    assert advise(pool_of(10_000, 0.4, **contradicted(10_000, 4499, rise=0.2)), 4000).tilt == 2 * TILT
+
+
 def test_no_class_loses_more_than_half() -> None:
     pool = pool_of(1000, 0.4, **contradicted(1000, 50, rise=0.0))
     pool = Pool(pool.ids, (pool.ids < 50).astype(int), pool.scores, 0.4, epochs=EPOCHS, examples=1000)
