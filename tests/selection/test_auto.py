@@ -172,7 +172,7 @@ def test_the_advice_on_a_map_says_why(a_map: tm.DataMap) -> None:
         (900, {"noise": 0.2}, "noise=0.2 cuts 200 of 1000 examples, which leaves fewer than the 900 asked for"),
     ],
 )
-def test_what_cannot_be_is_refused(size: int, options: dict[str, float], message: str) -> None:
+def test_what_cannot_be_is_refused(size: int, options: dict[str, Any], message: str) -> None:
     with pytest.raises(tm.TrainmapError, match=message):
         advise(pool_of(1000, size / 1000), size, **options)
 
