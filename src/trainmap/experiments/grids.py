@@ -25,7 +25,7 @@ from trainmap.experiments.formats import (
     show_reuses,
     show_seconds,
 )
-from trainmap.experiments.statistics import holm_verdicts, interval
+from trainmap.experiments.statistics import Difference, holm_verdicts, interval
 from trainmap.training.budget import break_even
 
 Verdict = Literal["better", "same", "worse", ""]
@@ -120,42 +120,41 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
 
 def _full_grid(comparison: Comparison, metric: str) -> Grid:
     differences = comparison.against_full(metric)
-    firm = dict(zip(differences, holm_verdicts(list(differences.values()), comparison.level)))
-    digits, scale = digits_for(differences), scale_for(differences)
-    words = {"beats random": "beats full data", "no difference shown": "no difference shown", "worse": "worse"}
-
-    def cell(name: str, column: Column) -> Cell:
-        if (name, column) not in differences:
-            return Cell("–")
-        difference = differences[name, column]
-        stays = firm[name, column] == difference.verdict != "no difference shown"
-        bar = bar_for(difference, scale)
-        said = words[difference.verdict]
-        return Cell(show_difference(difference, digits), "", said, VERDICTS[difference.verdict], stays, bar)
-
     lead = f"{METRICS[metric]} minus that of a training on all the data, in points, paired by seed."
-    names = tuple(name for name in comparison.names if name != comparison.full)
-    grid = _students_grid("Against full data", lead, replace(comparison, names=names), cell)
+    shown = replace(comparison, names=tuple(name for name in comparison.names if name != comparison.full))
+    grid = _differences_grid("Against full data", lead, shown, differences, "beats full data", "worse")
     return replace(_with_columns(grid, {"cost": lambda name: _cost(comparison, name)}), aside=True)
 
 
 def _distillation_grid(comparison: Comparison, metric: str) -> Grid:
     gains = comparison.from_distillation(metric)
-    firm = dict(zip(gains, holm_verdicts(list(gains.values()), comparison.level)))
-    digits, scale = digits_for(gains), scale_for(gains)
-    words = {"beats random": "helps", "no difference shown": "no difference shown", "worse": "hurts"}
+    lead = f"{METRICS[metric]} with distillation minus without, in points, same subset, student and seed."
+    shown = replace(comparison, columns=tuple(column for column in comparison.columns if column[1]))
+    return _differences_grid("What distillation adds", lead, shown, gains, "helps", "hurts")
+
+
+def _differences_grid(
+    title: str,
+    lead: str,
+    comparison: Comparison,
+    differences: Mapping[tuple[str, Column], Difference],
+    above: str,
+    below: str,
+) -> Grid:
+    """Differences with their verdicts, in the words for an interval above zero and one below."""
+    firm = dict(zip(differences, holm_verdicts(list(differences.values()), comparison.level)))
+    digits, scale = digits_for(differences), scale_for(differences)
+    words = {"beats random": above, "no difference shown": "no difference shown", "worse": below}
 
     def cell(name: str, column: Column) -> Cell:
-        if (name, column) not in gains:
+        if (name, column) not in differences:
             return Cell("–")
-        gain = gains[name, column]
-        verdict = VERDICTS[gain.verdict]
-        stays = firm[name, column] == gain.verdict != "no difference shown"
-        return Cell(show_difference(gain, digits), "", words[gain.verdict], verdict, stays, bar_for(gain, scale))
+        difference = differences[name, column]
+        verdict, said = VERDICTS[difference.verdict], words[difference.verdict]
+        stays = firm[name, column] == difference.verdict != "no difference shown"
+        return Cell(show_difference(difference, digits), "", said, verdict, stays, bar_for(difference, scale))
 
-    lead = f"{METRICS[metric]} with distillation minus without, in points, same subset, student and seed."
-    distilled = replace(comparison, columns=tuple(column for column in comparison.columns if column[1]))
-    return _students_grid("What distillation adds", lead, distilled, cell)
+    return _students_grid(title, lead, comparison, cell)
 
 
 def _cost_grid(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -> Grid:
