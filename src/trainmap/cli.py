@@ -126,11 +126,9 @@ def select(
     opened, plan = DataMap.open(datamap), parse(spec)
     if [part.what for part in plan.parts] == ["auto"]:
         count = sum(plan.sizes(len(opened), size))
-        if balance is not None:
-            raise TrainmapError("auto keeps the classes in proportion; leave --balance out")
-        known: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out}
-        say(advise(opened, count, **known).reason)
+        known: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out, "balance": balance}
         selection = select_by(opened, "auto", count, seed, **known)
+        say(advise(opened, count, **known).reason)
     elif noise is not None or distilled or held_out is not None:
         raise TrainmapError(f"--noise, --distilled and --held-out go with 'auto' alone, got '{spec}'")
     else:

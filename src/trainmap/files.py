@@ -1,4 +1,4 @@
-"""Writing files so that a kill at any moment leaves the old file or the new one, never half of one."""
+"""Writing files so that a kill at any moment leaves the old file or the new one, never half of one; finding them."""
 
 from __future__ import annotations
 
@@ -84,3 +84,9 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def as_json(value: Any) -> bytes:
     """``value`` as indented JSON, keys in the order given."""
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def as_it_stands_or_under(root: Path, name: str) -> Path:
+    """Where a file that a user named lies: the path ``name``, or ``root/name`` where that alone is a file."""
+    path = Path(name)
+    return root / name if not path.is_file() and (root / name).is_file() else path

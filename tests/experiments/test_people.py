@@ -13,7 +13,7 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.config import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.page import write_study
-from trainmap.experiments.people import people_run
+from trainmap.experiments.people import people_grids, people_run
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.study import Study, made, results, run_study, study_of
 from trainmap.maps.human import human_agreement, label_entropy
@@ -78,6 +78,17 @@ def test_the_report_has_means_over_trainings_and_intervals_over_examples(done: P
     assert [(row["seed"], row["score"]) for row in rows] == [
         (seed, score) for seed in ("0", "1") for score in ("confidence", "variability")
     ]
+
+
+def test_teachers_of_a_grid_that_share_a_name_have_tables_of_their_own(tmp_path: Path) -> None:
+    judge(tmp_path)
+    study, _ = planned(tmp_path, "grid={cross: {teachers.*.epochs: [3, 4]}}")
+    entries = [entry for entry in study.entries if entry.kind == "people"]
+    one = {"score": "confidence", "disputed": 5, "examples": 50}
+    one |= dict.fromkeys(("spearman", "low", "high", "auroc", "auroc_low", "auroc_high"), 0.5)
+    told = {"scores": [one], "regions": {"ambiguous": {"entropy": 0.1, "examples": 5}}}
+    _, _, rows = people_grids(study, {entry.hash: told for entry in entries})
+    assert len({(row["teacher"], row["seed"]) for row in rows}) == len(rows) == 4
 
 
 def test_judgements_that_change_after_the_plan_are_refused(done: Path, tmp_path: Path) -> None:

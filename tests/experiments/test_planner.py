@@ -181,6 +181,7 @@ def test_a_loss_on_features_takes_the_teacher_itself_and_no_cached_logits(tmp_pa
     [
         ("teachers.0.model=cnn-9", "teachers.0.model: unknown model 'cnn-9'; did you mean 'cnn-8'?"),
         ("data.names=[digitz]", "data.names.0: "),
+        ("data.labels=nowhere.npz:y", "data.labels: labels: nowhere.npz is not there, nor under data"),
         ("subsets=[ambigous]", "subsets.0.key: unknown subset 'ambigous'; did you mean 'ambiguous'?"),
         ("subsets=[{spec: 33% ambigous}]", "subsets.0.spec: unknown subset 'ambigous'"),
         ("subsets=[{spec: top 33% aumm}]", "subsets.0.spec: unknown score 'aumm'; did you mean 'aum'?"),

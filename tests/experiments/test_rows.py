@@ -158,3 +158,11 @@ def test_every_row_is_compared_with_all_the_data_where_they_were_run() -> None:
     }
     without = compare(Report("a test", [r for r in rows if r["subset"] != "full data"]))[0]
     assert without.against_full("test_macro_f1") == {}
+
+
+def test_points_with_one_label_and_other_teachers_have_titles_of_their_own(tmp_path: Path) -> None:
+    text = PLAIN + "label: one\ngrid: {cross: {teachers.*.epochs: [2, 3]}}\n"
+    (tmp_path / "x.yaml").write_text(text)
+    variants = load_experiment(tmp_path / "x.yaml", None, [])
+    titles = [group.title for group in groups(study_of(variants, plan_graph(variants, tmp_path / "out"), {}), {})]
+    assert len(set(titles)) == len(titles) == 2

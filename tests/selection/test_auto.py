@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import trainmap as tm
 from trainmap.selection.auto import FEWEST, READS, TILT, auto
 from trainmap.selection.auto import read_map as advise
 from trainmap.selection.pool import Pool
+from trainmap.selection.strategies import STRATEGIES, choose
 
 EPOCHS = 5
 
@@ -178,6 +180,24 @@ def test_what_cannot_be_is_refused(size: int, options: dict[str, Any], message: 
 
 
 def test_a_map_of_one_epoch_is_refused() -> None:
-    pool = pool_of(1000, 0.4)
-    with pytest.raises(tm.TrainmapError, match="at least 2 epochs, got 1"):
-        advise(Pool(pool.ids, pool.labels, pool.scores, pool.kept, epochs=1), 400)
+    pool = pool_of(1000, 0.4, slope=np.full(1000, np.nan))
+    with pytest.raises(tm.TrainmapError, match="auto needs a map of at least 2 epochs, got 1; record more of them"):
+        choose(STRATEGIES["auto"], replace(pool, epochs=1), 400)
+
+
+def test_classes_have_equal_numbers_where_that_is_asked_for_and_the_rule_still_reads_the_whole_map() -> None:
+    labels = (np.arange(2000) >= 1500).astype(np.int64)
+    pool = replace(pool_of(2000, 0.4), labels=labels)
+    for balance, wanted in ((None, [600, 200]), ("proportional", [600, 200]), ("equal", [400, 400])):
+        rows = choose(STRATEGIES["auto"], pool, 800, 3, balance, {"held_out": 0.9})
+        assert np.bincount(labels[rows]).tolist() == wanted
+    assert "as many of every class" in advise(pool, 800, balance="equal").reason
+    few = replace(pool, labels=(np.arange(2000) >= 1900).astype(np.int64))  # fewer than FEWEST in a class
+    first = choose(STRATEGIES["auto"], few, 800, 3, "equal", {"held_out": 0.9})
+    assert pool.scores["variability"][first[first < 1900]].mean() > 0.25  # tilted, not drawn evenly (0.21)
+
+
+def test_keeping_everything_leaves_nothing_to_explain() -> None:
+    assert (
+        advise(pool_of(1000, 1.0), 1000, held_out=0.9).reason == "Keep all 1,000 examples: there is nothing to choose."
+    )

@@ -42,8 +42,9 @@ def test_a_training_resumes_and_predicts_what_it_predicts_on_the_cpu(optimizer: 
     model = small()
     for _ in range(2):
         fit(model, made(), recipe, seed=0, device=GPU, checkpoint=tmp_path / "run.pt", example_weights=np.ones(40))
-    on_gpu = predict(model, made(), device=GPU)
-    np.testing.assert_allclose(on_gpu, predict(model, made()), rtol=1e-3, atol=1e-3)
+    on_gpu = predict(model.to(GPU), made())  # where it is
+    assert next(model.parameters()).is_cuda
+    np.testing.assert_allclose(on_gpu, predict(model, made(), device="cpu"), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("name", LOSSES)

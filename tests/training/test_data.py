@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -202,6 +203,15 @@ def test_a_path_to_an_npz_file_is_a_dataset_with_colour_images_in_either_order(t
     assert one.train.name == "last"
     assert one.train.classes == 10
     assert one.train.fingerprint() == other.train.fingerprint()
+
+
+def test_a_path_to_a_file_may_be_one_under_the_data_root(tmp_path: Path) -> None:
+    savez(tmp_path / "mine.npz", **arrays())
+    pl.DataFrame({"text": ["good", "bad"] * 10, "label": [1, 0] * 10}).write_parquet(tmp_path / "texts.parquet")
+    assert load_splits("mine.npz", tmp_path).train.name == "mine"
+    assert load_splits("texts.parquet", tmp_path).train.inputs.form == "tokens"
+    with pytest.raises(TrainmapError, match=r"other\.npz does not exist"):
+        load_splits("other.npz", tmp_path)
 
 
 def test_labels_in_one_column_are_taken_as_they_are_meant(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from trainmap.training.data import Dataset
 from trainmap.training.evaluate import calibration_error, evaluate, predict, predict_pairs
 from trainmap.training.inputs import Inputs
 from trainmap.training.models import build
+from trainmap.training.modes import device_of
 
 
 def logits_of(probabilities: list[list[float]]) -> np.ndarray:
@@ -123,3 +124,10 @@ def test_predicting_changes_neither_the_mode_nor_the_weights(training: bool) -> 
 def test_predicting_nothing_is_an_error() -> None:
     with pytest.raises(TrainmapError, match="no examples"):
         predict(build("cnn-8", 3, Inputs.images(1, 8), seed=0), images().subset([]))
+
+
+def test_a_model_is_where_its_parameters_or_else_its_buffers_are() -> None:
+    with torch.device("meta"):
+        assert device_of(torch.nn.Linear(2, 2)) == "meta"
+        assert device_of(torch.nn.BatchNorm1d(2, affine=False)) == "meta"
+    assert device_of(torch.nn.ReLU()) == "cpu"

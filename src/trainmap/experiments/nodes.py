@@ -60,7 +60,9 @@ def load(
 ) -> Splits:
     """A dataset, loaded once in a worker, with its label noise in the training part alone: labels of a file, or each
     chosen label exchanged for another class, drawn evenly."""
-    data = load_splits(name, root, split_seed, validation)
+    if not labels and not label_noise:
+        return load_splits(name, root, split_seed, validation)
+    data = load(name, root, split_seed, validation)
     if labels:
         data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:

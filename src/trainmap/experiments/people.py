@@ -6,6 +6,7 @@ The test data are passive probes: the teacher records them after each epoch and 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.grids import Cell, Grid
 from trainmap.experiments.statistics import interval
 from trainmap.experiments.study import Study
+from trainmap.files import as_it_stands_or_under
 from trainmap.maps.agreement import plain
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.human import human_agreement, label_entropy
@@ -68,9 +70,7 @@ def plan_people(planner: Planner) -> None:
 
 def counts_path(name: str, root: str | None) -> Path:
     """Where the judgements lie: as the name stands, or else under the root of the data."""
-    path = Path(name)
-    under = Path("data" if root is None else root) / name
-    return (under if under.is_file() and not path.is_file() else path).resolve()
+    return as_it_stands_or_under(Path("data" if root is None else root), name).resolve()
 
 
 def read_counts(path: Path) -> np.ndarray:
@@ -126,11 +126,14 @@ def people_grids(study: Study, done: Done) -> tuple[list[Grid], list[str], list[
     """The tables for each teacher, what they say in a sentence, a row for each run and score; empty without people."""
     teachers: dict[str, list[Mapping[str, Any]]] = {}
     rows: list[dict[str, Any]] = []
+    seen: Counter[tuple[str, str]] = Counter()  # teachers of a grid may share name and seed, and differ elsewhere
     for entry in study.entries:
         if entry.kind == "people" and entry.hash in done:
             name, _, seed = entry.name.removeprefix("people beside ").partition(", seed ")
             seed, _, label = seed.partition(" ")
             name = f"{name} {label}".strip()
+            again = seen[name, seed] = seen[name, seed] + 1
+            name += f" ({again})" if again > 1 else ""
             teachers.setdefault(name, []).append(done[entry.hash])
             rows += [{"teacher": name, "seed": seed, **score} for score in done[entry.hash]["scores"]]
     grids: list[Grid] = []

@@ -55,10 +55,11 @@ class Planner:
         self.experiment = variant.experiment
         data = self.experiment.data
         settings = data.model_dump(exclude={"names", "root"}) | {"name": name}
-        try:
-            self.splits: Splits = load(root=data.root, **settings)
-        except TrainmapError as error:
-            raise variant.wrong(("data", "names", at), error) from error
+        for place, read in ((("names", at), {"labels": "", "label_noise": 0.0}), (("labels",), {})):
+            try:
+                self.splits: Splits = load(root=data.root, **settings | read)
+            except TrainmapError as error:
+                raise variant.wrong(("data", *place), error) from error
         self.data = settings | {"fingerprint": self.splits.fingerprint()}
         self.examples = len(self.splits.train)
         self.evaluation = self.check_evaluation()

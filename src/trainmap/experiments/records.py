@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,13 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
         rest = [str(value) if key == "label" else f"{key} {value}" for key, value in labels.items() if key != "dataset"]
         title = ", ".join([str(labels["dataset"]), *rest])
         made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))
+    twice = {title for title, count in Counter(group.title for group in made_groups).items() if count > 1}
+    number: Counter[str] = Counter()
+    for at, group in enumerate(made_groups):
+        if group.title in twice:
+            number[group.title] += 1
+            by = f"{group.map.name}, " if group.map else ""
+            made_groups[at] = replace(group, title=f"{group.title}, {by}no. {number[group.title]}")
     return made_groups
 
 

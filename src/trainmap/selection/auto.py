@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from trainmap.errors import TrainmapError
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.pool import Pool
-from trainmap.selection.quotas import first_by_class
+from trainmap.selection.quotas import Balance, first_by_class
 
 Array = NDArray[Any]
 Generator = np.random.Generator
@@ -85,20 +85,27 @@ class Advice:
 
 
 def read_map(
-    pool: Pool, size: int, noise: float | None = None, distilled: bool = False, held_out: float | None = None
+    pool: Pool,
+    size: int,
+    noise: float | None = None,
+    distilled: bool = False,
+    held_out: float | None = None,
+    balance: Balance | None = None,
 ) -> Advice:
     """What the rule makes of a map; ``trainmap.advise`` for a DataMap.
 
     Args:
-        pool: every example of the map with the scores ``READS``.
+        pool: every example of the map with the scores ``READS``, of at least 2 epochs. An epoch in which an example was
+            not seen counts as one in which it was not right.
         size: how many are to be kept.
         noise: share of wrong labels, 0 to below 1, where it is known; None reads it off the map.
         distilled: whether the student learns from a teacher as well.
         held_out: accuracy of the network that made the map on data that it was not trained on, 0 to 1; None where it is
             not known.
+        balance: how the places are dealt out to the classes; None as "proportional".
 
     Raises:
-        TrainmapError: a share out of range, a cut that leaves fewer than ``size``, a map of one epoch.
+        TrainmapError: a share out of range, a cut that leaves fewer than ``size``.
     """
     if noise is not None and not 0 <= noise < 1:
         raise TrainmapError(f"noise must be a share of wrong labels, 0 to below 1, got {noise}")
@@ -106,8 +113,6 @@ def read_map(
         raise TrainmapError(f"held_out must be an accuracy, 0 to 1, got {held_out}")
     if not len(pool) or len(pool) < size:
         raise TrainmapError(f"auto needs {size} examples with a label and {', '.join(READS)}; {len(pool)} have them")
-    if pool.epochs < 2:
-        raise TrainmapError(f"auto needs a map of at least 2 epochs, got {pool.epochs}; record more of them")
     aum, slope = pool.scores["aum"], pool.scores["slope"]
     against = aum < 0
     rise = float(slope[against].mean()) * (pool.epochs - 1) if against.any() else math.nan
@@ -127,7 +132,7 @@ def read_map(
     tilt = TILT * (1 + much) * min(1.0, pool.kept / LITTLE) if tells else 0.0
     hardness = much / 2 if tilt and share < KNOWN else 0.0
     advice = Advice(size, len(pool), int(_cut(pool, cut).sum()), cut, tilt, hardness, share, rise, "")
-    return _reasoned(advice, pool, noise, distilled, held_out)
+    return _reasoned(advice, pool, noise, distilled, held_out, balance)
 
 
 def auto(
@@ -138,8 +143,10 @@ def auto(
     noise: float | None = None,
     distilled: bool = False,
     held_out: float | None = None,
+    balance: Balance | None = None,
 ) -> Array:
-    """Rows as ``read_map`` has it: after the cut, drawn without replacement within each class in proportion.
+    """Rows as ``read_map`` has it: after the cut, drawn without replacement, the classes in proportion unless
+    ``balance`` says otherwise.
 
     The weights are ``exp(tilt rank)``, where rank, from 0 to 1, is that of ``(1 - hardness) rank(variability) +
     hardness rank(1 - confidence)``.
@@ -154,12 +161,12 @@ def auto(
     clinc150, adult and spoken digits (docs/selection.md). That random draws keep what plain ranking loses is Ayed and
     Hayou 2023, arXiv:2302.06960; that the preference must follow the budget is Cho et al. 2025, arXiv:2502.06905.
     """
-    advice = read_map(pool, size, noise, distilled, held_out)
+    advice = read_map(pool, size, noise, distilled, held_out, balance)
     kept = np.flatnonzero(~_cut(pool, advice.lowest))
     ambiguous, hard = (_ranks(pool.scores[name][kept]) for name in ("variability", "confidence"))
     rank = _ranks((1 - advice.hardness) * ambiguous + advice.hardness * (1 - hard))
     order = kept[weighted_sample(advice.tilt * rank, len(kept), generator)]
-    return first_by_class(order, size, pool.labels, "proportional")
+    return first_by_class(order, size, pool.labels, balance or "proportional")
 
 
 def _cut(pool: Pool, count: int) -> Array:
@@ -179,11 +186,21 @@ def _ranks(values: Array) -> Array:
     return ranks
 
 
-def _reasoned(advice: Advice, pool: Pool, noise: float | None, distilled: bool, held_out: float | None) -> Advice:
+def _reasoned(
+    advice: Advice,
+    pool: Pool,
+    noise: float | None,
+    distilled: bool,
+    held_out: float | None,
+    balance: Balance | None,
+) -> Advice:
     """The advice with its paragraph."""
+    if advice.size == advice.examples:
+        return replace(advice, reason=f"Keep all {advice.size:,} examples: there is nothing to choose.")
     said = [
-        f"Keep {advice.size:,} of {advice.examples:,} examples ({advice.size / advice.examples:.1%}), the classes in "
-        f"proportion{', for a student that learns from a teacher' if distilled else ''}.",
+        f"Keep {advice.size:,} of {advice.examples:,} examples ({advice.size / advice.examples:.1%}), "
+        f"{'as many of every class' if balance == 'equal' else 'the classes in proportion'}"
+        f"{', for a student that learns from a teacher' if distilled else ''}.",
     ]
     if advice.contradicted:
         said.append(

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Balance = Literal["equal", "proportional"]
 
 
 def equal(sizes: Array, count: int) -> Array:
@@ -45,7 +46,7 @@ def smallest_first(sizes: Array, count: int) -> Array:
     return quotas
 
 
-def first_by_class(candidates: Array, count: int, labels: Array, balance: Literal["equal", "proportional"]) -> Array:
+def first_by_class(candidates: Array, count: int, labels: Array, balance: Balance) -> Array:
     """The first ``count`` of the candidates (rows, in the order of preference) under a quota for each class."""
     _, label, sizes = np.unique(labels[candidates], return_inverse=True, return_counts=True)
     quotas = proportional(sizes, count) if balance == "proportional" else equal(sizes, count)

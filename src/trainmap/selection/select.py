@@ -160,6 +160,7 @@ def advise(
     noise: float | None = None,
     distilled: bool = False,
     held_out: float | None = None,
+    balance: Balance | None = None,
     without: Any = (),
 ) -> Advice:
     """What the strategy "auto" does with a map and a budget, and why.
@@ -169,6 +170,7 @@ def advise(
         noise: share of wrong labels, 0 to below 1, where it is known; None reads it off the map.
         distilled: whether the student learns from a teacher as well.
         held_out: accuracy of the network that made the map on data that it was not trained on, 0 to 1.
+        balance: ``"equal"`` deals out as many places to every class; in proportion otherwise.
         without: ids that are never taken, for example ``audit(dynamics).suspected``.
 
     Returns:
@@ -177,10 +179,11 @@ def advise(
     Raises:
         TrainmapError: a size or share out of range, a map that lacks a score, labels or epochs.
     """
+    check_request(0, balance, datamap.labels)
     check_size(size, len(datamap))
     strategy = STRATEGIES["auto"]
     pool = _pool(datamap, strategy.scores, int(size) / len(datamap)).rows(np.flatnonzero(_left(datamap, without)))
-    return read_map(pool.rows(usable(strategy, pool, strategy.scores)), int(size), noise, distilled, held_out)
+    return read_map(pool.rows(usable(strategy, pool, strategy.scores)), int(size), noise, distilled, held_out, balance)
 
 
 def _pool(

@@ -25,10 +25,9 @@ from trainmap.selection.auto import READS, auto
 from trainmap.selection.coverage import band, beta, ccs, dual_beta, s2l
 from trainmap.selection.diversity import d2, moderate
 from trainmap.selection.pool import Pool
-from trainmap.selection.quotas import equal, proportional
+from trainmap.selection.quotas import Balance, equal, proportional
 
 Array = NDArray[Any]
-Balance = Literal["equal", "proportional"]
 Need = Literal["labels", "features", "clusters"]
 
 
@@ -44,6 +43,8 @@ class Strategy:
         scores: columns of the map that it reads, besides the one that its option ``score`` names.
         needs: what else it reads.
         preset: options that are another value here than in the function.
+        epochs: of the recording that a map must come from, at least.
+        shares: whether it deals out places to classes itself: it is called once, with ``balance``.
     """
 
     name: str
@@ -53,12 +54,14 @@ class Strategy:
     scores: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
     preset: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    epochs: int = 1
+    shares: bool = False
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Its options with their default values."""
         signature = inspect.signature(self.function).parameters.values()
-        named = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY}
+        named = {p.name: p.default for p in signature if p.kind is p.KEYWORD_ONLY and p.name != "balance"}
         return named | dict(self.preset)
 
     def options(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,6 +111,7 @@ def choose(
         seed: of the random strategies.
         balance: run the strategy within each class, for ``"equal"`` numbers of every class (a class that runs out
             leaves its places to the others) or numbers ``"proportional"`` to the candidates. None: over all at once.
+            One that ``shares`` runs over all at once and deals out the places in this way.
         options: of the strategy.
 
     Returns:
@@ -134,7 +138,9 @@ def choose(
             )
         return part[taken]
 
-    if balance is None:
+    if strategy.shares:
+        chosen_options["balance"] = balance
+    if balance is None or strategy.shares:
         return np.sort(run(rows, size))
     classes, label, sizes = np.unique(pool.labels[rows], return_inverse=True, return_counts=True)
     quotas = proportional(sizes, size) if balance == "proportional" else equal(sizes, size)
@@ -160,8 +166,12 @@ def usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Ba
     """(n,) bool: the examples that have what a strategy reads.
 
     Raises:
-        TrainmapError: features or clusters that it needs and the pool lacks.
+        TrainmapError: features, clusters or epochs that it needs and the pool lacks.
     """
+    if pool.epochs < strategy.epochs:
+        raise TrainmapError(
+            f"{strategy.name} needs a map of at least {strategy.epochs} epochs, got {pool.epochs}; record more of them"
+        )
     found = np.ones(len(pool), bool)
     for name in columns:
         found &= ~np.isnan(pool.scores[name])
@@ -188,7 +198,11 @@ _BAND = Strategy("band", band, "a band of ranks")
 STRATEGIES: Mapping[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
-        Strategy("auto", auto, "ours: docs/selection.md", random=True, scores=READS, needs=("labels",)),
+        Strategy(
+            *("auto", auto, "ours: docs/selection.md", True, READS, ("labels",)),
+            epochs=2,
+            shares=True,
+        ),
         _BAND,
         replace(_BAND, name="medium", source="Chen et al. 2025 (ICLR)", preset={"score": "teacher_loss"}),
         Strategy("ccs", ccs, "Zheng et al. 2023, arXiv:2210.15809", random=True),

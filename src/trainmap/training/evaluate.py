@@ -13,7 +13,7 @@ from torch import nn
 from trainmap.errors import TrainmapError
 from trainmap.training.data import Dataset, as_tensor, to_input
 from trainmap.training.models import is_convolutional
-from trainmap.training.modes import evaluating
+from trainmap.training.modes import device_of, evaluating
 
 BINS = 15
 BATCH = 500
@@ -29,7 +29,7 @@ class Metrics:
     calibration_error: float
 
 
-def predict(model: nn.Module, dataset: Dataset, flips: bool = False, device: str = "cpu") -> NDArray[np.float32]:
+def predict(model: nn.Module, dataset: Dataset, flips: bool = False, device: str | None = None) -> NDArray[np.float32]:
     """Logits of every example, in the dataset's row order.
 
     Args:
@@ -37,7 +37,7 @@ def predict(model: nn.Module, dataset: Dataset, flips: bool = False, device: str
         dataset: N examples.
         flips: average the logits of the image and of its mirror image (test-time augmentation; twice the cost);
             pixels alone.
-        device: where to compute.
+        device: where to compute, and the model is moved to; None: where it is.
 
     Returns:
         (N, C) float32.
@@ -50,18 +50,18 @@ def predict(model: nn.Module, dataset: Dataset, flips: bool = False, device: str
     return _forward(model, dataset, device, mirror=False)
 
 
-def predict_pairs(model: nn.Module, dataset: Dataset, device: str = "cpu") -> NDArray[np.float32]:
+def predict_pairs(model: nn.Module, dataset: Dataset, device: str | None = None) -> NDArray[np.float32]:
     """Logits of every image and of its mirror image: (N, 2, C) float32, the image as it is first."""
     plain = _forward(model, dataset, device, mirror=False)
     return np.stack([plain, _forward(model, dataset, device, mirror=True)], axis=1)
 
 
-def _forward(model: nn.Module, dataset: Dataset, device: str, mirror: bool) -> NDArray[np.float32]:
+def _forward(model: nn.Module, dataset: Dataset, device: str | None, mirror: bool) -> NDArray[np.float32]:
     if len(dataset) == 0:
         raise TrainmapError(f"nothing to predict: the dataset '{dataset.name}' has no examples")
     if mirror and dataset.inputs.form != "pixels":
         raise TrainmapError(f"flips are for images, but {dataset.name} has {dataset.inputs}; use flips=False")
-    channels_last = is_convolutional(model)
+    channels_last, device = is_convolutional(model), device or device_of(model)
     with evaluating(model.to(device)), torch.inference_mode():
         x = as_tensor(dataset.x, device)
         parts = [model(to_input(part.flip(-1) if mirror else part, channels_last)).float() for part in x.split(BATCH)]

@@ -16,7 +16,7 @@ from trainmap.training.data import Dataset, as_tensor, to_input
 from trainmap.training.evaluate import BATCH
 from trainmap.training.inputs import Inputs
 from trainmap.training.models import is_convolutional
-from trainmap.training.modes import evaluating
+from trainmap.training.modes import device_of, evaluating
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def projector(shape: tuple[int, ...], teacher_shape: tuple[int, ...], seed: int)
 
 
 def features_of(
-    model: nn.Module, dataset: Dataset, layer: str | None = None, device: str = "cpu"
+    model: nn.Module, dataset: Dataset, layer: str | None = None, device: str | None = None
 ) -> NDArray[np.float32]:
     """The features of every example, in eval mode: (N, D) float32; a map (channels, H, W) is averaged over its places.
 
@@ -108,12 +108,12 @@ def features_of(
         model: takes the dataset's inputs; left in the mode it came in.
         dataset: N examples.
         layer: whose output; None for what goes into the last ``nn.Linear``.
-        device: where to compute.
+        device: where to compute, and the model is moved to; None: where it is.
 
     Raises:
         TrainmapError: no such layer, or features that are neither (D,), (L, D) nor (channels, H, W).
     """
-    channels_last = is_convolutional(model)
+    channels_last, device = is_convolutional(model), device or device_of(model)
     parts: list[Tensor] = []
     with evaluating(model.to(device)), torch.inference_mode(), tapped(model, layer) as kept:
         for part in as_tensor(dataset.x, device).split(BATCH):

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.training.data import Dataset, as_tensor, to_input
-from trainmap.training.modes import evaluating
+from trainmap.training.modes import device_of, evaluating
 
 Parameters = Literal["last", "all"]
 
@@ -30,7 +30,7 @@ GRADIENT_BYTES = 256 << 20
 
 
 def grand(
-    model: nn.Module, dataset: Dataset, parameters: Parameters = "last", device: str = "cpu"
+    model: nn.Module, dataset: Dataset, parameters: Parameters = "last", device: str | None = None
 ) -> NDArray[np.float64]:
     """GraNd: the length of the gradient of each example's cross entropy, || d loss / d parameters ||_2.
 
@@ -41,7 +41,7 @@ def grand(
         parameters: ``"last"``: weight and bias of the last layer, exact at the cost of a forward pass, because the
             gradient there is (p - onehot(y)) h^T with h the layer's input. ``"all"``: every parameter that requires a
             gradient; a backward pass for each example, in chunks.
-        device: where to compute.
+        device: where to compute, and the model is moved to; None: where it is.
 
     Returns:
         (N,) float64, 0 or more, rows as in the dataset. High is hard.
@@ -56,6 +56,7 @@ def grand(
     if parameters not in get_args(Parameters):
         raise unknown("choice of parameters", str(parameters), get_args(Parameters))
     norms = _last_layer if parameters == "last" else _all_parameters
+    device = device or device_of(model)
     with evaluating(model.to(device)):
         return torch.cat(list(norms(model, dataset, device))).cpu().numpy().astype(np.float64)
 
@@ -110,7 +111,7 @@ def _all_parameters(model: nn.Module, dataset: Dataset, device: str) -> Iterator
 
 
 def vog(
-    models: Sequence[nn.Module], dataset: Dataset, per_class: bool = True, device: str = "cpu"
+    models: Sequence[nn.Module], dataset: Dataset, per_class: bool = True, device: str | None = None
 ) -> NDArray[np.float64]:
     """Variance of gradients: how much the saliency of each example moves from checkpoint to checkpoint.
 
@@ -122,7 +123,7 @@ def vog(
         models: K checkpoints of one run, at least 2, each taking the dataset's form of input. Used in eval mode.
         dataset: N examples.
         per_class: normalise by class, as in the paper (population standard deviation). False: the plain value.
-        device: where to compute.
+        device: where to compute, and the models are moved to; None: where each of them is.
 
     Returns:
         (N,) float64, rows as in the dataset; 0 or more without ``per_class``. High is hard. With it, NaN for the
@@ -145,7 +146,7 @@ def vog(
     return _by_class(values, dataset.y) if per_class else values
 
 
-def _spread(models: Sequence[nn.Module], dataset: Dataset, device: str) -> NDArray[np.float64]:
+def _spread(models: Sequence[nn.Module], dataset: Dataset, device: str | None) -> NDArray[np.float64]:
     """mean over pixels of the saliency's standard deviation over the checkpoints (Welford), (N,)."""
     sides = dataset.inputs.shape[-2:]  # (H, W) of pixels, (D,) of features
     mean = np.zeros((len(dataset), *sides))
@@ -157,7 +158,7 @@ def _spread(models: Sequence[nn.Module], dataset: Dataset, device: str) -> NDArr
     return np.sqrt(squares / len(models)).mean(axis=tuple(range(1, mean.ndim)))
 
 
-def input_gradients(model: nn.Module, dataset: Dataset, device: str = "cpu") -> NDArray[np.float64]:
+def input_gradients(model: nn.Module, dataset: Dataset, device: str | None = None) -> NDArray[np.float64]:
     """The gradient of the gold class's logit by the pixels (as the network gets them), averaged over the channels.
 
     Returns:
@@ -166,6 +167,7 @@ def input_gradients(model: nn.Module, dataset: Dataset, device: str = "cpu") -> 
     if dataset.inputs.form == "tokens":
         raise TrainmapError(f"{dataset.name} has tokens, which no gradient leads to; use pixels or features")
     parts: list[Tensor] = []
+    device = device or device_of(model)
     with evaluating(model.to(device)), torch.enable_grad():
         for x, labels in _batches(dataset, device):
             x = x.detach().requires_grad_(True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.files import as_it_stands_or_under
 from trainmap.training.audio import fsdd_rows, speech_commands_rows
 from trainmap.training.folders import folder_rows
 from trainmap.training.hub import hub_rows
@@ -22,6 +23,7 @@ from trainmap.training.texts import embeddings
 DIGITS_TEST = 0.25
 """The digits have no official test set: this share is set aside, the same for every seed."""
 EMBEDDINGS = "+embeddings"
+FILES = (".npz", ".parquet")
 
 
 def open_rows(name: str, root: Path) -> Rows:
@@ -32,6 +34,8 @@ def open_rows(name: str, root: Path) -> Rows:
     """
     check_name(name)
     plain = name.removesuffix(EMBEDDINGS)
+    if plain.endswith(FILES):
+        plain = str(as_it_stands_or_under(root, plain))
     path, size = _size(plain)
     if plain in READERS:
         rows = READERS[plain](root)
@@ -58,7 +62,7 @@ def check_name(name: str) -> None:
     """
     plain = name.removesuffix(EMBEDDINGS)
     known = plain in READERS or plain in DATASETS
-    if known or plain.endswith((".npz", ".parquet")) or plain.startswith(("hf:", "folder:")):
+    if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
         return
     if not Path(_size(plain)[0]).is_dir():
         raise unknown("dataset", name, [*READERS, *DATASETS])

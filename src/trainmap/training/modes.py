@@ -1,9 +1,10 @@
-"""Train mode and eval mode: how a network that is looked at meanwhile gets back into the one it came in."""
+"""Train mode and eval mode: how a network that is looked at gets back into the one it came in; where it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 
 from torch import nn
 
@@ -25,3 +26,9 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
             model.train(modes[model])
         for module, mode in modes.items():
             module.training = mode
+
+
+def device_of(model: nn.Module) -> str:
+    """Where a model is: the device of its first parameter or buffer; "cpu" without any."""
+    there = next(chain(model.parameters(), model.buffers()), None)
+    return "cpu" if there is None else str(there.device)

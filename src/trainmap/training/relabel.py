@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.files import as_it_stands_or_under
 from trainmap.training.data import Dataset
 
 
@@ -17,16 +18,17 @@ def relabelled(train: Dataset, source: str, root: Path) -> Dataset:
 
     Args:
         train: its ids are places in the file's array, as those of an official training set are.
-        source: ``FILE.npz:ARRAY``, the file in ``root``; (M,) integers, 0 to classes - 1, M above every id.
+        source: ``FILE.npz:ARRAY``, the file as it stands or under ``root``; (M,)
+            integers, 0 to classes - 1, M above every id.
         root: the folder of the data.
 
     Raises:
         TrainmapError: a file or an array that is not there, or labels that are not those of this dataset.
     """
     name, _, array = source.rpartition(":")
-    path = root / name
+    path = as_it_stands_or_under(root, name)
     if not path.is_file():
-        raise TrainmapError(f"labels: {path} is not there; give FILE.npz:ARRAY, the file in the data's root")
+        raise TrainmapError(f"labels: {path} is not there, nor under {root}; give FILE.npz:ARRAY")
     try:
         with np.load(path, allow_pickle=False) as file:
             if array not in file:

@@ -67,7 +67,8 @@ def divide(rows: Rows, seed: int, validation: float) -> Rows:
         if not (part == name).any():
             part[np.isin(ids, draw(ids[rest], rows.y[rest], rows.classes, share, stream)) & rest] = name
     if not (part == "train").any():
-        raise TrainmapError(f"{rows.name} must have training examples, but its parts are: {some(np.unique(part))}")
+        found = some(np.unique(part).tolist())
+        raise TrainmapError(f"{rows.name} must have training examples, but its parts are: {found}")
     return Rows(rows.name, rows.y, rows.classes, part, rows.encode, ids, rows.test_share, rows.texts)
 
 

@@ -52,7 +52,7 @@ def evaluate_everywhere(
     *,
     seed: int = 0,
     flips: bool = False,
-    device: str = "cpu",
+    device: str | None = None,
     on_logits: Callable[[str, Dataset, NDArray[np.float32]], object] | None = None,
 ) -> list[Row]:
     """Judge a network on its test set, on shifted sets and on corruptions of the test set, in this order.

