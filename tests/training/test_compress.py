@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from trainmap.errors import TrainmapError
-from trainmap.training.compress import finetune, measure, paired_seconds, runnable, uncompressed
+from trainmap.training.compress import finetune, measure, runnable, uncompressed
 from trainmap.training.compressed_files import file_of, load_weights, save
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import predict
@@ -67,19 +67,6 @@ def test_one_table_holds_every_way_and_the_first_row_is_what_the_others_are_comp
         assert rows["onnx"].agreement == 1.0
         assert rows["onnx8"].bytes < 0.4 * rows["onnx"].bytes
     assert rows["original"].zipped_bytes == len(zlib.compress(file_of(model, SMALL)))
-
-
-def test_networks_take_turns_in_changing_order_and_the_first_round_does_not_count() -> None:
-    turns: list[str] = []
-    found = paired_seconds(
-        {name: lambda x, name=name: turns.append(name) for name in "abc"}, torch.zeros(1), 5, calls=2
-    )
-    rounds = ["".join(turns[start : start + 6]) for start in range(0, len(turns), 6)]
-    assert len(rounds) == 6
-    assert len(set(rounds)) > 1
-    assert {"".join(sorted(names)) for names in rounds} == {"aabbcc"}
-    assert all("aa" in names and "bb" in names and "cc" in names for names in rounds)
-    assert [len(seconds) for seconds in found.values()] == [5, 5, 5]
 
 
 def test_a_network_is_timed_in_the_layout_that_prediction_uses_without_touching_it() -> None:

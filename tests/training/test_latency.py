@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
-from trainmap.training.latency import latency_table, paired_latency
+from trainmap.training.latency import latency_table, paired_latency, paired_seconds
 
 
 class Told(nn.Module):
@@ -36,12 +36,25 @@ def test_networks_take_turns_in_eval_mode_and_everything_is_as_before_afterwards
     models = {name: Told(name, calls).train() for name in ("a", "b")}
     threads = torch.get_num_threads()
     table = paired_latency(models, torch.rand(64, 64), threads=2, repeat=4, warmup=1)
-    assert [name for name, _, _ in calls] == ["b", "a", "a", "b", "b", "a", "a", "b", "b", "a"]
+    assert sorted(name for name, _, _ in calls) == ["a"] * 5 + ["b"] * 5
     assert {(mode, count) for _, mode, count in calls} == {(False, 2)}
     assert torch.get_num_threads() == threads
     assert all(model.training for model in models.values())
     assert table["model"].to_list() == ["a", "b"]
     assert (table["seconds"] > 0).all()
+
+
+def test_networks_take_turns_in_changing_order_and_the_first_round_does_not_count() -> None:
+    turns: list[str] = []
+    found = paired_seconds(
+        {name: lambda x, name=name: turns.append(name) for name in "abc"}, torch.zeros(1), 5, calls=2
+    )
+    rounds = ["".join(turns[start : start + 6]) for start in range(0, len(turns), 6)]
+    assert len(rounds) == 6
+    assert len(set(rounds)) > 1
+    assert {"".join(sorted(names)) for names in rounds} == {"aabbcc"}
+    assert all("aa" in names and "bb" in names and "cc" in names for names in rounds)
+    assert [len(seconds) for seconds in found.values()] == [5, 5, 5]
 
 
 def test_functions_that_are_no_modules_are_measured_too() -> None:

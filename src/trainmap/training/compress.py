@@ -8,7 +8,6 @@ of another model, so it stands in the same table.
 from __future__ import annotations
 
 import statistics
-import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,13 +25,14 @@ from trainmap.training.data import Dataset
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import fit
 from trainmap.training.inputs import to_input
+from trainmap.training.latency import paired_seconds
 from trainmap.training.models import is_convolutional
 from trainmap.training.onnx_network import OnnxNetwork
 from trainmap.training.quantization import lower
 from trainmap.training.recipes import Recipe
 from trainmap.training.sparsity import fix_zeros, free_zeros
 
-__all__ = ["Compressed", "Measured", "finetune", "measure", "paired_seconds", "uncompressed"]
+__all__ = ["Compressed", "Measured", "finetune", "measure", "uncompressed"]
 
 
 @dataclass(frozen=True)
@@ -163,26 +163,6 @@ def measure(
 def inputs_batch(dataset: Dataset, batch: int) -> Tensor:
     """The first ``batch`` examples as a network takes them."""
     return to_input(torch.from_numpy(dataset.x[:batch].copy()))
-
-
-def paired_seconds(
-    networks: Mapping[str, Callable[[Tensor], object]], x: Tensor, repeats: int, calls: int = 1
-) -> dict[str, list[float]]:
-    """CPU seconds of one call of each network in each of ``repeats`` rounds, the networks taking turns.
-
-    Their order is drawn afresh for each round: a network pays for what the one before it left in the caches.
-    """
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
-    order, draws = list(networks), np.random.default_rng(0)
-    with torch.inference_mode():
-        for round_ in range(repeats + 1):
-            for name in (order[place] for place in draws.permutation(len(order))):
-                start = time.process_time()
-                for _ in range(calls):
-                    networks[name](x)
-                if round_:
-                    seconds[name].append((time.process_time() - start) / calls)
-    return seconds
 
 
 def runnable(model: nn.Module, x: Tensor) -> Callable[[Tensor], object]:

@@ -20,8 +20,8 @@ def paired_latency(
 ) -> pl.DataFrame:
     """Median CPU seconds per example of each network on the same batch, taken in turns.
 
-    In every round each network runs once, so that whatever else the machine does falls on all of them; the order
-    alternates from round to round. CPU seconds are the time of all threads of this process.
+    In every round each network runs once, so that whatever else the machine does falls on all of them. CPU seconds are
+    the time of all threads of this process.
 
     Args:
         models: by name; the first is what the others are compared with. Modules are in eval mode while it measures;
@@ -47,17 +47,30 @@ def paired_latency(
         raise TrainmapError(
             f"threads and repeat must be at least 1 and warmup at least 0, got {threads}, {repeat}, {warmup}"
         )
-    names = list(models)
     networks = [model for model in models.values() if isinstance(model, nn.Module)]
-    seconds = np.empty((repeat, len(names)))
-    with _threads(threads), evaluating(*networks), torch.inference_mode():
-        for number in range(-warmup, repeat):
-            for place in range(len(names)) if number % 2 == 0 else reversed(range(len(names))):
+    with _threads(threads), evaluating(*networks):
+        seconds = paired_seconds(models, x, repeat, warmup=warmup)
+    return latency_table(list(models), np.array(list(seconds.values())).T / len(x))
+
+
+def paired_seconds(
+    networks: Mapping[str, Callable[[Tensor], object]], x: Tensor, repeats: int, calls: int = 1, warmup: int = 1
+) -> dict[str, list[float]]:
+    """CPU seconds of one call of each network in each of ``repeats`` rounds after ``warmup``, in turns.
+
+    Their order is drawn afresh for each round: a network pays for what the one before it left in the caches.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in networks}
+    order, draws = list(networks), np.random.default_rng(0)
+    with torch.inference_mode():
+        for number in range(-warmup, repeats):
+            for name in (order[place] for place in draws.permutation(len(order))):
                 start = time.process_time()
-                models[names[place]](x)
+                for _ in range(calls):
+                    networks[name](x)
                 if number >= 0:
-                    seconds[number, place] = time.process_time() - start
-    return latency_table(names, seconds / len(x))
+                    seconds[name].append((time.process_time() - start) / calls)
+    return seconds
 
 
 def latency_table(names: list[str], seconds: np.ndarray) -> pl.DataFrame:
