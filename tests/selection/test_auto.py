@@ -12,7 +12,7 @@ import trainmap as tm
 from trainmap.selection.auto import FEWEST, READS, TILT, auto
 from trainmap.selection.auto import read_map as advise
 from trainmap.selection.pool import Pool
-from trainmap.selection.strategies import STRATEGIES, choose
+from trainmap.selection.strategies import STRATEGIES, Balance, choose
 
 EPOCHS = 5
 
@@ -188,6 +188,8 @@ def test_a_map_of_one_epoch_is_refused() -> None:
 def test_classes_have_equal_numbers_where_that_is_asked_for_and_the_rule_still_reads_the_whole_map() -> None:
     labels = (np.arange(2000) >= 1500).astype(np.int64)
     pool = replace(pool_of(2000, 0.4), labels=labels)
+    wanted: list[int]
+    balance: Balance | None
     for balance, wanted in ((None, [600, 200]), ("proportional", [600, 200]), ("equal", [400, 400])):
         rows = choose(STRATEGIES["auto"], pool, 800, 3, balance, {"held_out": 0.9})
         assert np.bincount(labels[rows]).tolist() == wanted

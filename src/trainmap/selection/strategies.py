@@ -199,7 +199,12 @@ STRATEGIES: Mapping[str, Strategy] = {
     strategy.name: strategy
     for strategy in (
         Strategy(
-            *("auto", auto, "ours: docs/selection.md", True, READS, ("labels",)),
+            "auto",
+            auto,
+            "ours: docs/selection.md",
+            random=True,
+            scores=READS,
+            needs=("labels",),
             epochs=2,
             shares=True,
         ),
