@@ -188,9 +188,12 @@ def test_a_map_of_one_epoch_is_refused() -> None:
 def test_classes_have_equal_numbers_where_that_is_asked_for_and_the_rule_still_reads_the_whole_map() -> None:
     labels = (np.arange(2000) >= 1500).astype(np.int64)
     pool = replace(pool_of(2000, 0.4), labels=labels)
-    wanted: list[int]
-    balance: Balance | None
-    for balance, wanted in ((None, [600, 200]), ("proportional", [600, 200]), ("equal", [400, 400])):
+    cases: list[tuple[Balance | None, list[int]]] = [
+        (None, [600, 200]),
+        ("proportional", [600, 200]),
+        ("equal", [400, 400]),
+    ]
+    for balance, wanted in cases:
         rows = choose(STRATEGIES["auto"], pool, 800, 3, balance, {"held_out": 0.9})
         assert np.bincount(labels[rows]).tolist() == wanted
     assert "as many of every class" in advise(pool, 800, balance="equal").reason
