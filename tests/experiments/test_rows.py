@@ -15,6 +15,7 @@ from trainmap.experiments.compare import Report, compare
 from trainmap.experiments.config import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load
+from trainmap.experiments.page import write_study
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.records import groups
 from trainmap.experiments.study import results, run_study, study_of
@@ -127,6 +128,45 @@ def test_a_long_run_keeps_its_checkpoint_from_the_start(tmp_path: Path, monkeypa
     outcomes = run_study(study_of(variants, graph, {}), graph, tmp_path / "out", jobs=1)
     assert [outcome.error for outcome in outcomes] == [None]
     assert not list((tmp_path / "out").rglob("checkpoint*"))
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("{strategy: auto}", True),
+        ("{strategy: auto, options: {held_out: 0.5}}", False),
+        ("{spec: 20% auto + 13% random}", True),
+        ("{key: repeated-auto}", True),
+        ("{spec: 33% ccs}", False),
+    ],
+)
+def test_every_row_with_auto_in_it_is_told_the_teachers_accuracy_unless_it_says_another(
+    tmp_path: Path, row: str, told: bool
+) -> None:
+    graph = plan(tmp_path, f"subsets=[random, {row}]")
+    short = plan(tmp_path, f"subsets=[random, {row}]", "maps=[{teacher: mlp-256, epochs: 2}]")
+
+    def tells(graph: Graph) -> bool:
+        configs = [node.task.config for node in graph.nodes.values()]
+        return any(config.get("held_out") or "judged" in config.get("subset", {}) for config in configs)
+
+    assert (tells(graph), tells(short)) == (told, False)  # a map of first epochs is of another network
+
+
+def test_a_row_that_is_drawn_again_in_every_epoch_costs_a_subset_and_its_map(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(PLAIN)
+    variants = load_experiment(tmp_path / "x.yaml", None, ["subsets=[full, random, repeated-auto]", "seeds=[0, 1]"])
+    graph = plan_graph(variants, tmp_path / "out")
+    study = study_of(variants, graph, {})
+    outcomes = run_study(study, graph, tmp_path / "out", jobs=1)
+    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
+    rows = [row for group in groups(study, results(study, tmp_path / "out")) for row in group.rows]
+    random, repeated = (
+        [row for row in rows if row["subset"] == f"{what} 33 %"] for what in ("random", "repeated auto")
+    )
+    assert [row["train_flops"] for row in repeated] == [row["train_flops"] for row in random]
+    assert [row["examples"] for row in repeated] == [row["examples"] for row in random]
+    assert "paid back" in write_study(tmp_path / "out")["report.md"].read_text()
 
 
 def test_auto_is_told_how_good_the_maps_teacher_is_on_other_data(tmp_path: Path) -> None:

@@ -170,6 +170,8 @@ def test_the_advice_on_a_map_says_why(a_map: tm.DataMap) -> None:
     [
         (40, {"noise": 1.0}, "noise must be a share of wrong labels, 0 to below 1, got 1.0"),
         (40, {"noise": -0.1}, "got -0.1"),
+        (40, {"noise": "0.1"}, "noise must be a share of wrong labels, 0 to below 1, got '0.1'"),
+        (40, {"held_out": "0.9"}, "held_out must be an accuracy, 0 to 1, got '0.9'"),
         (40, {"held_out": 95.0}, "held_out must be an accuracy, 0 to 1, got 95.0"),
         (900, {"noise": 0.2}, "noise=0.2 cuts 200 of 1000 examples, which leaves fewer than the 900 asked for"),
     ],
@@ -206,3 +208,14 @@ def test_keeping_everything_leaves_nothing_to_explain() -> None:
     assert (
         advise(pool_of(1000, 1.0), 1000, held_out=0.9).reason == "Keep all 1,000 examples: there is nothing to choose."
     )
+
+
+def test_a_cut_is_told_as_it_is_made_and_only_what_it_leaves_limits_the_size() -> None:
+    labels = (np.arange(1000) >= 300).astype(np.int64)  # the 300 of lowest AUM are a class of their own
+    pool = replace(pool_of(1000, 0.5, aum=np.arange(1000) - 300.0), labels=labels)
+    advice = advise(pool, 500, noise=0.3)
+    assert (advice.cut, advice.lowest) == (150, 300)
+    assert "the 300 of lowest AUM are cut (all but 150, because no class loses more than half)" in advice.reason
+    assert advise(pool, 850, noise=0.3).cut == 150
+    with pytest.raises(tm.TrainmapError, match="cuts 150 of 1000 examples"):
+        advise(pool, 851, noise=0.3)

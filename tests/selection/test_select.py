@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import trainmap as tm
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
-from trainmap.selection.select import select
+from trainmap.selection.select import select, select_by
 from trainmap.selection.spec import Part, parse
 
 MakeMap = Callable[..., DataMap]
@@ -329,3 +329,36 @@ def test_a_selection_says_what_it_came_from(make_map: MakeMap) -> None:
     assert select(datamap, chosen.spec, seed=4, balance="equal").ids.tolist() == chosen.ids.tolist()
     changed = replace(datamap, table=datamap.table.with_columns(aum=pl.col("aum") + 1))
     assert select(changed, "3 random").map != chosen.map
+
+
+def test_a_map_of_one_epoch_has_no_ambiguous_examples(make_map: MakeMap) -> None:
+    one = replace(make_map(50, variability=np.zeros(50)), epochs=1)
+    for datamap, spec in (
+        (one, "33% ambiguous"),
+        (one, "top 5 variability"),
+        (one.with_rule("corner"), "10% hard-to-learn"),
+    ):
+        with pytest.raises(TrainmapError, match="needs a map of at least 2 epochs"):
+            select(datamap, spec)
+    assert len(select(one, "5 hard-to-learn")) == 5
+    with pytest.raises(TrainmapError, match="auto needs a map of at least 2 epochs, got 1"):
+        select(one, "33% auto")
+
+
+def test_what_is_no_map_is_told_what_it_should_be(make_map: MakeMap) -> None:
+    datamap: Any = make_map(50)
+    with pytest.raises(TrainmapError, match=r"from a DataMap, got str; DataMap\.from_dynamics"):
+        select("map.parquet", "33% ambiguous")  # type: ignore[arg-type]
+    with pytest.raises(TrainmapError, match=r"features must be Features\(ids, \.\.\.\), got ndarray"):
+        select_by(datamap, "moderate", 5, features=np.ones((50, 2)))  # type: ignore[arg-type]
+    with pytest.raises(TrainmapError, match="Did you mean 'variability'"):
+        select(datamap, "top 5% variabilty")
+    with pytest.raises(TrainmapError, match="held_out goes with 'auto' alone, got '33% ambiguous'"):
+        select(datamap, "33% ambiguous", held_out=0.9)
+
+
+def test_another_selection_or_a_set_is_left_out(make_map: MakeMap) -> None:
+    datamap = make_map(50)
+    first = select(datamap, "10 ambiguous")
+    for without in (first, set(first.ids.tolist())):
+        assert not np.isin(select(datamap, "20 ambiguous", without=without).ids, first.ids).any()

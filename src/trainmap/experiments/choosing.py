@@ -16,7 +16,7 @@ import numpy as np
 
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
-from trainmap.experiments.nodes import data_of, load_network
+from trainmap.experiments.nodes import data_of, held_out_of, load_network
 from trainmap.experiments.study import Entry
 from trainmap.files import write_atomically
 from trainmap.maps.datamap import DataMap
@@ -158,6 +158,8 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any) -> Selecti
         logits = np.load(Path(where["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
         loss = teacher_loss(logits, datamap.labels)  # both in the order of the ids
         datamap = datamap.with_scores(datamap.ids, {TEACHER_LOSS: loss})
+    if "held_out" in config:
+        how["held_out"] = held_out_of(where, "teacher")
     seed, balance = config["seed"], config["balance"]
     return select_by(
         datamap, config["strategy"]["name"], config["size"], seed=seed, balance=balance, without=without, **how

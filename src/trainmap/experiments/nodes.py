@@ -31,7 +31,8 @@ from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import plan_flips
 from trainmap.selection.card import Selection
-from trainmap.selection.select import select, select_by
+from trainmap.selection.repeated import RepeatedAuto
+from trainmap.selection.select import select
 from trainmap.training.checkpoint import previous
 from trainmap.training.compressed import copy_of, uncompressed
 from trainmap.training.cost import forward_flops, training_flops
@@ -178,15 +179,19 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
         from trainmap.experiments.choosing import chosen_by
 
         selection = chosen_by(config, datamap, cut)
-    elif "held_out" in config:
-        held_out = json.loads((Path(config["where"]["teacher"]) / HELD_OUT).read_text())["accuracy"]
-        how = {"without": cut, "held_out": held_out}
-        selection = select_by(datamap, "auto", config["size"], config["seed"], config["balance"], **how)
     else:
-        selection = select(datamap, config["spec"], seed=config["seed"], balance=config["balance"], without=cut)
+        how = {"seed": config["seed"], "balance": config["balance"], "without": cut}
+        if "held_out" in config:
+            how["held_out"] = held_out_of(config["where"], "teacher")
+        selection = select(datamap, config["spec"], **how)
     seconds = time.perf_counter() - start
     selection.save(Path(config["where"]["out"]) / "card.json")
     return {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
+
+
+def held_out_of(where: dict[str, str], teacher: str) -> float | None:
+    """The accuracy on the validation data of a teacher whose folder ``where`` names; None without validation data."""
+    return json.loads((Path(where[teacher]) / HELD_OUT).read_text())["accuracy"]
 
 
 def logits_run(config: dict[str, Any]) -> dict[str, Any]:
@@ -214,16 +219,21 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         config: ``data``, ``model``, ``recipe``, ``seed``, ``steps``, ``patience``, ``device``; ``subset``: ``kind``
-            ("full", "random", "repeated", "schedule" or "map"), ``count``, ``selection`` (hash, of a map's),
-            ``schedule`` (its settings); ``teacher``: None, or the settings of the loss and ``logits`` (hash), or
-            ``teacher`` (hash), its ``model`` and ``seed``; ``where``: ``out``, ``selection``, ``logits`` and
-            ``teacher`` (folders).
+            ("full", "random", "repeated", "map-repeated", "schedule" or "map"), ``count``, ``selection`` (hash, of
+            a map's), ``schedule`` (its settings); ``teacher``: None, or the settings of the loss and ``logits``
+            (hash), or ``teacher`` (hash), its ``model`` and ``seed``; ``where``: ``out``, ``selection``, ``logits`` and
+            ``teacher`` (folders), of "map-repeated" ``map`` and ``judged`` (its teacher).
     """
     data, subset = data_of(config), config["subset"]
     train, ids = data.train, fixed_ids(config, data.train)
     how: dict[str, Any] = {}
     if subset["kind"] == "repeated":
         how["epoch_ids"] = repeated(train.ids, subset["count"], config["seed"])
+    elif subset["kind"] == "map-repeated":
+        known = held_out_of(config["where"], "judged") if "judged" in subset else None
+        datamap = DataMap.open(Path(config["where"]["map"]) / "map.parquet")
+        schedule = RepeatedAuto(datamap, subset["count"], config["seed"], held_out=known)
+        how["epoch_ids"] = lambda epoch: schedule.plan(epoch).ids
     elif subset["kind"] == "schedule":
         how |= fit_arguments(config, train)
     if config["teacher"] is not None:
@@ -240,7 +250,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     result = _train(config, model, data, train, steps=config["steps"], **how)
     _forget_checkpoint(config)
     row = judged(config, model, data, keep=config.get("keep", False)) | costs(result, model)
-    row["examples"] = subset["count"] if subset["kind"] == "repeated" else len(train)
+    row["examples"] = subset["count"] if "repeated" in subset["kind"] else len(train)
     if subset["kind"] == "schedule":
         row["examples"] = round(result.examples_seen / result.epochs)  # what an epoch visited, on average
         row["fraction"] = row["examples"] / len(train)

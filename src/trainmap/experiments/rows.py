@@ -21,7 +21,7 @@ from trainmap.maps.suspicion import RULES
 from trainmap.selection.spec import parse
 from trainmap.selection.strategies import STRATEGIES
 
-Kind = Literal["full", "random", "repeated", "schedule", "map"]
+Kind = Literal["full", "random", "repeated", "map-repeated", "schedule", "map"]
 
 SCHEDULE_SIZE = 0.1  # what a schedule visits is known only afterwards
 
@@ -32,8 +32,8 @@ class Draw:
 
     Attributes:
         name: what a reader calls it.
-        kind: "full", "random" (another set for every seed), "repeated" (another one for every epoch), "schedule" or
-            "map".
+        kind: "full", "random" (another set for every seed), "repeated" (another one for every epoch),
+            "map-repeated" (the same by a map), "schedule" or "map".
         count: examples in it; of a schedule those that an epoch is expected to visit.
         steps: how long full data is trained: "own" or, at the steps of a subset run, "subset".
         spec, rule, balance: of a map's.
@@ -59,8 +59,10 @@ class Draw:
 
     @property
     def held_out(self) -> bool:
-        """Whether its choice depends on how good the map's teacher is on the validation data: "auto" alone."""
-        return self.kind == "map" and bool(self.spec) and [part.what for part in parse(self.spec).parts] == ["auto"]
+        """Whether its choice depends on how good the map's teacher is on the validation data: that of "auto"."""
+        if self.strategy is not None:
+            return self.strategy["name"] == "auto" and self.strategy["options"]["held_out"] is None
+        return "map" in self.kind and any(part.what == "auto" for part in parse(self.spec).parts)
 
 
 def draws(
@@ -98,7 +100,7 @@ def draws(
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")
     for draw in list(found):
         near = [other for other in found if other.kind == "random" and abs(other.count - draw.count) <= _slack(draw)]
-        if draw.kind in ("map", "repeated", "schedule") and not near:
+        if draw.kind in ("map", "repeated", "map-repeated", "schedule") and not near:
             name = f"random {100 * draw.count / examples:.3g} %"
             found.append(Draw(name, "random", draw.count, spec=f"{draw.count} random"))
     order = get_args(Kind)

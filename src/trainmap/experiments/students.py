@@ -60,7 +60,7 @@ class Students:
             *(self.experiment.subsets, self.experiment.sizes, self.planner.examples),
             *(max(recipe.epochs for recipe in recipes), self.one.scores, self.wrong),
         )
-        if not self.map and any(row.kind == "map" for row in rows):
+        if not self.map and any("map" in row.kind for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
         for row in rows:
             selections = {seed: self.selection(row, seed) for seed in self.seeds(row)} if row.kind == "map" else {}
@@ -79,15 +79,20 @@ class Students:
         if row.strategy is not None:
             needs |= (read := materials(self, row.strategy))
             config |= {"strategy": dict(row.strategy), "size": row.count, **read}
-        if row.held_out and self.one.epochs is None:  # the accuracy is that of the whole training
-            needs["teacher"] = self.planner.graph.nodes[self.map].task.config["teacher"]
-            config |= {"size": row.count, "held_out": True, "teacher": needs["teacher"]}
+        if row.held_out and (teacher := self.judged_teacher()):
+            needs["teacher"] = teacher
+            config |= {"size": row.count, "held_out": True, "teacher": teacher}
         if row.without is not None:
             needs["teacher"] = self.planner.graph.nodes[self.map].task.config["teacher"]
             config |= {"without": dict(row.without), "teacher": needs["teacher"]}
         name = f"{row.name} of {self.planner.graph.nodes[self.map].task.name}"
         name += f", seed {seed}" if row.redrawn else ""
         return self.planner.add("selection", name, "nodes:selection_run", config, needs, size=20 * row.count)
+
+    def judged_teacher(self) -> str:
+        """The teacher that the map is of, where its accuracy is that of the map's network: not with a map of its first
+        epochs; "" then."""
+        return "" if self.one.epochs is not None else self.planner.graph.nodes[self.map].task.config["teacher"]
 
     def runs(self, row: Draw, selections: Mapping[int, str], student: Student, column: Column) -> None:
         """Each seed and budget of a row under one way of training, and what is compressed of them."""
@@ -100,6 +105,10 @@ class Students:
         ways = _compressions(student, column, self.wrong)
         subset: dict[str, Any] = {"kind": row.kind, "count": row.count}
         subset |= {} if row.schedule is None else {"schedule": dict(row.schedule)}
+        drawn_from: dict[str, str] = {}
+        if row.kind == "map-repeated":
+            drawn_from = {"map": self.map, **({"judged": judged} if (judged := self.judged_teacher()) else {})}
+            subset |= drawn_from
         for steps, budgets in _budgets(row, list(self.experiment.budgets)):
             whole, part = (recipe.epochs * -(-size // recipe.batch) for size in (self.planner.examples, row.count))
             visits = row.count if steps == "own" else row.count * whole // part
@@ -112,7 +121,7 @@ class Students:
                 config = self.config(student, recipe, seed, {**subset, "selection": selection}, teaching)
                 config["steps"] = {"own": None, "subset": part, "full": whole}[steps]
                 config |= {"keep": True} if any(way for _, way in ways) else {}
-                chosen = {} if selection is None else {"selection": selection}
+                chosen = drawn_from if selection is None else {"selection": selection}
                 kind = " distilled" if teaching else ""
                 name = f"{row.name}, {column.name}{kind} on {self.data}, {budgets[0]}, seed {seed}"
                 size = 4000 + (4 * count if "keep" in config else 0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from trainmap.errors import unknown
+from trainmap.errors import TrainmapError, unknown
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import Rule
 from trainmap.selection.card import Selection
@@ -25,7 +25,7 @@ class Subset:
         spec: in the mini-language, with ``{percent}`` for the size; None for all the data.
         rule: of the regions.
         kind: "map" (chosen by the map, one set for all seeds), "random" (another set for every seed), "repeated"
-            (another random set in every epoch), "full" (all the data).
+            (another random set in every epoch), "map-repeated" (the same by ``RepeatedAuto``), "full" (all the data).
         steps: how long all the data is trained: "own" (the same epochs) or "subset" (the steps of a subset run).
     """
 
@@ -33,7 +33,7 @@ class Subset:
     what: str
     spec: str | None
     rule: Rule = "quantile"
-    kind: Literal["map", "random", "repeated", "full"] = "map"
+    kind: Literal["map", "random", "repeated", "map-repeated", "full"] = "map"
     steps: Literal["own", "subset"] = "own"
 
     def title(self, fraction: float) -> str:
@@ -56,13 +56,15 @@ def chosen(keys: list[str] | None) -> list[Subset]:
     for key in keys or ():
         if key not in SUBSETS:
             raise unknown("subset", key, SUBSETS)
+    if keys and any(SUBSETS[key].kind == "map-repeated" for key in keys):
+        raise TrainmapError("repeated-auto is a row of an experiment file (trainmap run), not of a demo")
     always = ("full", "full-equal-steps", "random")
     asked = [key for key in SUBSETS if key not in ON_REQUEST] if keys is None else keys
     return [s for s in SUBSETS.values() if s.key in asked or s.key in always]
 
 
-ON_REQUEST = ("auto",)
-"""Rows that a demo has when asked for them: auto wants the teacher's accuracy on other data, which a grid hands it."""
+ON_REQUEST = ("auto", "repeated-auto")
+"""Rows that want the teacher's accuracy on other data, which a grid hands them; a demo has auto when asked for it."""
 
 SUBSETS: Mapping[str, Subset] = {
     subset.key: subset
@@ -72,6 +74,7 @@ SUBSETS: Mapping[str, Subset] = {
         Subset("random", "random", "{percent} random", kind="random"),
         Subset("repeated-random", "repeated random", "{percent} random", kind="repeated"),
         Subset("auto", "auto", "{percent} auto"),
+        Subset("repeated-auto", "repeated auto", "{percent} auto", kind="map-repeated"),
         Subset("ambiguous", "ambiguous = high variability", "{percent} ambiguous"),
         Subset("hard", "hard-to-learn = low confidence", "{percent} hard-to-learn"),
         Subset("easy", "easy-to-learn = high confidence", "{percent} easy-to-learn"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import of_type, writing
 from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
+from trainmap.maps.scores import score_named
 
 Array = NDArray[Any]
 
@@ -137,9 +139,20 @@ class DataMap:
         if score not in self.scores:
             raise TrainmapError(
                 f"score '{score}' is not in this map; it has {', '.join(sorted(self.scores))}. "
-                "Make the map again with that score"
+                f"{self._how_to_get(score)}"
             )
         return self.table[score].to_numpy()
+
+    def _how_to_get(self, score: str) -> str:
+        """What to do where a score is not there."""
+        try:
+            known = score_named(score)
+        except TrainmapError:
+            near = get_close_matches(score.lower(), self.scores, 1)
+            return f"Did you mean '{near[0]}'?" if near else "Add a score of your own by with_scores"
+        if self.epochs < known.epochs:
+            return f"It needs {known.epochs} epochs and the map has {self.epochs}: record more of them"
+        return "Make the map again with that score"
 
     def overlap(self) -> dict[tuple[str, str], float]:
         """How much the quantile regions share, pair by pair, as a fraction of a region."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.arrays import to_ids, to_numpy
 from trainmap.errors import TrainmapError, some
 
 Array = NDArray[Any]
@@ -31,6 +31,7 @@ class Features:
     def __post_init__(self) -> None:
         ids = to_ids(self.ids)
         object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "values", to_numpy(self.values, "features"))
         if self.values.ndim != 2 or len(self.values) != len(ids) or not np.issubdtype(self.values.dtype, np.number):
             raise TrainmapError(
                 f"features must be numbers (N, D) for N = {len(ids)} ids, got {self.values.dtype} {self.values.shape}"

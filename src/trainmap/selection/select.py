@@ -20,7 +20,16 @@ from trainmap.selection.card import Selection, Taken
 from trainmap.selection.pool import Features, Pool, aligned
 from trainmap.selection.quotas import first_by_class
 from trainmap.selection.spec import Part, Plan, check_size, parse
-from trainmap.selection.strategies import STRATEGIES, Balance, Strategy, check_request, choose, named, usable
+from trainmap.selection.strategies import (
+    STRATEGIES,
+    Balance,
+    Strategy,
+    check_epochs,
+    check_request,
+    choose,
+    named,
+    usable,
+)
 
 __all__ = ["Advice", "Balance", "advise", "select", "select_by"]
 
@@ -35,6 +44,7 @@ def select(
     balance: Balance | None = None,
     *,
     without: Any = (),
+    held_out: float | None = None,
 ) -> Selection:
     """Choose examples.
 
@@ -46,7 +56,9 @@ def select(
         seed: of the random parts. A smaller random sample is a part of a larger one with the same seed.
         balance: within each part, ``"equal"`` numbers of every class (a class that runs out leaves its places to the
             others) or numbers ``"proportional"`` to what the classes have left. None: as the scores fall.
-        without: ids that are never taken, for example ``audit(dynamics).suspected``; percentages stay of all examples.
+        without: ids that are never taken, for example ``audit(dynamics).suspected``, or another selection; percentages
+            stay of all examples.
+        held_out: for a part ``auto``: accuracy of the map's network on data that it was not trained on.
 
     Returns:
         the ids and what they came from. Ties go to the smaller id; an example without a value (NaN: never seen) is
@@ -55,19 +67,23 @@ def select(
     Raises:
         TrainmapError: an unknown score, a budget outside 1 to N, too few examples with a value.
     """
+    _check_map(datamap)
     check_request(seed, balance, datamap.labels)
     if not isinstance(spec, str | Plan):
         raise TrainmapError(f"a spec must be text such as '33% ambiguous', or a plan, got {type(spec).__name__}")
     plan = parse(spec) if isinstance(spec, str) else spec
+    if held_out is not None and not any(part.what == "auto" for part in plan.parts):
+        raise TrainmapError(f"held_out goes with 'auto' alone, got '{plan}'")
     free = _left(datamap, without)
     chosen_rows = np.zeros(len(datamap), bool)
     taken: list[Taken] = []
     for part, count in zip(plan.parts, plan.sizes(len(datamap), size), strict=True):
         if part.what in STRATEGIES:
             strategy = STRATEGIES[part.what]
-            pool = _pool(datamap, strategy.columns(strategy.defaults), count / len(datamap))
+            pool = _pool(datamap, strategy.columns(strategy.defaults), count / len(datamap), strategy=strategy)
             rows = np.flatnonzero(free)
-            chosen = rows[choose(strategy, pool.rows(rows), count, int(seed), balance)] if count else rows[:0]
+            how = {"held_out": held_out} if part.what == "auto" else {}
+            chosen = rows[choose(strategy, pool.rows(rows), count, int(seed), balance, how)] if count else rows[:0]
             free[chosen], chosen_rows[chosen] = False, True
             taken.append(Taken(str(part), count, 0))
             continue
@@ -82,9 +98,10 @@ def select(
         passed_over = 0 if balance is not None else _taken_before(free[order], count)
         free[chosen], chosen_rows[chosen] = False, True
         taken.append(Taken(str(part), count, passed_over))
+    told = [] if held_out is None else [f"held_out={held_out}"]
     return Selection(
         ids=datamap.ids[chosen_rows],
-        spec=", ".join([str(plan), *_said_without(without)]),
+        spec=", ".join([str(plan), *told, *_said_without(without)]),
         seed=int(seed),
         balance=balance,
         rule=datamap.rule,
@@ -126,6 +143,7 @@ def select_by(
     Raises:
         TrainmapError: an unknown strategy or option, a size outside 1 to N, something missing that the strategy reads.
     """
+    _check_map(datamap)
     check_request(seed, balance, datamap.labels)
     check_size(size, len(datamap))
     found = named(strategy)
@@ -161,6 +179,7 @@ def advise(
     distilled: bool = False,
     held_out: float | None = None,
     balance: Balance | None = None,
+    repeated: bool = False,
     without: Any = (),
 ) -> Advice:
     """What the strategy "auto" does with a map and a budget, and why.
@@ -171,6 +190,7 @@ def advise(
         distilled: whether the student learns from a teacher as well.
         held_out: accuracy of the network that made the map on data that it was not trained on, 0 to 1.
         balance: ``"equal"`` deals out as many places to every class; in proportion otherwise.
+        repeated: for ``RepeatedAuto``, which draws afresh in every epoch.
         without: ids that are never taken, for example ``audit(dynamics).suspected``.
 
     Returns:
@@ -179,11 +199,26 @@ def advise(
     Raises:
         TrainmapError: a size or share out of range, a map that lacks a score, labels or epochs.
     """
+    _check_map(datamap)
     check_request(0, balance, datamap.labels)
+    return read_map(auto_pool(datamap, size, without), int(size), noise, distilled, held_out, balance, repeated)
+
+
+def auto_pool(datamap: DataMap, size: int, without: Any = ()) -> Pool:
+    """The examples that "auto" chooses from: what it reads of each that is not left out and has it."""
     check_size(size, len(datamap))
     strategy = STRATEGIES["auto"]
-    pool = _pool(datamap, strategy.scores, int(size) / len(datamap)).rows(np.flatnonzero(_left(datamap, without)))
-    return read_map(pool.rows(usable(strategy, pool, strategy.scores)), int(size), noise, distilled, held_out, balance)
+    pool = _pool(datamap, strategy.scores, int(size) / len(datamap), strategy=strategy)
+    pool = pool.rows(np.flatnonzero(_left(datamap, without)))
+    return pool.rows(usable(strategy, pool, strategy.scores))
+
+
+def _check_map(datamap: Any) -> None:
+    if not isinstance(datamap, DataMap):
+        raise TrainmapError(
+            f"examples are chosen from a DataMap, got {type(datamap).__name__}; DataMap.from_dynamics and DataMap.open "
+            "make one"
+        )
 
 
 def _pool(
@@ -195,6 +230,11 @@ def _pool(
     strategy: Strategy | None = None,
 ) -> Pool:
     """Every example of the map with the columns named; with all of them for a strategy of the user's own."""
+    if strategy is not None:
+        check_epochs(strategy, datamap.epochs)
+    for what, given, kind in (("features", features, Features), ("clusters", clusters, Clusters)):
+        if given is not None and not isinstance(given, kind):
+            raise TrainmapError(f"{what} must be {kind.__name__}(ids, ...), got {type(given).__name__}")
     own = strategy is not None and strategy.name not in STRATEGIES
     ids = datamap.ids
     return Pool(
@@ -211,7 +251,7 @@ def _pool(
 
 def _left(datamap: DataMap, without: Any) -> Array:
     """(N,) bool: the examples that may be taken."""
-    unwanted = to_ids(without)
+    unwanted = _ids_of(without)
     if len(unwanted) == 0:
         return np.ones(len(datamap), bool)
     if (unwanted.dtype.kind == "U") != (datamap.ids.dtype.kind == "U"):
@@ -222,9 +262,16 @@ def _left(datamap: DataMap, without: Any) -> Array:
     return ~np.isin(datamap.ids, unwanted)
 
 
+def _ids_of(without: Any) -> Array:
+    """The ids in an array, a list, a set, or of another selection."""
+    if isinstance(without, Selection):
+        return without.ids
+    return to_ids(sorted(without) if isinstance(without, set | frozenset) else without)
+
+
 def _said_without(without: Any) -> list[str]:
     """What a card says of the ids that were left out."""
-    unwanted = np.unique(to_ids(without))
+    unwanted = np.unique(_ids_of(without))
     if len(unwanted) == 0:
         return []
     return [f"without {len(unwanted)} ids {fingerprint(unwanted, np.zeros(len(unwanted), np.int64))[:12]}"]
@@ -236,6 +283,9 @@ def _order(datamap: DataMap, part: Part, seed: int) -> Array:
         return np.arange(len(datamap))
     if part.what == "random":
         return np.random.Generator(np.random.PCG64(seed)).permutation(len(datamap))
+    varies = part.what in ("ambiguous", "variability") or (part.what in REGIONS and datamap.rule == "corner")
+    if varies and datamap.epochs == 1:
+        raise TrainmapError(f"'{part}' needs a map of at least 2 epochs: over one nothing varies; record more of them")
     if part.what in REGIONS:
         variability, confidence = datamap.values("variability"), datamap.values("confidence")
         return deepest_first(depth(part.what, variability, confidence, datamap.rule), datamap.ids)

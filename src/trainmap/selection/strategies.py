@@ -168,10 +168,7 @@ def usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Ba
     Raises:
         TrainmapError: features, clusters or epochs that it needs and the pool lacks.
     """
-    if pool.epochs < strategy.epochs:
-        raise TrainmapError(
-            f"{strategy.name} needs a map of at least {strategy.epochs} epochs, got {pool.epochs}; record more of them"
-        )
+    check_epochs(strategy, pool.epochs)
     found = np.ones(len(pool), bool)
     for name in columns:
         found &= ~np.isnan(pool.scores[name])
@@ -190,6 +187,18 @@ def usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Ba
             )
         found &= pool.clusters >= 0
     return found
+
+
+def check_epochs(strategy: Strategy, epochs: int) -> None:
+    """Refuse a map of too few epochs.
+
+    Raises:
+        TrainmapError: says how many it must be.
+    """
+    if epochs < strategy.epochs:
+        raise TrainmapError(
+            f"{strategy.name} needs a map of at least {strategy.epochs} epochs, got {epochs}; record more of them"
+        )
 
 
 _BETA = Strategy("beta", beta, "Cho et al. 2025, arXiv:2502.06905; Wu et al. 2026, arXiv:2606.25488", random=True)

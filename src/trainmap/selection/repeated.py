@@ -1,0 +1,58 @@
+"""A fresh draw of ``auto`` in every epoch: what a map prefers, and in the end every example."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from trainmap.maps.datamap import DataMap
+from trainmap.selection.auto import drawn
+from trainmap.selection.quotas import Balance
+from trainmap.selection.schedule import RepeatedRandom, Visit, _check_epoch
+from trainmap.selection.select import advise, auto_pool
+
+
+class RepeatedAuto(RepeatedRandom):
+    """A schedule: every epoch visits ``size`` examples that are drawn afresh by the rule of ``auto``.
+
+    A fixed subset shows the same examples again; this shows others, the ambiguous ones more often. It costs what the
+    subset costs to train on, and all the data must stay at hand. What ``auto`` cuts is never visited.
+
+    Args:
+        datamap: of the training data.
+        size: how many examples an epoch visits, 1 to N.
+        seed: of the draws, which depend on it and on the epoch alone.
+        noise, distilled, held_out, balance, without: as in ``trainmap.advise``.
+
+    Attributes:
+        advice: what is done, and why (``advice.reason``).
+
+    Raises:
+        TrainmapError: as ``trainmap.advise``.
+
+    Source: ours, fitted on the validation parts of clinc150 and Fashion-MNIST (docs/selection.md); the fresh draws are
+        those of Okanovic et al. 2024, arXiv:2305.18424 (RS2).
+    """
+
+    def __init__(
+        self,
+        datamap: DataMap,
+        size: int,
+        seed: int = 0,
+        *,
+        noise: float | None = None,
+        distilled: bool = False,
+        held_out: float | None = None,
+        balance: Balance | None = None,
+        without: Any = (),
+    ) -> None:
+        how: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out, "balance": balance}
+        self.advice = advise(datamap, size, **how, repeated=True, without=without)
+        super().__init__(datamap.ids, int(size), seed)
+        self._pool, self._balance = auto_pool(datamap, size, without), balance
+
+    def plan(self, epoch: int) -> Visit:
+        _check_epoch(epoch)
+        generator = np.random.default_rng([self.seed, epoch])
+        return Visit(np.sort(self._pool.ids[drawn(self._pool, self.size, generator, self.advice, self._balance)]))
