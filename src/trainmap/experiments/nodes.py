@@ -32,7 +32,8 @@ from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import plan_flips
 from trainmap.selection.card import Selection
 from trainmap.selection.repeated import RepeatedAuto
-from trainmap.selection.select import select
+from trainmap.selection.select import advise, select
+from trainmap.selection.spec import parse
 from trainmap.training.checkpoint import previous
 from trainmap.training.compressed import copy_of, uncompressed
 from trainmap.training.cost import forward_flops, training_flops
@@ -186,7 +187,13 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
         selection = select(datamap, config["spec"], **how)
     seconds = time.perf_counter() - start
     selection.save(Path(config["where"]["out"]) / "card.json")
-    return {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
+    told = {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
+    options = config["strategy"]["options"] if "strategy" in config else {}
+    if [part.what for part in parse(config["spec"] or "1 random").parts] == ["auto"] or "held_out" in options:
+        known = {"held_out": held_out_of(config["where"], "teacher")} if "held_out" in config else {}
+        advice = advise(datamap, len(selection), **{**options, **known}, balance=config["balance"], without=cut)
+        told["reason"] = advice.reason
+    return told
 
 
 def held_out_of(where: dict[str, str], teacher: str) -> float | None:

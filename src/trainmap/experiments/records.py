@@ -136,6 +136,7 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
             f"The map comes from {teacher.model} (seed {teacher.config['seed']}, {teacher.config['record']} logits), "
             f"which reaches {trained['test_accuracy']:.2%} test accuracy. Before precedence, of each region {overlap}."
         )
+        notes += [f"{name}: {reason}" for name, reason in _reasons(study, group.map, done).items()]
     missing = group.planned - len(group.rows)
     if missing:
         notes.append(f"{missing} of {group.planned} runs of these tables are not finished.")
@@ -151,6 +152,15 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
         level=study.level,
         clock="cpu" if study.device == "cpu" else "wall",
     )
+
+
+def _reasons(study: Study, one: Entry, done: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What "auto" made of a map, by the name of the row; the seed is no part of it."""
+    return {
+        entry.name.partition(f" of {one.name}")[0]: done[entry.hash]["reason"]
+        for entry in study.entries
+        if entry.kind == "selection" and one.hash in entry.after and "reason" in done.get(entry.hash, {})
+    }
 
 
 def has_random(group: Group) -> bool:

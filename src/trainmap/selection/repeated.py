@@ -50,7 +50,8 @@ class RepeatedAuto(RepeatedRandom):
         how: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out, "balance": balance}
         self.advice = advise(datamap, size, **how, repeated=True, without=without)
         super().__init__(datamap.ids, int(size), seed)
-        self._pool, self._balance = auto_pool(datamap, size, without), balance
+        self._pool = auto_pool(datamap, size, without)
+        self._balance: Balance | None = balance
 
     def plan(self, epoch: int) -> Visit:
         _check_epoch(epoch)
