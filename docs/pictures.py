@@ -2,8 +2,8 @@
 
     python docs/pictures.py --beat beat --held-out held-out --dynamic dynamic --crossover crossover --noisy noisy
 
-Each folder is the ``--out`` of ``trainmap run experiments/NAME.yaml``. Pictures go beside this file, tables (Markdown)
-to the screen. Differences are in points of test macro F1, paired by seed, with their 95 % Student t interval.
+Each folder is the ``--out`` of ``trainmap run experiments/NAME.yaml``. Pictures and ``selection-tables.md`` go beside
+this file. Differences are in points of test macro F1, paired by seed, with their 95 % Student t interval.
 """
 
 from __future__ import annotations
@@ -32,8 +32,15 @@ from trainmap.views.style import FAINT, INK, SOFT, STYLE
 HERE = Path(__file__).parent
 Values = dict[int, float]  # seed -> test macro F1 in percent
 
+HEAD = """# Tables of the selection experiments
+
+Made by `docs/pictures.py` from finished runs of the files named; n = 5 seeds for random, auto and repeated auto, 3 for
+what a file says. Test macro F1 in percent, differences in points, paired by seed, with their 95 % Student t interval;
+✓ above 0, ✗ below. What they mean stands in [which strategy when](selection.md)."""
+
 LINES = {
     "auto": ("#5a9e1a", "o"),
+    "repeated auto": ("#c2185b", "v"),
     "full data, equal steps": ("#3b528b", "s"),
     "repeated random": ("#21918c", "^"),
     "class-balanced random": ("#b08900", "D"),
@@ -100,16 +107,19 @@ def mean(values: Values | None) -> str:
     return f"{found.mean:.1f}" + ("" if math.isnan(found.low) else f" ± {found.half_width:.1f}")
 
 
-def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
-    print("\n| " + " | ".join(heads) + " |\n|" + "---|" * len(heads))
-    for line in lines:
-        print("| " + " | ".join(line) + " |")
+PAGE: list[str] = []
+"""The parts of selection-tables.md."""
+
+
+def table(title_: str, heads: Sequence[str], lines: Iterable[Sequence[str]]) -> None:
+    PAGE.append(f"### {title_}")
+    rows = ("| " + " | ".join(line) + " |" for line in lines)
+    PAGE.append("\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *rows]))
 
 
 def save(figure: Figure, name: str) -> None:
     figure.savefig(HERE / name, dpi=110, bbox_inches="tight", facecolor="white")
     plt.close(figure)
-    print(f"\n{HERE / name}")
 
 
 def dress(axes: Axes, heading: str, x: str = "", y: str = "") -> None:
@@ -162,23 +172,31 @@ def beside_random(runs: Runs, name: str) -> None:
     save(figure, name)
 
 
-def auto_table(runs: Runs, sizes: Sequence[float]) -> None:
+def auto_table(runs: Runs, sizes: Sequence[float], what: str = "auto", opponent: str = "random") -> None:
+    """One row against another of the same size, and what of it holds in how many cells."""
     lines, cells = [], []
     for place in runs.places:
-        found = [runs.difference(place, f"auto {size:g} %", f"random {size:g} %") for size in sizes]
+        found = [runs.difference(place, f"{what} {size:g} %", f"{opponent} {size:g} %") for size in sizes]
+        if not any(found):
+            continue
         cells += [(one, size, place) for one, size in zip(found, sizes, strict=True) if one is not None]
         lines.append([title(place), *map(told, found), mean(runs.values.get((place, "full data")))])
-    table(["data, student", *(f"{size:g} %" for size in sizes), "all the data"], lines)
+    heads = ["data, student", *(f"{size:g} %" for size in sizes), "all the data"]
+    table(f"{what} against {opponent}", heads, lines)
     counts = {verdict: sum(one.verdict == verdict for one, _, _ in cells) for verdict in ("beats random", "worse")}
     low = min(cells, key=lambda cell: cell[0].mean)
     some = [one.mean for one, size, _ in cells if size <= 33]
-    print(f"\n{len(cells)} cells: {counts}; lowest mean {low[0].mean:+.2f} ({title(low[2])}, {low[1]:g} %)")
-    print(f"10 to 33 %: mean {np.mean(some):.2f}, {sum(one >= 1 for one in some)} of {len(some)} reach 1 point")
+    PAGE.append(
+        f"{len(cells)} cells, better {counts['beats random']}, worse {counts['worse']}; lowest mean {low[0].mean:+.2f} "
+        f"({title(low[2])}, {low[1]:g} %). Of the {len(some)} at 10 to 33 % {sum(one >= 1 for one in some)} reach 1 "
+        f"point; median {np.median(some):+.2f}, mean {np.mean(some):+.2f}."
+    )
 
 
 def opponents_table(runs: Runs, sizes: Sequence[float]) -> None:
-    names = ["random", "class-balanced random", "repeated random", "full data, equal steps", "auto"]
+    names = ["random", "class-balanced random", "repeated random", "full data, equal steps", "auto", "repeated auto"]
     table(
+        "Mean ± half of the interval",
         ["data, student", "kept", *names],
         (
             [title(place), f"{size:g} %", *(mean(runs.values.get((place, f"{name} {size:g} %"))) for name in names)]
@@ -218,7 +236,8 @@ def strategies(runs: Runs, name: str, sizes: Sequence[float], keep: Callable[[tu
         [SHORT.get(row, row), *(told(found[row, c]) for c in columns), f"{average[row]:+.2f}", f"{worst[row]:+.2f}"]
         for row in rows
     ]
-    table(["strategy", *heads, "mean", "worst"], [[cell.replace("-", "−") for cell in line] for line in lines])
+    made = [[cell.replace("-", "−") for cell in line] for line in lines]
+    table("Strategies against random", ["strategy", *heads, "mean", "worst"], made)
 
     figure, axes = plt.subplots(figsize=(2.6 + 0.78 * (len(columns) + 1), 0.9 + 0.36 * len(rows)))
     means = np.array(
@@ -279,7 +298,8 @@ def schedules(runs: Runs, name: str) -> None:
         fontsize=8.5,
     )
     save(figure, name)
-    table(["data, network", "training", "FLOPs", "macro F1", "against all the data"], lines)
+    heads = ["data, network", "training", "FLOPs", "macro F1", "against all the data"]
+    table("Schedules against full training", heads, lines)
 
 
 def crossover(runs: Runs, name: str, x: int) -> None:
@@ -309,7 +329,8 @@ def crossover(runs: Runs, name: str, x: int) -> None:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", ncols=3, bbox_to_anchor=(0.5, 0.0), frameon=False, fontsize=9)
     save(figure, name)
-    table(["student", "map of", "kept, %", "takes", *(f"{epochs:g} epochs" for epochs in at)], lines_told)
+    heads = ["student", "map of", "kept, %", "takes", *(f"{epochs:g} epochs" for epochs in at)]
+    table("Against random, by the student's epochs", heads, lines_told)
 
 
 def noisy_table(runs: Runs) -> None:
@@ -333,7 +354,7 @@ def noisy_table(runs: Runs) -> None:
                 ]
             )
     heads = ["random", "repeated random", "all the data, equal steps", "auto", "auto - random", "all", "auto - all"]
-    table(["data, student", "budget", "kept", *heads], lines)
+    table("With wrong labels", ["data, student", "budget", "kept", *heads], lines)
 
 
 def main() -> None:
@@ -344,23 +365,33 @@ def main() -> None:
     plt.style.use(STYLE)
     every = [10.0, 20.0, 33.0, 50.0, 70.0]
     if given.beat:
+        PAGE.append("## experiments/beat_random.yaml")
         runs = read(given.beat)
         auto_table(runs, every)
+        auto_table(runs, every, "repeated auto")
+        auto_table(runs, every, "repeated auto", "repeated random")
         opponents_table(runs, every)
         beside_random(runs, "selection.png")
         strategies(runs, "strategies.png", [10.0, 33.0], lambda place: "+ KD" not in place[-2])
         strategies(runs, "strategies-distilled.png", [10.0, 33.0], lambda place: "+ KD" in place[-2])
     if given.held_out:
+        PAGE.append("## experiments/held_out.yaml")
         runs = read(given.held_out)
         auto_table(runs, every)
+        auto_table(runs, every, "repeated auto")
+        auto_table(runs, every, "repeated auto", "repeated random")
         opponents_table(runs, every)
         beside_random(runs, "held-out.png")
     if given.dynamic:
+        PAGE.append("## experiments/dynamic.yaml")
         schedules(read(given.dynamic), "schedules.png")
     if given.crossover:
+        PAGE.append("## experiments/crossover.yaml")
         crossover(read(given.crossover), "crossover.png", 1)
     if given.noisy:
+        PAGE.append("## experiments/noisy_labels.yaml")
         noisy_table(read(given.noisy))
+    (HERE / "selection-tables.md").write_text("\n\n".join([HEAD, *PAGE]) + "\n")
 
 
 if __name__ == "__main__":
