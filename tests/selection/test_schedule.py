@@ -257,14 +257,31 @@ def test_unknown_ids_are_an_error() -> None:
     ("make", "message"),
     [
         (lambda: RepeatedRandom([1, 2], 3), "size must be 1 to 2"),
-        (lambda: InfoBatch([1, 2], epochs=0), "epochs >= 1"),
+        (lambda: InfoBatch([1, 2], epochs=0), "epochs must be a whole number of at least 1"),
         (lambda: InfoBatch([1, 2], epochs=2, ratio=1.0), "ratio 0 to below 1"),
         (lambda: OrderedLoss([1, 2], pool=0), "pool and keep must be above 0"),
-        (lambda: MapGuided([1, 2], epochs=4, warmup=1), "warmup at least 2"),
+        (lambda: MapGuided([1, 2], epochs=4, warmup=1), "warmup must be a whole number of at least 2"),
         (lambda: MapGuided([1, 2], epochs=4, axis="middle"), "axis must be"),  # type: ignore[arg-type]
-        (lambda: InfoBatch([1, 2], epochs=3).plan(-1), "epoch must be 0 or more"),
+        (lambda: InfoBatch([1, 2], epochs=3).plan(-1), "epoch must be a whole number of at least 0"),
+        (lambda: RepeatedRandom([1, 2], 0.3 * 2), "size must be a whole number of at least 1, got 0.6"),  # type: ignore[arg-type]
+        (lambda: RepeatedRandom([1, 2], True), "size must be a whole number"),
+        (lambda: InfoBatch([1, 2], epochs=2.0), "epochs must be a whole number"),  # type: ignore[arg-type]
+        (lambda: OrderedLoss([1, 2], warmup=-1), "warmup must be a whole number of at least 0"),
     ],
 )
 def test_values_out_of_range_are_errors(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(TrainmapError, match=message):
         make()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("seed", [1.5, -1, None])
+def test_a_seed_that_is_no_whole_number_is_refused_at_the_door(schedule: str, seed: Any) -> None:
+    options: Any = {"repeated-random": {"size": 1}, "ordered-loss": {}}.get(schedule, {"epochs": 2})
+    with pytest.raises(TrainmapError, match="seed must be a whole number of at least 0"):
+        SCHEDULES[schedule](IDS, seed=seed, **options)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    one, other = RepeatedRandom(IDS, np.int32(7), seed=np.int64(3)), RepeatedRandom(IDS, 7, seed=3)  # type: ignore[arg-type]
+    assert one.plan(np.int64(2)).ids.tolist() == other.plan(2).ids.tolist()  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from trainmap.dynamics.arrays import to_ids, to_numpy
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, whole
 from trainmap.selection.schedule import Schedule, Visit
 
 Array = NDArray[Any]
@@ -36,9 +36,10 @@ class ScheduleSampler(Sampler[int]):
     """
 
     def __init__(self, schedule: Schedule, ids: Any, seed: int = 0, rank: int = 0, world: int = 1) -> None:
-        if not 0 <= rank < world:
+        self.rank, self.world, self.seed = whole(rank, "rank"), whole(world, "world", 1), whole(seed, "seed")
+        if rank >= world:
             raise TrainmapError(f"rank must be 0 to {world - 1} (world - 1), got {rank}")
-        self.schedule, self.seed, self.rank, self.world = schedule, seed, rank, world
+        self.schedule = schedule
         self.ids = to_ids(ids)
         self._by_id = np.argsort(self.ids, kind="stable")
         self.epoch, self.given, self.finished = 0, 0, False
@@ -114,9 +115,10 @@ class FilteredBatches(Sampler[list[int]]):
     """
 
     def __init__(self, sampler: Sampler[int], pool: int, batch: int, loss_of: Callable[[list[int]], Any]) -> None:
-        if not 1 <= batch <= pool:
+        self.sampler, self.loss_of = sampler, loss_of
+        self.pool, self.batch = whole(pool, "pool", 1), whole(batch, "batch", 1)
+        if batch > pool:
             raise TrainmapError(f"batch must be 1 to pool ({pool}), got {batch}")
-        self.sampler, self.pool, self.batch, self.loss_of = sampler, pool, batch, loss_of
 
     def __len__(self) -> int:
         return math.ceil(len(self.sampler) / self.pool)  # type: ignore[arg-type]

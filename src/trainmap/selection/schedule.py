@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels, to_logits, to_numpy
-from trainmap.errors import TrainmapError, some
+from trainmap.errors import TrainmapError, some, whole
 
 Array = NDArray[Any]
 
@@ -83,13 +83,13 @@ class RepeatedRandom:
     """
 
     def __init__(self, ids: Any, size: int, seed: int = 0, replacement: bool = False) -> None:
-        self.ids = _ascending(ids)
-        if not 1 <= size <= len(self.ids):
+        self.ids, self.size, self.seed = _ascending(ids), whole(size, "size", 1), whole(seed, "seed")
+        if size > len(self.ids):
             raise TrainmapError(f"size must be 1 to {len(self.ids)} (the examples), got {size}")
-        self.size, self.seed, self.replacement = size, seed, replacement
+        self.replacement = replacement
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         subsets = 1 if self.replacement else len(self.ids) // self.size
         order = np.random.default_rng([self.seed, epoch // subsets]).permutation(len(self.ids))
         start = self.size * (epoch % subsets)
@@ -191,15 +191,14 @@ class InfoBatch:
     """
 
     def __init__(self, ids: Any, epochs: int, ratio: float = 0.5, anneal: float = 0.875, seed: int = 0) -> None:
-        if epochs < 1 or not 0 <= ratio < 1 or not 0 <= anneal <= 1:
-            raise TrainmapError(
-                f"InfoBatch needs epochs >= 1, ratio 0 to below 1, anneal 0 to 1, got {epochs}, {ratio}, {anneal}"
-            )
-        self.ids, self.epochs, self.ratio, self.anneal, self.seed = _ascending(ids), epochs, ratio, anneal, seed
+        if not 0 <= ratio < 1 or not 0 <= anneal <= 1:
+            raise TrainmapError(f"InfoBatch needs ratio 0 to below 1 and anneal 0 to 1, got {ratio} and {anneal}")
+        self.ids, self.ratio, self.anneal = _ascending(ids), ratio, anneal
+        self.epochs, self.seed = whole(epochs, "epochs", 1), whole(seed, "seed")
         self.memory = Memory(self.ids)
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         last = self.memory.last
         if epoch >= self.anneal * self.epochs or np.isnan(last).all():
             return Visit(self.ids)
@@ -245,13 +244,14 @@ class OrderedLoss:
     """
 
     def __init__(self, ids: Any, pool: float = 0.5, keep: float = 0.6, warmup: int = 1, seed: int = 0) -> None:
-        if not (0 < pool <= 1 and 0 < keep <= 1) or warmup < 0:
-            raise TrainmapError(f"pool and keep must be above 0 to 1, warmup 0 or more, got {pool}, {keep}, {warmup}")
-        self.ids, self.pool, self.keep, self.warmup, self.seed = _ascending(ids), pool, keep, warmup, seed
+        if not (0 < pool <= 1 and 0 < keep <= 1):
+            raise TrainmapError(f"pool and keep must be above 0 to 1, got {pool} and {keep}")
+        self.ids, self.pool, self.keep = _ascending(ids), pool, keep
+        self.warmup, self.seed = whole(warmup, "warmup"), whole(seed, "seed")
         self.memory = Memory(self.ids)
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         if epoch < self.warmup:
             return Visit(self.ids)
         count = max(1, round(self.pool * len(self.ids)))
@@ -311,13 +311,14 @@ class MapGuided:
     ) -> None:
         if axis not in ("variability", "hard", "easy"):
             raise TrainmapError(f"axis must be 'variability', 'hard' or 'easy', got {axis!r}")
-        if not (0 < start <= 1 and 0 < end <= 1 and 0 <= explore <= 1 and 0 <= cut < 1) or warmup < 2 or epochs < 1:
+        if not (0 < start <= 1 and 0 < end <= 1 and 0 <= explore <= 1 and 0 <= cut < 1):
             raise TrainmapError(
-                "start and end must be above 0 to 1, explore 0 to 1, cut 0 to below 1, warmup at least 2, epochs at "
-                f"least 1, got {start}, {end}, {explore}, {cut}, {warmup}, {epochs}"
+                "start and end must be above 0 to 1, explore 0 to 1, cut 0 to below 1, "
+                f"got {start}, {end}, {explore}, {cut}"
             )
-        self.ids, self.epochs, self.axis, self.start, self.end = _ascending(ids), epochs, axis, start, end
-        self.warmup, self.explore, self.cut, self.seed = warmup, explore, cut, seed
+        self.ids, self.axis, self.start, self.end = _ascending(ids), axis, start, end
+        self.epochs, self.warmup = whole(epochs, "epochs", 1), whole(warmup, "warmup", 2)
+        self.explore, self.cut, self.seed = explore, cut, whole(seed, "seed")
         self.memory = Memory(self.ids)
 
     def size(self, epoch: int) -> int:
@@ -337,7 +338,7 @@ class MapGuided:
         return np.argsort(-value, kind="stable")
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         size = self.size(epoch)
         if size == len(self.ids):
             return Visit(self.ids)
@@ -387,11 +388,6 @@ def _places(known: Array, ids: Array, what: str) -> Array:
     if len(strange):
         raise TrainmapError(f"{len(strange)} ids are not among {what} (first: {some(strange)})")
     return places
-
-
-def _check_epoch(epoch: int) -> None:
-    if epoch < 0:
-        raise TrainmapError(f"epoch must be 0 or more, got {epoch}")
 
 
 def _check_state(state: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]]) -> None:
