@@ -26,7 +26,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import to_ids, to_labels, to_logits, to_numpy
+from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
 from trainmap.errors import TrainmapError, some, whole
 
 Array = NDArray[Any]
@@ -124,8 +124,11 @@ class Memory:
         self._steps: list[tuple[Array, Any]] = []
 
     def update(self, ids: Any, logits: Any, labels: Any) -> None:
-        places = _places(self.ids, to_ids(ids), "the schedule's examples")
-        self._steps.append((places, gold_loss(logits, labels)))
+        """(B,) ids, (B, C) logits, (B,) labels; a refused step leaves no trace."""
+        places, losses = _places(self.ids, to_ids(ids), "the schedule's examples"), gold_loss(logits, labels)
+        if len(losses) != len(places):
+            raise TrainmapError(f"a step of {len(places)} ids needs as many logits and labels, got {len(losses)}")
+        self._steps.append((places, losses))
 
     def end_epoch(self) -> None:
         """An example that came twice (as a distributed sampler pads) counts once, with what came last."""
@@ -361,13 +364,27 @@ class MapGuided:
 
 
 def gold_loss(logits: Any, labels: Any) -> Any:
-    """-log softmax(logits)[label], (B,): a tensor on its device for torch tensors, else a numpy array."""
-    if hasattr(logits, "logsumexp"):
-        z = logits.detach().float()
-        return z.logsumexp(1) - z.gather(1, labels.to(z.device).reshape(-1, 1).long()).squeeze(1)
-    z, y = to_logits(logits).astype(np.float64), to_labels(labels)
-    if z.ndim != 2 or y.shape != z.shape[:1]:
-        raise TrainmapError(f"logits must be (B, C) and labels (B,), got {z.shape} and {y.shape}")
+    """-log softmax(logits)[label], (B,): a tensor on its device for torch tensors, else a numpy array.
+
+    Args:
+        logits: (B, C).
+        labels: (B,) whole numbers, 0 to C - 1; of labels that lie on an accelerator with the logits the range is not
+            checked, since the step would have to wait for it.
+
+    Raises:
+        TrainmapError: other shapes, labels that are no class.
+    """
+    tensors = hasattr(logits, "logsumexp")
+    z: Any = logits.detach().float() if tensors else to_logits(logits).astype(np.float64)
+    there = tensors and on_accelerator(logits) and on_accelerator(labels)
+    y = labels.long() if there else to_labels(labels)
+    if z.ndim != 2 or tuple(y.shape) != tuple(z.shape[:1]):
+        raise TrainmapError(f"logits must be (B, C) and labels (B,), got {tuple(z.shape)} and {tuple(y.shape)}")
+    if not there and (outside := y[(y < 0) | (y >= z.shape[1])]).size:
+        raise TrainmapError(f"labels must be 0 to {z.shape[1] - 1}, got {some(outside.tolist())}")
+    if tensors:
+        places = y if there else logits.new_tensor(y, dtype=int)
+        return z.logsumexp(1) - z.gather(1, places[:, None]).squeeze(1)
     z = z - z.max(axis=1, keepdims=True)
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y]
 
