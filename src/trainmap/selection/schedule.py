@@ -389,6 +389,12 @@ def gold_loss(logits: Any, labels: Any) -> Any:
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y]
 
 
+def settings_of(thing: object) -> str:
+    """What it is and the plain values that it holds: what tells two schedules apart, or any two objects."""
+    plain = {name: value for name, value in vars(thing).items() if isinstance(value, bool | int | float | str)}
+    return f"{type(thing).__name__} {plain}"
+
+
 def _ascending(ids: Any) -> Array:
     array = np.sort(to_ids(ids))
     repeated = array[1:][array[1:] == array[:-1]]

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from trainmap.errors import DivergedError, TrainmapError
-from trainmap.selection.schedule import Schedule
+from trainmap.selection.schedule import Schedule, settings_of
 from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.cost import forward_flops, training_flops
 from trainmap.training.data import Dataset, as_tensor, augment, to_input
@@ -147,7 +147,7 @@ def fit(
     if checkpoint is not None:
         run = {**_identity(model, train, recipe, seed, steps, schedule, proxy), **loss_of.identity}
         if before_epoch is not None:
-            run["before_epoch"] = _settings(before_epoch)
+            run["before_epoch"] = settings_of(before_epoch)
         recorded = None if recorder is None else recorder.epoch
         progress = resume(Path(checkpoint), run, recorded, trained, optimizer, learned)
         if not Path(checkpoint).exists():
@@ -310,13 +310,7 @@ def _identity(
     run = {"model": str(model), "dataset": train.fingerprint(), "seed": str(seed)}
     run |= {"recipe": str(asdict(recipe)), "steps": str(steps), "schedule": "none", "proxy": "none"}
     if schedule is not None:
-        run["schedule"] = _settings(schedule)
+        run["schedule"] = settings_of(schedule)
     if proxy is not None:
         run["proxy"] = f"{proxy.model} {proxy.keep} {proxy.every}"
     return run
-
-
-def _settings(thing: object) -> str:
-    """What it is and the plain values that it holds."""
-    plain = {name: value for name, value in vars(thing).items() if isinstance(value, bool | int | float | str)}
-    return f"{type(thing).__name__} {plain}"
