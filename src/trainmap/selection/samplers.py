@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 from trainmap.dynamics.arrays import to_ids, to_numpy
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import TrainmapError, whole
-from trainmap.selection.schedule import Schedule, Visit, settings_of
+from trainmap.selection.schedule import Schedule, Visit, check_schedule, settings_of
 
 Array = NDArray[Any]
 
@@ -28,8 +28,8 @@ class ScheduleSampler(Sampler[int]):
 
     A pass that is broken off (a look at the first batch) counts for nothing: the next one begins the epoch again, and
     ``len`` is always the length of the next one (a loader's workers that have fetched a whole epoch ahead have passed
-    through it: then ``set_epoch`` is what begins it again). Only after ``load_state_dict`` does the epoch that was under
-    way go on with the index after those that ``state_dict`` had given, until a pass reaches its end.
+    through it: then ``set_epoch`` is what begins it again). Only after ``load_state_dict`` does the epoch that was
+    under way go on with the index after those that ``state_dict`` had given, until a pass reaches its end.
 
     With several processes a schedule that learns (all but repeated random) must see all the steps in every process:
     gather ids, logits and labels before ``schedule.update``.
@@ -45,6 +45,7 @@ class ScheduleSampler(Sampler[int]):
         self.rank, self.world, self.seed = whole(rank, "rank"), whole(world, "world", 1), whole(seed, "seed")
         if rank >= world:
             raise TrainmapError(f"rank must be 0 to {world - 1} (world - 1), got {rank}")
+        check_schedule(schedule)
         self.schedule = schedule
         self.ids = to_ids(ids)
         self._by_id = np.argsort(self.ids, kind="stable")

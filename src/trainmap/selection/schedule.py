@@ -154,6 +154,11 @@ class Memory:
         return at, loss
 
     @property
+    def used(self) -> bool:
+        """Whether it has seen a step."""
+        return bool(self._steps) or bool(self.visits.any())
+
+    @property
     def spread(self) -> Array:
         """(N,) the standard deviation of p(gold) over an example's visits so far; NaN below two visits."""
         out = np.full(len(self.ids), np.nan)
@@ -172,7 +177,7 @@ class Memory:
         _check_state(state, {**shapes, "pending_places": pending, "pending_losses": pending})
         for name in shapes:
             setattr(self, name, np.array(state[name]))
-        self._steps = [(np.array(state["pending_places"]), np.array(state["pending_losses"]))]
+        self._steps = [(np.array(state["pending_places"]), np.array(state["pending_losses"]))] if pending[0] else []
 
 
 class InfoBatch:
@@ -387,6 +392,23 @@ def gold_loss(logits: Any, labels: Any) -> Any:
         return z.logsumexp(1) - z.gather(1, places[:, None]).squeeze(1)
     z = z - z.max(axis=1, keepdims=True)
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y]
+
+
+def check_schedule(schedule: object) -> None:
+    """Refuse what is no schedule: a name, a class, an object that lacks one of the methods."""
+    lacking = [name for name in ("plan", "update", "end_epoch", "state", "restore") if not hasattr(schedule, name)]
+    if lacking or isinstance(schedule, type):
+        got = f"the class {schedule.__name__}" if isinstance(schedule, type) else repr(schedule)
+        raise TrainmapError(
+            "a schedule is an object with plan, update, end_epoch, state and restore, such as "
+            f"InfoBatch(ids, epochs), got {got}; make one"
+        )
+
+
+def has_learned(schedule: Schedule) -> bool:
+    """Whether a schedule of this module has seen a training step; one of the user's own tells nothing."""
+    memory = getattr(schedule, "memory", None)
+    return isinstance(memory, Memory) and memory.used
 
 
 def settings_of(thing: object) -> str:

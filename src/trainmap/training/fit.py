@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from trainmap.errors import DivergedError, TrainmapError
-from trainmap.selection.schedule import Schedule, settings_of
+from trainmap.selection.schedule import Schedule, check_schedule, has_learned, settings_of
 from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.cost import forward_flops, training_flops
 from trainmap.training.data import Dataset, as_tensor, augment, to_input
@@ -104,8 +104,10 @@ def fit(
         epoch_ids: the ids to visit in an epoch, for curricula and repeated random subsets; None for all. It may answer
             differently each time, but for a run that resumes it must depend on the epoch alone.
         schedule: in place of ``epoch_ids``, who decides from what the training saw (``trainmap.selection.schedule``):
-            its weights are factors of the losses, and a checkpoint keeps what it has learned.
-        proxy: a small network that picks from each pool of examples those to step on; see ``ProxyFilter``.
+            its weights are factors of the losses, and a checkpoint keeps what it has learned. A new one for each run;
+            with ``start_epoch`` it may be the one that saw the earlier epochs.
+        proxy: a small network that picks from each pool of examples those to step on; see ``ProxyFilter``. A new one
+            for each run.
         start_epoch: number of the first epoch, when the earlier ones were trained elsewhere (without the optimizer's
             momentum; a checkpoint keeps that).
         checkpoint: file for the state after every whole epoch, and the one before it beside it. When it is there, the
@@ -124,6 +126,8 @@ def fit(
         raise TrainmapError("start_epoch goes with epochs alone; a run with a checkpoint finds its own place")
     if epoch_ids is not None and schedule is not None:
         raise TrainmapError("either epoch_ids or a schedule says what an epoch visits; give one of them")
+    if schedule is not None:
+        check_schedule(schedule)
     if start_epoch < 0 or (steps is not None and steps < 1):
         raise TrainmapError(f"start_epoch must be at least 0 and steps at least 1, got {start_epoch} and {steps}")
     _check_data(train, recipe)
@@ -150,8 +154,9 @@ def fit(
             run["before_epoch"] = settings_of(before_epoch)
         recorded = None if recorder is None else recorder.epoch
         progress = resume(Path(checkpoint), run, recorded, trained, optimizer, learned)
-        if not Path(checkpoint).exists():
-            save(Path(checkpoint), run, progress, trained, optimizer, learned)
+    _check_unused(progress, schedule, proxy)
+    if checkpoint is not None and not Path(checkpoint).exists():
+        save(Path(checkpoint), run, progress, trained, optimizer, learned)
     if recorder is not None and recorder.epoch != progress.epoch:
         raise TrainmapError(
             f"the recorder is at epoch {recorder.epoch} and the training would start at {progress.epoch}; "
@@ -294,6 +299,17 @@ def _check_recording(
         raise TrainmapError(
             f"a recorder needs whole epochs: steps must be a multiple of {per_epoch} (one epoch) without epoch_ids and "
             f"schedule, got {steps}"
+        )
+
+
+def _check_unused(progress: Progress, schedule: Schedule | None, proxy: ProxyFilter | None) -> None:
+    """A run begins with a schedule and a proxy that have learned nothing; a checkpoint has restored its own."""
+    used = "schedule" if progress.epoch == 0 and schedule is not None and has_learned(schedule) else None
+    used = "proxy" if progress.steps == 0 and proxy is not None and proxy.pools else used
+    if used is not None:
+        raise TrainmapError(
+            f"a run begins with a {used} that has seen nothing, but this one was trained with before; make a new one "
+            "for each run"
         )
 
 
