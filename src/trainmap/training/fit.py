@@ -93,7 +93,8 @@ def fit(
         steps: train for exactly this many optimizer steps in place of ``recipe.epochs``, cycling through the data,
             with the schedule stretched to it. The last epoch may be a part of one.
         recorder: gets (ids, logits, labels) of every training step, and ``end_epoch()`` after every epoch. The logits
-            are those of the step itself, in train mode and on the augmented images (``source="train"``).
+            are those of the step itself, in train mode and on the augmented images (``source="train"``). Where epochs
+            visit a part of the examples, it needs ``ids``, ``labels`` and ``allow_missing=True``.
         teacher_logits: (N, C), or (N, 2, C) for image and mirror image, rows aligned with ``train.ids``: learn from
             this teacher as well. Flips need the pairs, and crops have no cached logits.
         teacher: in place of ``teacher_logits``, the network itself: it sees the same augmented batch at every step,
@@ -174,6 +175,8 @@ def fit(
         ids = ids if visit is None else visit.ids
         if len(ids) == 0:
             raise TrainmapError(f"epoch {epoch}: epoch_ids or the schedule must give at least one id, got none")
+        if recorder is not None:
+            _check_visit(recorder, train, epoch, ids, schedule, proxy)
         rows = torch.from_numpy(train.rows(np.sort(ids)))
         batches = even_batches(rows[torch.randperm(len(rows), generator=order)], pool)
         if steps is not None:
@@ -299,6 +302,28 @@ def _check_recording(
         raise TrainmapError(
             f"a recorder needs whole epochs: steps must be a multiple of {per_epoch} (one epoch) without epoch_ids and "
             f"schedule, got {steps}"
+        )
+
+
+def _check_visit(
+    recorder: EpochRecorder,
+    train: Dataset,
+    epoch: int,
+    ids: NDArray[Any],
+    schedule: Schedule | None,
+    proxy: ProxyFilter | None,
+) -> None:
+    """Before an epoch is trained: whether a ``trainmap.Recorder`` will take it."""
+    visited = len(np.unique(ids)) if proxy is None else round(proxy.keep * len(np.unique(ids)))
+    known = getattr(recorder, "ids", ())
+    if known is None:
+        known = () if schedule is None and proxy is None else getattr(schedule, "ids", train.ids)
+    elif getattr(recorder, "allow_missing", True):
+        return
+    if visited < len(known):
+        raise TrainmapError(
+            f"epoch {epoch} visits {visited} of {len(known)} examples: a recorder must know the others and allow them "
+            "to be missing; make it with ids=train.ids, labels=train.y and allow_missing=True"
         )
 
 
