@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class TrainmapError(ValueError):
@@ -31,6 +32,13 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> TrainmapError:
     near = difflib.get_close_matches(got, names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else "."
     return TrainmapError(f"unknown {kind} '{got}'{hint} Known: {', '.join(names)}")
+
+
+def whole(value: object, name: str, least: int = 0) -> int:
+    """``value``, where it is a whole number (int or numpy's, not a bool) of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise TrainmapError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    return int(value)
 
 
 def some(items: Iterable[object], limit: int = 3) -> str:

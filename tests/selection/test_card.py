@@ -18,6 +18,7 @@ import pytest
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.selection.card import Selection
+from trainmap.selection.schedule import RepeatedRandom
 from trainmap.selection.select import select
 
 MakeMap = Callable[..., DataMap]
@@ -51,6 +52,31 @@ def test_a_saved_card_opens_as_it_was(make_map: MakeMap, tmp_path: Path, ids: An
     path = selection.save(tmp_path / "deep" / "card.v1.json")
     assert alike(Selection.open(path), selection)
     assert {item.name for item in path.parent.iterdir()} == {ids_of(path).name, "card.v1.json"}
+
+
+def test_ids_that_a_schedule_chose_become_a_card(datamap: DataMap, tmp_path: Path) -> None:
+    ids = RepeatedRandom(datamap.ids, 15, seed=3).plan(2).ids
+    selection = Selection.of(datamap, ids[::-1], "repeated random, epoch 2", seed=3)
+    assert (selection.ids.tolist(), selection.fraction, selection.seed) == (ids.tolist(), 15 / 40, 3)
+    opened = Selection.open(selection.save(tmp_path / "card.json"))
+    assert alike(opened, selection)
+    opened.verify(datamap.ids, datamap.labels)
+    assert selection.diff(select(datamap, "100%")).overlap == 15 / 40
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        ([], "at least one example"),
+        ([3, 4, 3], "must be distinct"),
+        ([3, 40], r"1 selected ids are not in the dataset \(first: 40\)"),
+        (["3"], "the selection's ids are strings, the dataset's are integers"),
+        ([1.5], "ids must be integers or strings"),
+    ],
+)
+def test_ids_that_are_no_part_of_the_map_become_no_card(datamap: DataMap, ids: list[Any], message: str) -> None:
+    with pytest.raises(TrainmapError, match=message):
+        Selection.of(datamap, ids, "by hand")
 
 
 def test_a_card_is_read_without_trainmap(selection: Selection, tmp_path: Path) -> None:

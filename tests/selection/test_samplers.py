@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from trainmap.errors import TrainmapError
 from trainmap.selection.samplers import FilteredBatches, ScheduleSampler
-from trainmap.selection.schedule import InfoBatch, RepeatedRandom
+from trainmap.selection.schedule import InfoBatch, MapGuided, RepeatedRandom
 
 N = 40
 IDS = np.random.default_rng(0).permutation(N) + 100
@@ -79,6 +80,92 @@ def test_a_sampler_stopped_in_an_epoch_goes_on_with_the_next_index() -> None:
     rest = list(second)
     assert expected[: len(expected) - len(rest)] + rest == expected
     assert start == expected[: len(start)]
+
+
+def test_the_length_is_that_of_the_next_pass() -> None:
+    sampler = ScheduleSampler(RepeatedRandom(IDS, 20), IDS)
+    loader = DataLoader(data(), batch_size=5, sampler=sampler)
+    for _ in range(3):
+        assert len(loader) == 4 == len(list(loader))
+    assert sampler.epoch == 2
+    next(iter(loader))
+    assert (sampler.epoch, len(loader)) == (3, 4)
+    guided = MapGuided(IDS, epochs=4, start=0.5, end=0.25, warmup=2)
+    sampler = ScheduleSampler(guided, IDS, rank=1, world=3)
+    lengths = []
+    for _ in range(4):
+        lengths.append(len(sampler))
+        assert len(list(sampler)) == lengths[-1]
+        guided.end_epoch()
+    assert lengths == [14, 14, 7, 4]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_look_at_the_first_batch_changes_nothing(workers: int) -> None:
+    sampler = ScheduleSampler(RepeatedRandom(IDS, 20), IDS)
+    loader = DataLoader(data(), batch_size=2, sampler=sampler, num_workers=workers)
+    expected = list(ScheduleSampler(RepeatedRandom(IDS, 20), IDS))
+    first = next(iter(loader))[0]
+    whole = torch.cat([ids for ids, _ in loader])
+    assert first.tolist() == whole[:2].tolist()
+    assert whole.tolist() == IDS[expected].tolist()
+
+
+def stepped(sampler: ScheduleSampler, epochs: range, stop: tuple[int, int] | None = None) -> tuple[list[Any], Any]:
+    """The loop of the documentation, up to a step of an epoch: the batches, and the state at the stop."""
+    loader, batches = DataLoader(data(), batch_size=7, sampler=sampler), []
+    for epoch in epochs:
+        sampler.set_epoch(epoch)
+        for step, (ids, y) in enumerate(loader):
+            batches.append([*ids.tolist(), *sampler.weights(ids).tolist()])
+            sampler.schedule.update(ids, torch.stack([ids.float() % 5, y.float()], dim=1), y)
+            if stop == (epoch, step):
+                return batches, sampler.state_dict()
+        sampler.schedule.end_epoch()
+        if stop == (epoch, -1):
+            return batches, sampler.state_dict()
+    return batches, None
+
+
+@pytest.mark.parametrize("stop", [(0, 2), (1, 0), (2, 3), (1, -1), (3, -1), "last step"])
+def test_the_loop_of_the_documentation_goes_on_unchanged_after_a_kill(stop: Any) -> None:
+    def made() -> ScheduleSampler:
+        return ScheduleSampler(InfoBatch(IDS, epochs=4, seed=2), IDS, seed=5)
+
+    whole = made()
+    expected, _ = stepped(whole, range(4))
+    start, state = stepped(made(), range(4), (0, 5) if stop == "last step" else stop)
+    second = made()
+    second.load_state_dict(state)
+    if not second.finished:
+        next(iter(second))
+    rest, _ = stepped(second, range(second.epoch, 4))
+    assert start + rest == expected
+    assert second.pruned(4) == whole.pruned(4)
+
+
+def test_a_state_of_another_sampler_is_refused() -> None:
+    def made(ids: np.ndarray = IDS, ratio: float = 0.5, **options: int) -> ScheduleSampler:
+        return ScheduleSampler(InfoBatch(ids, epochs=4, ratio=ratio), ids, **options)
+
+    first = made(world=2)
+    for _ in zip(range(15), first, strict=False):
+        pass
+    state = first.state_dict()
+    for other, message in [
+        (made(world=4), "its world 2, here 4; make the sampler as it was"),
+        (made(world=2, seed=1), "its seed 0, here 1"),
+        (made(world=2, ratio=0.3), "its schedule InfoBatch .*'ratio': 0.5.*, here InfoBatch .*'ratio': 0.3"),
+        (made(np.sort(IDS), world=2), "its ids"),
+    ]:
+        with pytest.raises(TrainmapError, match=message):
+            other.load_state_dict(state)
+        assert len(other) == -(-N // other.world)
+    list(first)
+    between = made(world=4)
+    between.load_state_dict(first.state_dict())
+    assert len(list(between)) == N // 4
+    assert between.epoch == 1
 
 
 def test_other_ids_than_the_schedules_are_refused() -> None:

@@ -254,17 +254,71 @@ def test_unknown_ids_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
+    ("ids", "rows", "labels", "message"),
+    [
+        ([0, 1], 2, [3, -1], "labels must be 0 to 9, got -1"),
+        ([0, 1], 2, [10, 3], "labels must be 0 to 9, got 10"),
+        ([0, 1, 2], 2, [3, 3], "a step of 3 ids needs as many logits and labels, got 2"),
+        ([0, 1], 3, [3, 3, 3], "a step of 2 ids needs as many logits and labels, got 3"),
+        ([0, 1], 2, [3], r"logits must be \(B, C\) and labels \(B,\), got \(2, 10\) and \(1,\)"),
+        ([0, 1], 2, [3.0, 1.0], "labels must be integer"),
+    ],
+)
+@pytest.mark.parametrize("as_tensor", [False, True])
+def test_a_step_that_does_not_fit_is_refused_and_leaves_no_trace(
+    ids: list[int], rows: int, labels: list[float], message: str, as_tensor: bool
+) -> None:
+    schedule, logits, y = InfoBatch(IDS - 5, 5), np.zeros((rows, 10)), np.array(labels)
+    with pytest.raises(TrainmapError, match=message):
+        schedule.update(np.array(ids) * 3, *((torch.tensor(logits), torch.tensor(y)) if as_tensor else (logits, y)))
+    assert schedule.state()["pending_places"].size == 0
+
+
+def test_labels_may_be_arrays_beside_tensors() -> None:
+    loss = gold_loss(torch.tensor([[0.0, 0.0], [0.0, 3.0]]), [1, 1])
+    np.testing.assert_allclose(loss, [math.log(2), math.log(1 + math.exp(-3))], rtol=1e-6)
+
+
+def test_a_step_on_an_accelerator_is_checked_without_reading_its_values() -> None:
+    """A tensor of the meta device has a shape and no values; reading one is an error."""
+    logits, labels = torch.zeros(3, 10, device="meta"), torch.zeros(3, dtype=torch.long, device="meta")
+    memory = Memory(np.arange(4))
+    memory.update([0, 1, 2], logits, labels)
+    with pytest.raises(TrainmapError, match="a step of 2 ids"):
+        memory.update([0, 1], logits, labels)
+    with pytest.raises(TrainmapError, match="logits must be"):
+        memory.update([0, 1, 2], logits, labels[:2])
+
+
+@pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: RepeatedRandom([1, 2], 3), "size must be 1 to 2"),
-        (lambda: InfoBatch([1, 2], epochs=0), "epochs >= 1"),
+        (lambda: InfoBatch([1, 2], epochs=0), "epochs must be a whole number of at least 1"),
         (lambda: InfoBatch([1, 2], epochs=2, ratio=1.0), "ratio 0 to below 1"),
         (lambda: OrderedLoss([1, 2], pool=0), "pool and keep must be above 0"),
-        (lambda: MapGuided([1, 2], epochs=4, warmup=1), "warmup at least 2"),
+        (lambda: MapGuided([1, 2], epochs=4, warmup=1), "warmup must be a whole number of at least 2"),
         (lambda: MapGuided([1, 2], epochs=4, axis="middle"), "axis must be"),  # type: ignore[arg-type]
-        (lambda: InfoBatch([1, 2], epochs=3).plan(-1), "epoch must be 0 or more"),
+        (lambda: InfoBatch([1, 2], epochs=3).plan(-1), "epoch must be a whole number of at least 0"),
+        (lambda: RepeatedRandom([1, 2], 0.3 * 2), "size must be a whole number of at least 1, got 0.6"),  # type: ignore[arg-type]
+        (lambda: RepeatedRandom([1, 2], True), "size must be a whole number"),
+        (lambda: InfoBatch([1, 2], epochs=2.0), "epochs must be a whole number"),  # type: ignore[arg-type]
+        (lambda: OrderedLoss([1, 2], warmup=-1), "warmup must be a whole number of at least 0"),
     ],
 )
 def test_values_out_of_range_are_errors(make: Callable[[], Any], message: str) -> None:
     with pytest.raises(TrainmapError, match=message):
         make()
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("seed", [1.5, -1, None])
+def test_a_seed_that_is_no_whole_number_is_refused_at_the_door(schedule: str, seed: Any) -> None:
+    options: Any = {"repeated-random": {"size": 1}, "ordered-loss": {}}.get(schedule, {"epochs": 2})
+    with pytest.raises(TrainmapError, match="seed must be a whole number of at least 0"):
+        SCHEDULES[schedule](IDS, seed=seed, **options)
+
+
+def test_whole_numbers_of_numpy_are_whole_numbers() -> None:
+    one, other = RepeatedRandom(IDS, np.int32(7), seed=np.int64(3)), RepeatedRandom(IDS, 7, seed=3)  # type: ignore[arg-type]
+    assert one.plan(np.int64(2)).ids.tolist() == other.plan(2).ids.tolist()  # type: ignore[arg-type]

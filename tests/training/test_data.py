@@ -210,8 +210,31 @@ def test_a_path_to_a_file_may_be_one_under_the_data_root(tmp_path: Path) -> None
     pl.DataFrame({"text": ["good", "bad"] * 10, "label": [1, 0] * 10}).write_parquet(tmp_path / "texts.parquet")
     assert load_splits("mine.npz", tmp_path).train.name == "mine"
     assert load_splits("texts.parquet", tmp_path).train.inputs.form == "tokens"
-    with pytest.raises(TrainmapError, match=r"other\.npz does not exist"):
-        load_splits("other.npz", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["other.npz", "other.parquet", "other.parquet+embeddings"])
+def test_a_file_that_is_nowhere_is_an_error_that_names_the_root(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        TrainmapError, match=rf"^other\.\w+ is not there, nor under the data root {tmp_path}; a dataset is"
+    ):
+        load_splits(name, tmp_path)
+
+
+def test_the_classes_of_an_npz_file_are_its_different_labels_in_their_order(tmp_path: Path) -> None:
+    parts = arrays()
+    tens = {name: y.astype(np.int64) * 10 + 5 if name.startswith("y") else y for name, y in parts.items()}
+    savez(tmp_path / "plain.npz", **parts)
+    savez(tmp_path / "tens.npz", **tens)
+    splits, tenfold = (load_splits(str(tmp_path / f"{name}.npz"), validation=0) for name in ("plain", "tens"))
+    assert tenfold.train.classes == 10
+    np.testing.assert_array_equal(tenfold.test.y, parts["y_test"])
+    assert tenfold.train.fingerprint() == splits.train.fingerprint()
+
+
+def test_a_named_dataset_keeps_its_official_labels(tmp_path: Path) -> None:
+    savez(tmp_path / "mnist.npz", **arrays() | {"y_train": np.full(50, 7), "y_test": np.full(20, 7)})
+    train = load_splits("mnist", tmp_path).train
+    assert (train.classes, set(train.y.tolist())) == (10, {7})
 
 
 def test_labels_in_one_column_are_taken_as_they_are_meant(tmp_path: Path) -> None:
@@ -318,7 +341,7 @@ def test_a_download_becomes_a_dataset(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_misspelt_dataset_names_the_nearest_and_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="did you mean 'mnist'"):
         load_splits("mnits")
-    with pytest.raises(TrainmapError, match="does not exist"):
+    with pytest.raises(TrainmapError, match="is not there"):
         load_splits(str(tmp_path / "none.npz"))
 
 

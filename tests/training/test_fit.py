@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import nn
 
+from trainmap.dynamics.recorder import Recorder
 from trainmap.errors import TrainmapError
+from trainmap.selection.schedule import InfoBatch, RepeatedRandom
 from trainmap.training.cost import forward_flops
 from trainmap.training.data import Dataset, load_splits
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import Distillation, even_batches, fit, make_optimizer
 from trainmap.training.inputs import Inputs
 from trainmap.training.models import MODELS, build
+from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
 from trainmap.training.zoo import ZOO
 
@@ -245,6 +248,36 @@ def test_a_recorder_with_steps_that_end_inside_an_epoch_is_an_error() -> None:
     recorder = Memory()
     trained(recorder=recorder, steps=8)
     assert recorder.epoch == 2
+
+
+@pytest.mark.parametrize("options", [{}, {"ids": made().ids, "labels": made().y}], ids=["learns", "knows"])
+@pytest.mark.parametrize("by", ["schedule", "proxy"])
+def test_a_recorder_that_cannot_take_a_part_of_the_examples_is_refused_before_training(
+    by: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    def visits_half() -> dict[str, Any]:
+        return {by: RepeatedRandom(made().ids, 30) if by == "schedule" else ProxyFilter(small(1))}
+
+    model = small()
+    before = weights(model)
+    recorder = Recorder(tmp_path / "d", 3, **options)
+    with pytest.raises(TrainmapError, match=r"epoch 0 visits 30 of 60 examples.*make it with ids=train.ids, labels="):
+        fit(model, made(), QUICK, seed=0, recorder=recorder, **visits_half())
+    assert all(np.array_equal(before[name], value) for name, value in weights(model).items())
+    with Recorder(tmp_path / "e", 3, ids=made().ids, labels=made().y, allow_missing=True) as recorder:
+        fit(model, made(), QUICK, seed=0, recorder=recorder, **visits_half())
+        assert recorder.epoch == 3
+
+
+def test_a_first_epoch_of_everything_tells_a_recorder_its_examples(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "d", 3, allow_missing=True) as recorder:
+        assert recorder.ids is None
+        trained(recorder=recorder, schedule=InfoBatch(made().ids, 3))
+        np.testing.assert_array_equal(recorder.ids, made().ids)
+    part = made().ids[::2]
+    with Recorder(tmp_path / "e", 3) as recorder:
+        trained(recorder=recorder, epoch_ids=lambda epoch: part)
+        np.testing.assert_array_equal(recorder.ids, part)
 
 
 # --- steps and epoch ids ------------------------------------------------------------------------------------------

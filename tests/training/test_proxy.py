@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from trainmap.errors import TrainmapError
+from trainmap.selection.samplers import ScheduleSampler
 from trainmap.selection.schedule import InfoBatch, MapGuided, OrderedLoss, RepeatedRandom, Schedule
 from trainmap.training.data import Dataset, load_splits
 from trainmap.training.evaluate import evaluate, predict
@@ -99,6 +101,24 @@ def test_the_weights_of_a_schedule_are_factors_of_the_losses() -> None:
     np.testing.assert_allclose(weights(by_schedule), weights(by_weights), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", ["infobatch", "ordered-loss", "map-guided"])
+def test_a_schedule_that_was_used_is_refused_by_another_run(name: str, tmp_path: Path) -> None:
+    schedule, recipe = schedules()[name], replace(RECIPE, epochs=1)
+    fit(network(), TRAIN, recipe, seed=0, schedule=schedule, checkpoint=tmp_path / "c.pt")
+    with pytest.raises(TrainmapError, match=r"begins with a schedule that has seen nothing.*make a new one"):
+        fit(network(), TRAIN, recipe, seed=0, schedule=schedule)
+    fit(network(), TRAIN, recipe, seed=0, schedule=schedule, checkpoint=tmp_path / "c.pt")
+    fit(network(), TRAIN, replace(RECIPE, epochs=2), seed=0, schedule=schedule, start_epoch=1)
+
+
+@pytest.mark.parametrize("schedule", ["infobatch", InfoBatch, object()])
+def test_what_is_no_schedule_is_refused(schedule: Any) -> None:
+    with pytest.raises(TrainmapError, match=r"a schedule is an object with plan.*InfoBatch\(ids, epochs\), got"):
+        fit(network(), TRAIN, RECIPE, seed=0, schedule=schedule)
+    with pytest.raises(TrainmapError, match="a schedule is an object"):
+        ScheduleSampler(schedule, TRAIN.ids)
+
+
 def test_a_schedule_and_epoch_ids_exclude_each_other() -> None:
     with pytest.raises(TrainmapError, match="give one of them"):
         fit(network(), TRAIN, RECIPE, seed=0, schedule=schedules()["infobatch"], epoch_ids=lambda epoch: TRAIN.ids)
@@ -139,6 +159,17 @@ def test_a_killed_run_with_a_proxy_ends_as_the_uninterrupted_one(tmp_path: Path)
     assert result.proxy_flops == expected.proxy_flops
 
 
+def test_a_proxy_that_was_used_is_refused_by_another_run(tmp_path: Path) -> None:
+    proxy, recipe = ProxyFilter(network(9)), replace(RECIPE, epochs=1)
+    first = fit(network(), TRAIN, recipe, seed=0, proxy=proxy, checkpoint=tmp_path / "c.pt")
+    for file in (None, tmp_path / "new.pt"):
+        with pytest.raises(TrainmapError, match="begins with a proxy that has seen nothing"):
+            fit(network(), TRAIN, recipe, seed=0, proxy=proxy, checkpoint=file)
+    assert not (tmp_path / "new.pt").exists()
+    again = fit(network(), TRAIN, recipe, seed=0, proxy=proxy, checkpoint=tmp_path / "c.pt")
+    assert again.proxy_flops == first.proxy_flops
+
+
 def test_the_highest_losses_are_kept_in_their_order() -> None:
     linear = nn.Linear(2, 2, bias=False)
     torch.nn.init.eye_(linear.weight)
@@ -164,9 +195,9 @@ def test_a_proxy_learns_to_find_what_is_hard() -> None:
     assert evaluate(predict(model, SPLITS.test), SPLITS.test.y).accuracy < 0.9
 
 
-@pytest.mark.parametrize(("keep", "every"), [(0.0, 4), (1.5, 4), (0.5, 0)])
-def test_a_proxy_out_of_range_is_an_error(keep: float, every: int) -> None:
-    with pytest.raises(TrainmapError, match="keep must be above 0 to 1 and every at least 1"):
+@pytest.mark.parametrize(("keep", "every"), [(0.0, 4), (1.5, 4), (0.5, 0), (0.5, 1.5)])
+def test_a_proxy_out_of_range_is_an_error(keep: float, every: Any) -> None:
+    with pytest.raises(TrainmapError, match=r"keep must be above 0 to 1|every must be a whole number of at least 1"):
         ProxyFilter(network(), keep, every)
 
 

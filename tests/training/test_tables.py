@@ -78,6 +78,25 @@ def test_labels_that_are_numbers_keep_their_order_and_one_that_is_missing_is_an_
         load_splits(str(path))
 
 
+@pytest.mark.parametrize("broken", [0.25, float("inf")])
+def test_labels_are_classes_and_not_measurements(tmp_path: Path, broken: float) -> None:
+    path, labels = tmp_path / "t.parquet", [3.0, 1.0, 3.0, 10.0] * 5
+    pl.DataFrame({"c": range(20), "label": labels}).write_parquet(path)
+    splits = load_splits(str(path), validation=0)
+    assert splits.train.classes == 3
+    assert splits.train.y.tolist() == [[1.0, 3.0, 10.0].index(labels[row]) for row in splits.train.ids]
+    pl.DataFrame({"c": range(20), "label": [*labels[:-1], broken]}).write_parquet(path)
+    with pytest.raises(TrainmapError, match=rf"1 of 20 are not whole \(first: {broken}\); regression is not supported"):
+        load_splits(str(path))
+
+
+@pytest.mark.parametrize(("ids", "got"), [(["a", "b"], "String with 0 missing"), ([7, None], "Int64 with 1 missing")])
+def test_ids_of_a_table_are_integers_in_every_row(tmp_path: Path, ids: list[Any], got: str) -> None:
+    pl.DataFrame({"c": [1, 2], "label": [0, 1], "id": ids}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(TrainmapError, match=f"must hold an integer in every row, got {got}"):
+        load_splits(str(tmp_path / "t.parquet"))
+
+
 def test_a_column_that_was_constant_in_training_does_not_explode_in_the_test(tmp_path: Path) -> None:
     """The mean of seven times 0.1 is not 0.1, so their standard deviation is not 0."""
     values, path = [0.1] * 7, tmp_path / "t.parquet"

@@ -138,7 +138,7 @@ def test_frozen_sentence_embeddings_know_what_is_alike(tmp_path: Path) -> None:
         ({"split": ["train", "later"]}, "split must be one of .*got 'later'"),
         ({"split": ["test", "test"]}, "must have training examples"),
         ({"id": [5, 5]}, "ids must be unique"),
-        ({"id": ["a", "b"]}, "'id' must hold integers"),
+        ({"id": ["a", "b"]}, "'id' must hold an integer in every row"),
     ],
 )
 def test_a_file_of_texts_that_cannot_be_used_is_an_error(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -56,6 +56,7 @@ class Recorder:
 
     Attributes:
         epoch: the next epoch to record, 0 in a new folder.
+        ids: of the examples, ascending; None where the first epoch is still to tell them.
 
     Raises:
         RecordingError: for input that cannot be recorded; nothing of the refused batch is kept.
@@ -114,6 +115,11 @@ class Recorder:
     def epoch(self) -> int:
         """The next epoch to record."""
         return self._writer.epochs
+
+    @property
+    def ids(self) -> Array | None:
+        """(N,) the ids of the examples, ascending; None where the first epoch is still to tell them."""
+        return self._roster.ids if isinstance(self._roster, Known) else None
 
     def _call_roll(self, given: tuple[Array, Array | None] | None) -> Known | Learned:
         """Who will come: the ids given, those of an earlier session, or whoever comes."""

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
+from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
-from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.errors import StoreError, TrainmapError, some, whole
 from trainmap.files import as_json, of_type, writing
+from trainmap.maps.datamap import DataMap
 
 Array = NDArray[Any]
 
@@ -37,7 +38,7 @@ class Taken:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Chosen examples; made by ``trainmap.select`` or ``Selection.open``.
+    """Chosen examples; made by ``trainmap.select``, ``Selection.of`` or ``Selection.open``.
 
     Attributes:
         ids: (k,) distinct, ascending; int64 or str, as in the dataset.
@@ -60,6 +61,34 @@ class Selection:
     parts: tuple[Taken, ...]
     dataset: str
     map: str
+
+    @staticmethod
+    def of(datamap: DataMap, ids: Any, spec: str, seed: int = 0) -> Selection:
+        """Ids that were chosen elsewhere (by a schedule, by hand) as a selection with a card.
+
+        Args:
+            datamap: of the dataset that they were chosen from.
+            ids: (k,) distinct ids of the map, at least one, in any order.
+            spec: how they were chosen, in words: the card keeps it, nothing reads it.
+            seed: of the choice.
+
+        Raises:
+            TrainmapError: no ids, ids that repeat or are not in the map.
+        """
+        chosen = sort_ids(to_ids(ids))[0]
+        selection = Selection(
+            ids=chosen,
+            spec=spec,
+            seed=whole(seed, "seed"),
+            balance=None,
+            rule=datamap.rule,
+            examples=len(datamap),
+            parts=(Taken(spec, len(chosen), 0),),
+            dataset=datamap.dataset,
+            map=datamap.fingerprint,
+        )
+        selection.mask(datamap.ids)
+        return selection
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, whole
 from trainmap.maps.scores import score_named
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import smallest_first
@@ -73,8 +73,7 @@ def ccs(
     """
     if not 0 <= cut < 1:
         raise TrainmapError(f"cut must be 0 to below 1, got {cut}")
-    if isinstance(strata, bool) or not isinstance(strata, int | np.integer) or strata < 1:
-        raise TrainmapError(f"strata must be a whole number of at least 1, got {strata!r}")
+    whole(strata, "strata", 1)
     values = _finite(pool, score)
     dropped = int(cut * len(pool))
     if len(pool) - dropped < size:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, whole
 from trainmap.selection.coverage import Generator, direction
 from trainmap.selection.pool import Pool
 
@@ -72,8 +72,7 @@ def d2(
     sampling mode "weighted". Memory and time: n k numbers, and n^2 D multiplications for the graph.
     """
     assert pool.features is not None
-    if isinstance(neighbours, bool) or not isinstance(neighbours, int | np.integer) or neighbours < 1:
-        raise TrainmapError(f"neighbours must be a whole number of at least 1, got {neighbours!r}")
+    whole(neighbours, "neighbours", 1)
     if gamma < 0:
         raise TrainmapError(f"gamma must be at least 0, got {gamma}")
     values = pool.scores[score]

@@ -26,8 +26,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import to_ids, to_labels, to_logits, to_numpy
-from trainmap.errors import TrainmapError, some
+from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
+from trainmap.errors import TrainmapError, some, whole
 
 Array = NDArray[Any]
 
@@ -83,13 +83,13 @@ class RepeatedRandom:
     """
 
     def __init__(self, ids: Any, size: int, seed: int = 0, replacement: bool = False) -> None:
-        self.ids = _ascending(ids)
-        if not 1 <= size <= len(self.ids):
+        self.ids, self.size, self.seed = _ascending(ids), whole(size, "size", 1), whole(seed, "seed")
+        if size > len(self.ids):
             raise TrainmapError(f"size must be 1 to {len(self.ids)} (the examples), got {size}")
-        self.size, self.seed, self.replacement = size, seed, replacement
+        self.replacement = replacement
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         subsets = 1 if self.replacement else len(self.ids) // self.size
         order = np.random.default_rng([self.seed, epoch // subsets]).permutation(len(self.ids))
         start = self.size * (epoch % subsets)
@@ -124,8 +124,11 @@ class Memory:
         self._steps: list[tuple[Array, Any]] = []
 
     def update(self, ids: Any, logits: Any, labels: Any) -> None:
-        places = _places(self.ids, to_ids(ids), "the schedule's examples")
-        self._steps.append((places, gold_loss(logits, labels)))
+        """(B,) ids, (B, C) logits, (B,) labels; a refused step leaves no trace."""
+        places, losses = _places(self.ids, to_ids(ids), "the schedule's examples"), gold_loss(logits, labels)
+        if len(losses) != len(places):
+            raise TrainmapError(f"a step of {len(places)} ids needs as many logits and labels, got {len(losses)}")
+        self._steps.append((places, losses))
 
     def end_epoch(self) -> None:
         """An example that came twice (as a distributed sampler pads) counts once, with what came last."""
@@ -151,6 +154,11 @@ class Memory:
         return at, loss
 
     @property
+    def used(self) -> bool:
+        """Whether it has seen a step."""
+        return bool(self._steps) or bool(self.visits.any())
+
+    @property
     def spread(self) -> Array:
         """(N,) the standard deviation of p(gold) over an example's visits so far; NaN below two visits."""
         out = np.full(len(self.ids), np.nan)
@@ -169,7 +177,7 @@ class Memory:
         _check_state(state, {**shapes, "pending_places": pending, "pending_losses": pending})
         for name in shapes:
             setattr(self, name, np.array(state[name]))
-        self._steps = [(np.array(state["pending_places"]), np.array(state["pending_losses"]))]
+        self._steps = [(np.array(state["pending_places"]), np.array(state["pending_losses"]))] if pending[0] else []
 
 
 class InfoBatch:
@@ -191,15 +199,14 @@ class InfoBatch:
     """
 
     def __init__(self, ids: Any, epochs: int, ratio: float = 0.5, anneal: float = 0.875, seed: int = 0) -> None:
-        if epochs < 1 or not 0 <= ratio < 1 or not 0 <= anneal <= 1:
-            raise TrainmapError(
-                f"InfoBatch needs epochs >= 1, ratio 0 to below 1, anneal 0 to 1, got {epochs}, {ratio}, {anneal}"
-            )
-        self.ids, self.epochs, self.ratio, self.anneal, self.seed = _ascending(ids), epochs, ratio, anneal, seed
+        if not 0 <= ratio < 1 or not 0 <= anneal <= 1:
+            raise TrainmapError(f"InfoBatch needs ratio 0 to below 1 and anneal 0 to 1, got {ratio} and {anneal}")
+        self.ids, self.ratio, self.anneal = _ascending(ids), ratio, anneal
+        self.epochs, self.seed = whole(epochs, "epochs", 1), whole(seed, "seed")
         self.memory = Memory(self.ids)
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         last = self.memory.last
         if epoch >= self.anneal * self.epochs or np.isnan(last).all():
             return Visit(self.ids)
@@ -245,13 +252,14 @@ class OrderedLoss:
     """
 
     def __init__(self, ids: Any, pool: float = 0.5, keep: float = 0.6, warmup: int = 1, seed: int = 0) -> None:
-        if not (0 < pool <= 1 and 0 < keep <= 1) or warmup < 0:
-            raise TrainmapError(f"pool and keep must be above 0 to 1, warmup 0 or more, got {pool}, {keep}, {warmup}")
-        self.ids, self.pool, self.keep, self.warmup, self.seed = _ascending(ids), pool, keep, warmup, seed
+        if not (0 < pool <= 1 and 0 < keep <= 1):
+            raise TrainmapError(f"pool and keep must be above 0 to 1, got {pool} and {keep}")
+        self.ids, self.pool, self.keep = _ascending(ids), pool, keep
+        self.warmup, self.seed = whole(warmup, "warmup"), whole(seed, "seed")
         self.memory = Memory(self.ids)
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         if epoch < self.warmup:
             return Visit(self.ids)
         count = max(1, round(self.pool * len(self.ids)))
@@ -311,13 +319,14 @@ class MapGuided:
     ) -> None:
         if axis not in ("variability", "hard", "easy"):
             raise TrainmapError(f"axis must be 'variability', 'hard' or 'easy', got {axis!r}")
-        if not (0 < start <= 1 and 0 < end <= 1 and 0 <= explore <= 1 and 0 <= cut < 1) or warmup < 2 or epochs < 1:
+        if not (0 < start <= 1 and 0 < end <= 1 and 0 <= explore <= 1 and 0 <= cut < 1):
             raise TrainmapError(
-                "start and end must be above 0 to 1, explore 0 to 1, cut 0 to below 1, warmup at least 2, epochs at "
-                f"least 1, got {start}, {end}, {explore}, {cut}, {warmup}, {epochs}"
+                "start and end must be above 0 to 1, explore 0 to 1, cut 0 to below 1, "
+                f"got {start}, {end}, {explore}, {cut}"
             )
-        self.ids, self.epochs, self.axis, self.start, self.end = _ascending(ids), epochs, axis, start, end
-        self.warmup, self.explore, self.cut, self.seed = warmup, explore, cut, seed
+        self.ids, self.axis, self.start, self.end = _ascending(ids), axis, start, end
+        self.epochs, self.warmup = whole(epochs, "epochs", 1), whole(warmup, "warmup", 2)
+        self.explore, self.cut, self.seed = explore, cut, whole(seed, "seed")
         self.memory = Memory(self.ids)
 
     def size(self, epoch: int) -> int:
@@ -337,7 +346,7 @@ class MapGuided:
         return np.argsort(-value, kind="stable")
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
+        whole(epoch, "epoch")
         size = self.size(epoch)
         if size == len(self.ids):
             return Visit(self.ids)
@@ -360,15 +369,52 @@ class MapGuided:
 
 
 def gold_loss(logits: Any, labels: Any) -> Any:
-    """-log softmax(logits)[label], (B,): a tensor on its device for torch tensors, else a numpy array."""
-    if hasattr(logits, "logsumexp"):
-        z = logits.detach().float()
-        return z.logsumexp(1) - z.gather(1, labels.to(z.device).reshape(-1, 1).long()).squeeze(1)
-    z, y = to_logits(logits).astype(np.float64), to_labels(labels)
-    if z.ndim != 2 or y.shape != z.shape[:1]:
-        raise TrainmapError(f"logits must be (B, C) and labels (B,), got {z.shape} and {y.shape}")
+    """-log softmax(logits)[label], (B,): a tensor on its device for torch tensors, else a numpy array.
+
+    Args:
+        logits: (B, C).
+        labels: (B,) whole numbers, 0 to C - 1; of labels that lie on an accelerator with the logits the range is not
+            checked, since the step would have to wait for it.
+
+    Raises:
+        TrainmapError: other shapes, labels that are no class.
+    """
+    tensors = hasattr(logits, "logsumexp")
+    z: Any = logits.detach().float() if tensors else to_logits(logits).astype(np.float64)
+    there = tensors and on_accelerator(logits) and on_accelerator(labels)
+    y = labels.long() if there else to_labels(labels)
+    if z.ndim != 2 or tuple(y.shape) != tuple(z.shape[:1]):
+        raise TrainmapError(f"logits must be (B, C) and labels (B,), got {tuple(z.shape)} and {tuple(y.shape)}")
+    if not there and (outside := y[(y < 0) | (y >= z.shape[1])]).size:
+        raise TrainmapError(f"labels must be 0 to {z.shape[1] - 1}, got {some(outside.tolist())}")
+    if tensors:
+        places = y if there else logits.new_tensor(y, dtype=int)
+        return z.logsumexp(1) - z.gather(1, places[:, None]).squeeze(1)
     z = z - z.max(axis=1, keepdims=True)
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y]
+
+
+def check_schedule(schedule: object) -> None:
+    """Refuse what is no schedule: a name, a class, an object that lacks one of the methods."""
+    lacking = [name for name in ("plan", "update", "end_epoch", "state", "restore") if not hasattr(schedule, name)]
+    if lacking or isinstance(schedule, type):
+        got = f"the class {schedule.__name__}" if isinstance(schedule, type) else repr(schedule)
+        raise TrainmapError(
+            "a schedule is an object with plan, update, end_epoch, state and restore, such as "
+            f"InfoBatch(ids, epochs), got {got}; make one"
+        )
+
+
+def has_learned(schedule: Schedule) -> bool:
+    """Whether a schedule of this module has seen a training step; one of the user's own tells nothing."""
+    memory = getattr(schedule, "memory", None)
+    return isinstance(memory, Memory) and memory.used
+
+
+def settings_of(thing: object) -> str:
+    """What it is and the plain values that it holds: what tells two schedules apart, or any two objects."""
+    plain = {name: value for name, value in vars(thing).items() if isinstance(value, bool | int | float | str)}
+    return f"{type(thing).__name__} {plain}"
 
 
 def _ascending(ids: Any) -> Array:
@@ -387,11 +433,6 @@ def _places(known: Array, ids: Array, what: str) -> Array:
     if len(strange):
         raise TrainmapError(f"{len(strange)} ids are not among {what} (first: {some(strange)})")
     return places
-
-
-def _check_epoch(epoch: int) -> None:
-    if epoch < 0:
-        raise TrainmapError(f"epoch must be 0 or more, got {epoch}")
 
 
 def _check_state(state: Mapping[str, Array], wanted: Mapping[str, tuple[int, ...]]) -> None:

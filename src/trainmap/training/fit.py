@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from trainmap.errors import DivergedError, TrainmapError
-from trainmap.selection.schedule import Schedule
+from trainmap.selection.schedule import Schedule, check_schedule, has_learned, settings_of
 from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.cost import forward_flops, training_flops
 from trainmap.training.data import Dataset, as_tensor, augment, to_input
@@ -93,7 +93,8 @@ def fit(
         steps: train for exactly this many optimizer steps in place of ``recipe.epochs``, cycling through the data,
             with the schedule stretched to it. The last epoch may be a part of one.
         recorder: gets (ids, logits, labels) of every training step, and ``end_epoch()`` after every epoch. The logits
-            are those of the step itself, in train mode and on the augmented images (``source="train"``).
+            are those of the step itself, in train mode and on the augmented images (``source="train"``). Where epochs
+            visit a part of the examples, it needs ``ids``, ``labels`` and ``allow_missing=True``.
         teacher_logits: (N, C), or (N, 2, C) for image and mirror image, rows aligned with ``train.ids``: learn from
             this teacher as well. Flips need the pairs, and crops have no cached logits.
         teacher: in place of ``teacher_logits``, the network itself: it sees the same augmented batch at every step,
@@ -104,8 +105,10 @@ def fit(
         epoch_ids: the ids to visit in an epoch, for curricula and repeated random subsets; None for all. It may answer
             differently each time, but for a run that resumes it must depend on the epoch alone.
         schedule: in place of ``epoch_ids``, who decides from what the training saw (``trainmap.selection.schedule``):
-            its weights are factors of the losses, and a checkpoint keeps what it has learned.
-        proxy: a small network that picks from each pool of examples those to step on; see ``ProxyFilter``.
+            its weights are factors of the losses, and a checkpoint keeps what it has learned. A new one for each run;
+            with ``start_epoch`` it may be the one that saw the earlier epochs.
+        proxy: a small network that picks from each pool of examples those to step on; see ``ProxyFilter``. A new one
+            for each run.
         start_epoch: number of the first epoch, when the earlier ones were trained elsewhere (without the optimizer's
             momentum; a checkpoint keeps that).
         checkpoint: file for the state after every whole epoch, and the one before it beside it. When it is there, the
@@ -124,6 +127,8 @@ def fit(
         raise TrainmapError("start_epoch goes with epochs alone; a run with a checkpoint finds its own place")
     if epoch_ids is not None and schedule is not None:
         raise TrainmapError("either epoch_ids or a schedule says what an epoch visits; give one of them")
+    if schedule is not None:
+        check_schedule(schedule)
     if start_epoch < 0 or (steps is not None and steps < 1):
         raise TrainmapError(f"start_epoch must be at least 0 and steps at least 1, got {start_epoch} and {steps}")
     _check_data(train, recipe)
@@ -147,11 +152,12 @@ def fit(
     if checkpoint is not None:
         run = {**_identity(model, train, recipe, seed, steps, schedule, proxy), **loss_of.identity}
         if before_epoch is not None:
-            run["before_epoch"] = _settings(before_epoch)
+            run["before_epoch"] = settings_of(before_epoch)
         recorded = None if recorder is None else recorder.epoch
         progress = resume(Path(checkpoint), run, recorded, trained, optimizer, learned)
-        if not Path(checkpoint).exists():
-            save(Path(checkpoint), run, progress, trained, optimizer, learned)
+    _check_unused(progress, schedule, proxy)
+    if checkpoint is not None and not Path(checkpoint).exists():
+        save(Path(checkpoint), run, progress, trained, optimizer, learned)
     if recorder is not None and recorder.epoch != progress.epoch:
         raise TrainmapError(
             f"the recorder is at epoch {recorder.epoch} and the training would start at {progress.epoch}; "
@@ -169,6 +175,8 @@ def fit(
         ids = ids if visit is None else visit.ids
         if len(ids) == 0:
             raise TrainmapError(f"epoch {epoch}: epoch_ids or the schedule must give at least one id, got none")
+        if recorder is not None:
+            _check_visit(recorder, train, epoch, ids, schedule, proxy)
         rows = torch.from_numpy(train.rows(np.sort(ids)))
         batches = even_batches(rows[torch.randperm(len(rows), generator=order)], pool)
         if steps is not None:
@@ -297,6 +305,39 @@ def _check_recording(
         )
 
 
+def _check_visit(
+    recorder: EpochRecorder,
+    train: Dataset,
+    epoch: int,
+    ids: NDArray[Any],
+    schedule: Schedule | None,
+    proxy: ProxyFilter | None,
+) -> None:
+    """Before an epoch is trained: whether a ``trainmap.Recorder`` will take it."""
+    visited = len(np.unique(ids)) if proxy is None else round(proxy.keep * len(np.unique(ids)))
+    known = getattr(recorder, "ids", ())
+    if known is None:
+        known = () if schedule is None and proxy is None else getattr(schedule, "ids", train.ids)
+    elif getattr(recorder, "allow_missing", True):
+        return
+    if visited < len(known):
+        raise TrainmapError(
+            f"epoch {epoch} visits {visited} of {len(known)} examples: a recorder must know the others and allow them "
+            "to be missing; make it with ids=train.ids, labels=train.y and allow_missing=True"
+        )
+
+
+def _check_unused(progress: Progress, schedule: Schedule | None, proxy: ProxyFilter | None) -> None:
+    """A run begins with a schedule and a proxy that have learned nothing; a checkpoint has restored its own."""
+    used = "schedule" if progress.epoch == 0 and schedule is not None and has_learned(schedule) else None
+    used = "proxy" if progress.steps == 0 and proxy is not None and proxy.pools else used
+    if used is not None:
+        raise TrainmapError(
+            f"a run begins with a {used} that has seen nothing, but this one was trained with before; make a new one "
+            "for each run"
+        )
+
+
 def _identity(
     model: nn.Module,
     train: Dataset,
@@ -310,13 +351,7 @@ def _identity(
     run = {"model": str(model), "dataset": train.fingerprint(), "seed": str(seed)}
     run |= {"recipe": str(asdict(recipe)), "steps": str(steps), "schedule": "none", "proxy": "none"}
     if schedule is not None:
-        run["schedule"] = _settings(schedule)
+        run["schedule"] = settings_of(schedule)
     if proxy is not None:
         run["proxy"] = f"{proxy.model} {proxy.keep} {proxy.every}"
     return run
-
-
-def _settings(thing: object) -> str:
-    """What it is and the plain values that it holds."""
-    plain = {name: value for name, value in vars(thing).items() if isinstance(value, bool | int | float | str)}
-    return f"{type(thing).__name__} {plain}"

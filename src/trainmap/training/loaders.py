@@ -36,6 +36,11 @@ def open_rows(name: str, root: Path) -> Rows:
     plain = name.removesuffix(EMBEDDINGS)
     if plain.endswith(FILES):
         plain = str(as_it_stands_or_under(root, plain))
+        if not Path(plain).is_file():
+            raise TrainmapError(
+                f"{plain} is not there, nor under the data root {root}; a dataset is a file, a folder or one of: "
+                f"{', '.join([*READERS, *DATASETS])}"
+            )
     path, size = _size(plain)
     if plain in READERS:
         rows = READERS[plain](root)

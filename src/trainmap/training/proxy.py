@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, whole
 from trainmap.training.cost import forward_flops
 from trainmap.training.inputs import Inputs
 from trainmap.training.models import is_convolutional
@@ -31,9 +31,9 @@ class ProxyFilter:
     """
 
     def __init__(self, model: nn.Module, keep: float = 0.5, every: int = 4) -> None:
-        if not 0 < keep <= 1 or every < 1:
-            raise TrainmapError(f"keep must be above 0 to 1 and every at least 1, got {keep} and {every}")
-        self.model, self.keep, self.every = model, keep, every
+        if not 0 < keep <= 1:
+            raise TrainmapError(f"keep must be above 0 to 1, got {keep}")
+        self.model, self.keep, self.every = model, keep, whole(every, "every", 1)
         self.pools, self.flops = 0, 0
         self._optimizer: torch.optim.Optimizer | None = None
         self._forward = 0

@@ -93,12 +93,17 @@ def label_numbers(name: str, labels: Sequence[Any]) -> tuple[NDArray[np.int64], 
     """Labels by name → their place among the sorted names, and the names; numbers are sorted as numbers.
 
     Raises:
-        TrainmapError: a missing label (None, "" or NaN).
+        TrainmapError: a missing label (None, "" or NaN), or numbers that are not whole.
     """
     missing = [row for row, label in enumerate(labels) if label is None or label == "" or label != label]
     if missing:
         raise TrainmapError(f"{name}: every row must have a label, {len(missing)} have none (first: row {missing[0]})")
     numbers = all(isinstance(label, int | float) for label in labels)
+    if numbers and (broken := [label for label in labels if not float(label).is_integer()]):
+        raise TrainmapError(
+            f"{name}: labels must be classes, whole numbers or words, but {len(broken)} of {len(labels)} are not whole "
+            f"(first: {broken[0]}); regression is not supported: make classes of them"
+        )
     names = list(map(str, sorted(set(labels)))) if numbers else sorted({str(label) for label in labels})
     place = {label: number for number, label in enumerate(names)}
     return np.array([place[str(label)] for label in labels], dtype=np.int64), names

@@ -7,7 +7,7 @@ import importlib
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,17 @@ class Images:
 def find(name: str, root: Path) -> Images:
     """The images of a named dataset, or of the .npz file ``name``; see ``data.load_splits`` for where it looks.
 
+    A named dataset keeps its official labels; those of a file are numbered in their order, so that there are as many
+    classes as different labels.
+
     Raises:
         TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
     """
     if name.endswith(".npz"):
-        path = Path(name)
-        if not path.is_file():
-            raise TrainmapError(f"{path} does not exist; a dataset is an .npz file or one of: {', '.join(DATASETS)}")
-        return _checked(str(path), _read_npz(path), None)
+        found = _checked(name, _read_npz(Path(name)), None)
+        known, y = np.unique(np.concatenate([found.y_train, found.y_test]), return_inverse=True)
+        y_train, y_test = np.split(y.astype(np.int64), [len(found.y_train)])
+        return replace(found, y_train=y_train, y_test=y_test, classes=len(known))
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
     source = DATASETS[name]

@@ -70,6 +70,8 @@ def learn_encoding(table: pl.DataFrame) -> Encoding:
 def table_rows(name: str, frame: pl.DataFrame, label: str = "label") -> Rows:
     """The rows of a table: a ``label`` column, optional ``id`` and ``split`` columns, and features or one ``text``.
 
+    Ids are integers, each of them once, in any order. Labels are words or whole numbers.
+
     With a column ``text`` the examples are texts, and other columns are not looked at. Else every other column is a
     feature: numbers (standardised) or words, categories and booleans (a column each).
 
@@ -83,7 +85,10 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label") -> Rows:
     ids = None
     if "id" in frame.columns:
         if not frame["id"].dtype.is_integer() or frame["id"].null_count():
-            raise TrainmapError(f"{name}: the column 'id' must hold integers without gaps, got {frame['id'].dtype}")
+            raise TrainmapError(
+                f"{name}: the column 'id' must hold an integer in every row, got {frame['id'].dtype} with "
+                f"{frame['id'].null_count()} missing; number the rows, and keep the names in a file of your own"
+            )
         ids = frame["id"].cast(pl.Int64).to_numpy()
     if "text" in frame.columns:
         texts = _texts(name, frame["text"])
