@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from trainmap.errors import whole
 from trainmap.maps.datamap import DataMap
 from trainmap.selection.auto import drawn
 from trainmap.selection.quotas import Balance
-from trainmap.selection.schedule import RepeatedRandom, Visit, _check_epoch
+from trainmap.selection.schedule import RepeatedRandom, Visit
 from trainmap.selection.select import advise, auto_pool
 
 
@@ -27,6 +28,7 @@ class RepeatedAuto(RepeatedRandom):
 
     Attributes:
         advice: what is done, and why (``advice.reason``).
+        map: SHA-256 of the map.
 
     Raises:
         TrainmapError: as ``trainmap.advise``.
@@ -50,10 +52,10 @@ class RepeatedAuto(RepeatedRandom):
         how: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out, "balance": balance}
         self.advice = advise(datamap, size, **how, repeated=True, without=without)
         super().__init__(datamap.ids, int(size), seed)
+        self.map = datamap.fingerprint  # a run that resumes must have the same
         self._pool = auto_pool(datamap, size, without)
         self._balance: Balance | None = balance
 
     def plan(self, epoch: int) -> Visit:
-        _check_epoch(epoch)
-        generator = np.random.default_rng([self.seed, epoch])
+        generator = np.random.default_rng([self.seed, whole(epoch, "epoch")])
         return Visit(np.sort(self._pool.ids[drawn(self._pool, self.size, generator, self.advice, self._balance)]))

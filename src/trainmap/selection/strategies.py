@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, unknown, whole
 from trainmap.selection.auto import READS, auto
 from trainmap.selection.coverage import band, beta, ccs, dual_beta, s2l
 from trainmap.selection.diversity import d2, moderate
@@ -156,8 +156,7 @@ def check_request(seed: Any, balance: Any, labels: Array) -> None:
     """
     if balance is not None and balance not in get_args(Balance):
         raise unknown("balance", str(balance), get_args(Balance))
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise TrainmapError(f"seed must be a whole number of at least 0, got {seed!r}")
+    whole(seed, "seed")
     if balance is not None and (labels < 0).any():
         raise TrainmapError(f"balance needs every label; {(labels < 0).sum()} examples of this map have none")
 
