@@ -10,6 +10,7 @@ import pytest
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
+from trainmap.experiments.choosing import about_choosing
 from trainmap.experiments.config import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load, load_network
@@ -114,6 +115,20 @@ def test_rows_are_named_by_what_differs_from_the_defaults_and_pay_for_what_they_
     assert rows["s2l, clusters 20 20 %"]["choosing_cpu_seconds"] > 0
     assert "choosing_flops" not in rows["ccs, cut 0.1 20 %"]
     assert "s2l, clusters 20 20 %" in write_study(done / "out")["report.md"].read_text()
+
+
+def test_only_a_selection_at_random_from_all_the_examples_reads_no_map(tmp_path: Path) -> None:
+    spec, cut = "{spec: '{percent} random', balance: equal}", "{spec: '{percent} random', without: {audit: 0.1}}"
+    study, _ = planned(tmp_path, f"subsets=[{spec}, {cut}, {{strategy: ccs}}, ambiguous]")
+    entries = {entry.hash: entry for entry in study.entries}
+    reads = {line.labels["subset"]: about_choosing(line.run, entries, {}).get("reads_map") for line in study.lines}
+    assert reads == {
+        "random 20 %": None,  # is no selection
+        "class-balanced random 20 %": False,
+        "10 % suspected labels cut, random 20 %": True,
+        "ccs 20 %": True,
+        "ambiguous = high variability 20 %": True,
+    }
 
 
 def test_options_are_part_of_a_hash(tmp_path: Path) -> None:

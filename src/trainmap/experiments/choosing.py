@@ -25,6 +25,7 @@ from trainmap.selection.card import Selection
 from trainmap.selection.coverage import teacher_loss
 from trainmap.selection.pool import Features
 from trainmap.selection.select import select_by
+from trainmap.selection.spec import parse
 from trainmap.selection.strategies import STRATEGIES, named
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.features import features_of
@@ -164,16 +165,26 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any) -> Selecti
     )
 
 
-def choosing_costs(run: str, entries: Mapping[str, Entry], done: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """What was made for a run's selection besides its map, as ``choosing_...`` of its row; nothing for most."""
+def about_choosing(run: str, entries: Mapping[str, Entry], done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the row of a run says of its selection, nothing without one: ``reads_map``, and ``choosing_...``, the costs
+    of what was made for it besides the map."""
     selection = entries[run].config.get("subset", {}).get("selection")
-    after = entries[selection].after if selection in entries else ()
-    parts = [done[digest] for digest in after if entries[digest].kind in COSTS and digest in done]
-    if not parts:
+    if selection not in entries:
         return {}
-    spent: dict[str, float] = {"choosing_flops": sum(part.get("inference_flops", 0) for part in parts)}
+    spent: dict[str, Any] = {"reads_map": _reads_map(entries[selection].config)}
+    parts = [done[digest] for digest in entries[selection].after if entries[digest].kind in COSTS and digest in done]
+    if not parts:
+        return spent
+    spent["choosing_flops"] = sum(part.get("inference_flops", 0) for part in parts)
     for unit in ("seconds", "cpu_seconds"):
         spent[f"choosing_{unit}"] = sum(
             part.get(f"{what}_{unit}", 0) for part in parts for what in ("inference", "clustering")
         )
     return spent
+
+
+def _reads_map(config: Mapping[str, Any]) -> bool:
+    """Whether a selection needs the map at all: one at random from all the examples, also class by class, does not."""
+    if config.get("strategy") or config.get("without"):
+        return True
+    return any(part.what not in ("random", "all") for part in parse(config["spec"]).parts)

@@ -266,7 +266,7 @@ def _summary(
 ) -> list[str]:
     said = [f"{len(done)} of {len(study.entries)} tasks are done, {len(failed)} failed."]
     for group, budget, part in by_budget(tables):
-        judged = [record for record in part if record.verdict and role(record.subset) in ("selection", "schedule")]
+        judged = [record for record in part if record.verdict]
         if not judged:
             continue
         counts = {word: sum(record.verdict == word for record in judged) for word in VERDICTS}
