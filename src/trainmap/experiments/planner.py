@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
 from trainmap.experiments.people import plan_people
+from trainmap.experiments.points import name_tasks, part_tables
 from trainmap.experiments.searches import plan_searches
 from trainmap.experiments.sections import Map, Recipe, Teacher
 from trainmap.experiments.students import Students
@@ -38,12 +38,15 @@ def plan_graph(variants: list[Variant], out: str | Path) -> Graph:
         TrainmapError: names file, line and field of what cannot be.
     """
     graph = Graph()
+    owners: list[Variant] = []
     for variant in variants:
-        for at, name in enumerate(variant.experiment.data.names):
+        for at, name in enumerate(names := variant.experiment.data.names):
+            if name in names[:at]:
+                raise variant.wrong(("data", "names", at), f"'{name}' stands twice; keep one of them")
             Planner(variant, graph, Path(out).resolve(), at, name).plan()
-    places = [json.dumps([dict(line.group), line.map, dict(line.labels)]) for line in graph.lines]
-    if twice := next((place for place, count in Counter(places).items() if count > 1), None):
-        raise TrainmapError(f"two runs would stand in one cell: {twice}; leave label out, or name the students apart")
+        owners += [variant] * (len(graph.lines) - len(owners))
+    name_tasks(graph)
+    part_tables(graph, owners)
     return graph
 
 
@@ -69,6 +72,11 @@ class Planner:
         self.specs: dict[str, tuple[Teacher, TrainingRecipe]] = {}
 
     def plan(self) -> None:
+        for at, subset in enumerate(self.experiment.subsets):
+            own, all_ = subset.seeds or [], self.experiment.seeds
+            if len(set(own)) < len(own) or not set(own) <= set(all_):
+                message = f"must be some of the experiment's, {all_}, each once, got {own}"
+                raise self.variant.wrong(("subsets", at, "seeds"), message)
         for at, teacher in enumerate(self.experiment.teachers):
             self.add_teacher(at, teacher)
         maps = self.experiment.maps
@@ -157,8 +165,10 @@ class Planner:
         files: Mapping[str, str] | None = None,
     ) -> str:
         """Put a task into the graph, unless it is there; its hash. ``files`` are read besides what others made."""
-        label = ", ".join(f"{key}={value}" for key, value in self.variant.label.items())
-        task = Task(f"{name} ({label})" if label else name, f"trainmap.experiments.{function}", config)
+        task = Task(name, f"trainmap.experiments.{function}", config)
+        points = self.graph.points.setdefault(task.hash, [])
+        if not points or points[-1] is not self.variant:
+            points.append(self.variant)
         if task.hash in self.graph.nodes:
             return task.hash
         out = made_at(self.out, kind, task.hash)
