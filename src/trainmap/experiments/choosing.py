@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 CLUSTERS = 100  # of trajectories, unless told; the paper's
 TEACHER_LOSS = "teacher_loss"  # the column that comes of the teacher's logits
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 COSTS = ("features", "clusters", "teacher logits")  # kinds of tasks that a row of a strategy pays for
 
 
@@ -42,7 +44,7 @@ def settled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """A strategy with every option: ``name``, ``options``, and ``clusters``, how many, where it needs them.
 
     Raises:
-        TrainmapError: an unknown strategy or option, or a number of clusters that is none.
+        TrainmapError: an unknown strategy or option, a value of another type, a number of clusters that is none.
     """
     strategy, options = named(name), dict(given)
     found: dict[str, Any] = {"name": name}
@@ -50,7 +52,14 @@ def settled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         count = found["clusters"] = options.pop("clusters", CLUSTERS)
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise TrainmapError(f"clusters must be a whole number of at least 1, got {count!r}")
-    return found | {"options": strategy.options(options)}
+    settings, types = strategy.options(options), get_type_hints(strategy.function)
+    for option, value in options.items():
+        try:
+            TypeAdapter(types[option], config=STRICT).validate_python(value)
+        except ValidationError as error:
+            must = error.errors()[0]["msg"].replace("Input should be", "must be")
+            raise TrainmapError(f"option {option} of {name} {must}, got {value!r}") from error
+    return found | {"options": settings}
 
 
 def columns(strategy: Mapping[str, Any]) -> list[str]:

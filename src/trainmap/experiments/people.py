@@ -16,6 +16,7 @@ import numpy as np
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.grids import Cell, Grid
+from trainmap.experiments.rehearsal import check_epochs
 from trainmap.experiments.statistics import interval
 from trainmap.experiments.study import Study
 from trainmap.files import as_it_stands_or_under
@@ -41,7 +42,7 @@ def plan_people(planner: Planner) -> None:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
     for at, score in enumerate(human.scores):
         try:
-            score_named(score)
+            check_epochs(score, score_named(score).epochs, min(recipe.epochs for _, recipe in planner.specs.values()))
         except TrainmapError as error:
             raise wrong(("human", "scores", at), error) from error
     path = counts_path(human.counts, planner.experiment.data.root)

@@ -8,17 +8,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
 from trainmap.experiments.people import plan_people
 from trainmap.experiments.points import name_tasks, part_tables
+from trainmap.experiments.rehearsal import check_epochs
 from trainmap.experiments.searches import plan_searches
 from trainmap.experiments.sections import Map, Recipe, Teacher
 from trainmap.experiments.students import Students
 from trainmap.experiments.task import Task
 from trainmap.experiments.yamlfile import Where
+from trainmap.maps.scores import score_named
 from trainmap.training.corruptions import CORRUPTIONS
 from trainmap.training.cost import forward_flops, inference_flops, parameters, training_flops
 from trainmap.training.data import Splits
@@ -65,6 +69,7 @@ class Planner:
                 raise variant.wrong(("data", *place), error) from error
         self.data = settings | {"fingerprint": self.splits.fingerprint()}
         self.examples = len(self.splits.train)
+        self.classes = tuple(int(count) for count in np.bincount(self.splits.train.y) if count)
         self.evaluation = self.check_evaluation()
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.records_test = self.compresses or self.experiment.human is not None
@@ -142,6 +147,11 @@ class Planner:
         if one.epochs is not None and one.epochs > recipe.epochs:
             message = f"must be at most {recipe.epochs}, the epochs of {one.teacher}, got {one.epochs}"
             raise self.variant.wrong(("maps", at, "epochs"), message)
+        for place, score in enumerate(one.scores or []):
+            try:
+                check_epochs(score, score_named(score).epochs, self.epochs(one))
+            except TrainmapError as error:
+                raise self.variant.wrong(("maps", at, "scores", place), error) from error
         config = {"teacher": teacher, "epochs": one.epochs, "scores": one.scores, "fraction": one.fraction}
         config |= {"test": True} if self.compresses else {}
         name = f"map of {one.teacher} on {self.splits.train.name}" + (f", {one.epochs} epochs" if one.epochs else "")
@@ -149,6 +159,10 @@ class Planner:
             name += f", seed {self.graph.nodes[teacher].task.config['seed']}"
         size = self.examples * 8 * (16 if one.scores is None else len(one.scores) + 5) + 400_000
         return self.add("map", name, "nodes:map_run", config, {"teacher": teacher}, "", 0, 0, size)
+
+    def epochs(self, one: Map) -> int:
+        """Of a map; early stopping is not foreseen."""
+        return one.epochs or self.specs[one.teacher][1].epochs
 
     def add(
         self,
