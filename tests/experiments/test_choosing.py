@@ -10,6 +10,7 @@ import pytest
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
+from trainmap.experiments.choosing import about_choosing
 from trainmap.experiments.config import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load, load_network
@@ -116,6 +117,20 @@ def test_rows_are_named_by_what_differs_from_the_defaults_and_pay_for_what_they_
     assert "s2l, clusters 20 20 %" in write_study(done / "out")["report.md"].read_text()
 
 
+def test_only_a_selection_at_random_from_all_the_examples_reads_no_map(tmp_path: Path) -> None:
+    spec, cut = "{spec: '{percent} random', balance: equal}", "{spec: '{percent} random', without: {audit: 0.1}}"
+    study, _ = planned(tmp_path, f"subsets=[{spec}, {cut}, {{strategy: ccs}}, ambiguous]")
+    entries = {entry.hash: entry for entry in study.entries}
+    reads = {line.labels["subset"]: about_choosing(line.run, entries, {}).get("reads_map") for line in study.lines}
+    assert reads == {
+        "random 20 %": None,  # is no selection
+        "class-balanced random 20 %": False,
+        "10 % suspected labels cut, random 20 %": True,
+        "ccs 20 %": True,
+        "ambiguous = high variability 20 %": True,
+    }
+
+
 def test_options_are_part_of_a_hash(tmp_path: Path) -> None:
     def selections(*sets: str) -> set[str]:
         graph = planned(tmp_path, *sets)[1]
@@ -130,10 +145,10 @@ def test_options_are_part_of_a_hash(tmp_path: Path) -> None:
     ("subset", "message"),
     [
         ("{strategy: csc}", "subsets.0.strategy: unknown strategy 'csc'; did you mean 'ccs'?"),
-        ("{strategy: ccs, options: {cutt: 0.1}}", "subsets.0.strategy: unknown option of ccs 'cutt'; did you mean"),
-        ("{strategy: ccs, options: {score: auum}}", "subsets.0.strategy: unknown score 'auum'; did you mean 'aum'?"),
-        ("{strategy: s2l, options: {clusters: 0}}", "subsets.0.strategy: clusters must be a whole number"),
-        ("{strategy: ccs, options: {clusters: 5}}", "subsets.0.strategy: unknown option of ccs 'clusters'"),
+        ("{strategy: ccs, options: {cutt: 0.1}}", "subsets.0.options: unknown option of ccs 'cutt'; did you mean"),
+        ("{strategy: ccs, options: {score: auum}}", "subsets.0.options: unknown score 'auum'; did you mean 'aum'?"),
+        ("{strategy: s2l, options: {clusters: 0}}", "subsets.0.options: clusters must be a whole number"),
+        ("{strategy: ccs, options: {clusters: 5}}", "subsets.0.options: unknown option of ccs 'clusters'"),
         ("{strategy: ccs, spec: 3%}", "subsets.0: must have a key or a spec, and not both, or a strategy"),
         ("{spec: 33% hard, options: {cut: 0.1}}", "subsets.0: options go with a strategy"),
         ("{strategy: ccs, rule: corner}", "subsets.0: a strategy has no use for a rule"),
@@ -145,6 +160,84 @@ def test_a_strategy_that_cannot_be_is_refused_with_its_field(tmp_path: Path, sub
     with pytest.raises(TrainmapError) as caught:
         planned(tmp_path, f"subsets=[{subset}]")
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("subset", "message"),
+    [
+        ("{strategy: ccs, options: {cut: 10}}", "subsets.0.options: cut must be 0 to below 1, got 10"),
+        (
+            "{strategy: ccs, options: {cut: '0.1'}}",
+            "subsets.0.options: option cut of ccs must be a valid number, got '0",
+        ),
+        (
+            "{strategy: ccs, options: {score: 5}}",
+            "subsets.0.options: option score of ccs must be a valid string, got 5",
+        ),
+        (
+            "{strategy: ccs, options: {strata: 0}}",
+            "subsets.0.options: strata must be a whole number of at least 1, got",
+        ),
+        (
+            "{strategy: ccs, options: {hard: hihg}}",
+            "subsets.0.options: option hard of ccs must be 'high' or 'low', got",
+        ),
+        ("{strategy: ccs, options: {cut: 0.81}}", "subsets.0.options: ccs with cut=0.81 leaves 205 of 1078 examples"),
+        (
+            "{strategy: ccs, options: {strata: 1" + 400 * "0" + "}}",
+            "subsets.0.options: ccs fails with score='aum', cut=",
+        ),
+        (
+            "{strategy: auto, options: {held_out: 95}}",
+            "subsets.0.options: held_out must be an accuracy, 0 to 1, got 95",
+        ),
+        ("{strategy: auto, options: {noise: 30}}", "subsets.0.options: noise must be a share of wrong labels"),
+        ("{strategy: auto, sizes: [0.6], options: {noise: 0.81}}", "subsets.0.options: noise=0.81 cuts 53"),
+        ("{strategy: d2, options: {gamma: -1}}", "subsets.0.options: gamma must be at least 0, got -1"),
+        ("{strategy: band, options: {centre: 50}}", "subsets.0.options: centre must be 0 (lowest values) to 1"),
+        (
+            "{strategy: moderate, options: {centre: middle}}",
+            "subsets.0.options: option centre of moderate must be 'mean'",
+        ),
+        (
+            "{strategy: s2l, options: {clusters: 9999}}",
+            "subsets.0.options: clusters must be at most 1078, the examples",
+        ),
+        (
+            "{strategy: beta, options: {anchor: 7}}",
+            "subsets.0.options: anchor must be 0 (hardest) to 1 (easiest), got 7",
+        ),
+        ("{strategy: ccs, without: {audit: 0.9}}", "takes 216 examples, and of 1078 108 are left after the cut"),
+        ("{spec: 20% hard, without: {audit: 0.9}}", "takes 216 examples, and of 1078 108 are left after the cut"),
+        ("{strategy: dual-beta}", "subsets.0.strategy: dual needs a map of at least 10 epochs, got 2; record more"),
+        ("{spec: 20% dual-beta}", "subsets.0.spec: dual needs a map of at least 10 epochs, got 2"),
+        ("{strategy: ccs, options: {score: dyn_unc}}", "subsets.0.options: dyn_unc needs a map of at least 10 epochs"),
+        ("{spec: 'top {percent} tdds'}", "subsets.0.spec: tdds needs a map of at least 10 epochs, got 2"),
+    ],
+)
+def test_what_would_fail_after_the_teacher_was_trained_is_refused_when_planning(
+    tmp_path: Path, subset: str, message: str
+) -> None:
+    with pytest.raises(TrainmapError) as caught:
+        planned(tmp_path, f"subsets=[{subset}]")
+    assert message in str(caught.value)
+
+
+def test_a_map_of_the_first_epochs_counts_with_those(tmp_path: Path) -> None:
+    early = "maps=[{teacher: mlp-256, epochs: 1}]"
+    for subset in ("auto", "{strategy: auto}", "{spec: 20% auto}"):
+        with pytest.raises(TrainmapError, match="auto needs a map of at least 2 epochs, got 1"):
+            planned(tmp_path, early, f"subsets=[{subset}]")
+    with pytest.raises(TrainmapError, match=r"maps\.0\.scores\.1: dual needs a map of at least 10 epochs, got 2"):
+        planned(tmp_path, "maps=[{teacher: mlp-256, scores: [aum, dual]}]")
+    with pytest.raises(TrainmapError, match=r"maps\.0\.scores\.0: unknown score 'auum'"):
+        planned(tmp_path, "maps=[{teacher: mlp-256, scores: [auum]}]")
+
+
+@pytest.mark.parametrize("balance", ["", ", balance: equal", ", balance: proportional", ", without: {audit: 0.3}"])
+def test_every_strategy_can_be_planned_as_it_stands(tmp_path: Path, balance: str) -> None:
+    rows = ", ".join(f"{{strategy: {name}{balance}}}" for name in tm.STRATEGIES)
+    assert kinds(planned(tmp_path, f"subsets=[{rows}]", "teachers.0.epochs=10", "sizes=[0.1, 0.66]")[1])["selection"]
 
 
 def test_a_map_must_hold_what_a_strategy_reads_and_pay_for_the_network_that_it_reads(tmp_path: Path) -> None:

@@ -183,7 +183,17 @@ def test_random_of_another_size_is_no_opponent() -> None:
     (comparison,) = compare(report(rows=fair))
     assert comparison.opponents["ambiguous 50 %"] == "random 50 %"
     assert comparison.opponents["hard-to-learn 33 %"] == "random 33 %"
-    assert comparison.opponents["full data"] == "random 50 %"
+    assert comparison.opponents["full data, equal steps"] == "random 33 %"  # the one of its steps
+
+
+def test_full_data_has_no_random_of_its_size_and_so_no_verdict() -> None:
+    tables = table(markdown(report()), "Test macro F1"), table(markdown(report()), "Test accuracy")
+    for lines in tables:
+        assert re.fullmatch(r"[\d.]+ ± [\d.]+ \(n=4\)", lines["**full data**"]["cnn-8"])
+    full = [r for r in rows() if r["subset"] in ("full data", "33% random")]
+    assert [line for line in summary(report(rows=full)) if "omparison" in line] == [
+        "Not in this comparison: full data, equal steps, repeated random."
+    ]
 
 
 def test_every_budget_is_a_comparison_of_its_own() -> None:
@@ -199,11 +209,11 @@ def test_every_budget_is_a_comparison_of_its_own() -> None:
 def test_the_summary_names_what_paid_and_what_did_not() -> None:
     said = summary(report())
     assert said[:3] == [
-        "Beats random of the same size: ambiguous 33 % (cnn-8).",
-        "No difference from random shown: hard-to-learn 33 % (cnn-8).",
+        "Beats random of the same size: repeated random 33 % (cnn-8), ambiguous 33 % (cnn-8).",
+        "No difference from random shown: full data, equal steps (cnn-8), hard-to-learn 33 % (cnn-8).",
         "Worse than random of the same size: high forgetfulness 33 % (cnn-8).",
     ]
-    assert said[3].startswith("6 comparisons at 95 %: about 0.3 would show a difference by chance alone.")
+    assert said[3].startswith("5 comparisons at 95 %: about 0.3 would show a difference by chance alone.")
 
 
 def test_a_missing_opponent_is_said() -> None:
@@ -243,6 +253,13 @@ def test_on_a_cpu_time_is_that_of_all_cores() -> None:
     assert "in FLOPs and CPU time (all cores), mean over seeds" in text
     with pytest.raises(TrainmapError, match="must have train_cpu_seconds"):
         markdown(report(costs=costs, clock="cpu"))
+
+
+def test_a_selection_that_reads_no_map_does_not_pay_for_one() -> None:
+    free = [{**r, "reads_map": False} if r["subset"] == "33% ambiguous" else r for r in rows()]
+    lines = table(markdown(report(rows=free)), "Cost")
+    assert lines["ambiguous 33 %"]["cnn-8"] == "1 GFLOPs (33 %); 10 s (33 %)"
+    assert "map pays" in lines["hard-to-learn 33 %"]["cnn-8"]
 
 
 def test_a_subset_that_is_not_cheaper_never_pays() -> None:

@@ -15,10 +15,10 @@ from trainmap.experiments.compare import Report, compare
 from trainmap.experiments.config import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load
-from trainmap.experiments.page import write_study
+from trainmap.experiments.page import teachers_grids, write_study
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.records import groups
-from trainmap.experiments.study import results, run_study, study_of
+from trainmap.experiments.study import Entry, Study, results, run_study, study_of
 
 PLAIN = """\
 title: A test
@@ -58,7 +58,7 @@ def test_a_balanced_random_row_is_chosen_and_not_the_opponent(tmp_path: Path) ->
     row = "{spec: '{percent} random', balance: equal, name: class-balanced random}"
     for wrong, message in (
         ("{key: random, balance: equal}", "'random' has no balance"),
-        ("{key: auto, seeds: [7]}", "7"),
+        ("{key: auto, seeds: [7]}", r"subsets\.0\.seeds: must be some of the experiment's, \[0, 1, 2\]"),
     ):
         with pytest.raises(TrainmapError, match=message):
             plan(tmp_path, f"subsets=[{wrong}]")
@@ -89,9 +89,82 @@ def test_points_of_one_label_stand_in_one_table(tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_cell_are_refused_before_any_work(tmp_path: Path) -> None:
-    batches = 'label: ""\ngrid: {cross: {students.*.recipe.batch: [32, 64]}}\n'
-    with pytest.raises(TrainmapError, match="two runs would stand in one cell"):
+    batches = "label: x\ngrid: {cross: {students.*.recipe.batch: [32, 64]}}\n"
+    with pytest.raises(TrainmapError) as caught:
         plan(tmp_path, more=batches)
+    assert str(caught.value) == (
+        f"{tmp_path}/x.yaml:8: label: two runs would stand in one cell (full data, mlp-256, seed 0), of the points "
+        "batch=32 and batch=64; leave label out, so that each point has a table of its own, or name the students apart"
+    )
+    for more, message in (
+        ("grid: {cross: {seeds: [[0], [0]]}}", r"x\.yaml:8: grid\.cross\.seeds\.1: \[0\] stands twice; keep one"),
+        (
+            "grid: {zip: {sizes: [[0.1], [0.2], [0.1]], seeds: [[0], [0], [0]]}}",
+            r"x\.yaml:8: grid\.zip\.sizes\.2: the values at 2 are those of an earlier place",
+        ),
+    ):
+        with pytest.raises(TrainmapError, match=message):
+            plan(tmp_path, more=more)
+    for change, message in (
+        (
+            "students=[{model: mlp-256}, {model: mlp-256, epochs: 2}]",
+            r"students: two runs would stand in one cell \(full",
+        ),
+        ("data.names=[digits, digits]", r"data\.names\.1: 'digits' stands twice"),
+    ):
+        with pytest.raises(TrainmapError, match=message):
+            plan(tmp_path, change)
+
+
+def test_a_row_with_a_foreign_seed_is_refused_at_its_own_line(tmp_path: Path) -> None:
+    text = PLAIN.replace("subsets: [full, random, auto]", "subsets:\n  - full\n  - {key: ambiguous, seeds: [5]}")
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(TrainmapError, match=r"x\.yaml:6: subsets\.1\.seeds: must be some of"):
+        plan_graph(load_experiment(tmp_path / "x.yaml"), tmp_path / "out")
+
+
+def test_points_of_one_label_with_other_maps_say_what_tells_them_apart(tmp_path: Path) -> None:
+    grid = "label: noise\ngrid: {cross: {data.label_noise: [0.0, 0.2], sizes: [[0.2], [0.3]]}}\n"
+    (tmp_path / "x.yaml").write_text(PLAIN + grid)
+    variants = load_experiment(tmp_path / "x.yaml", None, ["subsets=[random, auto]"])
+    study = study_of(variants, plan_graph(variants, tmp_path / "out"), {})
+    found = groups(study, {})
+    assert [group.title for group in found] == ["digits, noise, label_noise 0.0", "digits, noise, label_noise 0.2"]
+    assert [group.labels for group in found] == [
+        {"dataset": "digits", "label": "noise", "label_noise": share} for share in (0.0, 0.2)
+    ]
+    assert [entry.name for entry in study.entries if entry.kind in ("teacher", "map")] == [
+        f"{what} ({told})"
+        for told in ("label_noise=0.0", "label_noise=0.2")
+        for what in ("teacher mlp-256 on digits, seed 1000", "map of mlp-256 on digits")
+    ]
+
+
+def test_teachers_are_averaged_over_seeds_alone(tmp_path: Path) -> None:
+    def teacher(digest: str, noise: float, seed: int) -> Entry:
+        config = {"data": {"label_noise": noise}, "seed": seed}
+        return Entry(digest, "teacher", f"teacher mlp on digits, seed {seed}", (), "digits", "mlp", 0, 0, 0, config)
+
+    entries = (teacher("a", 0.0, 1), teacher("b", 0.0, 2), teacher("c", 0.2, 1))
+    study = Study("a test", (), 0.95, "cpu", entries, (), (), {})
+    run = {"epochs": 1, "parameters": 1, "train_flops": 1, "train_cpu_seconds": 1.0}
+    done = {entry.hash: {**run, "test_macro_f1": 0.5, "test_accuracy": 0.5} for entry in entries}
+    (grid,) = teachers_grids(study, done)
+    assert [(name, cells[0].text[-5:]) for name, _, cells in grid.lines] == [
+        ("mlp on digits", "ical)"),
+        ("mlp on digits", "(n=1)"),
+    ]
+
+
+def test_a_task_that_points_share_is_not_named_after_one_of_them(tmp_path: Path) -> None:
+    graph = plan(tmp_path, more="grid: {cross: {students.*.recipe.batch: [32, 64]}}\n")
+    names = {node.kind: node.task.name for node in graph.nodes.values()}
+    assert names["teacher"] == "teacher mlp-256 on digits, seed 1000"
+    assert names["map"] == "map of mlp-256 on digits"
+    assert names["selection"] == "auto 33 % of map of mlp-256 on digits, seed 2"
+    assert names["student"] == "auto 33 %, mlp-256 on digits, equal epochs, seed 2 (batch=64)"
+    last = next(reversed(graph.nodes.values())).task
+    assert last.where["name"] == last.name  # what trackers are told
 
 
 def test_the_label_of_a_point_is_its_title(tmp_path: Path) -> None:

@@ -224,6 +224,14 @@ def test_weight_zero_comes_last_and_at_random() -> None:
     assert last == {0, 2, 4}
 
 
+@pytest.mark.parametrize("option", [{"anchors": 0}, {"anchors": 2.5}, {"floor": 0.0}, {"floor": 0.5}])
+def test_dual_beta_refuses_what_gives_no_weights(option: dict[str, Any]) -> None:
+    scores = {"dual": np.linspace(0, 0.3, 12), "confidence": np.linspace(0, 1, 12)}
+    pool = Pool(np.arange(12), np.zeros(12, np.int64), scores, 0.5)
+    with pytest.raises(TrainmapError, match=f"{next(iter(option))} must be"):
+        dual_beta(pool, 3, np.random.default_rng(0), **option)
+
+
 def test_dual_beta_samples_with_the_published_weights() -> None:
     draws = np.random.default_rng(1)
     confidence, dual = draws.random(12), draws.random(12)

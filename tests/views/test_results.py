@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from trainmap.views.results import Panel, Point, Series, plot_costs, plot_sizes
@@ -30,6 +32,14 @@ def test_a_picture_has_a_panel_for_each_student_and_is_the_same_each_time(tmp_pa
         width, _ = image.size
     assert width == {1: 5.0, 2: 6.8, 4: 10.2}[count] * 150
     assert {file.name for file in tmp_path.iterdir()} == {"a.png", "b.png"}
+
+
+def test_a_long_title_is_broken_where_its_panel_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, title, **how: titles.append(title))
+    long = replace(panels(1)[0], title="fashion-mnist, noise, label_noise 0.2, batch 64: mlp-256 (loss dkd)")
+    plot_costs([long] * 2, tmp_path / "a.png")
+    assert titles == ["fashion-mnist, noise, label_noise 0.2, batch\n64: mlp-256 (loss dkd)"] * 2
 
 
 def test_costs_are_drawn_from_points_without_an_interval(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
@@ -25,6 +26,7 @@ from trainmap.selection.card import Selection
 from trainmap.selection.coverage import teacher_loss
 from trainmap.selection.pool import Features
 from trainmap.selection.select import select_by
+from trainmap.selection.spec import parse
 from trainmap.selection.strategies import STRATEGIES, named
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.features import features_of
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 CLUSTERS = 100  # of trajectories, unless told; the paper's
 TEACHER_LOSS = "teacher_loss"  # the column that comes of the teacher's logits
+STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 COSTS = ("features", "clusters", "teacher logits")  # kinds of tasks that a row of a strategy pays for
 
 
@@ -41,7 +44,7 @@ def settled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """A strategy with every option: ``name``, ``options``, and ``clusters``, how many, where it needs them.
 
     Raises:
-        TrainmapError: an unknown strategy or option, or a number of clusters that is none.
+        TrainmapError: an unknown strategy or option, a value of another type, a number of clusters that is none.
     """
     strategy, options = named(name), dict(given)
     found: dict[str, Any] = {"name": name}
@@ -49,7 +52,14 @@ def settled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         count = found["clusters"] = options.pop("clusters", CLUSTERS)
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise TrainmapError(f"clusters must be a whole number of at least 1, got {count!r}")
-    return found | {"options": strategy.options(options)}
+    settings, types = strategy.options(options), get_type_hints(strategy.function)
+    for option, value in options.items():
+        try:
+            TypeAdapter(types[option], config=STRICT).validate_python(value)
+        except ValidationError as error:
+            must = error.errors()[0]["msg"].replace("Input should be", "must be")
+            raise TrainmapError(f"option {option} of {name} {must}, got {value!r}") from error
+    return found | {"options": settings}
 
 
 def columns(strategy: Mapping[str, Any]) -> list[str]:
@@ -166,16 +176,26 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any) -> Selecti
     )
 
 
-def choosing_costs(run: str, entries: Mapping[str, Entry], done: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """What was made for a run's selection besides its map, as ``choosing_...`` of its row; nothing for most."""
+def about_choosing(run: str, entries: Mapping[str, Entry], done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What the row of a run says of its selection, nothing without one: ``reads_map``, and ``choosing_...``, the costs
+    of what was made for it besides the map."""
     selection = entries[run].config.get("subset", {}).get("selection")
-    after = entries[selection].after if selection in entries else ()
-    parts = [done[digest] for digest in after if entries[digest].kind in COSTS and digest in done]
-    if not parts:
+    if selection not in entries:
         return {}
-    spent: dict[str, float] = {"choosing_flops": sum(part.get("inference_flops", 0) for part in parts)}
+    spent: dict[str, Any] = {"reads_map": _reads_map(entries[selection].config)}
+    parts = [done[digest] for digest in entries[selection].after if entries[digest].kind in COSTS and digest in done]
+    if not parts:
+        return spent
+    spent["choosing_flops"] = sum(part.get("inference_flops", 0) for part in parts)
     for unit in ("seconds", "cpu_seconds"):
         spent[f"choosing_{unit}"] = sum(
             part.get(f"{what}_{unit}", 0) for part in parts for what in ("inference", "clustering")
         )
     return spent
+
+
+def _reads_map(config: Mapping[str, Any]) -> bool:
+    """Whether a selection needs the map at all: one at random from all the examples, also class by class, does not."""
+    if config.get("strategy") or config.get("without"):
+        return True
+    return any(part.what not in ("random", "all") for part in parse(config["spec"]).parts)

@@ -39,8 +39,9 @@ class Report:
         rows: one per run: ``subset`` (a name, or the selection language), ``student``, ``distilled``, ``seed``,
             ``test_macro_f1`` and ``test_accuracy`` in 0..1, ``examples`` (in the subset), ``fraction`` 0..1,
             ``steps``, ``train_flops``, ``train_seconds``; optional ``choosing_flops``, ``choosing_seconds`` (of what
-            was made for a selection besides the map), ``budget`` ("equal epochs", "equal steps", ...: one
-            set of tables for each). All else goes to results.csv only.
+            was made for a selection besides the map), ``reads_map`` (False for a selection that has no use for the map
+            and need not pay it back), ``budget`` ("equal epochs", "equal steps", ...: one set of tables for each).
+            All else goes to results.csv only.
         costs: what is made once: ``map`` (required where there are selections), ``scoring``, ``teacher``,
             ``teacher inference``, ...: each with ``flops`` and ``seconds`` and, if useful, a ``note``. Map and scoring
             are what a subset has to pay back.
@@ -72,7 +73,7 @@ class Comparison:
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     runs: Mapping[tuple[str, Column], Mapping[int, Row]]
-    opponents: Mapping[str, str]  # the random row that each subset is compared with
+    opponents: Mapping[str, str]  # the random row that each subset is compared with; full data has none
     level: float
     clock: Literal["wall", "cpu"] = "wall"
 
@@ -103,13 +104,13 @@ class Comparison:
         return next(row for (other, _), runs in self.runs.items() if other == name for row in runs.values())
 
     def against_random(self, metric: str) -> dict[tuple[str, Column], Difference]:
-        """The difference of every cell from its random cell, except in the random rows themselves."""
+        """The difference of every cell from its random cell, except in random rows and full data."""
         return {
             (name, column): paired_difference(
                 self.values(name, column, metric), self.values(self.opponents[name], column, metric), self.level
             )
             for name, column in self.runs
-            if role(name) != "random"
+            if name in self.opponents
         }
 
     def against_full(self, metric: str) -> dict[tuple[str, Column], Difference]:
@@ -164,18 +165,19 @@ def compare(report: Report) -> list[Comparison]:
         kinds = sorted({distilled for _, (_, distilled) in group})
         columns = tuple((student, kind) for student in students for kind in kinds)
         draft = Comparison(budget, names, columns, group, {}, report.level, report.clock)
-        sizes = {name: int(draft.first(name)["examples"]) for name in names}
-        comparisons.append(replace(draft, opponents=_opponents(sizes)))
+        sizes, steps = ({name: int(draft.first(name)[key]) for name in names} for key in ("examples", "steps"))
+        comparisons.append(replace(draft, opponents=_opponents(sizes, steps)))
     return comparisons
 
 
-def _opponents(sizes: Mapping[str, int]) -> dict[str, str]:
-    """Which random row each subset is compared with: the one of its size; for full data and for schedules (by what
-    an epoch visited), the nearest in size."""
+def _opponents(sizes: Mapping[str, int], steps: Mapping[str, int]) -> dict[str, str]:
+    """Which random row each subset is compared with: the one of its size; for schedules (by what an epoch visited), the
+    nearest in size; for full data at equal steps, the nearest in steps. Full data has none of its size."""
     random = [name for name in sizes if role(name) == "random"]
     found = {}
     for name, examples in sizes.items():
-        nearest = min(random, key=lambda other: abs(sizes[other] - examples), default=None)
+        near = steps if role(name) == "full data, equal steps" else sizes
+        nearest = min(random, key=lambda other: abs(near[other] - near[name]), default=None)
         if nearest is None:
             raise TrainmapError(
                 "a comparison without random selection says nothing: no subset is called 'random ...'; "
@@ -186,7 +188,8 @@ def _opponents(sizes: Mapping[str, int]) -> dict[str, str]:
                 f"a comparison without random of the same size says nothing: '{name}' has {examples} examples, the "
                 f"nearest is '{nearest}' with {sizes[nearest]}; add a random subset of {examples}"
             )
-        found[name] = nearest
+        if role(name) not in ("random", "full data"):
+            found[name] = nearest
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +24,14 @@ class Variant:
 
     Attributes:
         experiment: what is done.
-        label: what makes this point, by the shortest names; empty without a grid.
+        label: what reports call this point: the file's label, or else the grid's values; empty without both.
+        values: of the grid, by the shortest names.
         source: the values with the lines they came from.
     """
 
     experiment: Experiment
     label: dict[str, Any]
+    values: dict[str, Any]
     source: Located
 
     def wrong(self, where: Where, message: object) -> TrainmapError:
@@ -63,8 +66,8 @@ def load_experiment(path: str | Path, scale: str | None = None, sets: Sequence[s
     grid = found.part("grid") or Located({}, {})
     asked = _validated(Grid, grid, ("grid",))
     return [
-        Variant(_validated(Experiment, point), label, point)
-        for point, label in _points(found.without(["grid"]), asked, grid)
+        Variant(_validated(Experiment, point), label, values, point)
+        for point, label, values in _points(found.without(["grid"]), asked, grid)
     ]
 
 
@@ -89,15 +92,21 @@ def _set(found: Located, word: str) -> Located:
     return found
 
 
-def _points(found: Located, grid: Grid, places: Located) -> Iterator[tuple[Located, dict[str, Any]]]:
-    """Each combination of the grid's values put into the file."""
+def _points(found: Located, grid: Grid, places: Located) -> Iterator[tuple[Located, dict[str, Any], dict[str, Any]]]:
+    """Each combination of the grid's values put into the file, with its label and its values."""
     lengths = {path: len(values) for path, values in grid.zip.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{path} {count}" for path, count in lengths.items())
         raise _error(places, ("zip",), f"the lists must be equally long, got {told}", ("grid",))
     if twice := grid.cross.keys() & grid.zip.keys():
         raise _error(places, ("zip", *twice), "is in cross as well; keep one of them", ("grid",))
+    for path, values in grid.cross.items():
+        if (at := _repeated(values)) is not None:
+            raise _error(places, ("cross", path, at), f"{values[at]!r} stands twice; keep one of them", ("grid",))
     zipped = [dict(zip(grid.zip, values)) for values in zip(*grid.zip.values())] or [{}]
+    if (at := _repeated(zipped)) is not None:
+        message = f"the values at {at} are those of an earlier place in all lists; keep one of them"
+        raise _error(places, ("zip", next(iter(grid.zip)), at), message, ("grid",))
     crossed = [dict(zip(grid.cross, values)) for values in itertools.product(*grid.cross.values())]
     short = _short_names([*grid.cross, *grid.zip])
     for together, combination in itertools.product(zipped, crossed):
@@ -109,10 +118,16 @@ def _points(found: Located, grid: Grid, places: Located) -> Iterator[tuple[Locat
                     point = point.with_part(where, Located(value, {(): places.place((kind, path))}))
             except TrainmapError as error:
                 raise _error(places, (kind, path), str(error), ("grid",)) from error
-        label = {short[path]: value for path, value in (together | combination).items()}
+        label = values = {short[path]: value for path, value in (together | combination).items()}
         if (told := point.part("label")) is not None and told.value is not None:
             label = {"label": told.value} if told.value else {}
-        yield point, label
+        yield point, label, values
+
+
+def _repeated(values: Sequence[Any]) -> int | None:
+    """Where the first value stands that is there before; None where all differ."""
+    written = [json.dumps(value) for value in values]
+    return next((at for at, text in enumerate(written) if text in written[:at]), None)
 
 
 def _short_names(paths: Sequence[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.config import Variant
 from trainmap.experiments.task import Task
 
 
@@ -56,11 +57,13 @@ class Line:
 
 @dataclass
 class Graph:
-    """The tasks in an order in which each comes after those that it needs, the lines of the reports, the models."""
+    """The tasks in an order in which each comes after those that it needs, the lines of the reports, the models, and of
+    each task the points of the grid that have it."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
+    points: dict[str, list[Variant]] = field(default_factory=dict)
 
     def tasks(self) -> list[Task]:
         """The tasks; each is as heavy as the longest way from it to the end, so that such ways start first."""

@@ -98,7 +98,7 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
             return Cell("–")
         estimate = interval(list(comparison.values(name, column, metric).values()), comparison.level)
         if (name, column) not in differences:
-            return Cell(show_estimate(estimate, digits), words="the opponent")
+            return Cell(show_estimate(estimate, digits), words="the opponent" if role(name) == "random" else "")
         difference = differences[name, column]
         return Cell(
             show_estimate(estimate, digits),
@@ -111,8 +111,8 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
 
     lead = (
         f"Mean over n seeds in percent ± half of the {100 * comparison.level:g} % interval; the difference from random "
-        "selection of the same size in points, paired by seed, with its interval and verdict. Cost: training relative "
-        "to full data."
+        "selection of the same size (of full data at equal steps: of the same steps) in points, paired by seed, with "
+        "its interval and verdict. Cost: training relative to full data."
     )
     grid = _students_grid(METRICS[metric], lead, comparison, cell)
     return _with_columns(grid, {"cost": lambda name: _cost(comparison, name)})
@@ -171,7 +171,8 @@ def _cost_grid(comparison: Comparison, costs: Mapping[str, Mapping[str, Any]]) -
         if not math.isnan(whole["flops"]):
             text = f"{text} ({show_percent(spent['flops'] / whole['flops'])})"
             detail = f"{detail} ({show_percent(spent['seconds'] / whole['seconds'])})"
-        if role(name) != "selection" or math.isnan(whole["flops"]):
+        pays = role(name) == "selection" and comparison.first(name).get("reads_map", True)
+        if not pays or math.isnan(whole["flops"]):
             return Cell(text, detail)
         chosen = comparison.choosing(name, column)
         by_flops, by_seconds = (break_even(made[unit] + chosen[unit], whole[unit], spent[unit]) for unit in UNITS)
@@ -263,9 +264,8 @@ def summary(report: Report) -> list[str]:
     for comparison in compare(report):
         where = f"{comparison.budget}: " if comparison.budget else ""
         differences = comparison.against_random("test_macro_f1")
-        chosen = {key: value for key, value in differences.items() if role(key[0]) in ("selection", "schedule")}
-        for verdict, words in SENTENCES.items():
-            keys = [key for key, difference in chosen.items() if difference.verdict == verdict]
+        for verdict, words in SENTENCES.items() if differences else ():
+            keys = [key for key, difference in differences.items() if difference.verdict == verdict]
             said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
         gains = [gain.verdict for gain in comparison.from_distillation("test_macro_f1").values()]
         if gains:
@@ -277,11 +277,12 @@ def summary(report: Report) -> list[str]:
             verdict != "no difference shown" for verdict in holm_verdicts(list(differences.values()), comparison.level)
         )
         called = sum(difference.verdict != "no difference shown" for difference in differences.values())
-        said.append(
-            f"{where}{len(differences)} comparisons at {100 * comparison.level:g} %: about "
-            f"{(1 - comparison.level) * len(differences):.1f} would show a difference by chance alone. {called} do; "
-            f"{stay} of them stay under Holm's correction (doubled symbol)."
-        )
+        if differences:
+            said.append(
+                f"{where}{len(differences)} comparisons at {100 * comparison.level:g} %: about "
+                f"{(1 - comparison.level) * len(differences):.1f} would show a difference by chance alone. {called} "
+                f"do; {stay} of them stay under Holm's correction (doubled symbol)."
+            )
     present = {role(name) for comparison in compare(report) for name in comparison.names}
     if any("equal steps" in comparison.budget for comparison in compare(report)):
         present.add("full data, equal steps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +73,7 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         [*_summary(study, done, tables, failed), *found_out, *told],
         [
             *(*_big_tables(tables), *_elsewhere(found), *compressed, *searched, *people),
-            *(*_teachers(study, done), *agreement_grids(agreeing), *_overlaps(study, done)),
+            *(*teachers_grids(study, done), *agreement_grids(agreeing), *_overlaps(study, done)),
         ],
         _pictures(tables, place / "plots"),
         [report for group, report in found if has_random(group)],
@@ -165,14 +166,16 @@ def _big_cell(record: Record | None) -> Cell:
     return Cell(show_estimate(estimate, 1), "", words, VERDICTS.get(record.verdict, ""), record.firm)
 
 
-def _teachers(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Grid]:
-    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+def teachers_grids(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Grid]:
+    """The table of the teachers: a line for each, over its seeds."""
+    runs: dict[tuple[str, str], list[Mapping[str, Any]]] = {}  # by name and all that is no seed
     for entry in study.entries:
         if entry.kind == "teacher" and entry.hash in done:
             key = re.sub(r", seed \d+", "", entry.name).removeprefix("teacher ")
-            runs.setdefault((entry.dataset, key), []).append(done[entry.hash])
+            settings = json.dumps({**entry.config, "seed": None}, sort_keys=True)
+            runs.setdefault((key, settings), []).append(done[entry.hash])
     lines: list[tuple[str, Any, tuple[Cell, ...]]] = []
-    for (_, name), part in runs.items():
+    for (name, _), part in runs.items():
         scores = [
             show_estimate(interval([run[key] for run in part], study.level), 2)
             for key in ("test_macro_f1", "test_accuracy")
@@ -266,7 +269,7 @@ def _summary(
 ) -> list[str]:
     said = [f"{len(done)} of {len(study.entries)} tasks are done, {len(failed)} failed."]
     for group, budget, part in by_budget(tables):
-        judged = [record for record in part if record.verdict and role(record.subset) in ("selection", "schedule")]
+        judged = [record for record in part if record.verdict]
         if not judged:
             continue
         counts = {word: sum(record.verdict == word for record in judged) for word in VERDICTS}

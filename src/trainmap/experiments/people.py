@@ -6,7 +6,6 @@ The test data are passive probes: the teacher records them after each epoch and 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.grids import Cell, Grid
+from trainmap.experiments.rehearsal import check_epochs
 from trainmap.experiments.statistics import interval
 from trainmap.experiments.study import Study
 from trainmap.files import as_it_stands_or_under
@@ -41,7 +41,7 @@ def plan_people(planner: Planner) -> None:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
     for at, score in enumerate(human.scores):
         try:
-            score_named(score)
+            check_epochs(score, score_named(score).epochs, min(recipe.epochs for _, recipe in planner.specs.values()))
         except TrainmapError as error:
             raise wrong(("human", "scores", at), error) from error
     path = counts_path(human.counts, planner.experiment.data.root)
@@ -126,14 +126,11 @@ def people_grids(study: Study, done: Done) -> tuple[list[Grid], list[str], list[
     """The tables for each teacher, what they say in a sentence, a row for each run and score; empty without people."""
     teachers: dict[str, list[Mapping[str, Any]]] = {}
     rows: list[dict[str, Any]] = []
-    seen: Counter[tuple[str, str]] = Counter()  # teachers of a grid may share name and seed, and differ elsewhere
     for entry in study.entries:
         if entry.kind == "people" and entry.hash in done:
             name, _, seed = entry.name.removeprefix("people beside ").partition(", seed ")
             seed, _, label = seed.partition(" ")
             name = f"{name} {label}".strip()
-            again = seen[name, seed] = seen[name, seed] + 1
-            name += f" ({again})" if again > 1 else ""
             teachers.setdefault(name, []).append(done[entry.hash])
             rows += [{"teacher": name, "seed": seed, **score} for score in done[entry.hash]["scores"]]
     grids: list[Grid] = []

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
 from trainmap.experiments.people import plan_people
+from trainmap.experiments.points import name_tasks, part_tables
+from trainmap.experiments.rehearsal import check_epochs
 from trainmap.experiments.searches import plan_searches
 from trainmap.experiments.sections import Map, Recipe, Teacher
 from trainmap.experiments.students import Students
 from trainmap.experiments.task import Task
 from trainmap.experiments.yamlfile import Where
+from trainmap.maps.scores import score_named
 from trainmap.training.corruptions import CORRUPTIONS
 from trainmap.training.cost import forward_flops, inference_flops, parameters, training_flops
 from trainmap.training.data import Splits
@@ -38,12 +42,15 @@ def plan_graph(variants: list[Variant], out: str | Path) -> Graph:
         TrainmapError: names file, line and field of what cannot be.
     """
     graph = Graph()
+    owners: list[Variant] = []
     for variant in variants:
-        for at, name in enumerate(variant.experiment.data.names):
+        for at, name in enumerate(names := variant.experiment.data.names):
+            if name in names[:at]:
+                raise variant.wrong(("data", "names", at), f"'{name}' stands twice; keep one of them")
             Planner(variant, graph, Path(out).resolve(), at, name).plan()
-    places = [json.dumps([dict(line.group), line.map, dict(line.labels)]) for line in graph.lines]
-    if twice := next((place for place, count in Counter(places).items() if count > 1), None):
-        raise TrainmapError(f"two runs would stand in one cell: {twice}; leave label out, or name the students apart")
+        owners += [variant] * (len(graph.lines) - len(owners))
+    name_tasks(graph)
+    part_tables(graph, owners)
     return graph
 
 
@@ -62,6 +69,7 @@ class Planner:
                 raise variant.wrong(("data", *place), error) from error
         self.data = settings | {"fingerprint": self.splits.fingerprint()}
         self.examples = len(self.splits.train)
+        self.classes = tuple(int(count) for count in np.bincount(self.splits.train.y) if count)
         self.evaluation = self.check_evaluation()
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.records_test = self.compresses or self.experiment.human is not None
@@ -69,6 +77,11 @@ class Planner:
         self.specs: dict[str, tuple[Teacher, TrainingRecipe]] = {}
 
     def plan(self) -> None:
+        for at, subset in enumerate(self.experiment.subsets):
+            own, all_ = subset.seeds or [], self.experiment.seeds
+            if len(set(own)) < len(own) or not set(own) <= set(all_):
+                message = f"must be some of the experiment's, {all_}, each once, got {own}"
+                raise self.variant.wrong(("subsets", at, "seeds"), message)
         for at, teacher in enumerate(self.experiment.teachers):
             self.add_teacher(at, teacher)
         maps = self.experiment.maps
@@ -134,6 +147,11 @@ class Planner:
         if one.epochs is not None and one.epochs > recipe.epochs:
             message = f"must be at most {recipe.epochs}, the epochs of {one.teacher}, got {one.epochs}"
             raise self.variant.wrong(("maps", at, "epochs"), message)
+        for place, score in enumerate(one.scores or []):
+            try:
+                check_epochs(score, score_named(score).epochs, self.epochs(one))
+            except TrainmapError as error:
+                raise self.variant.wrong(("maps", at, "scores", place), error) from error
         config = {"teacher": teacher, "epochs": one.epochs, "scores": one.scores, "fraction": one.fraction}
         config |= {"test": True} if self.compresses else {}
         name = f"map of {one.teacher} on {self.splits.train.name}" + (f", {one.epochs} epochs" if one.epochs else "")
@@ -141,6 +159,10 @@ class Planner:
             name += f", seed {self.graph.nodes[teacher].task.config['seed']}"
         size = self.examples * 8 * (16 if one.scores is None else len(one.scores) + 5) + 400_000
         return self.add("map", name, "nodes:map_run", config, {"teacher": teacher}, "", 0, 0, size)
+
+    def epochs(self, one: Map) -> int:
+        """Of a map; early stopping is not foreseen."""
+        return one.epochs or self.specs[one.teacher][1].epochs
 
     def add(
         self,
@@ -157,8 +179,10 @@ class Planner:
         files: Mapping[str, str] | None = None,
     ) -> str:
         """Put a task into the graph, unless it is there; its hash. ``files`` are read besides what others made."""
-        label = ", ".join(f"{key}={value}" for key, value in self.variant.label.items())
-        task = Task(f"{name} ({label})" if label else name, f"trainmap.experiments.{function}", config)
+        task = Task(name, f"trainmap.experiments.{function}", config)
+        points = self.graph.points.setdefault(task.hash, [])
+        if not points or points[-1] is not self.variant:
+            points.append(self.variant)
         if task.hash in self.graph.nodes:
             return task.hash
         out = made_at(self.out, kind, task.hash)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from trainmap.experiments.agreements import map_costs
-from trainmap.experiments.choosing import choosing_costs
+from trainmap.experiments.choosing import about_choosing
 from trainmap.experiments.compare import Report, compare, role
 from trainmap.experiments.statistics import Difference, holm_verdicts, interval
 from trainmap.experiments.study import Entry, Study, made
@@ -28,7 +27,7 @@ class Record:
         macro_f1, low, high: mean and interval; NaN for the ends where no interval can be had.
         accuracy: mean.
         difference, difference_low, difference_high: from random of the same size, paired; NaN without.
-        verdict: "beats random", "no difference shown", "worse", or "" for random itself and without random.
+        verdict: "beats random", "no difference shown", "worse", or "" for random itself, full data and without random.
         firm: the verdict stays under Holm's correction over its table.
         flops, seconds: mean cost of the training.
         parameters: of the student.
@@ -93,20 +92,13 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     for lines in found.values():
         labels = dict(lines[0].group)
         rows = tuple(
-            {**line.group, **line.labels, **done[line.run], **choosing_costs(line.run, entries, done)}
+            {**line.group, **line.labels, **done[line.run], **about_choosing(line.run, entries, done)}
             for line in lines
             if line.run in done
         )
         rest = [str(value) if key == "label" else f"{key} {value}" for key, value in labels.items() if key != "dataset"]
         title = ", ".join([str(labels["dataset"]), *rest])
         made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))
-    twice = {title for title, count in Counter(group.title for group in made_groups).items() if count > 1}
-    number: Counter[str] = Counter()
-    for at, group in enumerate(made_groups):
-        if group.title in twice:
-            number[group.title] += 1
-            by = f"{group.map.name}, " if group.map else ""
-            made_groups[at] = replace(group, title=f"{group.title}, {by}no. {number[group.title]}")
     return made_groups
 
 

@@ -72,6 +72,7 @@ def draws(
     epochs: int,
     scores: Sequence[str] | None,
     wrong: Callable[[Where, object], TrainmapError],
+    check: Callable[[Draw], None],
 ) -> list[Draw]:
     """Every row for a dataset of so many examples, full data first, and random of the size of each of them.
 
@@ -82,6 +83,7 @@ def draws(
         epochs: of a training on all the data, for what schedules visit.
         scores: of the map; None for all.
         wrong: makes the error for the place of a value.
+        check: refuses what would fail later.
     """
     found: list[Draw] = []
     for at, subset in enumerate(subsets):
@@ -91,8 +93,11 @@ def draws(
             else:
                 expand = _by_strategy if subset.strategy else _expand
                 made = expand(subset, subset.sizes or sizes, examples, scores)
+            for draw in made:
+                check(draw)
         except TrainmapError as error:
             field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
+            field = "options" if subset.options and subset.strategy in STRATEGIES else field
             raise wrong(("subsets", at, field), error) from error
         found += [replace(draw, seeds=None if subset.seeds is None else tuple(subset.seeds)) for draw in made]
     twice = [draw.name for at, draw in enumerate(found) if draw.name in {other.name for other in found[:at]}]

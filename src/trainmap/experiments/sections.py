@@ -243,14 +243,6 @@ class Experiment(Section):
     tracking: Tracking = Tracking()
     launch: Launch = Launch()
 
-    @model_validator(mode="after")
-    def _rows_take_seeds_of_the_experiment(self) -> Experiment:
-        for at, subset in enumerate(self.subsets):
-            own = subset.seeds or []
-            if len(set(own)) < len(own) or not set(own) <= set(self.seeds):
-                raise ValueError(f"subsets.{at}.seeds must be some of the experiment's, {self.seeds}, got {own}")
-        return self
-
 
 class Grid(Section):
     """One experiment for each combination of values; a path is dotted, ``*`` is every entry of a list."""

@@ -10,6 +10,7 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.choosing import materials
 from trainmap.experiments.fields import short
 from trainmap.experiments.graph import Line
+from trainmap.experiments.rehearsal import rehearse
 from trainmap.experiments.rows import Draw, draws
 from trainmap.experiments.schedules import proxy_flops
 from trainmap.experiments.sections import Distillation, Map, Recipe, Student
@@ -58,7 +59,7 @@ class Students:
         ]
         rows = draws(
             *(self.experiment.subsets, self.experiment.sizes, self.planner.examples),
-            *(max(recipe.epochs for recipe in recipes), self.one.scores, self.wrong),
+            *(max(recipe.epochs for recipe in recipes), self.one.scores, self.wrong, self.check),
         )
         if not self.map and any("map" in row.kind for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
@@ -67,6 +68,11 @@ class Students:
             for at, student in enumerate(self.experiment.students):
                 for column in columns(student, ("students", at)):
                     self.runs(row, selections, student, column)
+
+    def check(self, row: Draw) -> None:
+        """Refuse a row that would fail when the map is there."""
+        if self.map:
+            rehearse(row, self.planner.epochs(self.one), self.planner.classes)
 
     def seeds(self, row: Draw) -> list[int]:
         """With which a row is run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from trainmap.files import write_atomically
 from trainmap.views.style import FAINT, INK, PALETTE, SIZES, SOFT, STYLE
 
 COLUMNS = 3  # panels side by side
+TITLE = 44  # characters that fit over a panel
 UNITS = ((1e15, "PFLOPs"), (1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1.0, "FLOPs"))
 MARKERS = "osD^vPX*<>hp"
 
@@ -111,7 +113,7 @@ def _plot(panels: Sequence[Panel], path: str | Path, label: str, joined: bool) -
 
 
 def _dress(axis: Axes, title: str, label: str) -> None:
-    axis.set_title(title, fontsize=9.5, color=INK)
+    axis.set_title(textwrap.fill(title, TITLE), fontsize=9.5, color=INK)
     axis.set_xlabel(label, fontsize=9)
     axis.set_ylabel("test macro F1, percent", fontsize=9)
     axis.grid(color=FAINT, linewidth=0.4)
