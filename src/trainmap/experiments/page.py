@@ -219,7 +219,7 @@ def _pictures(tables: Sequence[tuple[Group, Sequence[Record]]], folder: Path) ->
     found = []
     budgets = dict.fromkeys(budget for _, budget, _ in by_budget(tables))
     for budget in budgets:
-        costs = _panels(tables, budget, lambda record: record.flops, lambda record: record.subset)
+        costs = _panels(tables, budget, lambda record: record.flops, lambda record: _sizeless(record.subset))
         path = folder / f"cost-{budget.replace(' ', '-')}.png"
         if costs:
             found.append((f"Accuracy against cost, {budget}", plot_costs(costs, path)))

@@ -51,15 +51,21 @@ class Panel:
 
 
 def plot_costs(panels: Sequence[Panel], path: str | Path) -> Path:
-    """Test macro F1 (percent) against the FLOPs of the training, one point for each subset."""
-    most = max((point.x for panel in panels for series in panel.series for point in series.points), default=1.0)
-    size, unit = next((size, unit) for size, unit in UNITS if most >= size)
-    return _plot([_scaled(panel, size) for panel in panels], path, f"training, {unit}", joined=False)
+    """Test macro F1 (percent) against the FLOPs of the training, one line for each subset over its sizes."""
+    units = [_unit(panel) for panel in panels]
+    scaled = [_scaled(panel, size) for panel, (size, _) in zip(panels, units, strict=True)]
+    return _plot(scaled, path, [f"training, {unit}" for _, unit in units])
 
 
 def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
     """Test macro F1 (percent) against the size of the subset (percent of the training data), one line for each."""
-    return _plot(panels, path, "training data kept, percent", joined=True)
+    return _plot(panels, path, ["training data kept, percent"] * len(panels))
+
+
+def _unit(panel: Panel) -> tuple[float, str]:
+    """FLOPs of a unit that suits the most costly training of a panel, and its name."""
+    most = max((point.x for series in panel.series for point in series.points), default=1.0)
+    return next((size, unit) for size, unit in UNITS if most >= size)
 
 
 def _scaled(panel: Panel, size: float) -> Panel:
@@ -72,7 +78,7 @@ def _scaled(panel: Panel, size: float) -> Panel:
     )
 
 
-def _plot(panels: Sequence[Panel], path: str | Path, label: str, joined: bool) -> Path:
+def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> Path:
     target = Path(path)
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
@@ -89,11 +95,11 @@ def _plot(panels: Sequence[Panel], path: str | Path, label: str, joined: bool) -
             if at >= len(panels):
                 axis.set_axis_off()
                 continue
-            _dress(axis, panels[at].title, label)
+            _dress(axis, panels[at].title, labels[at])
             for series in panels[at].series:
                 place = (others if series.opponent else names).index(series.name)
                 colour = SOFT if series.opponent else PALETTE(place / max(1, len(names) - 1))
-                handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)], joined)
+                handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)])
         figure.legend(
             [handles[name] for name in (*others, *names)],  # type: ignore[arg-type]
             [*others, *names],
@@ -122,7 +128,7 @@ def _dress(axis: Axes, title: str, label: str) -> None:
         axis.spines[side].set_visible(False)
 
 
-def _draw(axis: Axes, series: Series, colour: object, marker: str, joined: bool) -> object:
+def _draw(axis: Axes, series: Series, colour: object, marker: str) -> object:
     points = sorted(series.points, key=lambda point: point.x)
     x, y = [point.x for point in points], [100 * point.y for point in points]
     below = [0.0 if math.isnan(point.low) else 100 * (point.y - point.low) for point in points]
@@ -134,7 +140,7 @@ def _draw(axis: Axes, series: Series, colour: object, marker: str, joined: bool)
         color=colour,  # type: ignore[arg-type]
         marker=marker,
         markersize=4.5,
-        linestyle="-" if joined and len(points) > 1 else "none",
+        linestyle="-" if len(points) > 1 else "none",
         linewidth=1.1,
         elinewidth=0.7,
         capsize=1.5,
