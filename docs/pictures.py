@@ -270,19 +270,19 @@ def schedules(runs: Runs, name: str) -> None:
     """What a schedule reaches against its cost, one panel for each dataset; and the table."""
     places = [place for place in runs.places if (place, "full data") in runs.values]
     figure, panels = grid_of(len(places), 3, 3.7, 3.1)
-    kinds = list(dict.fromkeys(subset for place in places for subset in runs.subsets(place) if subset != "full data"))
-    colours = dict(zip(kinds, plt.get_cmap("tab10")(np.linspace(0, 1, 10)), strict=False))
+    every = [(place, subset) for place in places for subset in runs.subsets(place) if subset != "full data"]
+    kinds = list(dict.fromkeys(sized(subset)[0].removeprefix("schedule ") for _, subset in every))
+    colours = dict(zip(kinds, plt.get_cmap("tab10")(np.arange(10)), strict=False))
     lines = []
     for axes, place in zip(panels, places, strict=True):
         whole = runs.flops[place, "full data"]
         lines.append([title(place), "all the data", "100 %", mean(runs.values[place, "full data"]), ""])
-        for kind in kinds:
-            one = runs.difference(place, kind, "full data")
-            if one is None:
-                continue
-            cost = 100 * runs.flops[place, kind] / whole
-            lines.append([title(place), kind, f"{cost:.0f} %", mean(runs.values[place, kind]), told(one)])
+        for subset in (subset for its, subset in every if its == place):
+            one = paired_difference(runs.values[place, subset], runs.values[place, "full data"])
+            cost = 100 * runs.flops[place, subset] / whole
+            lines.append([title(place), subset, f"{cost:.0f} %", mean(runs.values[place, subset]), told(one)])
             bars = np.nan_to_num([[one.mean - one.low], [one.high - one.mean]])
+            kind = sized(subset)[0].removeprefix("schedule ")
             axes.errorbar([cost], [one.mean], bars, color=colours[kind], marker="o", capsize=2, ms=5, label=kind)
         axes.axvline(100, color=FAINT, lw=1)
         dress(axes, title(place), "FLOPs, percent of full training", "points over full training")
@@ -290,7 +290,7 @@ def schedules(runs: Runs, name: str) -> None:
     named = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(
         list(named.values()),
-        [label.removeprefix("schedule ") for label in named],
+        list(named),
         loc="upper center",
         ncols=2,
         bbox_to_anchor=(0.5, 0.0),
@@ -334,27 +334,27 @@ def crossover(runs: Runs, name: str, x: int) -> None:
 
 
 def noisy_table(runs: Runs) -> None:
-    """With wrong labels: every row beside all the data, and auto against random."""
-    lines = []
+    """With wrong labels: what draws by a map against random of its size, and against all the data."""
+    means, gains = [], []
+    plain = ("random", "repeated random", "full data, equal steps", "auto", "repeated auto")
     for place in runs.places:
-        full = (*place[:-1], "equal epochs")
-        whole = mean(runs.values.get((full, "full data")))
+        whole = runs.values.get(((*place[:-1], "equal epochs"), "full data"))
         for size in sorted({sized(subset)[1] for subset in runs.subsets(place) if subset.startswith("auto")}):
-            names = [f"{what} {size:g} %" for what in ("random", "repeated random", "full data, equal steps", "auto")]
+            names = [f"{what} {size:g} %" for what in plain]
             if (place, names[2]) not in runs.values:
                 names[2] = "full data, equal steps"  # of the point with one size
-            auto = runs.values[place, names[-1]]
-            against = runs.values.get((full, "full data"))
-            lines.append(
-                [
-                    *(title(place), place[-1], f"{size:g} %"),
-                    *(mean(runs.values.get((place, name))) for name in names),
-                    *(told(runs.difference(place, names[-1], names[0])), whole),
-                    told(None if against is None else paired_difference(auto, against)),
-                ]
-            )
-    heads = ["random", "repeated random", "all the data, equal steps", "auto", "auto - random", "all", "auto - all"]
-    table("With wrong labels", ["data, student", "budget", "kept", *heads], lines)
+            start = [title(place), place[-1], f"{size:g} %"]
+            means.append([*start, *(mean(runs.values.get((place, name))) for name in names), mean(whole)])
+            gains.append([*start, *(told(runs.difference(place, name, names[0])) for name in names[3:])])
+            both = [(runs.values.get((place, name)), whole) for name in names[3:]]
+            gains[-1] += [told(paired_difference(a, b) if a and b else None) for a, b in both]
+    heads = ["data, student", "budget", "kept"]
+    table("With wrong labels", [*heads, *plain, "all the data"], means)
+    table(
+        "With wrong labels: differences",
+        [*heads, *(f"{what} - {other}" for other in ("random", "all the data") for what in plain[3:])],
+        gains,
+    )
 
 
 def main() -> None:

@@ -219,3 +219,12 @@ def test_a_cut_is_told_as_it_is_made_and_only_what_it_leaves_limits_the_size() -
     assert advise(pool, 850, noise=0.3).cut == 150
     with pytest.raises(tm.TrainmapError, match="cuts 150 of 1000 examples"):
         advise(pool, 851, noise=0.3)
+
+
+def test_a_network_that_learns_everything_slowly_tells_nothing_of_what_cannot_be_learned() -> None:
+    slow = contradicted(1000, 200, rise=0.04)
+    slow["slope"] = np.where(np.arange(1000) < 200, 0.04, 0.06) / (EPOCHS - 1)
+    advice = advise(pool_of(1000, 0.4, **slow), 400)
+    assert advice.cut == 0
+    assert "They are being learned" in advice.reason
+    assert advise(pool_of(1000, 0.4, **contradicted(1000, 200, rise=0.04)), 400).cut == 200  # the others gain 0.2
