@@ -100,6 +100,11 @@ def told(difference: Difference | None) -> str:
     return f"{difference.mean:+.2f}{ends}".replace("-", "−")
 
 
+def signed(value: float, digits: int = 2) -> str:
+    """``−0.12``."""
+    return f"{value:+.{digits}f}".replace("-", "−")
+
+
 def mean(values: Values | None) -> str:
     if values is None:
         return "–"
@@ -233,13 +238,12 @@ def strategies(runs: Runs, name: str, sizes: Sequence[float], keep: Callable[[tu
     rows.sort(key=lambda row: -average[row])
     heads = [f"{title(place)}, {size:g} %" for place, size in columns]
     lines = [
-        [SHORT.get(row, row), *(told(found[row, c]) for c in columns), f"{average[row]:+.2f}", f"{worst[row]:+.2f}"]
+        [SHORT.get(row, row), *(told(found[row, c]) for c in columns), *(signed(one[row]) for one in (average, worst))]
         for row in rows
     ]
-    made = [[cell.replace("-", "−") for cell in line] for line in lines]
-    table("Strategies against random", ["strategy", *heads, "mean", "worst"], made)
+    table("Strategies against random", ["strategy", *heads, "mean", "worst"], lines)
 
-    figure, axes = plt.subplots(figsize=(2.6 + 0.78 * (len(columns) + 1), 0.9 + 0.36 * len(rows)))
+    figure, axes = plt.subplots(figsize=(2.6 + 0.86 * (len(columns) + 1), 0.9 + 0.36 * len(rows)))
     means = np.array(
         [[np.nan if (d := found[row, c]) is None else d.mean for c in columns] + [average[row]] for row in rows]
     )
@@ -250,9 +254,8 @@ def strategies(runs: Runs, name: str, sizes: Sequence[float], keep: Callable[[tu
             if one is not None:
                 mark = {"beats random": " ✓", "worse": " ✗"}.get(one.verdict, "")
                 ink = "white" if abs(one.mean) > 3.5 else INK
-                told_ = f"{one.mean:+.1f}".replace("-", "−") + mark
-                axes.text(to, at, told_, ha="center", va="center", fontsize=8, color=ink)
-        whole = f"{average[row]:+.1f}".replace("-", "−")
+                axes.text(to, at, signed(one.mean, 1) + mark, ha="center", va="center", fontsize=8, color=ink)
+        whole = signed(average[row], 1)
         ink = "white" if abs(average[row]) > 3.5 else INK
         axes.text(len(columns), at, whole, ha="center", va="center", fontsize=8, weight="bold", color=ink)
     axes.set_yticks(range(len(rows)), [SHORT.get(row, row) for row in rows], fontsize=8.5)
@@ -387,7 +390,7 @@ def main() -> None:
         schedules(read(given.dynamic), "schedules.png")
     if given.crossover:
         PAGE.append("## experiments/crossover.yaml")
-        crossover(read(given.crossover), "crossover.png", 1)
+        crossover(read(given.crossover), "crossover.png", 2)
     if given.noisy:
         PAGE.append("## experiments/noisy_labels.yaml")
         noisy_table(read(given.noisy))
