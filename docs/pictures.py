@@ -259,7 +259,9 @@ def strategies(runs: Runs, name: str, sizes: Sequence[float], keep: Callable[[tu
         ink = "white" if abs(average[row]) > 3.5 else INK
         axes.text(len(columns), at, whole, ha="center", va="center", fontsize=8, weight="bold", color=ink)
     axes.set_yticks(range(len(rows)), [SHORT.get(row, row) for row in rows], fontsize=8.5)
-    tops = [f"{title(place).replace(', ', chr(10))}\n{size:g} %" for place, size in columns]
+    tops = [
+        f"{title(place).replace(', ', chr(10)).replace(' + ', chr(10) + '+ ')}\n{size:g} %" for place, size in columns
+    ]
     axes.set_xticks(range(len(columns) + 1), [*tops, "mean"], fontsize=7.5)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

@@ -100,7 +100,7 @@ def test_map_select_and_show_go_from_a_recording_to_a_card(recording: Path, tmp_
     advised = command("select", datamap, "50% auto", "--noise", "0.1", "--distilled", "--out", tmp_path / "auto.json")
     told = " ".join(advised.stdout.split())
     assert "Keep 150 of 300 examples" in told, advised.stderr
-    assert "You say that 10.0% of the labels are wrong: the 30 with the lowest AUM are cut." in told
+    assert "You say that 10.0% of the labels are wrong: the 30 of lowest AUM are cut." in told
     assert "learns from a teacher" in told
     assert "noise=0.1" in json.loads((tmp_path / "auto.json").read_text())["spec"]
     refused = command("select", datamap, "50% random", "--noise", "0.1", "--out", card)
