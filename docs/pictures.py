@@ -177,7 +177,7 @@ def beside_random(runs: Runs, name: str) -> None:
     save(figure, name)
 
 
-def auto_table(runs: Runs, sizes: Sequence[float], what: str = "auto", opponent: str = "random") -> None:
+def auto_table(runs: Runs, sizes: Sequence[float], what: str, opponent: str) -> None:
     """One row against another of the same size, and what of it holds in how many cells."""
     lines, cells = [], []
     for place in runs.places:
@@ -212,11 +212,19 @@ def opponents_table(runs: Runs, sizes: Sequence[float]) -> None:
     )
 
 
+def automatic(runs: Runs, picture: str) -> None:
+    """All that is told of auto and repeated auto beside their opponents."""
+    every = [10.0, 20.0, 33.0, 50.0, 70.0]
+    for what, opponent in (("auto", "random"), ("repeated auto", "random"), ("repeated auto", "repeated random")):
+        auto_table(runs, every, what, opponent)
+    opponents_table(runs, every)
+    beside_random(runs, picture)
+
+
 SHORT = {
     "ambiguous": "ambiguous region",
     "hard-to-learn": "hard-to-learn region",
     "easy-to-learn": "easy-to-learn region",
-    "middle loss": "middle band of the loss",
 }
 
 
@@ -368,25 +376,15 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path)
     given = parser.parse_args()
     plt.style.use(STYLE)
-    every = [10.0, 20.0, 33.0, 50.0, 70.0]
     if given.beat:
         PAGE.append("## experiments/beat_random.yaml")
         runs = read(given.beat)
-        auto_table(runs, every)
-        auto_table(runs, every, "repeated auto")
-        auto_table(runs, every, "repeated auto", "repeated random")
-        opponents_table(runs, every)
-        beside_random(runs, "selection.png")
+        automatic(runs, "selection.png")
         strategies(runs, "strategies.png", [10.0, 33.0], lambda place: "+ KD" not in place[-2])
         strategies(runs, "strategies-distilled.png", [10.0, 33.0], lambda place: "+ KD" in place[-2])
     if given.held_out:
         PAGE.append("## experiments/held_out.yaml")
-        runs = read(given.held_out)
-        auto_table(runs, every)
-        auto_table(runs, every, "repeated auto")
-        auto_table(runs, every, "repeated auto", "repeated random")
-        opponents_table(runs, every)
-        beside_random(runs, "held-out.png")
+        automatic(read(given.held_out), "held-out.png")
     if given.dynamic:
         PAGE.append("## experiments/dynamic.yaml")
         schedules(read(given.dynamic), "schedules.png")

@@ -16,8 +16,8 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import TrainmapError
-from trainmap.experiments.nodes import data_of, held_out_of, load_network
+from trainmap.errors import TrainmapError, whole
+from trainmap.experiments.nodes import data_of, load_network
 from trainmap.experiments.study import Entry
 from trainmap.files import write_atomically
 from trainmap.maps.datamap import DataMap
@@ -49,9 +49,7 @@ def settled(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     strategy, options = named(name), dict(given)
     found: dict[str, Any] = {"name": name}
     if "clusters" in strategy.needs:
-        count = found["clusters"] = options.pop("clusters", CLUSTERS)
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise TrainmapError(f"clusters must be a whole number of at least 1, got {count!r}")
+        found["clusters"] = whole(options.pop("clusters", CLUSTERS), "clusters", 1)
     settings, types = strategy.options(options), get_type_hints(strategy.function)
     for option, value in options.items():
         try:
@@ -148,7 +146,7 @@ def clusters_run(config: dict[str, Any]) -> dict[str, Any]:
     return {"sizes": found.sizes.tolist(), "clustering_seconds": seconds, "clustering_cpu_seconds": cpu_seconds}
 
 
-def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any) -> Selection:
+def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any, known: Mapping[str, Any]) -> Selection:
     """What a strategy takes.
 
     Args:
@@ -156,8 +154,9 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any) -> Selecti
             ``features``, ``clusters``, ``logits`` (folders), those that it needs.
         datamap: of the training data.
         without: ids that are not taken.
+        known: options that are known only now: what "auto" is told of the map's network.
     """
-    where, how = config["where"], dict(config["strategy"]["options"])
+    where, how = config["where"], {**config["strategy"]["options"], **known}
     if "features" in where:
         with np.load(Path(where["features"]) / "features.npz") as file:
             how["features"] = Features(file["ids"], file["values"])
@@ -168,8 +167,6 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any) -> Selecti
         logits = np.load(Path(where["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
         loss = teacher_loss(logits, datamap.labels)  # both in the order of the ids
         datamap = datamap.with_scores(datamap.ids, {TEACHER_LOSS: loss})
-    if "held_out" in config:
-        how["held_out"] = held_out_of(where, "teacher")
     seed, balance = config["seed"], config["balance"]
     return select_by(
         datamap, config["strategy"]["name"], config["size"], seed=seed, balance=balance, without=without, **how

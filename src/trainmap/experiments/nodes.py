@@ -51,6 +51,12 @@ HELD_OUT = "held-out.json"
 
 
 @lru_cache(maxsize=2)
+def as_it_comes(name: str, root: str | None, split_seed: int, validation: float) -> Splits:
+    """A dataset, read once in a worker."""
+    return load_splits(name, root, split_seed, validation)
+
+
+@lru_cache(maxsize=2)
 def load(
     name: str,
     root: str | None,
@@ -62,9 +68,7 @@ def load(
 ) -> Splits:
     """A dataset, loaded once in a worker, with its label noise in the training part alone: labels of a file, or each
     chosen label exchanged for another class, drawn evenly."""
-    if not labels and not label_noise:
-        return load_splits(name, root, split_seed, validation)
-    data = load(name, root, split_seed, validation)
+    data = as_it_comes(name, root, split_seed, validation)
     if labels:
         data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:
@@ -176,21 +180,20 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
             epochs=datamap.epochs,
         )
         cut = found.table["id"].to_numpy()[: round(config["without"]["audit"] * len(datamap))]
+    known = {"held_out": held_out_of(config["where"], "teacher")} if "held_out" in config else {}
     if "strategy" in config:
         from trainmap.experiments.choosing import chosen_by
 
-        selection = chosen_by(config, datamap, cut)
+        selection = chosen_by(config, datamap, cut, known)
+        options = config["strategy"]["options"] if config["strategy"]["name"] == "auto" else None
     else:
         how = {"seed": config["seed"], "balance": config["balance"], "without": cut}
-        if "held_out" in config:
-            how["held_out"] = held_out_of(config["where"], "teacher")
-        selection = select(datamap, config["spec"], **how)
+        selection = select(datamap, config["spec"], **how, **known)
+        options = {} if [part.what for part in parse(config["spec"]).parts] == ["auto"] else None
     seconds = time.perf_counter() - start
     selection.save(Path(config["where"]["out"]) / "card.json")
     told = {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
-    options = config["strategy"]["options"] if "strategy" in config else {}
-    if [part.what for part in parse(config["spec"] or "1 random").parts] == ["auto"] or "held_out" in options:
-        known = {"held_out": held_out_of(config["where"], "teacher")} if "held_out" in config else {}
+    if options is not None:
         advice = advise(datamap, len(selection), **{**options, **known}, balance=config["balance"], without=cut)
         told["reason"] = advice.reason
     return told

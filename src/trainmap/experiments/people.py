@@ -15,7 +15,6 @@ import numpy as np
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.grids import Cell, Grid
-from trainmap.experiments.rehearsal import check_epochs
 from trainmap.experiments.statistics import interval
 from trainmap.experiments.study import Study
 from trainmap.files import as_it_stands_or_under
@@ -24,6 +23,7 @@ from trainmap.maps.datamap import DataMap
 from trainmap.maps.human import human_agreement, label_entropy
 from trainmap.maps.regions import REGIONS
 from trainmap.maps.scores import score_named
+from trainmap.selection.strategies import check_epochs
 from trainmap.views.plot import plot_map
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
 from trainmap.experiments.people import plan_people
 from trainmap.experiments.points import name_tasks, part_tables
-from trainmap.experiments.rehearsal import check_epochs
 from trainmap.experiments.searches import plan_searches
 from trainmap.experiments.sections import Map, Recipe, Teacher
 from trainmap.experiments.students import Students
 from trainmap.experiments.task import Task
 from trainmap.experiments.yamlfile import Where
 from trainmap.maps.scores import score_named
+from trainmap.selection.strategies import check_epochs
 from trainmap.training.corruptions import CORRUPTIONS
 from trainmap.training.cost import forward_flops, inference_flops, parameters, training_flops
 from trainmap.training.data import Splits

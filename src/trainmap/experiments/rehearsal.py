@@ -16,7 +16,7 @@ from trainmap.maps.scores import score_named
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import Balance
 from trainmap.selection.spec import parse
-from trainmap.selection.strategies import STRATEGIES, choose
+from trainmap.selection.strategies import STRATEGIES, check_epochs, choose
 
 if TYPE_CHECKING:
     from trainmap.experiments.rows import Draw
@@ -57,12 +57,6 @@ def rehearse(draw: Draw, epochs: int, classes: tuple[int, ...]) -> None:
     left = classes if not cut else (examples - cut,)  # which classes are cut is not known before
     balance: Any = None if cut else draw.balance
     _run(draw.strategy["name"], tuple(draw.strategy["options"].items()), draw.count, left, examples, balance, epochs)
-
-
-def check_epochs(what: str, needed: int, epochs: int) -> None:
-    """Refuse a map with fewer epochs than a score or a strategy needs."""
-    if epochs < needed:
-        raise TrainmapError(f"{what} needs a map of at least {needed} epochs, got {epochs}; record more of them")
 
 
 def _strategies(draw: Draw) -> Iterator[Mapping[str, Any]]:

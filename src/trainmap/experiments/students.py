@@ -113,7 +113,9 @@ class Students:
         subset |= {} if row.schedule is None else {"schedule": dict(row.schedule)}
         drawn_from: dict[str, str] = {}
         if row.kind == "map-repeated":
-            drawn_from = {"map": self.map, **({"judged": judged} if (judged := self.judged_teacher()) else {})}
+            drawn_from = {"map": self.map}
+            if teacher := self.judged_teacher():
+                drawn_from["judged"] = teacher
             subset |= drawn_from
         for steps, budgets in _budgets(row, list(self.experiment.budgets)):
             whole, part = (recipe.epochs * -(-size // recipe.batch) for size in (self.planner.examples, row.count))

@@ -172,15 +172,22 @@ def auto(
     clinc150, adult and spoken digits (docs/selection.md). That random draws keep what plain ranking loses is Ayed and
     Hayou 2023, arXiv:2302.06960; that the preference must follow the budget is Cho et al. 2025, arXiv:2502.06905.
     """
-    return drawn(pool, size, generator, read_map(pool, size, noise, distilled, held_out, balance), balance)
+    weights = weighed(pool, read_map(pool, size, noise, distilled, held_out, balance))
+    return drawn(pool, size, generator, weights, balance)
 
 
-def drawn(pool: Pool, size: int, generator: Generator, advice: Advice, balance: Balance | None) -> Array:
-    """(size,) rows in the order of the draw, by an advice."""
+def weighed(pool: Pool, advice: Advice) -> tuple[Array, Array]:
+    """The rows that an advice leaves after its cut, and their log-weights."""
     kept = np.flatnonzero(~_cut(pool, advice.lowest))
     ambiguous, hard = (_ranks(pool.scores[name][kept]) for name in ("variability", "confidence"))
     rank = _ranks((1 - advice.hardness) * ambiguous + advice.hardness * (1 - hard))
-    order = kept[weighted_sample(advice.tilt * rank, len(kept), generator)]
+    return kept, advice.tilt * rank
+
+
+def drawn(pool: Pool, size: int, generator: Generator, weights: tuple[Array, Array], balance: Balance | None) -> Array:
+    """(size,) rows in the order of the draw, by what ``weighed`` gave."""
+    kept, log_weights = weights
+    order = kept[weighted_sample(log_weights, len(kept), generator)]
     return first_by_class(order, size, pool.labels, balance or "proportional")
 
 

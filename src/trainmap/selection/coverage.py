@@ -116,8 +116,7 @@ def dual_beta(
     Source: Cho et al. 2025 (DUAL), arXiv:2502.06905, section 3.3, and its code. Differs: confidence is the map's, over
     all of its epochs.
     """
-    if isinstance(anchors, bool) or not isinstance(anchors, int | np.integer) or anchors < 1:
-        raise TrainmapError(f"anchors must be a whole number of at least 1, got {anchors!r}")
+    whole(anchors, "anchors", 1)
     if not 0 < floor < 0.5:
         raise TrainmapError(f"floor must be above 0 and below 0.5, got {floor}")
     dual, confidence = pool.scores["dual"], pool.scores["confidence"]

@@ -8,10 +8,10 @@ import numpy as np
 
 from trainmap.errors import whole
 from trainmap.maps.datamap import DataMap
-from trainmap.selection.auto import drawn
+from trainmap.selection.auto import drawn, read_map, weighed
 from trainmap.selection.quotas import Balance
 from trainmap.selection.schedule import RepeatedRandom, Visit
-from trainmap.selection.select import advise, auto_pool
+from trainmap.selection.select import auto_pool
 
 
 class RepeatedAuto(RepeatedRandom):
@@ -49,13 +49,13 @@ class RepeatedAuto(RepeatedRandom):
         balance: Balance | None = None,
         without: Any = (),
     ) -> None:
-        how: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out, "balance": balance}
-        self.advice = advise(datamap, size, **how, repeated=True, without=without)
+        self._pool = auto_pool(datamap, size, balance, without)
+        self.advice = read_map(self._pool, int(size), noise, distilled, held_out, balance, repeated=True)
         super().__init__(datamap.ids, int(size), seed)
         self.map = datamap.fingerprint  # a run that resumes must have the same
-        self._pool = auto_pool(datamap, size, without)
+        self._weights = weighed(self._pool, self.advice)
         self._balance: Balance | None = balance
 
     def plan(self, epoch: int) -> Visit:
         generator = np.random.default_rng([self.seed, whole(epoch, "epoch")])
-        return Visit(np.sort(self._pool.ids[drawn(self._pool, self.size, generator, self.advice, self._balance)]))
+        return Visit(np.sort(self._pool.ids[drawn(self._pool, self.size, generator, self._weights, self._balance)]))

@@ -199,13 +199,14 @@ def advise(
     Raises:
         TrainmapError: a size or share out of range, a map that lacks a score, labels or epochs.
     """
+    pool = auto_pool(datamap, size, balance, without)
+    return read_map(pool, int(size), noise, distilled, held_out, balance, repeated)
+
+
+def auto_pool(datamap: DataMap, size: int, balance: Balance | None = None, without: Any = ()) -> Pool:
+    """The examples that "auto" chooses from: what it reads of each that is not left out and has it."""
     _check_map(datamap)
     check_request(0, balance, datamap.labels)
-    return read_map(auto_pool(datamap, size, without), int(size), noise, distilled, held_out, balance, repeated)
-
-
-def auto_pool(datamap: DataMap, size: int, without: Any = ()) -> Pool:
-    """The examples that "auto" chooses from: what it reads of each that is not left out and has it."""
     check_size(size, len(datamap))
     strategy = STRATEGIES["auto"]
     pool = _pool(datamap, strategy.scores, int(size) / len(datamap), strategy=strategy)
@@ -231,7 +232,7 @@ def _pool(
 ) -> Pool:
     """Every example of the map with the columns named; with all of them for a strategy of the user's own."""
     if strategy is not None:
-        check_epochs(strategy, datamap.epochs)
+        check_epochs(strategy.name, strategy.epochs, datamap.epochs)
     for what, given, kind in (("features", features, Features), ("clusters", clusters, Clusters)):
         if given is not None and not isinstance(given, kind):
             raise TrainmapError(f"{what} must be {kind.__name__}(ids, ...), got {type(given).__name__}")

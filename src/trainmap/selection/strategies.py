@@ -167,7 +167,7 @@ def usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Ba
     Raises:
         TrainmapError: features, clusters or epochs that it needs and the pool lacks.
     """
-    check_epochs(strategy, pool.epochs)
+    check_epochs(strategy.name, strategy.epochs, pool.epochs)
     found = np.ones(len(pool), bool)
     for name in columns:
         found &= ~np.isnan(pool.scores[name])
@@ -188,16 +188,14 @@ def usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Ba
     return found
 
 
-def check_epochs(strategy: Strategy, epochs: int) -> None:
-    """Refuse a map of too few epochs.
+def check_epochs(what: str, needed: int, epochs: int) -> None:
+    """Refuse a map with fewer epochs than a score or a strategy needs.
 
     Raises:
         TrainmapError: says how many it must be.
     """
-    if epochs < strategy.epochs:
-        raise TrainmapError(
-            f"{strategy.name} needs a map of at least {strategy.epochs} epochs, got {epochs}; record more of them"
-        )
+    if epochs < needed:
+        raise TrainmapError(f"{what} needs a map of at least {needed} epochs, got {epochs}; record more of them")
 
 
 _BETA = Strategy("beta", beta, "Cho et al. 2025, arXiv:2502.06905; Wu et al. 2026, arXiv:2606.25488", random=True)
