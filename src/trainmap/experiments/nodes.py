@@ -180,7 +180,7 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
             epochs=datamap.epochs,
         )
         cut = found.table["id"].to_numpy()[: round(config["without"]["audit"] * len(datamap))]
-    known = {"held_out": held_out_of(config["where"], "teacher")} if "held_out" in config else {}
+    known: dict[str, Any] = {"held_out": held_out_of(config["where"], "teacher")} if "held_out" in config else {}
     if "strategy" in config:
         from trainmap.experiments.choosing import chosen_by
 
@@ -240,9 +240,9 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     if subset["kind"] == "repeated":
         how["epoch_ids"] = repeated(train.ids, subset["count"], config["seed"])
     elif subset["kind"] == "map-repeated":
-        known = held_out_of(config["where"], "judged") if "judged" in subset else None
+        accuracy = held_out_of(config["where"], "judged") if "judged" in subset else None
         datamap = DataMap.open(Path(config["where"]["map"]) / "map.parquet")
-        schedule = RepeatedAuto(datamap, subset["count"], config["seed"], held_out=known)
+        schedule = RepeatedAuto(datamap, subset["count"], config["seed"], held_out=accuracy)
         how["epoch_ids"] = lambda epoch: schedule.plan(epoch).ids
     elif subset["kind"] == "schedule":
         how |= fit_arguments(config, train)
