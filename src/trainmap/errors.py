@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from numbers import Integral
+from typing import Any
+
+LONGEST = 200  # characters of a value that a message shows
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 class TrainmapError(ValueError):
     """A mistake in the input. The message is complete in one line; the command prints it and exits 2."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
 
 
 class RecordingError(TrainmapError):
@@ -21,6 +29,33 @@ class StoreError(TrainmapError):
 
 class DivergedError(TrainmapError):
     """A training whose loss is no longer finite."""
+
+
+def one_line(text: str) -> str:
+    """``text`` without line breaks, control characters and half characters: what a terminal, a log or a file takes."""
+    return _UNPRINTABLE.sub(" ", text).strip()
+
+
+def shown(value: Any, limit: int = LONGEST) -> str:
+    """A value for a message: numbers and text of numpy as plain ones, text in quotes, one line, cut at ``limit``."""
+    plain = value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 else value
+    if isinstance(plain, str | bytes | list | tuple | dict | set) and len(plain) > limit:
+        plain = (
+            plain[:limit]
+            if isinstance(plain, str | bytes | list | tuple)
+            else f"{type(plain).__name__} of {len(plain)}"
+        )
+    try:
+        text = one_line(ascii(plain) if isinstance(plain, str) and not plain.isprintable() else repr(plain))
+    except ValueError:  # an integer of more digits than Python writes
+        text = f"an integer of {value.bit_length()} bits"
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def cause(error: BaseException) -> str:
+    """What a foreign library said, for a message of ours: one line, cut; its kind where it said nothing."""
+    said = one_line(error.strerror if isinstance(error, OSError) and error.strerror else str(error))
+    return (said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}...") or type(error).__name__
 
 
 def unknown(kind: str, got: str, known: Iterable[str]) -> TrainmapError:
@@ -37,16 +72,16 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> TrainmapError:
 def whole(value: object, name: str, least: int = 0) -> int:
     """``value``, where it is a whole number (int or numpy's, not a bool) of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise TrainmapError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        raise TrainmapError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
     return int(value)
 
 
 def some(items: Iterable[object], limit: int = 3) -> str:
     """The first few items for a message: ``104, 220, 391``."""
-    shown = []
+    told = []
     for position, item in enumerate(items):
         if position == limit:
-            shown.append("...")
+            told.append("...")
             break
-        shown.append(repr(item) if isinstance(item, str) else str(item))
-    return ", ".join(shown)
+        told.append(shown(item))
+    return ", ".join(told)

@@ -11,7 +11,37 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any, BinaryIO
 
-from trainmap.errors import StoreError
+from trainmap.errors import StoreError, TrainmapError, cause
+
+
+@contextmanager
+def reading(path: str | os.PathLike[str], what: str = "file", cure: str = "restore it from a copy") -> Iterator[None]:
+    """The one door through which a file is read: whatever a foreign library raises on its bytes is a mistake in one
+    line, with the path. Errors of our own pass as they are.
+
+    Args:
+        what: what should be there, for the message: "map", "recording".
+        cure: what to do.
+
+    Raises:
+        StoreError: the file is not there, cannot be read, or is not what it must be.
+    """
+    try:
+        yield
+    except TrainmapError:
+        raise
+    except FileNotFoundError as error:
+        raise StoreError(f"there is no {what} at {error.filename or path}") from error
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {cause(error)}") from error
+    except MemoryError as error:
+        raise StoreError(f"{path} asks for more memory than there is; it is damaged, or too large for here") from error
+    except Exception as error:
+        raise StoreError(f"{path} is not a {what} that can be read ({cause(error)}); {cure}") from error
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":  # polars: a panic of Rust, no Exception
+            raise StoreError(f"{path} is not a {what} that can be read ({cause(error)}); {cure}") from error
+        raise
 
 
 @contextmanager
