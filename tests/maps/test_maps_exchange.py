@@ -17,7 +17,6 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.exchange import (
-    add_columns,
     export_allenai,
     export_fiftyone,
     export_metrics,
@@ -147,82 +146,6 @@ def test_a_study_file_that_contradicts_itself_makes_no_map(tmp_path: Path, chang
 def test_only_an_import_of_the_study_has_a_study_map(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="was not imported from the study"):
         study_map(record(tmp_path / "d"))
-
-
-# --- columns of a dataset ---
-
-
-class Table:
-    """The least that ``add_columns`` asks of a dataset."""
-
-    def __init__(self, **columns: list[Any]) -> None:
-        self.columns = columns
-        self.column_names = list(columns)
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
-
-    def __getitem__(self, name: str) -> list[Any]:
-        return self.columns[name]
-
-    def add_column(self, name: str, values: list[Any]) -> Table:
-        assert len(values) == len(self)
-        return Table(**self.columns, **{name: values})
-
-
-def test_columns_follow_the_ids_whatever_the_order_of_the_dataset(tmp_path: Path) -> None:
-    datamap = DataMap.from_dynamics(record(tmp_path / "d", names=True), ["confidence"])
-    order = np.random.default_rng(1).permutation(60)[:30]
-    dataset = Table(key=datamap.ids[order].tolist())
-    got = add_columns(dataset, datamap, "key")
-    assert got.column_names == ["key", *datamap.scores, "region"]
-    assert got["confidence"] == datamap.values("confidence")[order].tolist()
-    assert got["region"] == [datamap.table["region"][int(row)] for row in order]
-    assert dataset.column_names == ["key"]
-
-
-def test_rows_that_the_map_does_not_know_are_an_error_or_none(tmp_path: Path) -> None:
-    datamap = DataMap.from_dynamics(record(tmp_path / "d"), ["confidence"])
-    dataset = Table(key=[5, 999, 7])
-    with pytest.raises(TrainmapError, match=r"1 of 3 ids are not in the map \(first: 999; the map has 0, 1, 2"):
-        add_columns(dataset, datamap, "key")
-    got = add_columns(dataset, datamap, "key", ["confidence"], allow_missing=True)
-    assert got["confidence"] == [datamap.values("confidence")[5], None, datamap.values("confidence")[7]]
-
-
-def test_integer_ids_and_their_names_are_not_the_same(tmp_path: Path) -> None:
-    datamap = DataMap.from_dynamics(record(tmp_path / "d"), ["confidence"])
-    with pytest.raises(TrainmapError, match=r"first: '5'; the map has 0, 1, 2"):
-        add_columns(Table(key=["5"]), datamap, "key")
-
-
-def test_row_numbers_serve_as_ids_only_when_they_are_all_there(tmp_path: Path) -> None:
-    datamap = DataMap.from_dynamics(record(tmp_path / "d"), ["confidence"])
-    got = add_columns(Table(x=[0] * 60), datamap, columns=["confidence"], prefix="map_")
-    assert got["map_confidence"] == datamap.values("confidence").tolist()
-    with pytest.raises(TrainmapError, match="without id_column the map's ids must be the row numbers 0 to 58"):
-        add_columns(Table(x=[0] * 59), datamap)
-
-
-def test_columns_are_not_replaced_and_ids_come_once(tmp_path: Path) -> None:
-    datamap = DataMap.from_dynamics(record(tmp_path / "d"), ["confidence"])
-    with pytest.raises(TrainmapError, match="has a column 'confidence' already; pass prefix="):
-        add_columns(Table(key=[1], confidence=[0.0]), datamap, "key")
-    with pytest.raises(TrainmapError, match="column 'key' must name each row once; 1 rows repeat an id"):
-        add_columns(Table(key=[1, 2, 1]), datamap, "key")
-    with pytest.raises(TrainmapError, match="column 'aum' is not in this map"):
-        add_columns(Table(key=[1]), datamap, "key", ["aum"])
-
-
-def test_hugging_face_datasets_take_the_columns(tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
-    datamap = DataMap.from_dynamics(record(tmp_path / "d", names=True), ["confidence", "forgetting"])
-    order = np.random.default_rng(1).permutation(60)[:30]
-    dataset = datasets.Dataset.from_dict({"guid": [*datamap.ids[order].tolist(), "strange"]})
-    got = add_columns(dataset, datamap, "guid", allow_missing=True)
-    assert got.column_names == ["guid", *datamap.scores, "region"]
-    assert list(got["confidence"]) == [*datamap.values("confidence")[order].tolist(), None]
-    assert list(got["forgetting"])[:30] == datamap.values("forgetting")[order].tolist()
 
 
 # --- explorers ---

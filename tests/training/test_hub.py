@@ -57,6 +57,19 @@ def test_saved_images_become_pixels_and_one_part_alone_is_split(tmp_path: Path) 
     assert load_splits(f"{name}@16").test.inputs.shape == (3, 16, 16)
 
 
+@pytest.mark.parametrize("form", ["torch", "numpy", "arrow", "pandas", "polars"])
+def test_the_format_that_a_dataset_was_saved_in_changes_nothing(tmp_path: Path, form: str) -> None:
+    plain = load_splits(save(texts(20), tmp_path / "plain"))
+    same = load_splits(save(texts(20).with_format(form, columns=["text"]), tmp_path / "same"))
+    for one, other in zip(vars(plain).values(), vars(same).values(), strict=True):
+        np.testing.assert_array_equal(one.x, other.x)
+        np.testing.assert_array_equal(one.y, other.y)
+    pictures = [Image.fromarray(np.full((9, 9, 3), row, np.uint8)) for row in range(20)]
+    made = datasets.Dataset.from_dict({"img": pictures, "label": [row % 2 for row in range(20)]}, features=IMAGES)
+    splits = load_splits(save(made.with_format(form), tmp_path / "pictures"))
+    np.testing.assert_array_equal(splits.train.x[:, 1, 4, 4], splits.train.ids)
+
+
 def test_a_dataset_without_one_label_column_is_an_error(tmp_path: Path) -> None:
     plain = datasets.Dataset.from_dict({"text": ["a"], "label": [1]})
     with pytest.raises(TrainmapError, match="one ClassLabel column, got none"):

@@ -25,6 +25,7 @@ from trainmap.errors import TrainmapError, some
 from trainmap.files import writing
 from trainmap.maps.compute import available, compute
 from trainmap.maps.datamap import DataMap, to_table
+from trainmap.maps.dataset_columns import add_columns
 from trainmap.maps.regions import Rule, assign, check_rule
 
 Array = NDArray[Any]
@@ -118,73 +119,6 @@ def study_map(dynamics: Dynamics, rule: Rule = "quantile", fraction: float = 1 /
         source=dynamics.source,
         dataset=dynamics.fingerprint,
     )
-
-
-# --- columns of a dataset ---------------------------------------------------------------------------------------------
-
-
-def add_columns(
-    dataset: Any,
-    datamap: DataMap,
-    id_column: str | None = None,
-    columns: Sequence[str] | None = None,
-    *,
-    prefix: str = "",
-    allow_missing: bool = False,
-) -> Any:
-    """A dataset with a map's columns, aligned by id; for Hugging Face datasets and whatever has ``add_column``.
-
-    Args:
-        dataset: has ``len``, ``dataset[name]`` and ``add_column(name, values)``, which returns the new dataset.
-        id_column: the column with the ids. None: the ids are the row numbers, and the map must have exactly those
-            (0 to N - 1 for N rows). A dataset that was shuffled since cannot be told from one that was not: prefer
-            a column.
-        columns: which; by default the scores and the region.
-        prefix: before each name.
-        allow_missing: rows that the map does not know get None.
-
-    Returns:
-        what the last ``add_column`` returned: a new dataset.
-
-    Raises:
-        TrainmapError: ids that the map does not know, an id twice, a column that is there already.
-    """
-    names = [*datamap.scores, "region"] if columns is None else list(columns)
-    for name in names:
-        if name not in datamap.table.columns:
-            raise TrainmapError(f"column '{name}' is not in this map; it has {', '.join(datamap.table.columns)}")
-        if prefix + name in getattr(dataset, "column_names", ()):
-            raise TrainmapError(f"the dataset has a column '{prefix + name}' already; pass prefix='map_', say")
-    rows = _rows(dataset, datamap, id_column, allow_missing)
-    for name in names:
-        values = datamap.table[name].to_list()
-        dataset = dataset.add_column(prefix + name, [None if row is None else values[row] for row in rows])
-    return dataset
-
-
-def _rows(dataset: Any, datamap: DataMap, id_column: str | None, allow_missing: bool) -> list[int | None]:
-    """For each row of the dataset, the row of its id in the map."""
-    ids = datamap.table["id"].to_list()
-    if id_column is None:
-        if ids != list(range(len(dataset))):
-            raise TrainmapError(
-                f"without id_column the map's ids must be the row numbers 0 to {len(dataset) - 1}; it has {len(ids)} "
-                f"ids ({some(ids)}): pass the name of the dataset's id column"
-            )
-        return list(range(len(ids)))
-    row_of = {name: row for row, name in enumerate(ids)}
-    wanted = list(dataset[id_column])
-    if len(set(wanted)) != len(wanted):
-        again = len(wanted) - len(set(wanted))
-        raise TrainmapError(f"column '{id_column}' must name each row once; {again} rows repeat an id")
-    rows = [row_of.get(name) for name in wanted]
-    if not allow_missing and None in rows:
-        lacking = [name for name, row in zip(wanted, rows, strict=True) if row is None]
-        raise TrainmapError(
-            f"{len(lacking)} of {len(wanted)} ids are not in the map (first: {some(lacking)}; the map has "
-            f"{some(ids)}); pass allow_missing=True to give them None"
-        )
-    return rows
 
 
 # --- explorers --------------------------------------------------------------------------------------------------------

@@ -65,7 +65,8 @@ def _load(name: str) -> dict[str, Any]:
         raise TrainmapError(
             f"hf:{name} could not be loaded ({reason}); save it with save_to_disk and give the path"
         ) from error
-    return {str(key): part for key, part in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
+    parts = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
+    return {str(key): part.with_format(None) for key, part in parts.items()}  # saved as "torch", it would give tensors
 
 
 def _one(name: str, kind: str, columns: list[str]) -> str:
