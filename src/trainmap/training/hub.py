@@ -9,6 +9,7 @@ import numpy as np
 
 from trainmap.errors import TrainmapError, some
 from trainmap.training.folders import pixels
+from trainmap.training.index_columns import index_names
 from trainmap.training.rows import PART_NAMES, Rows
 from trainmap.training.texts import tokens
 
@@ -34,6 +35,7 @@ def hub_rows(name: str, size: int | None = None) -> Rows:
     label = _one(name, "ClassLabel", [key for key in features if type(features[key]).__name__ == "ClassLabel"])
     images = [key for key in features if type(features[key]).__name__ == "Image"]
     texts = [key for key in features if getattr(features[key], "dtype", None) in ("string", "large_string")]
+    texts = [key for key in texts if key not in index_names(texts)]
     numbers = [number for key in ordered for number in parts[key][label]]
     y = np.array([-1 if number is None else number for number in numbers], dtype=np.int64)
     if unlabelled := int((y < 0).sum()):

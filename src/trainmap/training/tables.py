@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, some
+from trainmap.files import reading
+from trainmap.training.index_columns import index_names, pandas_index
+from trainmap.training.leaks import leaks
 from trainmap.training.rows import Rows, label_numbers, part_names
 from trainmap.training.texts import tokens
+
+log = logging.getLogger("trainmap")
+
+ROLES = ("id", "split", "text")
+"""Columns that are no features; the label's name is told."""
 
 MOST_CATEGORIES = 1000
 """A column with more different words than this is a name, not a category."""
@@ -67,13 +77,15 @@ def learn_encoding(table: pl.DataFrame) -> Encoding:
     return Encoding(tuple(numbers), tuple(categories))
 
 
-def table_rows(name: str, frame: pl.DataFrame, label: str = "label") -> Rows:
+def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequence[str] = ()) -> Rows:
     """The rows of a table: a ``label`` column, optional ``id`` and ``split`` columns, and features or one ``text``.
 
     Ids are integers, each of them once, in any order. Labels are words or whole numbers.
 
     With a column ``text`` the examples are texts, and other columns are not looked at. Else every other column is a
-    feature: numbers (standardised) or words, categories and booleans (a column each).
+    feature: numbers (standardised) or words, categories and booleans (a column each). An index of pandas is none: the
+    columns ``index``, and those that have its name (``__index_level_0__``, ``Unnamed: 0``), are left out. The logger
+    "trainmap" warns of them, and of columns that give the label away (``leaks.leaks``), which stay.
 
     Raises:
         TrainmapError: no label, missing values, or columns that are no features.
@@ -93,8 +105,9 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label") -> Rows:
     if "text" in frame.columns:
         texts = _texts(name, frame["text"])
         return Rows(name, y, len(names), part, tokens(texts), ids, texts=texts)
-    features = frame.drop([column for column in (label, "id", "split") if column in frame.columns])
-    _check_features(name, features)
+    features = _features(name, frame.drop([column for column in (label, *ROLES) if column in frame.columns]), index)
+    for column, why in leaks(features, y).items():
+        log.warning("%s: column '%s' may give the label away: %s Leave it out if so", name, column, why)
 
     def encode(train: NDArray[np.intp]) -> tuple[NDArray[np.float32], int]:
         return learn_encoding(features[train]).encode(features), 0
@@ -111,9 +124,26 @@ def _texts(name: str, column: pl.Series) -> list[str]:
     return column.to_list()
 
 
+def _features(name: str, columns: pl.DataFrame, index: Sequence[str]) -> pl.DataFrame:
+    """The columns without the index of a data frame, checked."""
+    out = [column for column in columns.columns if column in {*index, *index_names(columns.columns)}]
+    if out:
+        log.warning(
+            "%s: left out %s, the index of a pandas frame and no feature; if it is one, save it with reset_index() "
+            "under a name of its own",
+            name,
+            some(out, 20),
+        )
+    features = columns.drop(out)
+    _check_features(name, features)
+    return features
+
+
 def _check_features(name: str, features: pl.DataFrame) -> None:
     if not features.width:
-        raise TrainmapError(f"{name}: there must be a column of features beside label, id and split, got none")
+        raise TrainmapError(
+            f"{name}: there must be a column of features beside label, id, split and the index of a frame, got none"
+        )
     for column in features:
         kind = column.dtype
         if not (kind.is_numeric() or kind in (pl.String, pl.Boolean, pl.Categorical, pl.Enum)):
@@ -143,11 +173,11 @@ def parquet_rows(path: str, label: str = "label", name: str | None = None) -> Ro
     Raises:
         TrainmapError: a file that is missing or cannot be read, and what ``table_rows`` raises.
     """
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.ComputeError) as error:
-        raise TrainmapError(f"{path} is not a readable Parquet file ({error})") from error
-    return table_rows(name or Path(path).stem, frame, label)
+    with reading(path, "Parquet file"):
+        frame, (index, ids) = pl.read_parquet(path), pandas_index(path)
+        if ids is not None and "id" not in frame.columns:
+            frame = frame.with_columns(id=pl.Series(ids, dtype=pl.Int64))
+    return table_rows(name or Path(path).stem, frame, label, index)
 
 
 def scikit_rows(name: str, bunch: Any) -> Rows:
