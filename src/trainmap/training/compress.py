@@ -170,7 +170,7 @@ def runnable(model: nn.Module, x: Tensor) -> Callable[[Tensor], object]:
     for batches like ``x``."""
     if isinstance(model, torch.fx.GraphModule):
         return lower(model, x)
-    if not is_convolutional(model):
+    if not is_convolutional(model) or x.ndim != 4:
         return model.cpu().eval()
     # A copy: tuned networks are laid out so already, and would look faster than the others for that alone.
     laid_out = copy_of(model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

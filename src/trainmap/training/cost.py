@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from math import prod
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainmap.training.budget import TRAINING_FACTOR, break_even, inference_flops, training_flops
 from trainmap.training.inputs import Inputs
-from trainmap.training.modes import evaluating
+from trainmap.training.modes import device_of, evaluating
+from trainmap.training.weights import KINDS
 
 __all__ = [
     "TRAINING_FACTOR",
@@ -43,12 +44,14 @@ def parameter_bytes(model: nn.Module) -> int:
 def forward_flops(model: nn.Module, inputs: Inputs) -> int:
     """FLOPs of one forward pass of one example, as ``torch.utils.flop_counter`` counts.
 
-    A multiplication and an addition are two FLOPs. Counted are convolutions, matrix products and attention; norms,
-    activations, pooling, additions and the look-up of embeddings are not (a few percent here). The same number on
-    every device.
+    A multiplication and an addition are two FLOPs. Counted are convolutions of every kind, matrix products (those of
+    recurrent layers too), attention, and for a bilinear layer the product with its weights; norms, activations,
+    pooling, additions and the look-up of embeddings are not (a few percent here). The same number on every device.
+
+    Differs: torch's counter alone knows no fused LSTM, no fused transformer layer and no bilinear layer (all 0).
     """
     with evaluating(model), torch.inference_mode(), _counting() as counter:
-        model(inputs.example(1, _device(model)))
+        model(inputs.example(1, device_of(model)))
     return counter.get_total_flops()
 
 
@@ -63,57 +66,103 @@ def counted_training_flops(model: nn.Module, inputs: Inputs) -> int:
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     with evaluating(model), _counting() as counter:
-        torch.autograd.grad(model(inputs.example(1, _device(model))).sum(), trained, allow_unused=True)
+        torch.autograd.grad(model(inputs.example(1, device_of(model))).sum(), trained, allow_unused=True)
     return counter.get_total_flops()
 
 
 def activations(model: nn.Module, inputs: Inputs) -> int:
-    """Numbers that convolutions and linear layers put out for one example: what decides memory and, often, seconds.
+    """Numbers that the layers which multiply by weights (convolutions, linear, recurrent and attention layers, ...) put
+    out for one example: what decides memory and, often, seconds.
 
     Source: Radosavovic et al. 2020, arXiv:2003.13678, section 3 (there convolutions alone).
     """
     found = []
 
-    def count(_layer: nn.Module, _args: object, out: Tensor) -> None:
-        found.append(out.numel())
+    def count(_layer: nn.Module, _args: object, out: Tensor | tuple[Tensor, ...]) -> None:
+        found.append(out.numel() if isinstance(out, Tensor) else out[0].numel())
 
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    layers = [layer for layer in model.modules() if isinstance(layer, tuple(KINDS))]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     try:
         with evaluating(model), torch.inference_mode():
-            model(inputs.example(1, _device(model)))
+            model(inputs.example(1, device_of(model)))
     finally:
         for hook in hooks:
             hook.remove()
     return sum(found)
 
 
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
 @contextmanager
 def _counting() -> Iterator[FlopCounterMode]:
-    """torch's counter. Attention is made two plain products: it has no formula for the fused kernel of the CPU."""
-    mapping = {torch.ops.aten.convolution_backward: _convolution_backward}
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False, custom_mapping=mapping) as counter:
-        yield counter
+    """torch's counter, with formulas for what it does not know, or without its fused kernels (attention)."""
+    aten: Any = torch.ops.aten
+    mapping = {
+        aten.convolution_backward: _convolution_backward,
+        aten._trilinear: _trilinear,
+        aten.mkldnn_rnn_layer: _recurrent,
+        aten.mkldnn_rnn_layer_backward: lambda *shapes, **_: 2 * _recurrent(*shapes),
+    }
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            sdpa_kernel(SDPBackend.MATH),
+            _Counter(display=False, custom_mapping=mapping) as counter,
+        ):
+            yield counter
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+class _Counter(FlopCounterMode):
+    """A counter of sums alone: the one of sums by module cannot follow a weight that is a module's input, as those
+    under a mask or weight_norm are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.mod_tracker = _NoModules()  # type: ignore[assignment]
+
+
+class _NoModules(nullcontext[None]):
+    parents = frozenset(["Global"])
+
+
+def _recurrent(x: Sequence[int], of_input: Sequence[int], of_state: Sequence[int], *_: Any, **__: Any) -> int:
+    """One layer of an LSTM in one direction, on the CPU: x (L, B, D)."""
+    return 2 * prod(x[:2]) * (prod(of_input) + prod(of_state))
+
+
+def _trilinear(
+    one: Sequence[int],
+    two: Sequence[int],
+    three: Sequence[int],
+    *expanded: Sequence[int],
+    **_rest: Any,
+) -> int:
+    """A product over all places of three tensors of which each lacks some dimensions."""
+    shapes = []
+    for shape, lacking in zip((one, two, three), expanded, strict=False):
+        full = list(shape)
+        for place in sorted(lacking):
+            full.insert(place, 1)
+        shapes.append(full)
+    return 2 * prod(max(sizes) for sizes in zip(*shapes, strict=True))
 
 
 def _convolution_backward(
     gradient: Sequence[int],
-    _x: Sequence[int],
+    x: Sequence[int],
     weight: Sequence[int],
     _bias: Any,
     _stride: Any,
     _padding: Any,
     _dilation: Any,
-    _transposed: bool,
+    transposed: bool,
     _output_padding: Any,
     _groups: int,
     wanted: Sequence[bool],
     **_rest: Any,
 ) -> int:
     """The gradients of the input and of the weights, where they are wanted, cost what the forward pass costs."""
-    forward = 2 * gradient[0] * prod(gradient[2:]) * prod(weight)
+    forward = 2 * gradient[0] * prod((x if transposed else gradient)[2:]) * prod(weight)
     return forward * sum(wanted[:2])

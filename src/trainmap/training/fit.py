@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,6 +24,9 @@ from trainmap.training.models import is_convolutional
 from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
 from trainmap.training.step import Distillation, objective
+
+DECAYED = re.compile(r"weight(_(ih|hh|hr)(_l\d+(_reverse)?)?)?(_orig|\.original)?$")
+"""Names of the weights that decay: also those of recurrent and attention layers, and under a mask."""
 
 __all__ = ["RECIPES", "Distillation", "EpochRecorder", "FitResult", "Recipe", "default_recipe", "even_batches", "fit"]
 
@@ -262,11 +266,11 @@ def even_batches(rows: Tensor, batch: int) -> list[Tensor]:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The recipe's optimizer, with weight decay on the tensors named ``weight`` of two dimensions or more alone."""
+    """The recipe's optimizer, with weight decay on the weights (``DECAYED``) of two dimensions or more alone."""
     decayed, free = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (decayed if name.endswith(("weight", "weight_orig")) and parameter.ndim >= 2 else free).append(parameter)
+            (decayed if DECAYED.search(name) and parameter.ndim >= 2 else free).append(parameter)
     if not decayed and not free:
         raise TrainmapError("nothing to train: the network has no parameter that requires a gradient")
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]

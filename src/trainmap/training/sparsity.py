@@ -11,14 +11,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import prune
 
 from trainmap.errors import TrainmapError
 from trainmap.training.compressed import Compressed, copy_of, counts
 from trainmap.training.data import Dataset
 from trainmap.training.fit import fit
 from trainmap.training.inputs import Inputs
+from trainmap.training.probe import check_same_shape, logits_of
 from trainmap.training.recipes import Recipe
+from trainmap.training.weights import fix, free, masks, original, prunable
+
+__all__ = ["cubic_sparsity", "fix_zeros", "free_zeros", "prunable", "sparsify", "zero_smallest"]
 
 
 def cubic_sparsity(progress: float, final: float, initial: float = 0.0, start: float = 0.0, end: float = 0.75) -> float:
@@ -46,19 +49,23 @@ def zero_smallest(model: nn.Module, inputs: Inputs, sparsity: float) -> Compress
     Args:
         model: trained; left as it is.
         inputs: what it takes.
-        sparsity: share of the weights of convolutions and linear layers (not biases and norms) that become zero, 0 to
-            below 1; rounded to a number of weights, exactly.
+        sparsity: share of the weights (``weights.prunable``: of convolutions of every kind, linear, bilinear, recurrent
+            and attention layers; not biases, norms and embeddings) that become zero, 0 to below 1; rounded to a number
+            of weights, exactly.
 
     Returns:
         the copy; ``numbers`` has ``prunable`` (weights to choose from), ``zeros`` and ``sparsity`` = zeros / prunable.
 
     Raises:
-        TrainmapError: a sparsity out of range, weights that are not finite.
+        TrainmapError: a sparsity out of range, weights that are not finite or made from other parameters, a network
+            that does not give one tensor of logits.
     """
     pruned = copy_of(model)
+    before = logits_of(pruned, inputs)
     _check(pruned, sparsity)
     _zero_to(pruned, sparsity)
     free_zeros(pruned)
+    check_same_shape(pruned, before, inputs, f"the smallest {sparsity:.0%} zero")
     return _compressed(pruned, inputs, f"smallest {sparsity:.0%} zero")
 
 
@@ -129,38 +136,28 @@ class _Cut:
         _zero_to(self.model, cubic_sparsity(done / self.epochs, self.sparsity, self.initial, self.start, self.end))
 
 
-def prunable(model: nn.Module) -> list[tuple[nn.Module, str]]:
-    """The weights that may become zero: those of convolutions and linear layers."""
-    return [(module, "weight") for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-
-
 def fix_zeros(model: nn.Module) -> None:
-    """Hold what is zero at zero through a training, by torch's masks (``weight`` becomes ``weight_orig * mask``)."""
-    for module, name in prunable(model):
-        prune.custom_from_mask(module, name, getattr(module, name) != 0)
+    """Hold what is zero at zero through a training, by masks that ``free_zeros`` takes off."""
+    fix(model, [(getattr(module, name) != 0).to(getattr(module, name)) for module, name in prunable(model)])
 
 
 def free_zeros(model: nn.Module) -> None:
     """Make the masks permanent: plain weights again, some of them zero."""
-    for module, name in prunable(model):
-        if prune.is_pruned(module):
-            prune.remove(module, name)
+    free(model)
 
 
 def _zero_to(model: nn.Module, sparsity: float) -> None:
     """Mask the smallest weights that are left until round(sparsity * N) are masked; equals by their place."""
-    weights = prunable(model)
-    sizes, left = [], []
-    for module, name in weights:
-        mask = getattr(module, f"{name}_mask", torch.ones_like(getattr(module, name)))
-        size = getattr(module, f"{name}_orig", getattr(module, name)).detach().abs().reshape(-1)
-        sizes.append(torch.where(mask.reshape(-1) == 0, -1.0, size))  # what is masked stays in front
-        left.append(mask)
+    left = masks(model)
+    sizes = [
+        torch.where(mask.reshape(-1) == 0, -1.0, original(module, name).detach().abs().reshape(-1))
+        for (module, name), mask in zip(prunable(model), left, strict=True)
+    ]  # what is masked stays in front
     order = torch.cat(sizes).sort(stable=True).indices
     keep = torch.ones_like(order, dtype=torch.bool)
     keep[order[: round(sparsity * len(order))]] = False
-    for (module, name), mask, kept in zip(weights, left, keep.split([mask.numel() for mask in left]), strict=True):
-        prune.custom_from_mask(module, name, kept.view(mask.shape).to(mask))
+    parts = keep.split([mask.numel() for mask in left])
+    fix(model, [kept.view(mask.shape).to(mask) for kept, mask in zip(parts, left, strict=True)])
 
 
 def _check(model: nn.Module, sparsity: float) -> None:
