@@ -179,7 +179,7 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
             config["without"]["rule"],
             epochs=datamap.epochs,
         )
-        cut = found.table["id"].to_numpy()[: round(config["without"]["audit"] * len(datamap))]
+        cut = found.first(round(config["without"]["audit"] * len(datamap)))
     known: dict[str, Any] = {"held_out": held_out_of(config["where"], "teacher")} if "held_out" in config else {}
     if "strategy" in config:
         from trainmap.experiments.choosing import chosen_by

@@ -2,97 +2,41 @@
 
 A label error is an example that the network keeps giving another class than its label, while it learns from it. The
 rules in ``suspicion.RULES`` turn the epochs of an example into one number, its suspicion, and say from which suspicion
-on a label is suspected. Labels planted on purpose (``trainmap.maps.planted``) calibrate the answer.
+on a label is suspected; a class that is rarer than the one it is taken for has its own threshold (``thresholds``).
+Labels planted on purpose (``trainmap.maps.planted``) calibrate the answer.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
+from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, some, unknown
-from trainmap.files import writing
 from trainmap.maps.averages import aum
-from trainmap.maps.datamap import to_arrow
 from trainmap.maps.planted import Flips
-from trainmap.maps.precision import Quality, best_separation, estimate_quality
-from trainmap.maps.suspicion import RULES, epoch_weights, persistent
+from trainmap.maps.precision import best_separation, estimate_quality
+from trainmap.maps.suspects import Audit, check_format
+from trainmap.maps.suspicion import RULES, Rule, epoch_weights, persistent
+from trainmap.maps.thresholds import Thresholds, by_class, same_for_all, told
+
+__all__ = ["Audit", "audit", "audit_threshold_samples", "check_format"]
 
 Array = NDArray[Any]
 
+log = logging.getLogger("trainmap")
+
 BLOCK_BYTES = 8 << 20
 PERCENTILE = 0.99
-
-
-@dataclass(frozen=True, eq=False)
-class Audit:
-    """What an audit found; made by ``audit`` or ``audit_threshold_samples``.
-
-    Attributes:
-        table: polars, the most suspicious first (equals by id), one row for each example: ``id``; ``label``;
-            ``suspicion`` (the higher, the more likely wrong; null if it cannot be told); ``suspected``; ``suggested``
-            (the class other than the label that was predicted most, null where it is not suspected and the label was
-            predicted more); ``support`` (the share of the epochs in which that class was predicted, by their weights).
-        rule: its name.
-        threshold: of suspicion; suspected from there on.
-        source, dataset, epochs: of the recording.
-        quality: precision and recall, estimated from planted flips; or None.
-    """
-
-    table: pl.DataFrame
-    rule: str
-    threshold: float
-    source: str
-    dataset: str
-    epochs: int
-    quality: Quality | None = None
-
-    def __len__(self) -> int:
-        return self.table.height
-
-    @property
-    def suspected(self) -> Array:
-        """Ids of the suspected labels, the most suspicious first."""
-        return ids_from_arrow(self.table.filter("suspected")["id"].to_arrow())
-
-    def confusion(self, classes: int) -> Array:
-        """(C, C) int64: how many suspected labels of class i have the suggestion j; for ``planted.plan_flips``."""
-        found = self.table.filter(
-            pl.col("suspected") & pl.col("label").is_not_null() & pl.col("suggested").is_not_null()
-        )
-        label, suggested = found["label"].to_numpy(), found["suggested"].to_numpy()
-        if len(label) and max(label.max(), suggested.max()) >= classes:
-            raise TrainmapError(f"classes must be above {max(label.max(), suggested.max())}, got {classes}")
-        return np.bincount(label * classes + suggested, minlength=classes**2).reshape(classes, classes)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the table as Parquet or CSV, by the name's ending."""
-        target = check_format(path)
-        with writing(target) as handle:
-            if target.suffix == ".csv":
-                self.table.write_csv(handle)
-            else:
-                pq.write_table(to_arrow(self.table), handle)
-        return target
-
-
-def check_format(path: str | Path) -> Path:
-    """Refuse a file name that an audit cannot be written to."""
-    target = Path(path)
-    if target.suffix not in (".parquet", ".csv"):
-        raise TrainmapError(f"an audit is written as .parquet or .csv, got {target.name}")
-    return target
 
 
 def audit(
@@ -108,8 +52,9 @@ def audit(
     Args:
         dynamics: with one label for each example, the one it was trained with.
         rule: a key of ``suspicion.RULES``.
-        threshold: suspected from this suspicion on, in place of the rule's own. ``"flips"``: where the planted flips
-            and the other labels separate best (see ``precision.best_separation``).
+        threshold: suspected from this suspicion on in every class, in place of the rule's own and of those of rare
+            classes. ``"flips"``: where the planted flips and the other labels separate best (see
+            ``precision.best_separation``), in place of the rule's; rare classes have their own above it.
         flips: labels that were flipped for this recording. They give the estimate of precision and recall; in the table
             they have their original label again and no suspicion, since the recording tested another label. (A
             suggestion for them stands as it is: what was predicted against the planted label.)
@@ -128,12 +73,42 @@ def audit(
     columns = _measure(dynamics, chosen.function, chosen.needs, dynamics.classes, weights)
     suspicion = columns.suspicion if chosen.whole is None else chosen.whole(columns.suspicion)
     labels, planted = _without_flips(dynamics, flips)
+    alike = threshold is not None and threshold != "flips"
     if threshold == "flips":
         threshold = best_separation(suspicion[planted], suspicion[~planted])
     cut = chosen.threshold if threshold is None else float(threshold)
-    quality = estimate_quality(suspicion[planted], suspicion[~planted], cut) if flips is not None else None
-    table = _table(dynamics.ids, labels, np.where(planted, np.nan, suspicion), cut, columns)
-    return Audit(table, rule, cut, dynamics.source, fingerprint(dynamics.ids, labels), len(weights), quality)
+    above, thresholds = _judged(chosen, columns, suspicion, dynamics.labels, cut, alike)
+    quality = estimate_quality(above[planted], above[~planted], 0.0) if flips is not None else None
+    above[planted], suspicion = np.nan, np.where(planted, np.nan, suspicion)
+    table = _table(dynamics.ids, labels, suspicion, above >= 0, columns)
+    classes = told(thresholds, np.where(planted, -1, labels), suspicion >= cut, above >= 0)
+    about = (dynamics.source, fingerprint(dynamics.ids, labels), len(weights))
+    return _warned(Audit(table, rule, cut, *about, quality, classes))
+
+
+def _judged(
+    rule: Rule, columns: _Columns, suspicion: Array, labels: Array, cut: float, alike: bool
+) -> tuple[Array, Thresholds]:
+    """How far each example is above the threshold of its class, (N,), suspected from 0 on; and the thresholds."""
+    if alike:
+        thresholds = same_for_all(suspicion, labels, cut)
+        return suspicion - thresholds.of(labels), thresholds
+    values, start = columns.suspicion, cut
+    if rule.whole is not None:  # what it makes of the values may be the same for many: classes are told by the values
+        start = float(np.min(values[suspicion >= cut], initial=math.inf))
+    found = by_class(values, labels, columns.other, columns.label_share, start, rule.centre)
+    above = np.minimum(values - found.of(labels), suspicion - cut)
+    if rule.whole is None:
+        return above, found
+    rising = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]
+    place = np.searchsorted(values[rising], found.values)
+    return above, replace(found, values=np.append(suspicion[rising], math.inf)[place])
+
+
+def _warned(found: Audit) -> Audit:
+    for line in found.warnings:
+        log.warning("%s", line)
+    return found
 
 
 def audit_threshold_samples(
@@ -143,7 +118,7 @@ def audit_threshold_samples(
 
     In each of the two recordings some examples (``planted.plan_threshold_samples``) carried an extra class. With alpha
     the ``percentile`` of their AUM, the suspicion of an example is alpha - AUM, from the run in which it had its own
-    label; the mean of the two if it had it in both. Suspected at 0 and above.
+    label; the mean of the two if it had it in both. Suspected at 0 and above, in rare classes at their own thresholds.
 
     Args:
         first, second: recordings of the two runs, with ``classes + 1`` classes, the extra one being the last.
@@ -179,11 +154,12 @@ def audit_threshold_samples(
             f"the labels of the two runs differ for {wrong.sum()} ids that are no threshold samples "
             f"(first: {some(first.ids[wrong])})"
         )
-    runs, distances = [], []
+    runs, distances, alphas = [], [], []
     for run, sample in zip((first, second), samples, strict=True):
         columns = _measure(run, lambda block, _: aum(block), ("margin",), extra, epoch_weights(run, epochs))
         alpha = float(np.nanquantile(columns.suspicion[sample], percentile))
         distances.append(np.where(sample, np.nan, alpha - columns.suspicion))
+        alphas.append(alpha)
         runs.append(columns)
     both = np.stack(distances)
     present = ~np.isnan(both)
@@ -197,9 +173,12 @@ def audit_threshold_samples(
         np.where(samples[0], b.label_share, a.label_share),
     )
     labels = np.where(samples[0], second.labels, first.labels)
-    table = _table(first.ids, labels, suspicion, 0.0, own)
-    epochs = first.epochs if epochs is None else epochs
-    return Audit(table, "aum with threshold samples", 0.0, first.source, fingerprint(first.ids, labels), epochs)
+    thresholds = by_class(suspicion, labels, own.other, own.label_share, 0.0, sum(alphas) / 2)
+    suspected = suspicion >= thresholds.of(labels)
+    about = (first.source, fingerprint(first.ids, labels), first.epochs if epochs is None else epochs)
+    classes = told(thresholds, labels, suspicion >= 0, suspected)
+    table = _table(first.ids, labels, suspicion, suspected, own)
+    return _warned(Audit(table, "aum with threshold samples", 0.0, *about, None, classes))
 
 
 @dataclass(frozen=True)
@@ -246,8 +225,7 @@ def _without_flips(dynamics: Dynamics, flips: Flips | None) -> tuple[Array, Arra
     return labels, planted
 
 
-def _table(ids: Array, labels: Array, suspicion: Array, cut: float, columns: _Columns) -> pl.DataFrame:
-    suspected = np.nan_to_num(suspicion, nan=-math.inf) >= cut
+def _table(ids: Array, labels: Array, suspicion: Array, suspected: Array, columns: _Columns) -> pl.DataFrame:
     wanted = (columns.other >= 0) & (columns.other != labels) & (suspected | (columns.share > columns.label_share))
     order = np.lexsort((ids, -suspicion))  # NaN comes last
     table = pl.DataFrame(

@@ -95,8 +95,7 @@ def flips(
     columns = {"all": np.full(len(labels), "all"), "class": labels.astype(str)} | named
     rows = []
     for grouping, column in columns.items():
-        for group in _in_order(column):
-            inside = column == group
+        for group, inside in _members(column).items():
             rows.append(
                 {"grouping": grouping, "group": group}
                 | _row(kind[inside], (first == labels)[inside], (second == labels)[inside], level)
@@ -208,9 +207,10 @@ def _column(ids: Array, members: Mapping[Any, str | None]) -> Array:
     return np.array([members.get(example) or NO_GROUP for example in ids.tolist()])
 
 
-def _in_order(column: Array) -> list[str]:
-    """Groups by name, numbers by value; "none" last."""
-    names = sorted(
-        set(column.tolist()), key=lambda name: (name == NO_GROUP, not name.isdigit(), len(name) * name.isdigit(), name)
-    )
-    return [str(name) for name in names]
+def _members(column: Array) -> dict[str, Array]:
+    """The rows of each group, found in one sort; groups by name, numbers by value; "none" last."""
+    groups, place = np.unique(column, return_inverse=True)
+    rows = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    found = dict(zip(groups.tolist(), rows, strict=True))
+    names = sorted(found, key=lambda name: (name == NO_GROUP, not name.isdigit(), len(name) * name.isdigit(), name))
+    return {name: found[name] for name in names}

@@ -157,7 +157,7 @@ def plan_flips(
             leave the training as it was.
         seed: of the draw; with the same ids, labels and seed the plan is the same whatever their order.
         ids: (N,) int or str; 0 to N - 1 by default.
-        classes: C; by default the highest label + 1.
+        classes: C; by default that of ``confusion``, or the highest label + 1.
         confusion: (C, C) non-negative: row y weighs which class a label y is flipped to (the diagonal is ignored).
             Uniform by default. Flips that look like the errors that people make (cat and dog rather than cat and ship)
             are harder to find, and estimate the precision on such errors better: ``audit(...).confusion(classes) + 1``
@@ -170,21 +170,46 @@ def plan_flips(
     """
     if not 0 < fraction <= 0.5:
         raise TrainmapError(f"fraction of labels to flip must be above 0 and at most 0.5, got {fraction}")
-    names, gold, classes = _examples(labels, ids, classes)
+    weights = None if confusion is None else _checked_confusion(confusion, classes)
+    names, gold, classes = _examples(labels, ids, classes if weights is None else len(weights))
     if classes < 2:
         raise TrainmapError(f"a label can be flipped among at least 2 classes, got {classes}")
-    weights = np.ones((classes, classes)) if confusion is None else np.array(confusion, dtype=np.float64)
-    if weights.shape != (classes, classes) or not np.isfinite(weights).all() or (weights < 0).any():
-        raise TrainmapError(f"confusion must be ({classes}, {classes}), finite and not negative, got {weights.shape}")
-    np.fill_diagonal(weights, 0)
     random = np.random.default_rng(seed)
     chosen = np.sort(random.choice(len(names), max(1, int(fraction * len(names) + 0.5)), replace=False))
-    original = gold[chosen]
-    if (nowhere := weights[original].sum(axis=1) == 0).any():
-        raise TrainmapError(f"confusion has no class to flip to for the classes {some(np.unique(original[nowhere]))}")
-    steps = weights[original].cumsum(axis=1)
-    planted = (random.random(len(chosen))[:, None] * steps[:, -1:] >= steps).sum(axis=1)
-    return Flips(names[chosen], original, planted.astype(np.int64), classes, seed, fingerprint(names, gold))
+    original, uniform = gold[chosen], random.random(len(chosen))
+    if weights is None:
+        place = (uniform * (classes - 1)).astype(np.int64)  # among the other classes: no matrix of all pairs
+        planted = place + (place >= original)
+    else:
+        planted = _drawn_from(weights, original, uniform)
+    return Flips(names[chosen], original, planted, classes, seed, fingerprint(names, gold))
+
+
+def _checked_confusion(confusion: ArrayLike, classes: int | None) -> Array:
+    """(C, C) float, with C its own size unless ``classes`` says it."""
+    weights = np.asarray(confusion, dtype=np.float64)
+    size = max(weights.shape, default=0) if classes is None else classes
+    if weights.shape != (size, size) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise TrainmapError(f"confusion must be ({size}, {size}), finite and not negative, got {weights.shape}")
+    return weights
+
+
+def _drawn_from(weights: Array, original: Array, uniform: Array) -> Array:
+    """(m,) int64: a class for each label, drawn by the label's row of weights; one row at a time."""
+    planted = np.empty(len(original), np.int64)
+    nowhere = []
+    order = np.argsort(original, kind="stable")
+    for places in np.split(order, np.flatnonzero(np.diff(original[order])) + 1):
+        label = original[places[0]]
+        row = weights[label].copy()
+        row[label] = 0
+        steps = row.cumsum()
+        if steps[-1] == 0:
+            nowhere.append(int(label))
+        planted[places] = np.searchsorted(steps, uniform[places] * steps[-1], side="right")
+    if nowhere:
+        raise TrainmapError(f"confusion has no class to flip to for the classes {some(nowhere)}")
+    return planted
 
 
 def _examples(labels: ArrayLike, ids: ArrayLike | None, classes: int | None) -> tuple[Array, Array, int]:

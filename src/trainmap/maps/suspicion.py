@@ -152,10 +152,12 @@ class Rule:
 
     Attributes:
         function: block of n examples, (E,) weights of the epochs -> (n,) suspicion.
-        threshold: suspected from there on.
+        threshold: suspected from there on, in a class that is as frequent as those it is taken for (``thresholds``).
         needs: the signals that it reads.
         source: the paper.
         whole: a second step that needs all examples, (N,) -> (N,) suspicion.
+        centre: where an example is as suspicious with its label as with the other class in its place; None where the
+            function cannot tell.
     """
 
     function: Callable[[Block, Array], Array]
@@ -163,14 +165,17 @@ class Rule:
     needs: tuple[str, ...]
     source: str
     whole: Callable[[Array], Array] | None = None
+    centre: float | None = None
 
 
 RULES: dict[str, Rule] = {
     # From 0 on another class is preferred on average; 0.1 gave the better F1 on 5 of 6 development recordings.
-    "combined": Rule(combined, 0.1, ("loss", "margin"), "the margin of Pleiss et al. 2020, by what each epoch tells"),
-    "aum": Rule(lambda block, _: -aum(block), 0.0, ("margin",), "Pleiss et al. 2020, arXiv:2001.10528"),
+    "combined": Rule(
+        combined, 0.1, ("loss", "margin"), "the margin of Pleiss et al. 2020, by what each epoch tells", centre=0.0
+    ),
+    "aum": Rule(lambda block, _: -aum(block), 0.0, ("margin",), "Pleiss et al. 2020, arXiv:2001.10528", centre=0.0),
     "confidence": Rule(
-        lambda block, _: 1 - confidence(block), 0.75, ("p_gold",), "Swayamdipta et al. 2020, arXiv:2009.10795"
+        lambda block, _: 1 - confidence(block), 0.75, ("p_gold",), "Swayamdipta et al. 2020, arXiv:2009.10795", centre=0.5
     ),
     "mixture": Rule(lambda block, _: loss(block), 0.5, ("loss",), "Li et al. 2020, arXiv:2002.07394", mixture),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import polars as pl
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -11,6 +12,7 @@ from rich.text import Text
 from trainmap.maps.agreement import Comparison
 from trainmap.maps.audit import Audit
 from trainmap.maps.stability import Convergence
+from trainmap.views.style import count_of
 from trainmap.views.summary import facts
 
 
@@ -70,7 +72,7 @@ def of_audit(audit: Audit, limit: int = 10) -> Group:
         "examples": f"{len(audit):,}",
         "epochs": audit.epochs,
         "source": audit.source,
-        "rule": f"{audit.rule}, suspected from {audit.threshold:.4g}",
+        "rule": f"{audit.rule}, suspected from {audit.threshold:.4g}{_raised(audit)}",
         "suspected": f"{count:,} ({count / max(1, len(audit)):.1%})",
     }
     if audit.quality is not None:
@@ -80,7 +82,20 @@ def of_audit(audit: Audit, limit: int = 10) -> Group:
         suggested = "" if row["suggested"] is None else str(row["suggested"])
         figures = (str(row["label"]), f"{row['suspicion']:.4f}", suggested, _percent(row["support"]))
         table.add_row(Text(str(row["id"])), *figures)
-    return Group(facts("audit", rows), "", table)
+    noted = audit.by_class.filter(pl.col("note").is_not_null()) if audit.by_class.height else audit.by_class
+    if not noted.height:
+        return Group(facts("audit", rows), "", table)
+    classes = _table("class", "labels", "threshold", "another preferred", "suspected", "note")
+    for row in noted.head(limit).iter_rows(named=True):
+        counts = (f"{row['examples']:,}", f"{row['threshold']:.4g}", f"{row['preferred']:,}", f"{row['suspected']:,}")
+        classes.add_row(str(row["label"]), *counts, row["note"])
+    return Group(facts("audit", rows), "", table, "", classes)
+
+
+def _raised(audit: Audit) -> str:
+    """How many classes have a threshold of their own."""
+    count = int((audit.by_class["threshold"] > audit.threshold).sum()) if audit.by_class.height else 0
+    return f" ({count_of(count, 'threshold')} of rare classes higher)" if count else ""
 
 
 def _table(*columns: str) -> Table:
