@@ -18,7 +18,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
+from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, rising
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, some, unknown
@@ -40,7 +40,7 @@ class Audit:
     """What an audit found; made by ``audit`` or ``audit_threshold_samples``.
 
     Attributes:
-        table: polars, the most suspicious first (equals by id), one row for each example: ``id``; ``label``;
+        table: polars, the most suspicious first (equals by the hash), one row for each example: ``id``; ``label``;
             ``suspicion`` (the higher, the more likely wrong; null if it cannot be told); ``suspected``; ``suggested``
             (the class other than the label that was predicted most, null where it is not suspected and the label was
             predicted more); ``support`` (the share of the epochs in which that class was predicted, by their weights).
@@ -249,7 +249,7 @@ def _without_flips(dynamics: Dynamics, flips: Flips | None) -> tuple[Array, Arra
 def _table(ids: Array, labels: Array, suspicion: Array, cut: float, columns: _Columns) -> pl.DataFrame:
     suspected = np.nan_to_num(suspicion, nan=-math.inf) >= cut
     wanted = (columns.other >= 0) & (columns.other != labels) & (suspected | (columns.share > columns.label_share))
-    order = np.lexsort((ids, -suspicion))  # NaN comes last
+    order = rising(-suspicion, ids)  # NaN comes last
     table = pl.DataFrame(
         {
             "id": pl.Series(ids_to_arrow(ids)),

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.index import rising
 from trainmap.errors import TrainmapError, unknown
 
 Array = NDArray[Any]
@@ -70,8 +71,8 @@ def assign(
 
 
 def deepest_first(values: Array, ids: Array) -> Array:
-    """Positions from the highest value to the lowest, equals by id; NaN is left out."""
-    order = np.lexsort((ids, -values))
+    """Positions from the highest value to the lowest, equals by the hash of their ids; NaN is left out."""
+    order = rising(-values, ids)
     return order[~np.isnan(values[order])]
 
 

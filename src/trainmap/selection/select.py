@@ -61,8 +61,8 @@ def select(
         held_out: for a part ``auto``: accuracy of the map's network on data that it was not trained on.
 
     Returns:
-        the ids and what they came from. Ties go to the smaller id; an example without a value (NaN: never seen) is
-        never taken by its score, only at random; infinite values are values.
+        the ids and what they came from. Ties break by a fixed hash of the id, so that no class comes first; an example
+        without a value (NaN: never seen) is never taken by its score, only at random; infinite values are values.
 
     Raises:
         TrainmapError: an unknown score, a budget outside 1 to N, too few examples with a value.
@@ -295,10 +295,9 @@ def _order(datamap: DataMap, part: Part, seed: int) -> Array:
     if end in ("hardest", "easiest"):
         end = "top" if (_direction(part) == "high") == (end == "hardest") else "bottom"
     if end == "middle":
-        rising = deepest_first(-values, datamap.ids)
-        ranks = np.full(len(values), np.nan)
-        ranks[rising] = -np.abs(np.arange(len(rising)) - (len(rising) - 1) / 2)
-        return deepest_first(ranks, datamap.ids)
+        order = deepest_first(-values, datamap.ids)
+        away = np.abs(np.arange(len(order)) - (len(order) - 1) / 2)
+        return order[np.argsort(away, kind="stable")]  # of two places as far out, the lower first
     return deepest_first(values if end == "top" else -values, datamap.ids)
 
 
