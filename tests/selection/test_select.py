@@ -169,9 +169,13 @@ def test_infinity_is_the_end_of_a_score(make_map: MakeMap) -> None:
 
 
 def test_ties_go_by_the_hash_of_the_id_at_either_end(make_map: MakeMap) -> None:
-    datamap = make_map(6, ids=[30, 4, 11, 7, 100, 1], aum=np.zeros(6), variability=np.zeros(6), confidence=np.ones(6))
-    for spec in ("top 3 aum", "bottom 3 aum", "hardest 3 aum", "3 ambiguous", "3 hard", "3 easy"):
+    ids, flat = [30, 4, 11, 7, 100, 1], [0.2, 0.2, 0.2, 0.2, 0.2, NAN]
+    datamap = make_map(6, ids=ids, aum=np.zeros(6), loss=flat)
+    for spec in ("top 3 aum", "bottom 3 aum", "hardest 3 aum", "top 3 loss"):
         assert select(datamap, spec).ids.tolist() == [7, 11, 100]
+    hard = make_map(7, ids=[*ids, 2], confidence=[0.1] * 6 + [0.9], variability=[0.1, 0.2] + [0.3] * 5)
+    assert select(hard, "3 hard").ids.tolist() == [7, 11, 100]
+    assert select(hard, "2 ambiguous").ids.tolist() == [11, 100]
     strings = make_map(3, ids=["b", "a10", "a9"], aum=np.zeros(3))
     assert select(strings, "top 1 aum").ids.tolist() == ["a9"]
 
@@ -336,18 +340,30 @@ def test_a_selection_says_what_it_came_from(make_map: MakeMap) -> None:
     assert select(changed, "3 random").map != chosen.map
 
 
-def test_a_map_of_one_epoch_has_no_ambiguous_examples(make_map: MakeMap) -> None:
-    one = replace(make_map(50, variability=np.zeros(50)), epochs=1)
-    for datamap, spec in (
-        (one, "33% ambiguous"),
-        (one, "top 5 variability"),
-        (one.with_rule("corner"), "10% hard-to-learn"),
+@pytest.mark.parametrize("region", ["ambiguous", "hard-to-learn", "easy"])
+@pytest.mark.parametrize("rule", ["quantile", "corner"])
+def test_a_map_of_one_epoch_has_no_regions_to_choose_from(make_map: MakeMap, rule: Any, region: str) -> None:
+    one = replace(make_map(50, variability=np.zeros(50)), epochs=1).with_rule(rule)
+    assert one.table["region"].null_count() == 50
+    with pytest.raises(
+        TrainmapError, match=r"cannot tell regions \(over one epoch nothing varies\); record more epochs"
     ):
-        with pytest.raises(TrainmapError, match="needs a map of at least 2 epochs"):
-            select(datamap, spec)
-    assert len(select(one, "5 hard-to-learn")) == 5
+        select(one, f"20% random + 10% {region}")
+    with pytest.raises(TrainmapError, match="needs a map of at least 2 epochs"):
+        select(one, "top 5 variability")
+    assert len(select(one, "bottom 5 confidence")) == 5
     with pytest.raises(TrainmapError, match="auto needs a map of at least 2 epochs, got 1"):
         select(one, "33% auto")
+
+
+@pytest.mark.parametrize("axis", ["variability", "confidence"])
+def test_a_region_is_not_chosen_by_ties_alone(make_map: MakeMap, axis: str) -> None:
+    datamap = make_map(50, **{axis: np.full(50, 0.25)})
+    for region in ("ambiguous", "hard-to-learn", "easy-to-learn"):
+        with pytest.raises(TrainmapError, match=f"all examples have the same {axis}, 0.25"):
+            select(datamap, f"33% {region}")
+    assert len(select(datamap, f"top 5 {axis}")) == 5
+    assert select(make_map(1), "1 ambiguous").ids.tolist() == [0]
 
 
 def test_what_is_no_map_is_told_what_it_should_be(make_map: MakeMap) -> None:

@@ -284,12 +284,16 @@ def _order(datamap: DataMap, part: Part, seed: int) -> Array:
         return np.arange(len(datamap))
     if part.what == "random":
         return np.random.Generator(np.random.PCG64(seed)).permutation(len(datamap))
-    varies = part.what in ("ambiguous", "variability") or (part.what in REGIONS and datamap.rule == "corner")
-    if varies and datamap.epochs == 1:
-        raise TrainmapError(f"'{part}' needs a map of at least 2 epochs: over one nothing varies; record more of them")
     if part.what in REGIONS:
+        if datamap.unclear and len(datamap) > 1:
+            raise TrainmapError(
+                f"'{part}': this map cannot tell regions ({datamap.unclear}); record more epochs, or take an end of a "
+                "score ('bottom 33% confidence') or 'random'"
+            )
         variability, confidence = datamap.values("variability"), datamap.values("confidence")
         return deepest_first(depth(part.what, variability, confidence, datamap.rule), datamap.ids)
+    if part.what == "variability" and datamap.epochs == 1:
+        raise TrainmapError(f"'{part}' needs a map of at least 2 epochs: over one nothing varies; record more of them")
     values = datamap.values(part.what)
     end = part.end
     if end in ("hardest", "easiest"):
