@@ -64,7 +64,7 @@ def test_the_columns_are_the_scores_and_the_regions_are_the_rules(dynamics: Dyna
         datamap = DataMap.from_dynamics(dynamics, rule=rule, fraction=fraction)  # type: ignore[arg-type]
         for name, column in values.items():
             assert np.array_equal(datamap.values(name), column, equal_nan=True)
-        expected = assign(values["variability"], values["confidence"], dynamics.ids, rule, fraction)  # type: ignore[arg-type]
+        expected = assign(values["variability"], values["confidence"], dynamics.epochs, rule, fraction)  # type: ignore[arg-type]
         assert datamap.table["region"].to_list() == expected.tolist()
         assert DataMap.from_dynamics(dynamics).with_rule(rule, fraction).table.equals(datamap.table)  # type: ignore[arg-type]
 

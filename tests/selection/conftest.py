@@ -42,7 +42,7 @@ def make_map() -> MakeMap:
         order = np.argsort(names)
         names, gold = names[order], gold[order]
         values = {name: column[order] for name, column in values.items()}
-        region = assign(values["variability"], values["confidence"], names, rule)
+        region = assign(values["variability"], values["confidence"], 5, rule)
         table = pl.DataFrame(
             {
                 "id": names.tolist(),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax
 from scipy.stats import beta as beta_distribution
 
+from trainmap.dynamics.index import id_hash
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.trajectories import Clusters
@@ -101,7 +102,8 @@ def test_ccs_by_hand(make_map: MakeMap) -> None:
 
 def loop_ccs(values: list[float], size: int, cut: float, strata: int) -> tuple[list[int], dict[int, int]]:
     """The published algorithm as a loop (low is hard): the stratum of each kept example, and each stratum's budget."""
-    order = sorted(range(len(values)), key=lambda i: (-values[i], i))
+    turn = id_hash(np.arange(len(values)))
+    order = sorted(range(len(values)), key=lambda i: (-values[i], turn[i]))
     kept = sorted(order[: len(values) - int(cut * len(values))])
     low, high = min(values[i] for i in kept), max(values[i] for i in kept)
     bins: dict[int, list[int]] = {}

@@ -23,11 +23,11 @@ def on_a_line(*places: float) -> Features:
 
 
 def test_moderate_by_hand(make_map: MakeMap) -> None:
-    # class 0 at 0, 1, 5 (mean 2): distances 2, 1, 3; class 1 at 10, 14 (mean 12): 2, 2. By rank: 1 0 3 4 2
+    # class 0 at 0, 1, 5 (mean 2): distances 2, 1, 3; class 1 at 10, 14 (mean 12): 2, 2. By rank and hash: 1 3 4 0 2
     datamap, features = make_map(5, labels=[0, 0, 0, 1, 1]), on_a_line(0, 1, 5, 10, 14)
-    assert select_by(datamap, "moderate", 1, features=features).ids.tolist() == [3]
+    assert select_by(datamap, "moderate", 1, features=features).ids.tolist() == [4]
     assert select_by(datamap, "moderate", 3, features=features).ids.tolist() == [0, 3, 4]
-    # medians 1 and 12: distances 1, 0, 4, 2, 2. By rank: 1 0 3 4 2
+    # medians 1 and 12: distances 1, 0, 4, 2, 2. By rank, equals by hash: 1 0 3 4 2
     assert select_by(datamap, "moderate", 2, features=features, centre="median").ids.tolist() == [0, 3]
     with pytest.raises(TrainmapError, match="centre must be"):
         select_by(datamap, "moderate", 1, features=features, centre="mode")
@@ -42,13 +42,13 @@ def test_moderate_with_balance_takes_the_middle_of_every_class(make_map: MakeMap
 def test_d2_by_hand(make_map: MakeMap) -> None:
     # three places: {0, 1} at 0, {2, 3} at 10, and 4 at 20; one neighbour each, distances 0, 0, 10 (to 2 or 3)
     datamap, features = make_map(5, el2n=[0.9, 0.8, 0.7, 0.6, 0.1]), on_a_line(0, 0, 10, 10, 20)
-    # x = 0.8 0.7 0.6 0.5 0; y = 1.5 1.5 1.1 1.1 0 (and next to nothing from 10 away)
+    # x = 0.8 0.7 0.6 0.5 0; y = 1.5 1.5 1.1 1.1 0 (and next to nothing from 10 away); by hash: 3 4 1 2 0
     first = select_by(datamap, "d2", 1, features=features, neighbours=1, relative=False)
-    assert first.ids.tolist() == [0]
+    assert first.ids.tolist() == [1]
     second = select_by(datamap, "d2", 2, features=features, neighbours=1, relative=False)
-    assert second.ids.tolist() == [0, 2]  # 1 lost all its 1.5 to 0, its twin
+    assert second.ids.tolist() == [1, 3]  # 0 lost all its 1.5 to 1, its twin
     crowd = select_by(datamap, "d2", 2, features=features, neighbours=1, relative=False, gamma=1e9)
-    assert crowd.ids.tolist() == [0, 2]  # twins are at distance 0 whatever gamma is
+    assert crowd.ids.tolist() == [1, 3]  # twins are at distance 0 whatever gamma is
 
 
 def loop_d2(x: list[float], places: np.ndarray, size: int, k: int, gamma: float, relative: bool) -> list[int]:

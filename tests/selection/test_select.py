@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trainmap as tm
+from trainmap.dynamics.index import id_hash
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.selection.select import select, select_by
@@ -43,11 +44,12 @@ def write(chosen: list[tuple[str, int]]) -> str:
 
 
 def brute(datamap: DataMap, chosen: list[tuple[str, int]]) -> list[list[Any]]:
-    """What each part takes: go down the list from the best, ties by id, and take who is still there."""
+    """What each part takes: go down the list from the best, ties by hash, and take who is still there."""
     taken: list[list[Any]] = []
+    hashes = dict(zip(datamap.ids.tolist(), id_hash(datamap.ids).tolist(), strict=True))
     gone: set[Any] = set()
     for word, count in chosen:
-        ranked = sorted(datamap.table.to_dicts(), key=lambda row: (-BETTER[word](row), row["id"]))
+        ranked = sorted(datamap.table.to_dicts(), key=lambda row: (-BETTER[word](row), hashes[row["id"]]))
         part = [row["id"] for row in ranked if row["id"] not in gone and not np.isnan(BETTER[word](row))][:count]
         gone |= set(part)
         taken.append(part)
@@ -65,7 +67,10 @@ def test_each_part_takes_its_best_that_no_earlier_part_has(
     assert selection.ids.tolist() == sorted(chain.from_iterable(expected))
     assert len(selection) == sum(count for _, count in chosen)
     assert [part.size for part in selection.parts] == [count for _, count in chosen]
-    ranks = [sorted(datamap.table.to_dicts(), key=lambda r, w=word: (-BETTER[w](r), r["id"])) for word, _ in chosen]
+    hashes = dict(zip(datamap.ids.tolist(), id_hash(datamap.ids).tolist(), strict=True))
+    ranks = [
+        sorted(datamap.table.to_dicts(), key=lambda r, w=word: (-BETTER[w](r), hashes[r["id"]])) for word, _ in chosen
+    ]
     for position, (part, ranked) in enumerate(zip(expected, ranks, strict=True)):
         before = {row["id"] for row in ranked[: [row["id"] for row in ranked].index(part[-1])]}
         assert selection.parts[position].passed_over == len(before & set(chain.from_iterable(expected[:position])))
@@ -163,12 +168,16 @@ def test_infinity_is_the_end_of_a_score(make_map: MakeMap) -> None:
     assert select(datamap, "top 1 aum").ids.tolist() == [3]
 
 
-def test_ties_go_to_the_smaller_id_at_either_end(make_map: MakeMap) -> None:
-    datamap = make_map(6, ids=[30, 4, 11, 7, 100, 1], aum=np.zeros(6), variability=np.zeros(6), confidence=np.ones(6))
-    for spec in ("top 3 aum", "bottom 3 aum", "hardest 3 aum", "3 ambiguous", "3 hard", "3 easy"):
-        assert select(datamap, spec).ids.tolist() == [1, 4, 7]
+def test_ties_go_by_the_hash_of_the_id_at_either_end(make_map: MakeMap) -> None:
+    ids, flat = [30, 4, 11, 7, 100, 1], [0.2, 0.2, 0.2, 0.2, 0.2, NAN]
+    datamap = make_map(6, ids=ids, aum=np.zeros(6), loss=flat)
+    for spec in ("top 3 aum", "bottom 3 aum", "hardest 3 aum", "top 3 loss"):
+        assert select(datamap, spec).ids.tolist() == [7, 11, 100]
+    hard = make_map(7, ids=[*ids, 2], confidence=[0.1] * 6 + [0.9], variability=[0.1, 0.2] + [0.3] * 5)
+    assert select(hard, "3 hard").ids.tolist() == [7, 11, 100]
+    assert select(hard, "2 ambiguous").ids.tolist() == [11, 100]
     strings = make_map(3, ids=["b", "a10", "a9"], aum=np.zeros(3))
-    assert select(strings, "top 2 aum").ids.tolist() == ["a10", "a9"]
+    assert select(strings, "top 1 aum").ids.tolist() == ["a9"]
 
 
 def test_a_convention_has_the_hard_end_of_its_score_and_an_own_score_has_none(make_map: MakeMap) -> None:
@@ -231,8 +240,8 @@ def test_equal_balance_takes_as_many_of_every_class_as_there_are(make_map: MakeM
     labels = [0] * 10 + [1] * 10 + [2] * 2
     datamap = make_map(22, labels=labels, variability=np.linspace(0.5, 0, 22))
     chosen = select(datamap, "9 ambiguous", balance="equal")
-    assert np.bincount(np.array(labels)[chosen.ids]).tolist() == [4, 3, 2]
-    assert chosen.ids.tolist() == [0, 1, 2, 3, 10, 11, 12, 20, 21]  # the deepest of each
+    assert np.bincount(np.array(labels)[chosen.ids]).tolist() == [3, 4, 2]  # the odd place by hash
+    assert chosen.ids.tolist() == [0, 1, 2, 10, 11, 12, 13, 20, 21]  # the deepest of each
     assert np.bincount(np.array(labels)[select(datamap, "20 random", balance="equal").ids]).tolist() == [9, 9, 2]
 
 
@@ -331,18 +340,30 @@ def test_a_selection_says_what_it_came_from(make_map: MakeMap) -> None:
     assert select(changed, "3 random").map != chosen.map
 
 
-def test_a_map_of_one_epoch_has_no_ambiguous_examples(make_map: MakeMap) -> None:
-    one = replace(make_map(50, variability=np.zeros(50)), epochs=1)
-    for datamap, spec in (
-        (one, "33% ambiguous"),
-        (one, "top 5 variability"),
-        (one.with_rule("corner"), "10% hard-to-learn"),
+@pytest.mark.parametrize("region", ["ambiguous", "hard-to-learn", "easy"])
+@pytest.mark.parametrize("rule", ["quantile", "corner"])
+def test_a_map_of_one_epoch_has_no_regions_to_choose_from(make_map: MakeMap, rule: Any, region: str) -> None:
+    one = replace(make_map(50, variability=np.zeros(50)), epochs=1).with_rule(rule)
+    assert one.table["region"].null_count() == 50
+    with pytest.raises(
+        TrainmapError, match=r"cannot tell regions \(over one epoch nothing varies\); record more epochs"
     ):
-        with pytest.raises(TrainmapError, match="needs a map of at least 2 epochs"):
-            select(datamap, spec)
-    assert len(select(one, "5 hard-to-learn")) == 5
+        select(one, f"20% random + 10% {region}")
+    with pytest.raises(TrainmapError, match="needs a map of at least 2 epochs"):
+        select(one, "top 5 variability")
+    assert len(select(one, "bottom 5 confidence")) == 5
     with pytest.raises(TrainmapError, match="auto needs a map of at least 2 epochs, got 1"):
         select(one, "33% auto")
+
+
+@pytest.mark.parametrize("axis", ["variability", "confidence"])
+def test_a_region_is_not_chosen_by_ties_alone(make_map: MakeMap, axis: str) -> None:
+    datamap = make_map(50, **{axis: np.full(50, 0.25)})
+    for region in ("ambiguous", "hard-to-learn", "easy-to-learn"):
+        with pytest.raises(TrainmapError, match=f"all examples have the same {axis}, 0.25"):
+            select(datamap, f"33% {region}")
+    assert len(select(datamap, f"top 5 {axis}")) == 5
+    assert select(make_map(1), "1 ambiguous").ids.tolist() == [0]
 
 
 def test_what_is_no_map_is_told_what_it_should_be(make_map: MakeMap) -> None:

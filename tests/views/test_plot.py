@@ -52,7 +52,7 @@ def table(variability: Any, confidence: Any, correctness: Any, epochs: int, regi
     frame = pl.DataFrame({"id": ids, "label": ids % 3, "confidence": c, "variability": v, "correctness": k})
     if region is None:
         return Stand(frame, epochs)
-    names = list(assign(v, c, ids)) if isinstance(region, str) else region
+    names = list(assign(v, c, epochs)) if isinstance(region, str) else region
     return Stand(frame.with_columns(pl.Series("region", names, dtype=pl.String)), epochs)
 
 
@@ -125,7 +125,7 @@ def test_the_title_says_examples_epochs_and_rule(tmp_path: Path, figure: list[Fi
         assert part in said
 
 
-def test_regions_are_named_with_count_and_share_and_marked_at_their_median(
+def test_regions_are_named_with_count_and_share_and_marked_at_the_member_nearest_to_their_median(
     tmp_path: Path, figure: list[Figure]
 ) -> None:
     datamap = make(400)
@@ -137,8 +137,18 @@ def test_regions_are_named_with_count_and_share_and_marked_at_their_median(
     for name in ("easy-to-learn", "ambiguous", "hard-to-learn"):
         members = datamap.table.filter(pl.col("region") == name)
         assert f"{name}\n{members.height} · {members.height / 4:.1f} %" in words(figure[0])
-        median = members["variability"].median(), members["confidence"].median()
-        assert tuple(np.round(np.array(median, dtype=float), 6)) in places
+        points = members.select("variability", "confidence").to_numpy() * [2, 1]  # as wide as high
+        nearest = points[np.hypot(*(points - np.median(points, axis=0)).T).argmin()] / [2, 1]
+        assert tuple(np.round(nearest, 6)) in places
+
+
+def test_a_ring_stands_on_a_member_also_where_their_median_is_none(tmp_path: Path, figure: list[Figure]) -> None:
+    v, c = [0.0] * 11 + [0.45] * 10, [0.5] * 11 + [0.05] * 5 + [0.95] * 5
+    plot_map(table(v, c, [1] * 21, 5, region=["ambiguous"] * 21), tmp_path / "a.png", dpi=DPI)
+    axes = main_axes(figure[0])
+    ring = next(line for line in axes.lines if line.get_marker() == "o")
+    place = (axes.transAxes + axes.transData.inverted()).transform(ring.get_xydata())[0]
+    assert np.round(place, 6).tolist() in [list(point) for point in zip(v, c, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +157,7 @@ def test_regions_are_named_with_count_and_share_and_marked_at_their_median(
         make(50),
         make(500),
         make(plot.POINTS + 1),
-        table([0.1] * 40, [0.7] * 40, [3] * 40, 5),
+        table([0.1] * 40, [0.7] * 40, [3] * 40, 5, region=["ambiguous", "easy-to-learn"] * 20),
         table([0.1] * 60, [0.7] * 60, [3] * 60, 5, region=[f"region {i % 8}" for i in range(60)]),
     ],
     ids=["50", "500", "bins", "all the same", "eight regions in one place"],

@@ -220,7 +220,7 @@ def describe(
             "by the map is one set for all seeds. Differences are paired by seed.",
             "The quantile rule makes ambiguous the same set as high variability, hard-to-learn the same as low "
             "confidence, easy-to-learn the same as high confidence; 'nearest to its corner' is the other rule. "
-            f"Before precedence, of each third of this map {overlap}.",
+            f"Of each third of this map {overlap}.",
             *(
                 [f"Distillation: temperature {plan.temperature:g}, weight {plan.weight:g}, logits cached once."]
                 if distilled

@@ -210,7 +210,7 @@ def _overlaps(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Grid]
         for entry in maps
     )
     lead = (
-        "The share of the first region's examples that belong to the second as well (quantile rule, before precedence)."
+        "The share of the first region's third that is in the second's too (quantile rule, before the values decide)."
     )
     return [Grid("Overlap of regions", lead, "map", tuple(pairs), ("",) * len(pairs), lines)]
 

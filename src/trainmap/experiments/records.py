@@ -126,7 +126,7 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
         overlap = "; ".join(f"{pair} share {part:.0%}" for pair, part in scored["overlap"].items())
         notes.append(
             f"The map comes from {teacher.model} (seed {teacher.config['seed']}, {teacher.config['record']} logits), "
-            f"which reaches {trained['test_accuracy']:.2%} test accuracy. Before precedence, of each region {overlap}."
+            f"which reaches {trained['test_accuracy']:.2%} test accuracy. Of each third of this map {overlap}."
         )
         notes += [f"{name}: {reason}" for name, reason in _reasons(study, group.map, done).items()]
     missing = group.planned - len(group.rows)

@@ -49,7 +49,9 @@ def rehearse(draw: Draw, epochs: int, classes: tuple[int, ...]) -> None:
             check_epochs(column, score_named(column).epochs, epochs)
     if draw.strategy is None:
         for part in parse(draw.spec).parts:
-            if part.what not in (*REGIONS, *STRATEGIES, "random", "all"):
+            if part.what in REGIONS:
+                check_epochs(part.what, 2, epochs)  # over one epoch nothing varies
+            elif part.what not in (*STRATEGIES, "random", "all"):
                 check_epochs(part.what, score_named(part.what).epochs, epochs)
         return
     if "clusters" in draw.strategy and draw.strategy["clusters"] > examples:

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trainmap.dynamics.index import ids_to_arrow
+from trainmap.dynamics.index import ids_to_arrow, rising
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, some, unknown
@@ -227,7 +227,7 @@ def _without_flips(dynamics: Dynamics, flips: Flips | None) -> tuple[Array, Arra
 
 def _table(ids: Array, labels: Array, suspicion: Array, suspected: Array, columns: _Columns) -> pl.DataFrame:
     wanted = (columns.other >= 0) & (columns.other != labels) & (suspected | (columns.share > columns.label_share))
-    order = np.lexsort((ids, -suspicion))  # NaN comes last
+    order = rising(-suspicion, ids)  # NaN comes last
     table = pl.DataFrame(
         {
             "id": pl.Series(ids_to_arrow(ids)),

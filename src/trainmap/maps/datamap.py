@@ -24,7 +24,7 @@ from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import of_type, writing
 from trainmap.maps.compute import available, check_question, compute
-from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
+from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap, unclear
 from trainmap.maps.scores import score_named
 
 Array = NDArray[Any]
@@ -48,10 +48,11 @@ class DataMap:
     """The map of a dataset; made by ``DataMap.from_dynamics`` or ``DataMap.open``.
 
     Attributes:
-        table: polars, sorted by id: ``id``, ``label``, one column for each score, ``region``.
+        table: polars, sorted by id: ``id``, ``label``, one column for each score, ``region`` (null in none, and in all
+            rows where ``unclear`` says why the map cannot tell).
         epochs: how many epochs the scores were made from.
         rule: how regions are defined, "quantile" or "corner".
-        fraction: the share of examples in each region before precedence (quantile rule).
+        fraction: the share of examples in each region's third (quantile rule).
         source: "train" or "sweep", as recorded.
         dataset: fingerprint of the ids and labels.
     """
@@ -107,7 +108,7 @@ class DataMap:
         )
         return DataMap(
             table=to_table(dynamics, values).with_columns(
-                _regions(values["variability"], values["confidence"], dynamics.ids, rule, fraction)
+                region_column(values["variability"], values["confidence"], taken, rule, fraction)
             ),
             epochs=taken,
             rule=rule,
@@ -155,13 +156,18 @@ class DataMap:
         return "Make the map again with that score"
 
     def overlap(self) -> dict[tuple[str, str], float]:
-        """How much the quantile regions share, pair by pair, as a fraction of a region."""
-        return overlap(self.values("variability"), self.values("confidence"), self.ids, self.fraction)
+        """How much the thirds of the quantile rule share, pair by pair, as a fraction of a third."""
+        return overlap(self.values("variability"), self.values("confidence"), self.fraction)
+
+    @cached_property
+    def unclear(self) -> str:
+        """Why this map cannot tell regions (one epoch, all examples alike), in a few words; "" where it can."""
+        return unclear(self.values("variability"), self.values("confidence"), self.epochs, self.rule)
 
     def with_rule(self, rule: Rule, fraction: float | None = None) -> DataMap:
         """The same map with its regions by another rule or fraction."""
         share = self.fraction if fraction is None else fraction
-        regions = _regions(self.values("variability"), self.values("confidence"), self.ids, rule, share)
+        regions = region_column(self.values("variability"), self.values("confidence"), self.epochs, rule, share)
         return replace(self, table=self.table.with_columns(regions), rule=rule, fraction=share)
 
     def with_scores(self, ids: Any, scores: Mapping[str, Any], allow_missing: bool = False) -> DataMap:
@@ -228,7 +234,10 @@ class DataMap:
 
     @staticmethod
     def open(path: str | Path) -> DataMap:
-        """Open a saved map. The order of its rows does not matter: they are sorted by id."""
+        """Open a saved map. The order of its rows does not matter: they are sorted by id.
+
+        The regions are assigned anew from the values, so that a map of an earlier version has those of today's rule.
+        """
         try:
             table = pq.read_table(path)
         except FileNotFoundError as error:
@@ -253,7 +262,7 @@ class DataMap:
             raise StoreError(f"{path} was changed: {error}") from error
         if fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
             raise StoreError(f"{path} was changed: its ids or labels are not those that the map was made for")
-        return datamap
+        return datamap.with_rule(datamap.rule)
 
 
 def check_format(path: str | Path) -> Path:
@@ -264,8 +273,9 @@ def check_format(path: str | Path) -> Path:
     return target
 
 
-def _regions(variability: Array, confidence: Array, ids: Array, rule: Rule, fraction: float) -> pl.Series:
-    return pl.Series("region", assign(variability, confidence, ids, rule, fraction).tolist(), dtype=pl.String)
+def region_column(variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float) -> pl.Series:
+    """The column ``region`` of a map's table."""
+    return pl.Series("region", assign(variability, confidence, epochs, rule, fraction).tolist(), dtype=pl.String)
 
 
 def to_table(dynamics: Dynamics, values: dict[str, Array]) -> pl.DataFrame:

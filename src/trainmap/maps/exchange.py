@@ -24,9 +24,9 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, some
 from trainmap.files import writing
 from trainmap.maps.compute import available, compute
-from trainmap.maps.datamap import DataMap, to_table
+from trainmap.maps.datamap import DataMap, region_column, to_table
 from trainmap.maps.dataset_columns import add_columns
-from trainmap.maps.regions import Rule, assign, check_rule
+from trainmap.maps.regions import Rule, check_rule
 
 Array = NDArray[Any]
 
@@ -110,9 +110,9 @@ def study_map(dynamics: Dynamics, rule: Rule = "quantile", fraction: float = 1 /
             f"contradict (first: {some(dynamics.ids[wrong][:4].tolist())}); was the file changed?"
         )
     values = {**{name: values[name] for name in ("confidence", "variability")}, "correctness": correctness} | values
-    region = assign(values["variability"], values["confidence"], dynamics.ids, rule, fraction)
+    region = region_column(values["variability"], values["confidence"], dynamics.epochs, rule, fraction)
     return DataMap(
-        table=to_table(dynamics, values).with_columns(pl.Series("region", region.tolist(), dtype=pl.String)),
+        table=to_table(dynamics, values).with_columns(region),
         epochs=dynamics.epochs,
         rule=rule,
         fraction=fraction,

@@ -1,11 +1,22 @@
-"""Easy-to-learn, ambiguous, hard-to-learn.
+"""Easy-to-learn, ambiguous, hard-to-learn: places in the plane of variability (v, 0 to 1/2) and confidence (c, 0 to 1).
 
 The literature has two rules under the same names:
 
-    quantile   ambiguous = highest variability, hard = lowest confidence, easy = highest confidence
-               (Swayamdipta et al. 2020, arXiv:2009.10795, section 3)
-    corner     nearest to a corner of the (variability, confidence) plane: ambiguous (1, 0.5), hard (0, 0),
-               easy (0, 1) (the study that trainmap grew from)
+    quantile   ambiguous = highest variability, hard = lowest confidence, easy = highest confidence, a third of the
+               examples each (Swayamdipta et al. 2020, arXiv:2009.10795, section 3)
+    corner     nearest to a corner of the plane: ambiguous (1, 0.5), hard (0, 0), easy (0, 1) (the study that trainmap
+               grew from)
+
+The thirds overlap, and on data that a network fits a third by rank says little: most of the least confident examples
+are then right in every epoch, and most of the most variable ones hardly vary. So in the column ``region`` the quantile
+rule looks at the values as well, at the corners that they can reach, ambiguous (1/2, 1/2), hard (0, 0), easy (0, 1):
+
+    ambiguous  v among the highest, and nearer to its corner than to that of certainty: v > |c - 1/2|
+    hard       else, c among the lowest, and nearer to its corner than to the easy one: c < 1/2
+    easy       else, c among the highest, and nearer to its corner than to the hard one: c > 1/2
+
+An example in two thirds is thus where its values lie, whatever its ranks, and one that its values contradict (in the
+lowest third with c = 0.9) is in no region. Equal values are in a third together: a region never rests on ties.
 """
 
 from __future__ import annotations
@@ -15,6 +26,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.index import rising
 from trainmap.errors import TrainmapError, unknown
 
 Array = NDArray[Any]
@@ -23,6 +35,7 @@ Rule = Literal["quantile", "corner"]
 EASY, AMBIGUOUS, HARD = "easy-to-learn", "ambiguous", "hard-to-learn"
 REGIONS = (EASY, AMBIGUOUS, HARD)
 CORNERS = {AMBIGUOUS: (1.0, 0.5), HARD: (0.0, 0.0), EASY: (0.0, 1.0)}
+"""Of the corner rule, (variability, confidence)."""
 
 
 def check_rule(rule: str) -> None:
@@ -44,54 +57,81 @@ def depth(region: str, variability: Array, confidence: Array, rule: Rule) -> Arr
     return {AMBIGUOUS: variability, HARD: -confidence, EASY: confidence}[region]
 
 
+def unclear(variability: Array, confidence: Array, epochs: int, rule: Rule = "quantile") -> str:
+    """Why nothing can be said about regions, in a few words; "" where it can.
+
+    Over one epoch nothing varies. Thirds (the quantile rule) need examples that differ in both axes.
+    """
+    check_rule(rule)
+    seen = ~(np.isnan(variability) | np.isnan(confidence))
+    if not seen.any():
+        return "no example was seen"
+    if epochs < 2:
+        return "over one epoch nothing varies"
+    if rule == "corner":
+        return ""
+    if seen.sum() == 1:
+        return "there is one example"
+    for name, values in (("variability", variability[seen]), ("confidence", confidence[seen])):
+        if values.min() == values.max():
+            return f"all examples have the same {name}, {values[0]:.3g}"
+    return ""
+
+
 def assign(
-    variability: Array, confidence: Array, ids: Array, rule: Rule = "quantile", fraction: float = 1 / 3
+    variability: Array, confidence: Array, epochs: int, rule: Rule = "quantile", fraction: float = 1 / 3
 ) -> Array:
     """The region of every example, (n,) of str or None; each example stands in at most one.
 
-    With the quantile rule the three sets overlap (typically most of the hard third is ambiguous as well), so the
-    column gives precedence to ambiguous, then hard, then easy; an example in no set has no region. ``fraction`` is
-    the share of examples of each set before precedence; ties go to the smaller id. With the corner rule every
-    example belongs to its nearest corner (ties in the same precedence) and ``fraction`` has no meaning. An example
-    that was never seen (NaN) has no region.
+    Args:
+        variability, confidence: (n,); NaN for an example that was never seen, which has no region.
+        epochs: that they come from.
+        rule: "quantile" (in a third, and near its corner, see above) or "corner" (nearest corner; at equal distance
+            ambiguous goes before hard before easy).
+        fraction: f of the quantile rule: a third holds the round(f n) deepest of the n examples that were seen, and
+            all that are equal to the last of them.
+
+    Returns:
+        the same for equal values, whatever the order; None for all where ``unclear`` says why.
     """
     check_rule(rule)
     check_fraction(fraction)
-    seen = ~(np.isnan(variability) | np.isnan(confidence))
-    region = np.full(len(ids), None, dtype=object)
+    region = np.full(len(variability), None, dtype=object)
+    if unclear(variability, confidence, epochs, rule):
+        return region
     if rule == "corner":
+        seen = ~(np.isnan(variability) | np.isnan(confidence))
         nearest = np.stack([depth(name, variability, confidence, rule) for name in (AMBIGUOUS, HARD, EASY)])
         names = np.array([AMBIGUOUS, HARD, EASY], dtype=object)
         region[seen] = names[nearest[:, seen].argmax(axis=0)]
         return region
-    for name in (EASY, HARD, AMBIGUOUS):
-        region[_deepest(name, variability, confidence, ids, fraction)] = name
+    near = {EASY: confidence > 0.5, HARD: confidence < 0.5, AMBIGUOUS: variability > np.abs(confidence - 0.5)}
+    for name, there in near.items():  # the last that fits stays
+        region[there & _third(name, variability, confidence, fraction)] = name
     return region
 
 
 def deepest_first(values: Array, ids: Array) -> Array:
-    """Positions from the highest value to the lowest, equals by id; NaN is left out."""
-    order = np.lexsort((ids, -values))
+    """Positions from the highest value to the lowest, equals by the hash of their ids; NaN is left out."""
+    order = rising(-values, ids)
     return order[~np.isnan(values[order])]
 
 
-def _deepest(region: str, variability: Array, confidence: Array, ids: Array, fraction: float) -> Array:
-    """Positions of the ``fraction`` of all seen examples (rounded half up) that lie deepest in a quantile region."""
+def _third(region: str, variability: Array, confidence: Array, fraction: float) -> Array:
+    """(n,) bool: the ``fraction`` of all seen examples (rounded half up) that lie deepest, and their equals."""
     seen = ~(np.isnan(variability) | np.isnan(confidence))
-    values = np.where(seen, depth(region, variability, confidence, "quantile"), np.nan)
-    return deepest_first(values, ids)[: int(fraction * seen.sum() + 0.5)]
+    values = depth(region, variability, confidence, "quantile")
+    count = int(fraction * seen.sum() + 0.5)
+    return seen & (values >= np.sort(values[seen])[-count]) if count else np.zeros(len(values), bool)
 
 
-def overlap(variability: Array, confidence: Array, ids: Array, fraction: float = 1 / 3) -> dict[tuple[str, str], float]:
-    """The share of one quantile region's examples that also belong to another, before precedence, for each pair.
+def overlap(variability: Array, confidence: Array, fraction: float = 1 / 3) -> dict[tuple[str, str], float]:
+    """The share of one region's third that is in another's as well, before the values decide, for each pair.
 
-    Typical, and worth a look before two regions are compared: with few epochs and a good model, seven tenths of the
-    hard third are ambiguous as well.
+    Typical, and worth a look before two selections are compared: with few epochs and a good model, seven tenths of the
+    lowest confidences are among the highest variabilities.
     """
     check_fraction(fraction)
-    members: dict[str, Array] = {}
-    for name in REGIONS:
-        members[name] = np.zeros(len(ids), bool)
-        members[name][_deepest(name, variability, confidence, ids, fraction)] = True
+    thirds = {name: _third(name, variability, confidence, fraction) for name in REGIONS}
     pairs = [(a, b) for i, a in enumerate(REGIONS) for b in REGIONS[i + 1 :]]
-    return {(a, b): float((members[a] & members[b]).sum() / max(1, members[a].sum())) for a, b in pairs}
+    return {(a, b): float((thirds[a] & thirds[b]).sum() / max(1, thirds[a].sum())) for a, b in pairs}

@@ -24,6 +24,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.index import rising
 from trainmap.dynamics.signals import Block
 from trainmap.errors import TrainmapError, unknown
 from trainmap.maps.averages import aum, el2n, entropy, loss
@@ -192,10 +194,10 @@ def hard_first(score: str | Score, values: Array, ids: Array) -> Array:
         ids: (n,) the examples.
 
     Returns:
-        (n,) ids. The smaller id comes first among equals; NaN (never seen) comes last.
+        (n,) ids. Equals stand in the order of a fixed hash of their ids; NaN (never seen) comes last.
     """
     direction = (score_named(score) if isinstance(score, str) else score).direction
-    values, ids = np.asarray(values, dtype=np.float64), np.asarray(ids)
+    values, ids = np.asarray(values, dtype=np.float64), to_ids(ids)
     if values.ndim != 1 or values.shape != ids.shape:
         raise TrainmapError(f"values and ids must be one-dimensional and alike, got {values.shape} and {ids.shape}")
-    return ids[np.lexsort((ids, -values if direction == "high" else values))]
+    return ids[rising(-values if direction == "high" else values, ids)]

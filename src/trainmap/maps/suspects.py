@@ -29,7 +29,7 @@ class Audit:
     """What an audit found; made by ``audit`` or ``audit_threshold_samples``.
 
     Attributes:
-        table: polars, the most suspicious first (equals by id), one row for each example: ``id``; ``label``;
+        table: polars, the most suspicious first (equals by the hash), one row for each example: ``id``; ``label``;
             ``suspicion`` (the higher, the more likely wrong; null if it cannot be told); ``suspected``; ``suggested``
             (the class other than the label that was predicted most, null where it is not suspected and the label was
             predicted more); ``support`` (the share of the epochs in which that class was predicted, by their weights).

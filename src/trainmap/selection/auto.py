@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.index import rising
 from trainmap.errors import TrainmapError
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.pool import Pool
@@ -179,8 +180,8 @@ def auto(
 def weighed(pool: Pool, advice: Advice) -> tuple[Array, Array]:
     """The rows that an advice leaves after its cut, and their log-weights."""
     kept = np.flatnonzero(~_cut(pool, advice.lowest))
-    ambiguous, hard = (_ranks(pool.scores[name][kept]) for name in ("variability", "confidence"))
-    rank = _ranks((1 - advice.hardness) * ambiguous + advice.hardness * (1 - hard))
+    ambiguous, hard = (_ranks(pool.scores[name][kept], pool.ids[kept]) for name in ("variability", "confidence"))
+    rank = _ranks((1 - advice.hardness) * ambiguous + advice.hardness * (1 - hard), pool.ids[kept])
     return kept, advice.tilt * rank
 
 
@@ -193,7 +194,7 @@ def drawn(pool: Pool, size: int, generator: Generator, weights: tuple[Array, Arr
 
 def _cut(pool: Pool, count: int) -> Array:
     """(n,) bool: the ``count`` of lowest AUM, but of no class more than half."""
-    lowest = np.argsort(pool.scores["aum"], kind="stable")[:count]
+    lowest = pool.rising(pool.scores["aum"])[:count]
     mask = np.zeros(len(pool), bool)
     for label in np.unique(pool.labels[lowest]):
         own = lowest[pool.labels[lowest] == label]
@@ -201,10 +202,10 @@ def _cut(pool: Pool, count: int) -> Array:
     return mask
 
 
-def _ranks(values: Array) -> Array:
-    """(n,) from 0 for the lowest value to 1 for the highest; equals in the order of their ids."""
+def _ranks(values: Array, ids: Array) -> Array:
+    """(n,) from 0 for the lowest value to 1 for the highest; equals in the order of their ids' hashes."""
     ranks = np.empty(len(values))
-    ranks[np.argsort(values, kind="stable")] = (np.arange(len(values)) + 0.5) / len(values)
+    ranks[rising(values, ids)] = (np.arange(len(values)) + 0.5) / len(values)
     return ranks
 
 

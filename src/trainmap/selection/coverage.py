@@ -30,7 +30,8 @@ TOTAL = 16.0
 def band(pool: Pool, size: int, generator: Generator, *, score: str = "loss", centre: float = 0.5) -> Array:
     """The examples whose values of a score lie next to each other in rank.
 
-    Sorted from the lowest value to the highest (equals by id), ``size`` of n are taken from position
+    Sorted from the lowest value to the highest (equals by the hash of
+    their ids), ``size`` of n are taken from position
     ``floor((n - size) centre)`` on: 0 is the bottom, 1 the top, 0.5 the middle band.
 
     Source: with the teacher's cross entropy and the middle, the medium-difficulty selection for distillation of Chen
@@ -40,7 +41,7 @@ def band(pool: Pool, size: int, generator: Generator, *, score: str = "loss", ce
     if not 0 <= centre <= 1:
         raise TrainmapError(f"centre must be 0 (lowest values) to 1 (highest), got {centre}")
     start = int((len(pool) - size) * centre)
-    return np.argsort(pool.scores[score], kind="stable")[start : start + size]
+    return pool.rising(pool.scores[score])[start : start + size]
 
 
 def ccs(
@@ -81,7 +82,7 @@ def ccs(
             f"ccs with cut={cut} leaves {len(pool) - dropped} of {len(pool)} examples, fewer than the {size} asked "
             "for; use a smaller cut"
         )
-    easy_first = np.argsort(values if direction(score, hard) == "high" else -values, kind="stable")
+    easy_first = pool.rising(values if direction(score, hard) == "high" else -values)
     left = np.sort(easy_first[: len(pool) - dropped])
     return left[_spread(_strata(values[left], strata), size, generator)]
 
@@ -120,7 +121,7 @@ def dual_beta(
     if not 0 < floor < 0.5:
         raise TrainmapError(f"floor must be above 0 and below 0.5, got {floor}")
     dual, confidence = pool.scores["dual"], pool.scores["confidence"]
-    hardest = np.argsort(-dual, kind="stable")[:anchors]
+    hardest = pool.rising(-dual)[:anchors]
     a, b = beta_parameters(pool.kept, float(confidence[hardest].mean()), c)
     with np.errstate(divide="ignore"):
         weights = log_beta(np.clip(confidence, floor, 1 - floor), a, b) + np.log(dual)
@@ -159,7 +160,7 @@ def beta(
     if not 0 <= anchor <= 1:
         raise TrainmapError(f"anchor must be 0 (hardest) to 1 (easiest), got {anchor}")
     values = pool.scores[score]
-    hard_first = np.argsort(-values if direction(score, hard) == "high" else values, kind="stable")
+    hard_first = pool.rising(-values if direction(score, hard) == "high" else values)
     ease = np.empty(len(pool))
     ease[hard_first] = (np.arange(len(pool)) + 0.5) / len(pool)
     return weighted_sample(log_beta(ease, *beta_parameters(pool.kept, anchor, c)), size, generator)

@@ -20,7 +20,8 @@ Array = NDArray[Any]
 def moderate(pool: Pool, size: int, generator: Generator, *, centre: Literal["mean", "median"] = "mean") -> Array:
     """The examples whose distance to their class's centre is nearest to the median distance, by rank.
 
-    Sorted by Euclidean distance to the centre of the class (equals by id), the middle ``size`` are taken.
+    Sorted by Euclidean distance to the centre of the class (equals by the hash of their ids), the middle
+    ``size`` are taken.
 
     Args:
         centre: of a class, in each feature: the mean, as in the paper, or the median, as in its code.
@@ -37,7 +38,7 @@ def moderate(pool: Pool, size: int, generator: Generator, *, centre: Literal["me
         middle = getattr(np, centre)(features[of_class], axis=0)
         distance[of_class] = np.linalg.norm(features[of_class] - middle, axis=1)
     start = (len(pool) - size) // 2
-    return np.argsort(distance, kind="stable")[start : start + size]
+    return pool.rising(distance)[start : start + size]
 
 
 def d2(
@@ -57,7 +58,7 @@ def d2(
     the features and N(i) the symmetric k-nearest neighbours:
 
     1. forward: ``y_i = x_i + sum_{j in N(i)} exp(-d_ij) x_j``;
-    2. ``size`` times: take i with the highest y (ties by id), and for its neighbours that are left
+    2. ``size`` times: take i with the highest y (ties by the hash of the ids), and for its neighbours that are left
        ``y_j -= exp(-gamma d_ij) y_i``.
 
     Args:
@@ -75,14 +76,15 @@ def d2(
     whole(neighbours, "neighbours", 1)
     if gamma < 0:
         raise TrainmapError(f"gamma must be at least 0, got {gamma}")
-    values = pool.scores[score]
+    order = pool.rising(np.zeros(len(pool)))  # by the hash alone: who comes first among equals, and among neighbours
+    values = pool.scores[score][order]
     if np.isinf(values).any():
         raise TrainmapError(f"d2 needs finite values; {int(np.isinf(values).sum())} of {score} are infinite")
     x = values if direction(score, hard) == "high" else -values
     x = x - x.min()
     if len(pool) == 1:
         return np.zeros(size, np.int64)
-    graph = neighbour_graph(pool.features, min(neighbours, len(pool) - 1))
+    graph = neighbour_graph(pool.features[order], min(neighbours, len(pool) - 1))
     unit = np.median(graph.data) if relative and np.median(graph.data) > 0 else 1.0
     near = graph.copy()
     near.data = np.exp(-graph.data / unit)
@@ -94,7 +96,7 @@ def d2(
         edges = slice(graph.indptr[i], graph.indptr[i + 1])
         y[graph.indices[edges]] -= away[edges] * y[i]  # one that is taken stays at -inf
         y[i] = -np.inf
-    return taken
+    return order[taken]
 
 
 def neighbour_graph(features: Array, neighbours: int) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_numpy
+from trainmap.dynamics.index import rising
 from trainmap.errors import TrainmapError, some
 
 Array = NDArray[Any]
@@ -51,7 +52,7 @@ class Features:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """n examples, ids ascending: the smaller id is the smaller row, so that stable sorts settle ties by id.
+    """n examples, ids ascending. A strategy orders them by ``rising``, so that ties do not follow the ids.
 
     Attributes:
         ids: (n,) ascending.
@@ -75,6 +76,10 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def rising(self, values: Array) -> Array:
+        """Rows from the lowest of ``values`` (n,) to the highest; equals by the hash of their ids."""
+        return rising(values, self.ids)
 
     def rows(self, chosen: Array) -> Pool:
         """Some rows (a mask, or ascending positions)."""

@@ -7,15 +7,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.index import id_hash, rising
+
 Array = NDArray[Any]
 Balance = Literal["equal", "proportional"]
 
 
 def equal(sizes: Array, count: int) -> Array:
-    """Equal quotas that sum to ``count``; what a small group cannot give is shared by the others."""
-    quotas = np.zeros_like(sizes)
+    """Equal quotas that sum to ``count``; what a small group cannot give is shared by the others.
+
+    Where fewer places than groups are left, a hash of the groups' numbers says which get one.
+    """
+    quotas, turn = np.zeros_like(sizes), id_hash(np.arange(len(sizes)))
     while (left := count - quotas.sum()) > 0:
         open_ = np.flatnonzero(quotas < sizes)
+        open_ = open_[np.argsort(turn[open_])]
         share = max(1, left // len(open_))
         for place in open_[: left if share == 1 else None]:
             quotas[place] += min(share, sizes[place] - quotas[place])
@@ -23,9 +29,9 @@ def equal(sizes: Array, count: int) -> Array:
 
 
 def proportional(sizes: Array, count: int) -> Array:
-    """Quotas in proportion that sum to ``count`` (largest remainders first, ties to the smaller group)."""
+    """Quotas in proportion that sum to ``count`` (largest remainders first, equals by a hash of their numbers)."""
     quotas, remainders = np.divmod(sizes * count, sizes.sum())
-    order = np.argsort(-remainders, kind="stable")
+    order = rising(-remainders, np.arange(len(sizes)))
     quotas[order[: count - quotas.sum()]] += 1
     return quotas
 

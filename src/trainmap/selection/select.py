@@ -61,8 +61,8 @@ def select(
         held_out: for a part ``auto``: accuracy of the map's network on data that it was not trained on.
 
     Returns:
-        the ids and what they came from. Ties go to the smaller id; an example without a value (NaN: never seen) is
-        never taken by its score, only at random; infinite values are values.
+        the ids and what they came from. Ties break by a fixed hash of the id, so that no class comes first; an example
+        without a value (NaN: never seen) is never taken by its score, only at random; infinite values are values.
 
     Raises:
         TrainmapError: an unknown score, a budget outside 1 to N, too few examples with a value.
@@ -284,21 +284,24 @@ def _order(datamap: DataMap, part: Part, seed: int) -> Array:
         return np.arange(len(datamap))
     if part.what == "random":
         return np.random.Generator(np.random.PCG64(seed)).permutation(len(datamap))
-    varies = part.what in ("ambiguous", "variability") or (part.what in REGIONS and datamap.rule == "corner")
-    if varies and datamap.epochs == 1:
-        raise TrainmapError(f"'{part}' needs a map of at least 2 epochs: over one nothing varies; record more of them")
     if part.what in REGIONS:
+        if datamap.unclear and len(datamap) > 1:
+            raise TrainmapError(
+                f"'{part}': this map cannot tell regions ({datamap.unclear}); record more epochs, or take an end of a "
+                "score ('bottom 33% confidence') or 'random'"
+            )
         variability, confidence = datamap.values("variability"), datamap.values("confidence")
         return deepest_first(depth(part.what, variability, confidence, datamap.rule), datamap.ids)
+    if part.what == "variability" and datamap.epochs == 1:
+        raise TrainmapError(f"'{part}' needs a map of at least 2 epochs: over one nothing varies; record more of them")
     values = datamap.values(part.what)
     end = part.end
     if end in ("hardest", "easiest"):
         end = "top" if (_direction(part) == "high") == (end == "hardest") else "bottom"
     if end == "middle":
-        rising = deepest_first(-values, datamap.ids)
-        ranks = np.full(len(values), np.nan)
-        ranks[rising] = -np.abs(np.arange(len(rising)) - (len(rising) - 1) / 2)
-        return deepest_first(ranks, datamap.ids)
+        order = deepest_first(-values, datamap.ids)
+        away = np.abs(np.arange(len(order)) - (len(order) - 1) / 2)
+        return order[np.argsort(away, kind="stable")]  # of two places as far out, the lower first
     return deepest_first(values if end == "top" else -values, datamap.ids)
 
 

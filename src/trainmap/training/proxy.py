@@ -68,6 +68,7 @@ class ProxyFilter:
         self.pools += 1
         self.flops += self._forward * len(y) * (3 if learns else 1)
         count = max(1, round(self.keep * len(y)))
+        # Equals by their place in the pool, which was shuffled: no class comes first.
         return losses.detach().argsort(descending=True, stable=True)[:count].sort().values
 
     def state(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Where the names of the regions stand: near their members, over few examples, clear of each other.
 
-Each region has a ring at the median of its members and a line from there to its label, so that the label may go where
-the picture is empty.
+Each region has a ring at the member that lies nearest to the median of all, and a line from there to its label, so that
+the label may go where the picture is empty.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ LABEL = {"boxstyle": "round,pad=0.35", "facecolor": "white", "edgecolor": FAINT,
 
 @dataclass(frozen=True)
 class Region:
-    """A region and where it is: the median of its drawn members, as a fraction of each axis with its pads."""
+    """A region and where it is: at its drawn member nearest to their median, in fractions of each axis with its pads.
+
+    The median itself may lie where no member is: between two clusters, or outside a bent one.
+    """
 
     name: str
     examples: int
@@ -49,13 +52,16 @@ def regions_of(table: pl.DataFrame, drawn: Array, x: Scale, y: Scale) -> list[Re
         inside = members[drawn]
         place = [math.nan, math.nan]
         if inside.any():
-            place = [(float(s.fraction(np.median(s.values[inside]))) + PAD) / (1 + 2 * PAD) for s in (x, y)]
+            across, up = ((s.fraction(s.values[inside]) + PAD) / (1 + 2 * PAD) for s in (x, y))
+            away = np.hypot(across - np.median(across), up - np.median(up))
+            middle = np.lexsort((up, across, away))[0]  # the order of the rows must not show
+            place = [float(across[middle]), float(up[middle])]
         regions.append(Region(name, int(members.sum()), place[0], place[1]))
     return regions
 
 
 def draw_regions(axes: Axes, regions: list[Region], n: int, x: Scale, y: Scale) -> None:
-    """A ring at the median of each region, and its name, count and share beside it where it hides the least.
+    """A ring in the middle of each region, and its name, count and share beside it where it hides the least.
 
     The smallest region chooses first: it has the least choice.
     """

@@ -134,7 +134,9 @@ def plot_map(
             _draw_limit(main)
             reading += " The curve is the most variability that a confidence c allows, √(c(1 − c))."
         draw_regions(main, regions, table.height, scales[0], scales[1])
-        _draw_words(figure, datamap, title, bool(regions), [drawing, reading, _rest(table, drawn, regions)])
+        _draw_words(
+            figure, datamap, title, _said_of_regions(datamap, regions), [drawing, reading, _rest(table, drawn, regions)]
+        )
         figure.savefig(content, format=kind[1:], dpi=dpi, metadata=METADATA[kind])
     with writing(target) as handle:
         handle.write(content.getvalue())
@@ -266,7 +268,15 @@ def _rest(table: pl.DataFrame, drawn: Array, regions: list[Region]) -> str:
     return " ".join(said)
 
 
-def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: bool, lines: list[str]) -> None:
+def _said_of_regions(datamap: Map, regions: list[Region]) -> str:
+    """By which rule they are, or why there are none."""
+    if regions:
+        return f"regions by the {datamap.rule} rule"
+    why = getattr(datamap, "unclear", "")
+    return f"no regions: {why}" if why else "no regions"
+
+
+def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: str, lines: list[str]) -> None:
     """Title and facts above the map, ``lines`` below it."""
     zoom = figure.get_figwidth() / WIDTH
     left = LEFT / WIDTH
@@ -274,8 +284,7 @@ def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: bool, 
     size = 16 * min(1.0, 60 / max(len(headline), 1))
     figure.text(left, 1 - 0.42 / HEIGHT, headline, fontsize=size * zoom, fontweight="bold", parse_math=False)
     facts = f"{count_of(datamap.table.height, 'example')}  ·  {count_of(datamap.epochs, 'epoch')}  ·  "
-    facts += f"regions by the {datamap.rule} rule" if regions else "no regions"
-    figure.text(left, 1 - 0.70 / HEIGHT, facts, fontsize=10.5 * zoom, color=SOFT, parse_math=False)
+    figure.text(left, 1 - 0.70 / HEIGHT, facts + regions, fontsize=10.5 * zoom, color=SOFT, parse_math=False)
     for line, words in enumerate(lines):
         place = (0.56 - 0.19 * line) / HEIGHT
         figure.text(left, place, words, fontsize=8.5 * zoom, color=SOFT, parse_math=False)

@@ -82,7 +82,7 @@ def of_map(datamap: DataMap) -> Group:
             "examples": f"{len(datamap):,}",
             "epochs": datamap.epochs,
             "source": datamap.source,
-            "rule": datamap.rule + (f", {datamap.fraction:.1%} a region" if datamap.rule == "quantile" else ""),
+            "rule": datamap.rule + (f", {datamap.fraction:.1%} a third" if datamap.rule == "quantile" else ""),
             "dataset": datamap.dataset[:16],
             "map": datamap.fingerprint[:16],
         },
@@ -95,6 +95,9 @@ def of_map(datamap: DataMap) -> Group:
         count = counts.get(name, 0)
         regions.add_row(name or "[dim]in none[/dim]", f"{count:,}", f"{count / len(datamap):.1%}")
     shared = "; ".join(f"{a} and {b} share {share:.0%}" for (a, b), share in datamap.overlap().items())
+    told = f"[dim]thirds of the quantile rule, before the values decide: {shared}[/dim]"
+    if datamap.unclear:
+        told = f"this map cannot tell regions: {datamap.unclear}"
     spread = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("score", "min", "5 %", "median", "95 %", "max", "hard end"):
         spread.add_column(name, justify="left" if name == "score" else "right")
@@ -104,7 +107,7 @@ def of_map(datamap: DataMap) -> Group:
         places = np.quantile(values, [0, 0.05, 0.5, 0.95, 1], method="nearest") if len(values) else []
         hard = hard_end(name) or ""
         spread.add_row(Text(name), *(f"{place:.4g}" for place in places), *[""] * (5 - len(places)), hard)
-    return Group(head, "", regions, f"[dim]quantile regions before precedence: {shared}[/dim]", "", spread)
+    return Group(head, "", regions, told, "", spread)
 
 
 def of_selection(selection: Selection) -> Group:
