@@ -12,6 +12,7 @@ import trainmap as tm
 from trainmap.selection.auto import FEWEST, READS, TILT, auto
 from trainmap.selection.auto import read_map as advise
 from trainmap.selection.pool import Pool
+from trainmap.selection.repeated import RepeatedAuto
 from trainmap.selection.strategies import STRATEGIES, Balance, choose
 
 EPOCHS = 5
@@ -91,16 +92,58 @@ def test_a_map_of_a_network_that_understands_little_prefers_nothing() -> None:
 
 
 def test_no_class_loses_more_than_half() -> None:
-    pool = pool_of(1000, 0.4, **contradicted(1000, 50, rise=0.0))
-    pool = Pool(pool.ids, (pool.ids < 50).astype(int), pool.scores, 0.4, epochs=EPOCHS, examples=1000)
-    assert advise(pool, 400).cut == 25
+    pool = pool_of(1000, 0.4, **contradicted(1000, 250, rise=0.0))
+    pool = Pool(pool.ids, (pool.ids < 250).astype(int), pool.scores, 0.4, epochs=EPOCHS, examples=1000)
+    assert advise(pool, 400).cut == 125
     rows = auto(pool, 400, np.random.default_rng(0))
-    assert 8 <= (rows < 50).sum() <= 12
-    mixed = pool_of(1000, 0.4, **contradicted(1000, 150, rise=0.0))
-    mixed = Pool(mixed.ids, (mixed.ids < 50).astype(int), mixed.scores, 0.4, epochs=EPOCHS, examples=1000)
-    assert (advise(mixed, 400).cut, advise(mixed, 400).lowest) == (125, 150)
-    taken = np.concatenate([auto(mixed, 400, np.random.default_rng(seed)) for seed in range(20)])
-    assert len(np.unique(taken[taken < 150])) <= 25
+    assert (rows < 250).sum() == round(400 * 125 / 875)
+
+
+def test_a_rare_class_loses_no_more_than_its_share() -> None:
+    pool = pool_of(1000, 0.4, **contradicted(1000, 150, rise=0.0))
+    pool = Pool(pool.ids, (pool.ids < 50).astype(int), pool.scores, 0.4, epochs=EPOCHS, examples=1000)
+    advice = advise(pool, 400)
+    assert (advice.cut, advice.lowest) == (105, 150)  # 5 of the 50, as 100 of the other 950
+    assert "nor a rare one more than its share" in advice.reason
+    rows = auto(pool, 400, np.random.default_rng(0))
+    assert (rows < 50).sum() == round(400 * 45 / 895)
+
+
+@pytest.mark.parametrize("balance", [None, "proportional", "equal"])
+@pytest.mark.parametrize("budget", [0.1, 0.25, 0.4, 0.55, 0.7])
+@pytest.mark.parametrize("share", [0.02, 0.005])
+@pytest.mark.parametrize("noise", [None, 0.0, 0.2])
+def test_a_rare_class_that_is_learned_last_keeps_its_share_of_every_budget(
+    make_map: Any, balance: Balance | None, budget: float, share: float, noise: float | None
+) -> None:
+    n = 2000
+    labels = (np.arange(n) >= n * (1 - share)).astype(int)
+    rare = labels == 1
+    late = rare | (np.arange(n) % 10 == 0)  # a tenth of the others, too, is never right
+    datamap = make_map(
+        n,
+        labels=labels,
+        aum=np.where(rare, -3.0, np.where(late, -1.0, 1.0)),
+        correctness=np.where(late, 0, 5),
+        slope=np.where(late, 0.0, 0.05),
+    )
+    size = round(budget * n)
+    fair = size * rare.sum() // n
+    selection = tm.select_by(datamap, "auto", size, seed=1, balance=balance, noise=noise)
+    assert len(selection.ids) == size
+    assert rare[selection.ids].sum() >= max(1, fair)
+    schedule = RepeatedAuto(datamap, size, seed=1, balance=balance, noise=noise)
+    for epoch in range(3):
+        assert rare[schedule.plan(epoch).ids].sum() >= max(1, fair)
+
+
+def test_every_class_keeps_an_example_where_the_budget_has_room(make_map: Any) -> None:
+    labels = np.concatenate([np.zeros(900, int), np.arange(1, 101)])  # a hundred classes of one example
+    datamap = make_map(1000, labels=labels, slope=np.full(1000, 0.03))
+    assert len(np.unique(labels[tm.select_by(datamap, "auto", 150).ids])) == 101
+    few = tm.select_by(datamap, "auto", 50).ids
+    assert len(few) == 50
+    assert set(labels[few]) != {0}
 
 
 def test_too_few_examples_are_refused() -> None:
@@ -215,7 +258,7 @@ def test_a_cut_is_told_as_it_is_made_and_only_what_it_leaves_limits_the_size() -
     pool = replace(pool_of(1000, 0.5, aum=np.arange(1000) - 300.0), labels=labels)
     advice = advise(pool, 500, noise=0.3)
     assert (advice.cut, advice.lowest) == (150, 300)
-    assert "the 300 of lowest AUM are cut (all but 150, because no class loses more than half)" in advice.reason
+    assert "the 300 of lowest AUM are cut (all but 150, because no class loses more than half, nor a rare one more than its share)" in advice.reason
     assert advise(pool, 850, noise=0.3).cut == 150
     with pytest.raises(tm.TrainmapError, match="cuts 150 of 1000 examples"):
         advise(pool, 851, noise=0.3)

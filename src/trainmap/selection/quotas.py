@@ -52,11 +52,36 @@ def smallest_first(sizes: Array, count: int) -> Array:
     return quotas
 
 
-def first_by_class(candidates: Array, count: int, labels: Array, balance: Balance) -> Array:
-    """The first ``count`` of the candidates (rows, in the order of preference) under a quota for each class."""
+def at_least(quotas: Array, sizes: Array, floor: int) -> Array:
+    """Quotas of the same sum of which none is below ``floor`` (or its group's size), where the sum has room for that.
+
+    Where one is below, it gets the floor, and the other groups share the rest in proportion.
+    """
+    least, count = np.minimum(sizes, floor), int(quotas.sum())
+    if least.sum() > count:
+        return quotas
+    raised, low = quotas.copy(), quotas < least
+    while (raised < least).any():
+        raised[low] = least[low]
+        raised[~low] = proportional(sizes[~low], count - int(least[low].sum()))
+        low |= raised < least
+    return raised
+
+
+def within_class(label: Array) -> Array:
+    """(n,) int64: how many of the same class stand before each."""
+    by_label, sizes = np.argsort(label, kind="stable"), np.bincount(label)
+    place = np.empty(len(label), np.int64)
+    place[by_label] = np.arange(len(label)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return place
+
+
+def first_by_class(candidates: Array, count: int, labels: Array, balance: Balance, floor: int = 0) -> Array:
+    """The first ``count`` of the candidates (rows, in the order of preference) under a quota for each class.
+
+    No class has fewer than ``floor``, or its size, where ``count`` has room for that.
+    """
     _, label, sizes = np.unique(labels[candidates], return_inverse=True, return_counts=True)
     quotas = proportional(sizes, count) if balance == "proportional" else equal(sizes, count)
-    by_label = np.argsort(label, kind="stable")
-    place = np.empty(len(candidates), np.int64)  # of a candidate within its class
-    place[by_label] = np.arange(len(candidates)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return candidates[place < quotas[label]]
+    quotas = at_least(quotas, sizes, floor)
+    return candidates[within_class(label) < quotas[label]]
