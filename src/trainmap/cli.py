@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from trainmap.cli_compress import compress, forgets
 from trainmap.cli_exchange import exports, imports
 from trainmap.cli_experiments import register
 from trainmap.cli_terminal import DynamicsPath, MapPath, number, progress, say, show_or_json, split
+from trainmap.cli_terminal import show as draw
 from trainmap.errors import TrainmapError
 
 app = typer.Typer(
@@ -144,11 +146,9 @@ def show(
 
     Example: [bold]trainmap show map.parquet[/bold]
     """
-    from rich.console import Console
-
     from trainmap.views.summary import summary
 
-    Console().print(summary(path))
+    draw(summary(path))
 
 
 @app.command()
@@ -199,8 +199,6 @@ def audit(
 
     Example: [bold]trainmap audit demo/dynamics --out errors.csv[/bold]
     """
-    from rich.console import Console
-
     from trainmap.dynamics.store import Dynamics
     from trainmap.maps.audit import audit as find_errors
     from trainmap.maps.audit import audit_threshold_samples, check_format
@@ -217,7 +215,7 @@ def audit(
         cut = threshold if threshold is None or threshold == "flips" else number(threshold, "threshold")
         plan = None if flips is None else Flips.open(flips)
         found = find_errors(recording, rule, threshold=cut, flips=plan, epochs=epochs)  # type: ignore[arg-type]
-    Console().print(of_audit(found))
+    draw(of_audit(found))
     say(f"{found.save(out)}: {len(found)} examples")
 
 
@@ -274,8 +272,6 @@ def models(
 
     Example: [bold]trainmap models --size 28 --channels 1 --family resnet,vgg[/bold]
     """
-    from rich.console import Console
-
     from trainmap.training.catalogue import catalogue
     from trainmap.training.inputs import Inputs
     from trainmap.views.catalogue import show as show_catalogue
@@ -285,7 +281,7 @@ def models(
     if isinstance(shown, str):
         say(shown)
     else:
-        Console().print(shown)
+        draw(shown)
     for name, reason in found.left_out.items():
         say(f"left out: {name} ({reason})", err=True)
 
@@ -300,13 +296,16 @@ app.command()(forgets)
 
 def main() -> None:
     """The command: a user's mistake is one line on the error stream and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding cannot say must not end the command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except TrainmapError as error:
-        typer.echo(f"trainmap: {error}", err=True)
+        say(f"trainmap: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("trainmap: interrupted; call it again to go on", err=True)
+        say("trainmap: interrupted; call it again to go on", err=True)
         sys.exit(130)
 
 

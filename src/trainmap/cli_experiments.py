@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainmap.errors import TrainmapError
+from trainmap.cli_terminal import say, show
+from trainmap.errors import TrainmapError, one_line
 
 if TYPE_CHECKING:
     from trainmap.experiments.task import Outcome
@@ -70,7 +71,7 @@ def report(folder: Folder) -> None:
     from trainmap.experiments.page import write_study
 
     for path in write_study(folder).values():
-        typer.echo(str(path))
+        say(str(path))
 
 
 def status(
@@ -85,8 +86,8 @@ def status(
     import json
     from collections import Counter
 
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from trainmap.experiments.study import failures, open_study, states
 
@@ -97,14 +98,14 @@ def status(
     words = ("done", "running", "waiting", "failed", "blocked")
     if as_json:
         told = {kind: {word: counts[kind, word] for word in words} for kind in kinds}
-        typer.echo(json.dumps({"title": study.title, "tasks": told, "failures": errors}, indent=2))
+        say(json.dumps({"title": study.title, "tasks": told, "failures": errors}, indent=2))
         return
-    table = Table("task", *words, title=study.title, title_justify="left")
+    table = Table("task", *words, title=Text(one_line(study.title)), title_justify="left")
     for kind in kinds:
-        table.add_row(kind, *(str(counts[kind, word]) for word in words))
-    Console().print(table)
+        table.add_row(Text(kind), *(str(counts[kind, word]) for word in words))
+    show(table)
     for name, text in errors.items():
-        typer.echo(f"failed: {name}: {text.strip() if tracebacks else text.strip().splitlines()[-1]}")
+        say(f"failed: {name}: {text.strip() if tracebacks else text.strip().splitlines()[-1]}")
 
 
 def schema(
@@ -120,15 +121,15 @@ def schema(
     from trainmap.files import write_json
 
     if out is None:
-        typer.echo(json.dumps(schema_of(), indent=2))
+        say(json.dumps(schema_of(), indent=2))
     else:
         write_json(out, schema_of())
-        typer.echo(str(out))
+        say(str(out))
 
 
 def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from trainmap.experiments.estimate import estimate
     from trainmap.experiments.formats import show_seconds
@@ -136,22 +137,22 @@ def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -
     from trainmap.experiments.study import results
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
-    table = Table("task", "all", "done", "work left", title=study.title, title_justify="left")
+    table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")
     for line in found.lines:
-        table.add_row(line.kind, str(line.tasks), str(line.done), show_seconds(line.seconds))
-    Console().print(table)
-    typer.echo(str(found))
-    typer.echo("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
+        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_seconds(line.seconds))
+    show(table)
+    say(str(found))
+    say("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
 
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], None]]:
     """A bar on the terminal's error stream; failures are told as they come."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("[dim]{task.fields[detail]}"), console=Console(stderr=True)) as bar:
+    from trainmap.views.terminal import bars
+
+    with bars(TimeElapsedColumn(), detail=True) as bar:
         task = bar.add_task(what, total=total, detail="")
 
         def advance(outcome: Outcome, done: int, total: int) -> None:

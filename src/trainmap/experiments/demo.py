@@ -264,21 +264,15 @@ def threads(count: int | None) -> Iterator[None]:
 @contextmanager
 def stages() -> Iterator[Stage]:
     """Progress bars on the terminal's error stream, one below the other."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[detail]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    from trainmap.views.terminal import bars
+
+    with bars(TimeElapsedColumn(), detail=True) as lines:
 
         def stage(what: str, total: int) -> Callable[[int, str], None]:
-            task = bars.add_task(what, total=total, detail="")
-            return lambda done, detail: bars.update(task, completed=done, detail=detail)
+            task = lines.add_task(what, total=total, detail="")
+            return lambda done, detail: lines.update(task, completed=done, detail=detail)
 
         yield stage
 

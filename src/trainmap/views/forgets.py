@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.files import write_atomically
@@ -38,7 +39,7 @@ def of_flips(found: Flips, groupings: Sequence[str] | None = None) -> Group:
     baseline = found.table["baseline_churn"].is_not_null().any()
     for grouping in groupings or found.table["grouping"].unique(maintain_order=True).to_list():
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        table.add_column("" if grouping == "all" else grouping)
+        table.add_column(Text("" if grouping == "all" else grouping))
         more = ["by another seed", "beyond it", "verdict"] if baseline else []
         for name in ["examples", "before", "after", "right → wrong", "wrong → right", "changed", *more]:
             table.add_column(name, justify="left" if name == "verdict" else "right")
@@ -47,7 +48,7 @@ def of_flips(found: Flips, groupings: Sequence[str] | None = None) -> Group:
             cells += [_share(row, "forgotten"), _percent(row[KINDS[2]] / row["examples"]), _share(row, "churn")]
             if baseline:
                 cells += [_percent(row["baseline_churn"]), _share(row, "excess"), row["verdict"]]
-            table.add_row(row["group"], *cells)
+            table.add_row(Text(row["group"]), *cells)
         parts += [table, ""]
     return Group(*parts[:-1])  # type: ignore[arg-type]
 
@@ -57,7 +58,7 @@ def of_measured(rows: Sequence[Measured]) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("")
     for row in rows:
-        table.add_column(row.method, justify="right")
+        table.add_column(Text(row.method), justify="right")
     measures: dict[str, Callable[[Measured], str]] = {
         "parameters": lambda row: f"{row.parameters:,}",
         "not zero": lambda row: f"{row.nonzero:,}",

@@ -93,7 +93,7 @@ def of_map(datamap: DataMap) -> Group:
     counts = dict(datamap.table["region"].value_counts().iter_rows())
     for name in (*REGIONS, None):
         count = counts.get(name, 0)
-        regions.add_row(name or "[dim]in none[/dim]", f"{count:,}", f"{count / len(datamap):.1%}")
+        regions.add_row(Text(name) if name else Text("in none", "dim"), f"{count:,}", f"{count / len(datamap):.1%}")
     shared = "; ".join(f"{a} and {b} share {share:.0%}" for (a, b), share in datamap.overlap().items())
     spread = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("score", "min", "5 %", "median", "95 %", "max", "hard end"):
@@ -104,7 +104,7 @@ def of_map(datamap: DataMap) -> Group:
         places = np.quantile(values, [0, 0.05, 0.5, 0.95, 1], method="nearest") if len(values) else []
         hard = hard_end(name) or ""
         spread.add_row(Text(name), *(f"{place:.4g}" for place in places), *[""] * (5 - len(places)), hard)
-    return Group(head, "", regions, f"[dim]quantile regions before precedence: {shared}[/dim]", "", spread)
+    return Group(head, "", regions, Text(f"quantile regions before precedence: {shared}", "dim"), "", spread)
 
 
 def of_selection(selection: Selection) -> Group:
