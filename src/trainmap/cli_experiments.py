@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trainmap.cli_terminal import say, show
-from trainmap.errors import TrainmapError, one_line
+from trainmap.errors import TrainmapError, counted, last_line, one_line
 
 if TYPE_CHECKING:
     from trainmap.experiments.task import Outcome
@@ -21,6 +21,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What `trainmap run`
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The experiment.")],
     out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
+    into: Annotated[bool, typer.Option("--into", help="Put it into a folder that belongs to another file.")] = False,
     scale: Annotated[str | None, typer.Option(help="small or paper: a section of the file put over the rest.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")] = None,
     launcher: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
@@ -35,7 +36,7 @@ def run(
 
     from trainmap.experiments.config import load_experiment
     from trainmap.experiments.planner import plan_graph
-    from trainmap.experiments.study import run_study, study_of
+    from trainmap.experiments.study import check, claim, run_study, study_of
 
     variants = load_experiment(file, scale, sets or [])
     graph = plan_graph(variants, out)
@@ -43,7 +44,10 @@ def run(
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
     study = study_of(variants, graph, provenance)
     if plan:
+        check(study, out, into)
         return _show_plan(study, out, jobs, variants[0].experiment.data.root)
+    if was_there := claim(study, out, into):
+        say(was_there, err=True)
     launch = variants[0].experiment.launch
     settings = {"ray": launch.ray, "slurm": launch.slurm}.get(launcher)
     with _progress(file.name, len(graph.nodes)) as advance:
@@ -52,13 +56,18 @@ def run(
         )
     failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
     blocked = sum(outcome.blocked for outcome in outcomes)
-    if any(outcome.finished for outcome in outcomes):
+    unwritten = ""
+    try:
         report(out)
+    except TrainmapError as error:
+        if not failed:
+            raise
+        unwritten = f"; no reports: {error}"  # the task that failed is what is to be told first
     if failed:
-        last = (failed[0].error or "").strip().splitlines()[-1]
         raise TrainmapError(
-            f"{len(failed)} of {len(outcomes)} tasks failed and {blocked} that need them were not tried; the first, "
-            f"{failed[0].task.name}: {last} (tracebacks in {out / 'runs'}); call again to retry them"
+            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
+            f"the first, {failed[0].task.name}: {last_line(failed[0].error)} (tracebacks in {out / 'runs'}); call "
+            f"again to retry them{unwritten}"
         )
     return None
 
@@ -105,7 +114,7 @@ def status(
         table.add_row(Text(kind), *(str(counts[kind, word]) for word in words))
     show(table)
     for name, text in errors.items():
-        say(f"failed: {name}: {text.strip() if tracebacks else text.strip().splitlines()[-1]}")
+        say(f"failed: {one_line(name)}: {text.strip() if tracebacks else last_line(text)}")
 
 
 def schema(
@@ -159,7 +168,7 @@ def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], N
             bar.update(task, completed=done, total=total, detail=outcome.task.name)
             if not outcome.finished:
                 word = "blocked" if outcome.blocked else "failed"
-                bar.console.print(f"{word}: {outcome.task.name}: {(outcome.error or '').strip().splitlines()[-1]}")
+                bar.console.print(f"{word}: {one_line(outcome.task.name)}: {last_line(outcome.error)}")
 
         yield advance
 

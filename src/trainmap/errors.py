@@ -43,6 +43,12 @@ def printable(text: str, instead: str = " ") -> str:
     return "\n".join(_UNPRINTABLE.sub(instead, line) for line in text.split("\n"))
 
 
+def last_line(traceback: str | None) -> str:
+    """What a traceback ends with: the kind of the error and what it said."""
+    lines = printable(traceback or "").strip().splitlines()
+    return lines[-1].strip() if lines else "no reason was given"
+
+
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with its noun, as in a sentence: ``1 epoch``, ``2,000 epochs``, ``2 classes``."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

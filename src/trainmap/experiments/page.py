@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainmap.errors import last_line
 from trainmap.experiments.agreements import agreement_grids, pairs
 from trainmap.experiments.compare import Report, role
 from trainmap.experiments.forgotten import compression_grids
@@ -77,7 +78,7 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         ],
         _pictures(tables, place / "plots"),
         [report for group, report in found if has_random(group)],
-        [*study.notes, *(f"Failed: {name}: {text.strip().splitlines()[-1]}" for name, text in failed.items())],
+        [*study.notes, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())],
         study.provenance,
     )
     flat = [record for _, part in tables for record in part]
@@ -96,6 +97,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         "agreement.csv": [vars(pair) for pair in agreeing],
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}
+    for name in beside.keys() - texts.keys():  # of a plan that had something to say there
+        (place / name).unlink(missing_ok=True)
     for name, text in texts.items():
         with write_atomically(place / name) as handle:
             handle.write(text.encode())
