@@ -12,6 +12,7 @@ import typer
 from trainmap.cli_compress import compress, forgets
 from trainmap.cli_exchange import exports, imports
 from trainmap.cli_experiments import register
+from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import DynamicsPath, MapPath, number, progress, say, show_or_json, split
 from trainmap.cli_terminal import show as draw
 from trainmap.errors import TrainmapError
@@ -47,7 +48,7 @@ def score(
     from trainmap.maps.compute import estimate, parse_bytes, resolve
     from trainmap.maps.score_file import check_format, write_scores
 
-    check_format(out)
+    replaceable(check_format(out), "scores")
     recording = Dynamics.open(dynamics)
     chosen = resolve(recording, split(scores), epochs)
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -78,11 +79,11 @@ def map_(
     if plot is None and out is None:
         raise TrainmapError("nothing to write: pass --plot FILE.png, --out FILE.parquet, or both")
     if out is not None:
-        check_format(out)
+        replaceable(check_format(out), "a map")
     if plot is not None:
         from trainmap.views.plot import check_picture, plot_map
 
-        check_picture(plot)
+        replaceable(check_picture(plot), "a picture of trainmap")
     recording, names = Dynamics.open(dynamics), split(scores)
     with progress("scoring", recording.examples) as advance:
         datamap = DataMap.from_dynamics(
@@ -125,6 +126,7 @@ def select(
     from trainmap.selection.select import select as choose
     from trainmap.selection.spec import parse
 
+    replaceable(out, "a selection")
     opened, plan = DataMap.open(datamap), parse(spec)
     if [part.what for part in plan.parts] == ["auto"]:
         count = sum(plan.sizes(len(opened), size))
@@ -205,7 +207,7 @@ def audit(
     from trainmap.maps.planted import Flips
     from trainmap.views.comparison import of_audit
 
-    check_format(out)
+    replaceable(check_format(out), "an audit")
     recording = Dynamics.open(dynamics)
     if second is not None:
         if rule not in ("combined", "aum") or threshold is not None or flips is not None:

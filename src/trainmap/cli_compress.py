@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import say, show
 
 
@@ -48,13 +49,18 @@ def forgets(
     Example: [bold]trainmap forgets small/before.parquet small/after.parquet --plot forgets.png[/bold]
     """
     from trainmap.errors import TrainmapError
-    from trainmap.files import write_atomically
+    from trainmap.files import writing
     from trainmap.maps.flips import flips
     from trainmap.maps.predictions import Predictions, regions_of
     from trainmap.views.forgets import of_flips, plot_flips
 
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise TrainmapError(f"--out must end in .parquet or .csv, got {out.name}")
+    replaceable(out, "a table of flips")
+    if plot is not None:
+        from trainmap.views.plot import check_picture
+
+        replaceable(check_picture(plot), "a picture of trainmap")
     sides = Predictions.open(before), Predictions.open(after)
     groups = {}
     if datamap is not None:
@@ -65,7 +71,7 @@ def forgets(
     found = flips(*sides, baseline=other, groups=groups)
     show(of_flips(found))
     if out is not None:
-        with write_atomically(out) as handle:
+        with writing(out) as handle:
             found.examples.write_csv(handle) if out.suffix == ".csv" else found.examples.write_parquet(handle)
         say(f"{out}: {len(found.examples):,} examples")
     if plot is not None:

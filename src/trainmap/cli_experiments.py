@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import say, show
 from trainmap.errors import TrainmapError, counted, last_line, one_line
 
@@ -127,12 +128,14 @@ def schema(
     import json
 
     from trainmap.experiments.config import schema as schema_of
-    from trainmap.files import write_json
+    from trainmap.files import as_json, writing
 
     if out is None:
         say(json.dumps(schema_of(), indent=2))
     else:
-        write_json(out, schema_of())
+        replaceable(out, "the schema of experiments")
+        with writing(out) as handle:
+            handle.write(as_json(schema_of()))
         say(str(out))
 
 

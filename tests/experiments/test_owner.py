@@ -45,9 +45,7 @@ def held(tmp_path: Path) -> Path:
         pytest.param(study("a", "c"), id="less of what is not finished"),
         pytest.param(study("a", "b", title="A better title"), id="a title that was corrected"),
         pytest.param(study("a", "b", "c", set="seeds=[0, 1]"), id="more by --set"),
-        pytest.param(
-            study("a", "b", file="moved.yaml", sha256="one.yaml ('a', 'b') One"), id="a renamed file"
-        ),
+        pytest.param(study("a", "b", file="moved.yaml", sha256="one.yaml ('a', 'b') One"), id="a renamed file"),
     ],
 )
 def test_the_same_file_goes_on_without_a_word(held: Path, new: Study) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 from trainmap.errors import TrainmapError, unknown
 from trainmap.files import write_atomically
 from trainmap.maps.flips import KINDS, Flips
+from trainmap.views.style import METADATA
 
 if TYPE_CHECKING:
     from trainmap.training.compress import Measured
@@ -26,11 +27,6 @@ COLOURS = {
     "hard-to-learn": "#9467bd",
 }
 OTHER = "#6b7280"
-METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
 
 
 def of_flips(found: Flips, groupings: Sequence[str] | None = None) -> Group:

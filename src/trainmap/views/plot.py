@@ -30,6 +30,7 @@ from trainmap.views.style import (
     FAINT,
     HEIGHT,
     INK,
+    METADATA,
     OUTSIDE,
     PALETTE,
     SIZES,
@@ -279,10 +280,3 @@ def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: bool, 
     for line, words in enumerate(lines):
         place = (0.56 - 0.19 * line) / HEIGHT
         figure.text(left, place, words, fontsize=8.5 * zoom, color=SOFT, parse_math=False)
-
-
-METADATA: dict[str, dict[str, Any]] = {  # no dates, so that equal pictures are equal files
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}

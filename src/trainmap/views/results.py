@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from trainmap.files import write_atomically
-from trainmap.views.style import FAINT, INK, PALETTE, SIZES, SOFT, STYLE
+from trainmap.views.style import FAINT, INK, METADATA, PALETTE, SIZES, SOFT, STYLE
 
 COLUMNS = 3  # panels side by side
 TITLE = 44  # characters that fit over a panel
@@ -109,9 +109,7 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
             fontsize=8,
         )
         buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format=target.suffix[1:] or "png", metadata={"Software": None} if target.suffix == ".png" else None
-        )
+        figure.savefig(buffer, format=target.suffix[1:], metadata=METADATA[target.suffix])
     target.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(target) as handle:
         handle.write(buffer.getvalue())

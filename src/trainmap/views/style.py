@@ -41,6 +41,13 @@ SIZES = {  # points, for a picture of WIDTH
 }
 
 
+METADATA: dict[str, dict[str, Any]] = {  # no dates, so that equal pictures are equal files; and whose they are
+    ".png": {"Software": "trainmap"},
+    ".svg": {"Date": None, "Creator": "trainmap"},
+    ".pdf": {"CreationDate": None, "Creator": "trainmap"},
+}
+
+
 def zoom_of(axes: Axes) -> float:
     """How much larger than the layout this picture is."""
     return cast(Figure, axes.figure).get_figwidth() / WIDTH
