@@ -48,6 +48,7 @@ def forgets(
 
     Example: [bold]trainmap forgets small/before.parquet small/after.parquet --plot forgets.png[/bold]
     """
+    from trainmap.cells import cells
     from trainmap.errors import TrainmapError
     from trainmap.files import writing
     from trainmap.maps.flips import flips
@@ -72,7 +73,10 @@ def forgets(
     show(of_flips(found))
     if out is not None:
         with writing(out) as handle:
-            found.examples.write_csv(handle) if out.suffix == ".csv" else found.examples.write_parquet(handle)
+            if out.suffix == ".csv":
+                cells(found.examples).write_csv(handle)
+            else:
+                found.examples.write_parquet(handle)
         say(f"{out}: {len(found.examples):,} examples")
     if plot is not None:
         say(f"{plot_flips(found, plot, 'region' if groups else 'class')}")

@@ -18,7 +18,7 @@ from trainmap.experiments.grids import VERDICTS, Cell, Grid, Lines
 from trainmap.experiments.longtable import by_budget, latex, table_csv
 from trainmap.experiments.people import people_grids
 from trainmap.experiments.records import Group, Record, groups, has_random, records, report_of
-from trainmap.experiments.report import html_page, markdown, markdown_grids, rows_csv
+from trainmap.experiments.report import escape, html_page, listed, markdown, markdown_grids, picture, rows_csv
 from trainmap.experiments.searches import search_grids
 from trainmap.experiments.statistics import Estimate, interval
 from trainmap.experiments.study import Study, failures, open_study, results
@@ -286,13 +286,12 @@ def _summary(
 
 
 def _markdown(page: Page, folder: Path) -> str:
-    parts = [f"# {page.title}", "\n".join(f"- {sentence}" for sentence in page.summary)]
+    parts = [f"# {escape(page.title)}", listed(page.summary)]
     parts += markdown_grids(page.grids)
-    parts += [f"## {caption}\n\n![{caption}]({path.relative_to(folder).as_posix()})" for caption, path in page.pictures]
+    parts += [f"## {escape(name)}\n\n{picture(name, path.relative_to(folder))}" for name, path in page.pictures]
     parts += [markdown(report, folder).strip() for report in page.reports]
     if page.notes:
-        parts.append("## Notes on the whole\n\n" + "\n".join(f"- {note}" for note in page.notes))
-    parts.append(
-        "## Provenance of the whole\n\n" + "\n".join(f"- {key}: {value}" for key, value in page.provenance.items())
-    )
+        parts.append(f"## Notes on the whole\n\n{listed(page.notes)}")
+    told = listed(f"{key}: {value}" for key, value in page.provenance.items())
+    parts.append(f"## Provenance of the whole\n\n{told}")
     return "\n\n".join(parts) + "\n"

@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.cells import cells
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
@@ -81,7 +82,7 @@ class Audit:
         target = check_format(path)
         with writing(target) as handle:
             if target.suffix == ".csv":
-                self.table.write_csv(handle)
+                cells(self.table).write_csv(handle)
             else:
                 pq.write_table(to_arrow(self.table), handle)
         return target

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.maps.flips import KINDS, Flips
 from trainmap.views.style import METADATA
 
@@ -90,7 +90,7 @@ def plot_flips(found: Flips, path: str | os.PathLike[str], grouping: str = "regi
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from trainmap.views.style import FAINT, INK, SOFT, STYLE
+    from trainmap.views.style import FAINT, INK, SOFT, STYLE, lettering
 
     target = Path(path)
     if target.suffix.lower() not in METADATA:
@@ -120,13 +120,16 @@ def plot_flips(found: Flips, path: str | os.PathLike[str], grouping: str = "regi
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(axis="x", color=FAINT, linewidth=0.5)
             axes.set_axisbelow(True)
-        panels[0].set_yticks(range(len(rows)), [f"{row['group']}  (n = {row['examples']:,})" for row in rows])
+        panels[0].set_yticks(
+            range(len(rows)),
+            [f"{lettering(row['group'], 40)}  (n = {row['examples']:,})" for row in rows],
+            parse_math=False,
+        )
         panels[0].invert_yaxis()
         if rows[0]["baseline_churn"] is not None:
             figure.legend(loc="outside lower right", frameon=False, fontsize=8.5)
         figure.savefig(content, format=target.suffix.lower()[1:], dpi=dpi, metadata=METADATA[target.suffix.lower()])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(content.getvalue())
     return target
 

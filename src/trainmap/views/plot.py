@@ -38,6 +38,7 @@ from trainmap.views.style import (
     STYLE,
     WIDTH,
     count_of,
+    lettering,
     share,
     zoom_of,
 )
@@ -261,7 +262,7 @@ def _rest(table: pl.DataFrame, drawn: Array, regions: list[Region]) -> str:
     if missing := int((~drawn).sum()):
         said.append(f"Not drawn: {count_of(missing, 'example')} ({share(missing, n)}) never seen (no finite value).")
     if empty := [region.name for region in regions if not region.examples]:
-        said.append(f"Empty: {', '.join(empty)}.")
+        said.append(lettering(f"Empty: {', '.join(empty)}.", 120))
     if regions and (outside := int((table["region"].is_null().to_numpy() & drawn).sum())):
         said.append(f"In no region: {count_of(outside, 'example')} ({share(outside, n)}).")
     return " ".join(said)
@@ -271,11 +272,11 @@ def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: bool, 
     """Title and facts above the map, ``lines`` below it."""
     zoom = figure.get_figwidth() / WIDTH
     left = LEFT / WIDTH
-    headline = "Data map" if title is None else title
+    headline = "Data map" if title is None else lettering(title, 120)
     size = 16 * min(1.0, 60 / max(len(headline), 1))
     figure.text(left, 1 - 0.42 / HEIGHT, headline, fontsize=size * zoom, fontweight="bold", parse_math=False)
     facts = f"{count_of(datamap.table.height, 'example')}  ·  {count_of(datamap.epochs, 'epoch')}  ·  "
-    facts += f"regions by the {datamap.rule} rule" if regions else "no regions"
+    facts += f"regions by the {lettering(datamap.rule)} rule" if regions else "no regions"
     figure.text(left, 1 - 0.70 / HEIGHT, facts, fontsize=10.5 * zoom, color=SOFT, parse_math=False)
     for line, words in enumerate(lines):
         place = (0.56 - 0.19 * line) / HEIGHT
