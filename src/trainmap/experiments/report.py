@@ -143,7 +143,7 @@ def _picture(path: Path | None) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
@@ -151,6 +151,13 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    made.filters["unbroken"] = _unbroken
+    return made
+
+
+def _unbroken(text: str) -> str:
+    """A cell that may be broken where it is narrow, but no number from its unit, nor an interval."""
+    return re.sub(r"(?<=\d) (?=[%±]|\w*FLOPs|k?B\b|s\b|min\b|h\b)|(?<=[±%]) (?![(])|(?<=\d,) (?=[+−\d])", "\u00a0", text)
 
 
 def rows_csv(rows: Sequence[Row]) -> str:
