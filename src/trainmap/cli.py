@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,9 @@ import typer
 from trainmap.cli_compress import compress, forgets
 from trainmap.cli_exchange import exports, imports
 from trainmap.cli_experiments import register
+from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import DynamicsPath, MapPath, number, progress, say, show_or_json, split
+from trainmap.cli_terminal import show as draw
 from trainmap.errors import TrainmapError
 
 app = typer.Typer(
@@ -45,7 +48,7 @@ def score(
     from trainmap.maps.compute import estimate, parse_bytes, resolve
     from trainmap.maps.score_file import check_format, write_scores
 
-    check_format(out)
+    replaceable(check_format(out), "scores")
     recording = Dynamics.open(dynamics)
     chosen = resolve(recording, split(scores), epochs)
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -76,11 +79,11 @@ def map_(
     if plot is None and out is None:
         raise TrainmapError("nothing to write: pass --plot FILE.png, --out FILE.parquet, or both")
     if out is not None:
-        check_format(out)
+        replaceable(check_format(out), "a map")
     if plot is not None:
         from trainmap.views.plot import check_picture, plot_map
 
-        check_picture(plot)
+        replaceable(check_picture(plot), "a picture of trainmap")
     recording, names = Dynamics.open(dynamics), split(scores)
     with progress("scoring", recording.examples) as advance:
         datamap = DataMap.from_dynamics(
@@ -123,6 +126,7 @@ def select(
     from trainmap.selection.select import select as choose
     from trainmap.selection.spec import parse
 
+    replaceable(out, "a selection")
     opened, plan = DataMap.open(datamap), parse(spec)
     if [part.what for part in plan.parts] == ["auto"]:
         count = sum(plan.sizes(len(opened), size))
@@ -144,11 +148,9 @@ def show(
 
     Example: [bold]trainmap show map.parquet[/bold]
     """
-    from rich.console import Console
-
     from trainmap.views.summary import summary
 
-    Console().print(summary(path))
+    draw(summary(path))
 
 
 @app.command()
@@ -199,15 +201,13 @@ def audit(
 
     Example: [bold]trainmap audit demo/dynamics --out errors.csv[/bold]
     """
-    from rich.console import Console
-
     from trainmap.dynamics.store import Dynamics
     from trainmap.maps.audit import audit as find_errors
     from trainmap.maps.audit import audit_threshold_samples, check_format
     from trainmap.maps.planted import Flips
     from trainmap.views.comparison import of_audit
 
-    check_format(out)
+    replaceable(check_format(out), "an audit")
     recording = Dynamics.open(dynamics)
     if second is not None:
         if rule not in ("combined", "aum") or threshold is not None or flips is not None:
@@ -217,7 +217,7 @@ def audit(
         cut = threshold if threshold is None or threshold == "flips" else number(threshold, "threshold")
         plan = None if flips is None else Flips.open(flips)
         found = find_errors(recording, rule, threshold=cut, flips=plan, epochs=epochs)  # type: ignore[arg-type]
-    Console().print(of_audit(found))
+    draw(of_audit(found))
     say(f"{found.save(out)}: {len(found)} examples")
 
 
@@ -274,8 +274,6 @@ def models(
 
     Example: [bold]trainmap models --size 28 --channels 1 --family resnet,vgg[/bold]
     """
-    from rich.console import Console
-
     from trainmap.training.catalogue import catalogue
     from trainmap.training.inputs import Inputs
     from trainmap.views.catalogue import show as show_catalogue
@@ -285,7 +283,7 @@ def models(
     if isinstance(shown, str):
         say(shown)
     else:
-        Console().print(shown)
+        draw(shown)
     for name, reason in found.left_out.items():
         say(f"left out: {name} ({reason})", err=True)
 
@@ -300,13 +298,16 @@ app.command()(forgets)
 
 def main() -> None:
     """The command: a user's mistake is one line on the error stream and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal's encoding cannot say must not end the command
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except TrainmapError as error:
-        typer.echo(f"trainmap: {error}", err=True)
+        say(f"trainmap: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("trainmap: interrupted; call it again to go on", err=True)
+        say("trainmap: interrupted; call it again to go on", err=True)
         sys.exit(130)
 
 

@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from trainmap.cli_targets import replaceable
+from trainmap.cli_terminal import say, show
+
 
 def compress(
     demo: Annotated[Path, typer.Argument(metavar="DEMO", help="A folder that `trainmap demo` made.")],
@@ -22,15 +25,13 @@ def compress(
 
     Example: [bold]trainmap compress demo --way channels --amount 0.5 --select "33% ambiguous" --out small[/bold]
     """
-    from rich.console import Console
-
     from trainmap.experiments.compression import Order, compress_teacher
     from trainmap.views.forgets import of_measured
 
     order = Order(way, amount, select, epochs, seed)
     rows = compress_teacher(demo, out, order, None if data_root is None else str(data_root))
-    Console().print(of_measured(rows))
-    typer.echo(f"{out}: what it forgets: trainmap forgets {out}/before.parquet {out}/after.parquet")
+    show(of_measured(rows))
+    say(f"{out}: what it forgets: trainmap forgets {out}/before.parquet {out}/after.parquet")
 
 
 def forgets(
@@ -47,16 +48,20 @@ def forgets(
 
     Example: [bold]trainmap forgets small/before.parquet small/after.parquet --plot forgets.png[/bold]
     """
-    from rich.console import Console
-
+    from trainmap.cells import cells
     from trainmap.errors import TrainmapError
-    from trainmap.files import write_atomically
+    from trainmap.files import writing
     from trainmap.maps.flips import flips
     from trainmap.maps.predictions import Predictions, regions_of
     from trainmap.views.forgets import of_flips, plot_flips
 
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise TrainmapError(f"--out must end in .parquet or .csv, got {out.name}")
+    replaceable(out, "a table of flips")
+    if plot is not None:
+        from trainmap.views.plot import check_picture
+
+        replaceable(check_picture(plot), "a picture of trainmap")
     sides = Predictions.open(before), Predictions.open(after)
     groups = {}
     if datamap is not None:
@@ -65,10 +70,13 @@ def forgets(
         groups["region"] = regions_of(DataMap.open(datamap), sides[0])
     other = None if baseline is None else Predictions.open(baseline)
     found = flips(*sides, baseline=other, groups=groups)
-    Console().print(of_flips(found))
+    show(of_flips(found))
     if out is not None:
-        with write_atomically(out) as handle:
-            found.examples.write_csv(handle) if out.suffix == ".csv" else found.examples.write_parquet(handle)
-        typer.echo(f"{out}: {len(found.examples):,} examples")
+        with writing(out) as handle:
+            if out.suffix == ".csv":
+                cells(found.examples).write_csv(handle)
+            else:
+                found.examples.write_parquet(handle)
+        say(f"{out}: {len(found.examples):,} examples")
     if plot is not None:
-        typer.echo(f"{plot_flips(found, plot, 'region' if groups else 'class')}")
+        say(f"{plot_flips(found, plot, 'region' if groups else 'class')}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import DynamicsPath, MapPath, progress, say, split
 from trainmap.errors import TrainmapError
 
@@ -100,8 +101,9 @@ def export_allenai(
     Example: [bold]trainmap export allenai dynamics --out runs/snli[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.exchange import export_allenai
+    from trainmap.maps.exchange import METRICS, export_allenai
 
+    replaceable(out / METRICS, METRICS)
     recording = Dynamics.open(dynamics)
     with progress("exporting", 0 if metrics_only else recording.epochs) as advance:
         written = export_allenai(recording, out, metrics_only, advance)
@@ -117,6 +119,7 @@ def export_study(dynamics: DynamicsPath, out: FileOut) -> None:
     from trainmap.dynamics.exchange.study import export_study
     from trainmap.dynamics.store import Dynamics
 
+    replaceable(out, "a recording as the study has it")
     say(f"{export_study(Dynamics.open(dynamics), out)}")
 
 
@@ -133,6 +136,7 @@ def export_pred_probs(
     from trainmap.dynamics.exchange.arrays import export_pred_probs
     from trainmap.dynamics.store import Dynamics
 
+    replaceable(out, "pred_probs")
     say(f"{export_pred_probs(Dynamics.open(dynamics), out, epoch)}")
 
 
@@ -149,6 +153,7 @@ def export_table(
     from trainmap.dynamics.exchange.tables import export_long
     from trainmap.dynamics.store import Dynamics
 
+    replaceable(out, "a long table")
     recording = Dynamics.open(dynamics)
     with progress("exporting", recording.epochs) as advance:
         say(f"{export_long(recording, out, split(signals), advance)}")
@@ -164,6 +169,7 @@ def export_fiftyone(datamap: MapPath, out: FileOut, dynamics: WithDynamics = Non
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.exchange import export_fiftyone
 
+    replaceable(out, "sample fields for FiftyOne")
     recording = None if dynamics is None else Dynamics.open(dynamics)
     say(f"{export_fiftyone(DataMap.open(datamap), out, recording, split(signals) or ())}")
 
@@ -180,5 +186,6 @@ def export_spotlight(
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.exchange import export_spotlight
 
+    replaceable(out, "a table for Spotlight")
     recording = None if dynamics is None else Dynamics.open(dynamics)
     say(f"{export_spotlight(DataMap.open(datamap), out, recording, split(signals) or ())}")

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainmap.errors import TrainmapError
+from trainmap.cli_targets import replaceable
+from trainmap.cli_terminal import say, show
+from trainmap.errors import TrainmapError, counted, last_line, one_line
 
 if TYPE_CHECKING:
     from trainmap.experiments.task import Outcome
@@ -20,6 +22,7 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What `trainmap run`
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The experiment.")],
     out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
+    into: Annotated[bool, typer.Option("--into", help="Put it into a folder that belongs to another file.")] = False,
     scale: Annotated[str | None, typer.Option(help="small or paper: a section of the file put over the rest.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")] = None,
     launcher: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
@@ -34,7 +37,7 @@ def run(
 
     from trainmap.experiments.config import load_experiment
     from trainmap.experiments.planner import plan_graph
-    from trainmap.experiments.study import run_study, study_of
+    from trainmap.experiments.study import check, claim, run_study, study_of
 
     variants = load_experiment(file, scale, sets or [])
     graph = plan_graph(variants, out)
@@ -42,7 +45,10 @@ def run(
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
     study = study_of(variants, graph, provenance)
     if plan:
+        check(study, out, into)
         return _show_plan(study, out, jobs, variants[0].experiment.data.root)
+    if was_there := claim(study, out, into):
+        say(was_there, err=True)
     launch = variants[0].experiment.launch
     settings = {"ray": launch.ray, "slurm": launch.slurm}.get(launcher)
     with _progress(file.name, len(graph.nodes)) as advance:
@@ -51,13 +57,18 @@ def run(
         )
     failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
     blocked = sum(outcome.blocked for outcome in outcomes)
-    if any(outcome.finished for outcome in outcomes):
+    unwritten = ""
+    try:
         report(out)
+    except TrainmapError as error:
+        if not failed:
+            raise
+        unwritten = f"; no reports: {error}"  # the task that failed is what is to be told first
     if failed:
-        last = (failed[0].error or "").strip().splitlines()[-1]
         raise TrainmapError(
-            f"{len(failed)} of {len(outcomes)} tasks failed and {blocked} that need them were not tried; the first, "
-            f"{failed[0].task.name}: {last} (tracebacks in {out / 'runs'}); call again to retry them"
+            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
+            f"the first, {failed[0].task.name}: {last_line(failed[0].error)} (tracebacks in {out / 'runs'}); call "
+            f"again to retry them{unwritten}"
         )
     return None
 
@@ -70,7 +81,7 @@ def report(folder: Folder) -> None:
     from trainmap.experiments.page import write_study
 
     for path in write_study(folder).values():
-        typer.echo(str(path))
+        say(str(path))
 
 
 def status(
@@ -85,8 +96,8 @@ def status(
     import json
     from collections import Counter
 
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from trainmap.experiments.study import failures, open_study, states
 
@@ -97,14 +108,14 @@ def status(
     words = ("done", "running", "waiting", "failed", "blocked")
     if as_json:
         told = {kind: {word: counts[kind, word] for word in words} for kind in kinds}
-        typer.echo(json.dumps({"title": study.title, "tasks": told, "failures": errors}, indent=2))
+        say(json.dumps({"title": study.title, "tasks": told, "failures": errors}, indent=2))
         return
-    table = Table("task", *words, title=study.title, title_justify="left")
+    table = Table("task", *words, title=Text(one_line(study.title)), title_justify="left")
     for kind in kinds:
-        table.add_row(kind, *(str(counts[kind, word]) for word in words))
-    Console().print(table)
+        table.add_row(Text(kind), *(str(counts[kind, word]) for word in words))
+    show(table)
     for name, text in errors.items():
-        typer.echo(f"failed: {name}: {text.strip() if tracebacks else text.strip().splitlines()[-1]}")
+        say(f"failed: {one_line(name)}: {text.strip() if tracebacks else last_line(text)}")
 
 
 def schema(
@@ -117,18 +128,20 @@ def schema(
     import json
 
     from trainmap.experiments.config import schema as schema_of
-    from trainmap.files import write_json
+    from trainmap.files import as_json, writing
 
     if out is None:
-        typer.echo(json.dumps(schema_of(), indent=2))
+        say(json.dumps(schema_of(), indent=2))
     else:
-        write_json(out, schema_of())
-        typer.echo(str(out))
+        replaceable(out, "the schema of experiments")
+        with writing(out) as handle:
+            handle.write(as_json(schema_of()))
+        say(str(out))
 
 
 def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from trainmap.experiments.estimate import estimate
     from trainmap.experiments.formats import show_seconds
@@ -136,29 +149,29 @@ def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -
     from trainmap.experiments.study import results
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
-    table = Table("task", "all", "done", "work left", title=study.title, title_justify="left")
+    table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")
     for line in found.lines:
-        table.add_row(line.kind, str(line.tasks), str(line.done), show_seconds(line.seconds))
-    Console().print(table)
-    typer.echo(str(found))
-    typer.echo("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
+        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_seconds(line.seconds))
+    show(table)
+    say(str(found))
+    say("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
 
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], None]]:
     """A bar on the terminal's error stream; failures are told as they come."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TextColumn("[dim]{task.fields[detail]}"), console=Console(stderr=True)) as bar:
+    from trainmap.views.terminal import bars
+
+    with bars(TimeElapsedColumn(), detail=True) as bar:
         task = bar.add_task(what, total=total, detail="")
 
         def advance(outcome: Outcome, done: int, total: int) -> None:
             bar.update(task, completed=done, total=total, detail=outcome.task.name)
             if not outcome.finished:
                 word = "blocked" if outcome.blocked else "failed"
-                bar.console.print(f"{word}: {outcome.task.name}: {(outcome.error or '').strip().splitlines()[-1]}")
+                bar.console.print(f"{word}: {one_line(outcome.task.name)}: {last_line(outcome.error)}")
 
         yield advance
 

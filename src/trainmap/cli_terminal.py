@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, printable
 
 DynamicsPath = Annotated[Path, typer.Argument(metavar="DYNAMICS", help="A folder that a Recorder wrote.")]
 MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A map, as `trainmap map --out` writes it.")]
@@ -27,10 +27,8 @@ def show_or_json(view: object, value: object) -> None:
     """A table for people, or one JSON document when there is a value for it."""
     import json
 
-    from rich.console import Console
-
     if value is None:
-        Console().print(view)
+        show(view)
     else:
         say(json.dumps(value, indent=2))
 
@@ -45,18 +43,27 @@ def split(names: str | None) -> list[str] | None:
     return found
 
 
-def say(line: str, err: bool = False) -> None:
-    typer.echo(line, err=err)
+def say(text: object, err: bool = False) -> None:
+    """Lines on the terminal, without control characters that a name or an error may hold."""
+    typer.echo(printable(str(text)), err=err)
+
+
+def show(view: object) -> None:
+    """A table, or whatever Rich can draw; text in it is no markup."""
+    from trainmap.views.terminal import Terminal
+
+    Terminal().print(view)
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on the terminal's error stream, which a pipe never sees."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    import sys
 
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    from rich.progress import TimeRemainingColumn
+
+    from trainmap.views.terminal import bars
+
+    with bars(TimeRemainingColumn(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.advance(task, done)

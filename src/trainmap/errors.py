@@ -9,7 +9,9 @@ from numbers import Integral
 from typing import Any
 
 LONGEST = 200  # characters of a value that a message shows
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_UNPRINTABLE = re.compile(  # control characters, separators, marks that turn the text around, halves of characters
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
+)
 
 
 class TrainmapError(ValueError):
@@ -34,6 +36,22 @@ class DivergedError(TrainmapError):
 def one_line(text: str) -> str:
     """``text`` without line breaks, control characters and half characters: what a terminal, a log or a file takes."""
     return _UNPRINTABLE.sub(" ", text).strip()
+
+
+def printable(text: str, instead: str = " ") -> str:
+    """Lines of text, each without what ``one_line`` takes away; line breaks stay."""
+    return "\n".join(_UNPRINTABLE.sub(instead, line) for line in text.split("\n"))
+
+
+def last_line(traceback: str | None) -> str:
+    """What a traceback ends with: the kind of the error and what it said."""
+    lines = printable(traceback or "").strip().splitlines()
+    return lines[-1].strip() if lines else "no reason was given"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun, as in a sentence: ``1 epoch``, ``2,000 epochs``, ``2 classes``."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def shown(value: Any, limit: int = LONGEST) -> str:
@@ -63,10 +81,10 @@ def unknown(kind: str, got: str, known: Iterable[str]) -> TrainmapError:
 
     Example: ``unknown score 'variabilty'; did you mean 'variability'? Known: aum, confidence, ...``
     """
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(got, names, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else "."
-    return TrainmapError(f"unknown {kind} '{got}'{hint} Known: {', '.join(names)}")
+    return TrainmapError(f"unknown {kind} {shown(got)}{hint} Known: {', '.join(names)}")
 
 
 def whole(value: object, name: str, least: int = 0) -> int:

@@ -113,7 +113,11 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 def as_json(value: Any) -> bytes:
     """``value`` as indented JSON, keys in the order given."""
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        return f"{text}\n".encode()
+    except UnicodeEncodeError:  # half a character, from a file name that is no UTF-8: escaped, as JSON can say it
+        return f"{json.dumps(value, indent=2)}\n".encode()
 
 
 def as_it_stands_or_under(root: Path, name: str) -> Path:

@@ -275,3 +275,38 @@ def test_ids_of_another_selection_beside_a_card_are_seen(
     pq.write_table(pa.table({"name": [1]}), beside)
     with pytest.raises(StoreError, match="cannot be read"):
         Selection.open(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["card.ids.parquet", "card.ids-mine.parquet", "card.ids-0123456789ab.parquet", "x.parquet"]
+)
+def test_saving_over_a_card_deletes_nothing_that_the_card_did_not_write(
+    datamap: DataMap, tmp_path: Path, name: str
+) -> None:
+    path = select(datamap, "10 random", seed=1).save(tmp_path / "card.json")
+    first, mine = ids_of(path), tmp_path / name
+    first.rename(mine) if name != "x.parquet" else mine.write_bytes(first.read_bytes())
+    path.write_text(path.read_text().replace(first.name, name))  # a card that was changed to name another file
+    content = mine.read_bytes()
+    select(datamap, "12 random", seed=2).save(path)
+    assert mine.read_bytes() == content
+    assert len(Selection.open(path)) == 12
+
+
+def test_a_copy_of_a_card_keeps_the_ids_that_both_name(datamap: DataMap, tmp_path: Path) -> None:
+    path = select(datamap, "10 random", seed=1).save(tmp_path / "card.json")
+    copy = tmp_path / "copy.json"
+    copy.write_bytes(path.read_bytes())
+    select(datamap, "12 random", seed=2).save(path)
+    assert (len(Selection.open(copy)), len(Selection.open(path))) == (10, 12)
+    copy.unlink()
+    select(datamap, "14 random", seed=2).save(path)
+    assert len(list(tmp_path.glob("card.ids-*.parquet"))) == 2  # those of the copy, which is gone, are nobody's
+
+
+def test_ids_that_were_changed_are_not_the_cards_to_delete(datamap: DataMap, tmp_path: Path) -> None:
+    path = select(datamap, "10 random", seed=1).save(tmp_path / "card.json")
+    beside = ids_of(path)
+    beside.write_bytes(b"somebody's")
+    select(datamap, "12 random", seed=2).save(path)
+    assert beside.read_bytes() == b"somebody's"

@@ -170,6 +170,21 @@ def compare(report: Report) -> list[Comparison]:
     return comparisons
 
 
+def unopposed(rows: Sequence[Row]) -> list[Row]:
+    """The rows that ``compare`` would refuse: random selection of their size is not, or not yet, in their budget."""
+    found: list[Row] = []
+    for budget in dict.fromkeys(row.get("budget", "") for row in rows):
+        own = [row for row in rows if row.get("budget", "") == budget]
+        sizes = {subset_name(row["subset"]): row["examples"] for row in reversed(own)}  # the first row of each name
+        random = [examples for name, examples in sizes.items() if role(name) == "random"]
+        for row in own:
+            name = subset_name(row["subset"])
+            near = any(abs(other - sizes[name]) <= SAME_SIZE * sizes[name] for other in random)
+            if not random or (role(name) == "selection" and not near):
+                found.append(row)
+    return found
+
+
 def _opponents(sizes: Mapping[str, int], steps: Mapping[str, int]) -> dict[str, str]:
     """Which random row each subset is compared with: the one of its size; for schedules (by what an epoch visited), the
     nearest in size; for full data at equal steps, the nearest in steps. Full data has none of its size."""

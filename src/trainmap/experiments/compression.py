@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import StoreError, TrainmapError, shown, unknown
+from trainmap.experiments.owner import COMPRESSED, check_free
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED
 from trainmap.experiments.student import splits
-from trainmap.files import write_json
+from trainmap.files import reading, write_json
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.predictions import Predictions
 from trainmap.selection.select import select
@@ -69,11 +70,13 @@ def compress_teacher(demo: str | Path, out: str | Path, order: Order, data_root:
         The rows of the table: the teacher, and what became of it.
 
     Raises:
+        StoreError: ``out`` holds what another order made, or something else that would be written over.
         TrainmapError: no demo with a trained teacher, other data than the teacher's, an unknown way.
     """
     if order.way not in WAYS:
         raise unknown("way to compress", order.way, WAYS)
     folder, target = Path(demo), Path(out)
+    _check_same(folder, target, order)
     model, data, recipe = teacher_of(folder, data_root)
     train = data.train
     if order.spec != "100%":
@@ -89,6 +92,23 @@ def compress_teacher(demo: str | Path, out: str | Path, order: Order, data_root:
     about = {"order": asdict(order), "teacher": folder.name, "file": kept.name, "numbers": dict(made.numbers)}
     write_json(target / "result.json", about | {"rows": [asdict(row) for row in rows]})
     return rows
+
+
+def _check_same(demo: Path, target: Path, order: Order) -> None:
+    """A folder holds one compressed network: the same order is done again, another one wants another folder."""
+    check_free(target, "result.json", COMPRESSED)
+    path = target / "result.json"
+    if not path.exists():
+        return
+    with reading(path, "compressed network", "choose another folder"):
+        about = json.loads(path.read_bytes())
+        held = {"teacher": about["teacher"], **about["order"]}
+    what = {"teacher": demo.name, **asdict(order)}
+    changed = [
+        f"{key} {shown(held.get(key))}, now {shown(value)}" for key, value in what.items() if held.get(key) != value
+    ]
+    if changed:
+        raise StoreError(f"{target} holds a compressed network with {'; '.join(changed)}; choose another folder")
 
 
 def teacher_of(demo: Path, data_root: str | None) -> tuple[nn.Module, Splits, Recipe]:

@@ -19,8 +19,9 @@ import torch
 from trainmap.dynamics.manifest import versions
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError, TrainmapError
+from trainmap.errors import StoreError, TrainmapError, counted, last_line, shown
 from trainmap.experiments.launch import run_all
+from trainmap.experiments.owner import DEMO, check_free
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
 from trainmap.experiments.report import Report, write_report
 from trainmap.experiments.student import splits
@@ -64,10 +65,11 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
         The path of ``report.html``.
 
     Raises:
-        StoreError: ``out`` holds another demo.
+        StoreError: ``out`` holds the demo of another teacher, or something else that would be written over.
         TrainmapError: runs that failed; a second call retries them.
     """
     folder = Path(out)
+    check_free(folder, "teacher/plan.json", DEMO)
     data = splits(plan.data, plan.data_root, SPLIT_SEED)
     plan = plan.settled(data.train.inputs)
     (folder / "teacher").mkdir(parents=True, exist_ok=True)
@@ -85,9 +87,9 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
         )
     failed = [outcome for outcome in outcomes if not outcome.finished]
     if failed:
-        last_line = (failed[0].error or "").strip().splitlines()[-1]
         raise TrainmapError(
-            f"{len(failed)} of {len(outcomes)} runs failed; the first, {failed[0].task.name}: {last_line} "
+            f"{len(failed)} of {counted(len(outcomes), 'run')} failed; the first, {failed[0].task.name}: "
+            f"{last_line(failed[0].error)} "
             f"(tracebacks in {folder / 'runs'}); call again to retry them"
         )
     rows = [
@@ -244,7 +246,9 @@ def _check_same(path: Path, what: dict[str, Any]) -> None:
     if not path.exists():
         return write_json(path, what)
     held = json.loads(path.read_text())
-    changed = [f"{key} {held.get(key)!r}, now {value!r}" for key, value in what.items() if held.get(key) != value]
+    changed = [
+        f"{key} {shown(held.get(key))}, now {shown(value)}" for key, value in what.items() if held.get(key) != value
+    ]
     if changed:
         raise StoreError(f"{path.parent.parent} holds a demo with {'; '.join(changed)}; use another folder")
     return None
@@ -264,21 +268,15 @@ def threads(count: int | None) -> Iterator[None]:
 @contextmanager
 def stages() -> Iterator[Stage]:
     """Progress bars on the terminal's error stream, one below the other."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[detail]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    from trainmap.views.terminal import bars
+
+    with bars(TimeElapsedColumn(), detail=True) as lines:
 
         def stage(what: str, total: int) -> Callable[[int, str], None]:
-            task = bars.add_task(what, total=total, detail="")
-            return lambda done, detail: bars.update(task, completed=done, detail=detail)
+            task = lines.add_task(what, total=total, detail="")
+            return lambda done, detail: lines.update(task, completed=done, detail=detail)
 
         yield stage
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from trainmap.cells import csv_text
+from trainmap.errors import one_line
 from trainmap.experiments.records import Group, Record
 
 LATEX_MARKS = {
@@ -21,12 +20,9 @@ LATEX_MARKS = {
 
 def table_csv(found: Sequence[Record]) -> str:
     """The long table: one line for each cell, the group's labels first; an end that cannot be had is empty."""
-    out = io.StringIO()
-    lines = [{**record.group, **{k: _blank(v) for k, v in asdict(record).items() if k != "group"}} for record in found]
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return out.getvalue()
+    return csv_text(
+        [{**record.group, **{k: _blank(v) for k, v in asdict(record).items() if k != "group"}} for record in found]
+    )
 
 
 def _blank(value: Any) -> Any:
@@ -35,7 +31,7 @@ def _blank(value: Any) -> Any:
 
 def latex(title: str, tables: Sequence[tuple[Group, Sequence[Record]]]) -> str:
     """The big tables for a paper (package ``booktabs`` and ``amssymb``): mean ± half of the interval, in percent."""
-    parts = [f"% {_plain(title)}", "% needs \\usepackage{booktabs,amssymb}"]
+    parts = [f"% {one_line(title)}", "% needs \\usepackage{booktabs,amssymb}"]
     for group, budget, part in by_budget(tables):
         columns = list(dict.fromkeys(record.column for record in part))
         cells = {(record.subset, record.column): record for record in part}
@@ -68,12 +64,24 @@ def _tex_cell(record: Record | None) -> str:
     return f"{100 * record.macro_f1:.1f}{half}{LATEX_MARKS.get(record.verdict, '')}"
 
 
+TEX = {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "|": r"\textbar{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "`": r"\textasciigrave{}",
+    '"': r"\textquotedbl{}",
+    **{mark: f"\\{mark}" for mark in "{}%&#_$"},
+    "[": "{[}",
+    "*": "{*}",  # after the end of a row they would be an option of it
+}
+
+
 def _tex(text: str) -> str:
-    return re.sub(r"([#$%&_{}])", r"\\\1", text.replace("\\", r"\textbackslash "))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
+    """Text that LaTeX shows as it is, in one line."""
+    return "".join(TEX.get(letter, letter) for letter in " ".join(one_line(text).split()))
 
 
 def by_budget(tables: Iterable[tuple[Group, Sequence[Record]]]) -> Iterator[tuple[Group, str, list[Record]]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainmap.errors import last_line
 from trainmap.experiments.agreements import agreement_grids, pairs
 from trainmap.experiments.compare import Report, role
 from trainmap.experiments.forgotten import compression_grids
@@ -17,7 +18,7 @@ from trainmap.experiments.grids import VERDICTS, Cell, Grid, Lines
 from trainmap.experiments.longtable import by_budget, latex, table_csv
 from trainmap.experiments.people import people_grids
 from trainmap.experiments.records import Group, Record, groups, has_random, records, report_of
-from trainmap.experiments.report import html_page, markdown, markdown_grids, rows_csv
+from trainmap.experiments.report import escape, html_page, listed, markdown, markdown_grids, picture, rows_csv
 from trainmap.experiments.searches import search_grids
 from trainmap.experiments.statistics import Estimate, interval
 from trainmap.experiments.study import Study, failures, open_study, results
@@ -77,7 +78,7 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         ],
         _pictures(tables, place / "plots"),
         [report for group, report in found if has_random(group)],
-        [*study.notes, *(f"Failed: {name}: {text.strip().splitlines()[-1]}" for name, text in failed.items())],
+        [*study.notes, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())],
         study.provenance,
     )
     flat = [record for _, part in tables for record in part]
@@ -96,6 +97,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         "agreement.csv": [vars(pair) for pair in agreeing],
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}
+    for name in beside.keys() - texts.keys():  # of a plan that had something to say there
+        (place / name).unlink(missing_ok=True)
     for name, text in texts.items():
         with write_atomically(place / name) as handle:
             handle.write(text.encode())
@@ -283,13 +286,12 @@ def _summary(
 
 
 def _markdown(page: Page, folder: Path) -> str:
-    parts = [f"# {page.title}", "\n".join(f"- {sentence}" for sentence in page.summary)]
+    parts = [f"# {escape(page.title)}", listed(page.summary)]
     parts += markdown_grids(page.grids)
-    parts += [f"## {caption}\n\n![{caption}]({path.relative_to(folder).as_posix()})" for caption, path in page.pictures]
+    parts += [f"## {escape(name)}\n\n{picture(name, path.relative_to(folder))}" for name, path in page.pictures]
     parts += [markdown(report, folder).strip() for report in page.reports]
     if page.notes:
-        parts.append("## Notes on the whole\n\n" + "\n".join(f"- {note}" for note in page.notes))
-    parts.append(
-        "## Provenance of the whole\n\n" + "\n".join(f"- {key}: {value}" for key, value in page.provenance.items())
-    )
+        parts.append(f"## Notes on the whole\n\n{listed(page.notes)}")
+    told = listed(f"{key}: {value}" for key, value in page.provenance.items())
+    parts.append(f"## Provenance of the whole\n\n{told}")
     return "\n\n".join(parts) + "\n"

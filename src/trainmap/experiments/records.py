@@ -11,7 +11,7 @@ from typing import Any
 
 from trainmap.experiments.agreements import map_costs
 from trainmap.experiments.choosing import about_choosing
-from trainmap.experiments.compare import Report, compare, role
+from trainmap.experiments.compare import Report, compare, role, subset_name, unopposed
 from trainmap.experiments.statistics import Difference, holm_verdicts, interval
 from trainmap.experiments.study import Entry, Study, made
 
@@ -132,10 +132,17 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
     missing = group.planned - len(group.rows)
     if missing:
         notes.append(f"{missing} of {group.planned} runs of these tables are not finished.")
+    alone = unopposed(group.rows) if has_random(group) else []
+    if alone:
+        names = dict.fromkeys(subset_name(row["subset"]) for row in alone)
+        notes.append(
+            f"{len(alone)} of the finished runs are not compared, random of their size is not finished: "
+            f"{', '.join(names)}."
+        )
     models = [model for model in study.models if model["dataset"] == group.labels["dataset"]]
     return Report(
         title=group.title,
-        rows=group.rows,
+        rows=[row for row in group.rows if row not in alone],
         costs=costs,
         models=models,
         notes=notes,
@@ -167,7 +174,8 @@ def records(group: Group, report: Report, metric: str = "test_macro_f1") -> list
         return []
     if not has_random(group):
         return [_record(group, key, rows, report.level, None, metric) for key, rows in _cells(group.rows).items()]
-    found: list[Record] = []
+    alone = unopposed(group.rows)
+    found = [_record(group, key, rows, report.level, None, metric) for key, rows in _cells(alone).items()]
     for comparison in compare(report):
         differences = comparison.against_random(metric)
         firm = dict(zip(differences, holm_verdicts(list(differences.values()), comparison.level)))

@@ -8,18 +8,18 @@ follows from that interval. What it cost stands beside it.
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import jinja2
 
-from trainmap.errors import TrainmapError
+from trainmap.cells import csv_text
+from trainmap.errors import TrainmapError, one_line, printable
 from trainmap.experiments.compare import Report, Row
 from trainmap.experiments.grids import OPPONENTS, Cell, Grid, grids, summary
 from trainmap.files import write_atomically
@@ -27,8 +27,20 @@ from trainmap.files import write_atomically
 if TYPE_CHECKING:
     from trainmap.experiments.page import Page
 
-__all__ = ["Report", "html", "html_page", "markdown", "markdown_grids", "rows_csv", "write_report"]
+__all__ = [
+    "Report",
+    "escape",
+    "html",
+    "html_page",
+    "listed",
+    "markdown",
+    "markdown_grids",
+    "picture",
+    "rows_csv",
+    "write_report",
+]
 
+UNDERSCORE = r"(?<![^\W_])_|_(?![^\W_])"  # within a word it means nothing
 SYMBOLS = {"better": "▲", "same": "○", "worse": "▼", "": ""}
 
 
@@ -59,15 +71,15 @@ def write_report(report: Report, folder: str | os.PathLike[str]) -> dict[str, Pa
 
 def markdown(report: Report, folder: Path | None = None) -> str:
     """The report as GitHub Markdown that reads well raw, too; ``folder`` is where it will stand (for the picture)."""
-    parts = [f"# {_escape(report.title)}", "\n".join(f"- {_escape(sentence)}" for sentence in summary(report))]
+    parts = [f"# {escape(report.title)}", listed(summary(report))]
     if report.picture is not None:
         place = report.picture if folder is None else Path(os.path.relpath(report.picture, folder))
-        parts.append(f"![the data map]({place.as_posix()})")
+        parts.append(picture("the data map", place))
     parts += markdown_grids(grids(report))
     if report.notes:
-        parts.append("## Notes\n\n" + "\n".join(f"- {_escape(note)}" for note in report.notes))
+        parts.append(f"## Notes\n\n{listed(report.notes)}")
     if report.provenance:
-        told = "\n".join(f"- {_escape(name)}: {_escape(str(value))}" for name, value in report.provenance.items())
+        told = listed(f"{name}: {value}" for name, value in report.provenance.items())
         parts.append(f"## Provenance\n\n{told}")
     return "\n\n".join(parts) + "\n"
 
@@ -76,7 +88,7 @@ def markdown_grids(tables: Sequence[Grid]) -> list[str]:
     """Tables with their headings, plain and distilled columns apart."""
     parts: list[str] = []
     for grid in tables:
-        parts.append(f"## {_escape(grid.title)}\n\n{_escape(grid.lead)}")
+        parts.append(f"## {escape(grid.title)}\n\n{escape(grid.lead)}")
         kinds = sorted(set(grid.kinds) - {""}, reverse=True) or [""]
         for kind in kinds:
             if len(kinds) > 1:
@@ -84,10 +96,10 @@ def markdown_grids(tables: Sequence[Grid]) -> list[str]:
             shown = [position for position, own in enumerate(grid.kinds) if own in ("", kind)]
             head = [grid.corner, *(grid.heads[position] for position in shown)]
             body = [
-                [f"**{_escape(name)}**" if part in OPPONENTS else _escape(name), *(_line(cells[i]) for i in shown)]
+                [f"**{escape(name)}**" if part in OPPONENTS else escape(name), *(_line(cells[i]) for i in shown)]
                 for name, part, cells in grid.lines
             ]
-            parts.append(_pipes([[_escape(text) for text in head], *body]))
+            parts.append(_pipes([[escape(text) for text in head], *body]))
     return parts
 
 
@@ -131,22 +143,26 @@ def _picture(path: Path | None) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    made.filters["unbroken"] = _unbroken
+    return made
+
+
+def _unbroken(text: str) -> str:
+    """A cell that may be broken where it is narrow, but no number from its unit, nor an interval."""
+    return re.sub(r"(?<=\d) (?=[%±]|\w*FLOPs|k?B\b|s\b|min\b|h\b)|(?<=[±%]) (?![(])|(?<=\d,) (?=[+−\d])", "\u00a0", text)
 
 
 def rows_csv(rows: Sequence[Row]) -> str:
     """Every row with every field, columns in the order in which they first appear."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    return csv_text(rows)
 
 
 def _pipes(rows: Sequence[Sequence[str]]) -> str:
@@ -157,14 +173,28 @@ def _pipes(rows: Sequence[Sequence[str]]) -> str:
 
 def _line(cell: Cell) -> str:
     words = f"{_symbol(cell)} {cell.words}".strip()
-    return "; ".join(_escape(text) for text in (cell.text, cell.detail, words) if text)
+    return "; ".join(escape(text) for text in (cell.text, cell.detail, words) if text)
 
 
 def _symbol(cell: Cell) -> str:
     return SYMBOLS[cell.verdict] * (2 if cell.firm else 1)
 
 
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, in a table as well: no markup, no links, one line."""
-    quoted = re.sub(r"([\\|*`]|\](?=\())", r"\\\1", text.replace("&", "&amp;").replace("<", "&lt;"))
-    return re.sub(r"\s+", " ", quoted)
+def escape(text: str) -> str:
+    """Text that Markdown shows as it is, within a line, a cell or a heading: no markup, no links, one line.
+
+    Only what would mean something where it stands gets a backslash, so that the file reads well raw, too.
+    """
+    line = " ".join(one_line(text).split()).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(rf"[\\`*~|#$]|{UNDERSCORE}|\](?=[(\[:])|(?<=\bwww)\.|:(?=//)", r"\\\g<0>", line)
+
+
+def listed(items: Iterable[str]) -> str:
+    """A list; no item is a list, a quotation or a box to tick by its beginning."""
+    lines = (re.sub(r"^([-+=>]|\[)", r"\\\1", escape(item)) for item in items)
+    return "\n".join("- " + re.sub(r"^(\d+)([.)])(?= |$)", r"\1\\\2", line) for line in lines)
+
+
+def picture(caption: str, path: Path) -> str:
+    """A picture beside the file, under any name."""
+    return f"![{escape(caption)}]({quote(path.as_posix())})"

@@ -11,22 +11,27 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from trainmap.dynamics.manifest import versions
-from trainmap.errors import StoreError, unknown
+from trainmap.errors import StoreError, counted, shown, unknown
+from trainmap.experiments import locks
 from trainmap.experiments.cluster import LAUNCHERS
 from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Line, made_at
 from trainmap.experiments.launch import Outcome, run_all
-from trainmap.experiments.locks import held
+from trainmap.experiments.owner import EXPERIMENT, check_free
 from trainmap.experiments.task import error_path, result_path
 from trainmap.files import write_json
 
 VERSION = 1
+PLAN = "experiment.json"
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,103 @@ def open_study(folder: str | Path) -> Study:
     except FileNotFoundError as error:
         raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one") from error
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is not the plan of an experiment ({error!r}); run the experiment again") from error
+        raise StoreError(
+            f"{path} is not the plan of an experiment ({error!r}); remove it and run the experiment again"
+        ) from error
+
+
+def claim(study: Study, folder: str | Path, into: bool = False) -> str:
+    """Make a plan the folder's. A plan of the same experiment may replace the one that is there; see ``same``.
+
+    Args:
+        study: what is to be run.
+        folder: made when missing.
+        into: put the plan into the place of another experiment's. That one stays as ``experiment-1.json`` (the first
+            number that is free), and what it finished in ``runs/`` and ``made/``: tasks of both are not run again.
+
+    Returns:
+        What was there and is no longer part of the plan, in a sentence; "" when nothing is lost.
+
+    Raises:
+        StoreError: the folder belongs to another experiment, or to something else; nothing was changed.
+    """
+    place = Path(folder)
+    check(study, place, into)
+    place.mkdir(parents=True, exist_ok=True)
+    if not (place / PLAN).exists() and _first(study, place):
+        return ""
+    held = check(study, place, into)
+    said = "" if held is None or (same(held, study) and not lost(held, study, place)) else _kept(held, study, place)
+    save_study(study, place)
+    return said
+
+
+def check(study: Study, folder: str | Path, into: bool = False) -> Study | None:
+    """The plan that a folder holds, if there is one; what ``claim`` raises, without writing anything."""
+    place = Path(folder)
+    check_free(place, PLAN, EXPERIMENT)
+    if not (place / PLAN).exists():
+        return None
+    held = open_study(place)
+    if into or same(held, study):
+        return held
+    done = sum(result_path(place / "runs", entry.hash).exists() for entry in held.entries)
+    raise StoreError(
+        f"{place} belongs to {_called(held)}, {done} of {counted(len(held.entries), 'task')} done; take another "
+        f"folder, or pass --into (into=True) to put {_called(study)} in its place: what is finished stays, and the "
+        "earlier plan is kept beside it"
+    )
+
+
+def same(held: Study, study: Study) -> bool:
+    """Whether two plans are of one experiment: one scale, and one file by its name or its content (a file may be
+    edited, and may be renamed), and one title, unless the second plan has every task of the first."""
+    first, second = held.provenance, study.provenance
+    if first.get("scale") != second.get("scale"):
+        return False
+    if first.get("file") != second.get("file") and first.get("sha256") != second.get("sha256"):
+        return False
+    return held.title == study.title or _hashes(held) <= _hashes(study)
+
+
+def lost(held: Study, study: Study, folder: Path) -> int:
+    """How many tasks that the first plan finished are not in the second."""
+    return sum(result_path(folder / "runs", digest).exists() for digest in _hashes(held) - _hashes(study))
+
+
+def _hashes(study: Study) -> set[str]:
+    return {entry.hash for entry in study.entries}
+
+
+def _called(study: Study) -> str:
+    told = [str(study.provenance.get("file", "")), *(f"--scale {s}" for s in [study.provenance.get("scale")] if s)]
+    told += [f"--set {words}" for words in [study.provenance.get("set")] if words]
+    return shown(study.title) + (f" ({', '.join(filter(None, told))})" if any(told) else "")
+
+
+def _first(study: Study, folder: Path) -> bool:
+    """Write the plan where there is none. Of two experiments that come at once one does: linking succeeds once."""
+    with tempfile.TemporaryDirectory(prefix=f".{PLAN}.", dir=folder) as draft:
+        save_study(study, Path(draft))
+        try:
+            os.link(Path(draft) / PLAN, folder / PLAN)
+        except FileExistsError:
+            return False
+    return True
+
+
+def _kept(held: Study, study: Study, folder: Path) -> str:
+    """Keep the plan that is there under a name of its own, once."""
+    content, number = (folder / PLAN).read_bytes(), 1
+    while (copy := folder / f"experiment-{number}.json").exists() and copy.read_bytes() != content:
+        number += 1
+    with suppress(FileExistsError):  # it was kept before
+        os.link(folder / PLAN, copy)
+    gone = lost(held, study, folder)
+    return (
+        f"{folder} held {_called(held)}: {counted(gone, 'finished task')} of it {'is' if gone == 1 else 'are'} not in "
+        f"this plan and left as {'it is' if gone == 1 else 'they are'}; the earlier plan is kept as {copy.name}"
+    )
 
 
 def run_study(
@@ -134,6 +235,7 @@ def run_study(
     launcher: str = "local",
     settings: Mapping[str, Any] | None = None,
     on_progress: Callable[[Outcome, int, int], None] | None = None,
+    into: bool = False,
 ) -> list[Outcome]:
     """Do what is planned and not done yet; a task that fails is kept, and blocks only what needs it.
 
@@ -144,11 +246,16 @@ def run_study(
         launcher: a key of ``LAUNCHERS``.
         settings: arguments of the launcher.
         on_progress: see ``run_all``.
+        into: whether the plan may take the place of another experiment's; see ``claim``.
+
+    Raises:
+        StoreError: the folder belongs to another experiment.
     """
+
     if launcher not in LAUNCHERS:
         raise unknown("launcher", launcher, LAUNCHERS)
     place = Path(folder)
-    save_study(study, place)
+    claim(study, place, into)
     make = LAUNCHERS[launcher]
     pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
     return run_all(graph.tasks(), place / "runs", jobs, on_progress, pool)
@@ -161,7 +268,7 @@ def states(study: Study, folder: str | Path) -> dict[str, str]:
     for entry in study.entries:
         if result_path(runs, entry.hash).exists():
             found[entry.hash] = "done"
-        elif held(runs, entry.hash):
+        elif locks.held(runs, entry.hash):
             found[entry.hash] = "running"
         elif error_path(runs, entry.hash).exists():
             found[entry.hash] = "failed"

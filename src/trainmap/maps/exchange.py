@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trainmap.cells import cells
 from trainmap.dynamics.exchange.allenai import ORDER, export_epochs
 from trainmap.dynamics.exchange.folder import kept_column
 from trainmap.dynamics.exchange.study import KEPT
@@ -198,11 +199,12 @@ def export_spotlight(
         if target.suffix == ".parquet":
             table.write_parquet(handle)
         else:
-            table.with_columns(
+            lists = table.with_columns(
                 pl.Series(name, [_csv_list(name, value) for value in table[name].to_list()])
                 for name in table.columns
                 if isinstance(table[name].dtype, pl.List)
-            ).write_csv(handle)
+            )
+            cells(lists).write_csv(handle)
     return target
 
 

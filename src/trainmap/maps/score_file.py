@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainmap.cells import cells
 from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import TrainmapError
@@ -94,7 +95,7 @@ def _write_csv(handle: BinaryIO, tables: Iterator[pa.Table]) -> None:
         part = io.BytesIO()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        frame.write_csv(part, include_header=header)
+        cells(frame).write_csv(part, include_header=header)
         handle.write(part.getbuffer())
         header = False
 

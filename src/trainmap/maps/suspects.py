@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.cells import cells
 from trainmap.dynamics.index import ids_from_arrow
 from trainmap.errors import TrainmapError
 from trainmap.files import writing
@@ -96,7 +97,7 @@ class Audit:
         target = check_format(path)
         with writing(target) as handle:
             if target.suffix == ".csv":
-                self.table.write_csv(handle)
+                cells(self.table).write_csv(handle)
             else:
                 pq.write_table(to_arrow(self.table), handle)
         return target

@@ -75,13 +75,15 @@ def persistent(predicted: Array, labels: Array, classes: int, weights: Array) ->
     order = np.argsort(predicted, axis=0, kind="stable")  # equal predictions stand together, however many classes
     best, most = np.full(len(labels), -1, np.int64), np.zeros(len(labels))
     run, before = np.zeros(len(labels)), np.full(len(labels), -1)
+    seen, right = np.zeros(len(labels)), np.zeros(len(labels))  # summed as a run is, so that no share is above 1
     for places in order:
         row = np.take_along_axis(predicted, places[None], axis=0)[0]
         run = np.where(row == before, run, 0.0) + weights[places]
         longer = (row >= 0) & (row < classes) & (row != labels) & (run > most)
         best, most = np.where(longer, row, best), np.where(longer, run, most)
         before = row
-    seen, right = weights @ (predicted >= 0), weights @ (predicted == labels)
+        seen += np.where(row >= 0, weights[places], 0.0)
+        right += np.where((row >= 0) & (row == labels), weights[places], 0.0)
     shares = [np.divide(part, seen, out=np.full(len(labels), np.nan), where=seen > 0) for part in (most, right)]
     return best, shares[0], shares[1]
 

@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 FORMAT = "trainmap-selection"
 VERSION = 1
+CARD = 1 << 20  # bytes that a card has at most, where cards are looked for
 
 
 @dataclass(frozen=True)
@@ -150,15 +151,14 @@ class Selection:
         if target.suffix != ".json":
             raise TrainmapError(f"a card is JSON: its name must end in .json, got {target.name}")
         sha = _sha(self.ids)
-        beside, before = target.with_suffix(f".ids-{sha[:12]}.parquet"), _ids_of(target)
+        beside, before = _beside(target, sha), _ids_of(target)
         with writing(beside) as handle:
             pq.write_table(pa.table({"id": ids_to_arrow(self.ids)}), handle)
         about = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         about |= {"parts": [asdict(part) for part in self.parts], "ids": beside.name, "sha256": sha}
         with writing(target) as handle:
             handle.write(as_json({"format": FORMAT, "version": VERSION, "size": len(self), **about}))
-        # A card that was copied under another name may share the ids of the first: those stay.
-        if before is not None and before != beside and before.name.startswith(f"{target.stem}.ids"):
+        if before is not None and before != beside:
             with suppress(OSError):  # somebody has it open, on Windows
                 before.unlink(missing_ok=True)
         return target
@@ -232,12 +232,23 @@ def _read_card(card: Path) -> dict[str, Any]:
     return about
 
 
+def _beside(card: Path, sha: str) -> Path:
+    return card.with_suffix(f".ids-{sha[:12]}.parquet")
+
+
 def _ids_of(card: Path) -> Path | None:
-    """The file of a card's ids, if there is a card."""
+    """The file of ids that a card wrote and that is its own: under the name that it gives, with the ids that it holds,
+    and not those of a copy of the card under another name."""
     try:
-        return card.parent / _read_card(card)["ids"]
+        about = _read_card(card)
+        path = card.parent / about["ids"]
+        if path != _beside(card, about["sha256"]) or _sha(Selection.open(card).ids) != about["sha256"]:
+            return None
     except StoreError:
         return None
+    name = path.name.encode()
+    others = (other for other in card.parent.glob("*.json") if other != card and other.is_file())
+    return None if any(name in other.read_bytes() for other in others if other.stat().st_size < CARD) else path
 
 
 def _kind(ids: Array) -> str:

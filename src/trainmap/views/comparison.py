@@ -38,9 +38,9 @@ def of_comparison(comparison: Comparison) -> Group:
         tables += [table, ""]
     regions = _table("A \\ B", *c.regions.names)
     for name, counts in zip(c.regions.names, c.regions.counts, strict=True):
-        regions.add_row(name, *(f"{count:,}" for count in counts))
+        regions.add_row(Text(name), *(f"{count:,}" for count in counts))
     agreed = f"same region: {c.regions.agreed:.1%}, by chance {c.regions.chance:.1%}, kappa {c.regions.kappa:.3f}"
-    return Group(facts("agreement", rows), "", *tables, regions, f"[dim]{agreed}[/dim]")
+    return Group(facts("agreement", rows), "", *tables, regions, Text(agreed, "dim"))
 
 
 def of_convergence(found: Sequence[Convergence]) -> Group:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.maps.flips import KINDS, Flips
+from trainmap.views.style import METADATA
 
 if TYPE_CHECKING:
     from trainmap.training.compress import Measured
@@ -25,11 +27,6 @@ COLOURS = {
     "hard-to-learn": "#9467bd",
 }
 OTHER = "#6b7280"
-METADATA: dict[str, dict[str, Any]] = {
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}
 
 
 def of_flips(found: Flips, groupings: Sequence[str] | None = None) -> Group:
@@ -38,7 +35,7 @@ def of_flips(found: Flips, groupings: Sequence[str] | None = None) -> Group:
     baseline = found.table["baseline_churn"].is_not_null().any()
     for grouping in groupings or found.table["grouping"].unique(maintain_order=True).to_list():
         table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-        table.add_column("" if grouping == "all" else grouping)
+        table.add_column(Text("" if grouping == "all" else grouping))
         more = ["by another seed", "beyond it", "verdict"] if baseline else []
         for name in ["examples", "before", "after", "right → wrong", "wrong → right", "changed", *more]:
             table.add_column(name, justify="left" if name == "verdict" else "right")
@@ -47,7 +44,7 @@ def of_flips(found: Flips, groupings: Sequence[str] | None = None) -> Group:
             cells += [_share(row, "forgotten"), _percent(row[KINDS[2]] / row["examples"]), _share(row, "churn")]
             if baseline:
                 cells += [_percent(row["baseline_churn"]), _share(row, "excess"), row["verdict"]]
-            table.add_row(row["group"], *cells)
+            table.add_row(Text(row["group"]), *cells)
         parts += [table, ""]
     return Group(*parts[:-1])  # type: ignore[arg-type]
 
@@ -57,7 +54,7 @@ def of_measured(rows: Sequence[Measured]) -> Table:
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     table.add_column("")
     for row in rows:
-        table.add_column(row.method, justify="right")
+        table.add_column(Text(row.method), justify="right")
     measures: dict[str, Callable[[Measured], str]] = {
         "parameters": lambda row: f"{row.parameters:,}",
         "not zero": lambda row: f"{row.nonzero:,}",
@@ -93,7 +90,7 @@ def plot_flips(found: Flips, path: str | os.PathLike[str], grouping: str = "regi
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from trainmap.views.style import FAINT, INK, SOFT, STYLE
+    from trainmap.views.style import FAINT, INK, SOFT, STYLE, lettering
 
     target = Path(path)
     if target.suffix.lower() not in METADATA:
@@ -123,13 +120,16 @@ def plot_flips(found: Flips, path: str | os.PathLike[str], grouping: str = "regi
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(axis="x", color=FAINT, linewidth=0.5)
             axes.set_axisbelow(True)
-        panels[0].set_yticks(range(len(rows)), [f"{row['group']}  (n = {row['examples']:,})" for row in rows])
+        panels[0].set_yticks(
+            range(len(rows)),
+            [f"{lettering(row['group'], 40)}  (n = {row['examples']:,})" for row in rows],
+            parse_math=False,
+        )
         panels[0].invert_yaxis()
         if rows[0]["baseline_churn"] is not None:
             figure.legend(loc="outside lower right", frameon=False, fontsize=8.5)
         figure.savefig(content, format=target.suffix.lower()[1:], dpi=dpi, metadata=METADATA[target.suffix.lower()])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(content.getvalue())
     return target
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from trainmap.views.scale import PAD, Scale
-from trainmap.views.style import FAINT, INK, share, zoom_of
+from trainmap.views.style import FAINT, INK, lettering, share, zoom_of
 
 Array = NDArray[Any]
 
@@ -78,7 +78,7 @@ def draw_regions(axes: Axes, regions: list[Region], n: int, x: Scale, y: Scale) 
     frame = axes.get_window_extent(renderer)
     pad = 0.35 * 10 * zoom * renderer.dpi / 72  # what LABEL adds around its text, in pixels
     for region in seen:
-        words = f"{region.name}\n{region.examples:,} · {share(region.examples, n)}"
+        words = f"{lettering(region.name, 30)}\n{region.examples:,} · {share(region.examples, n)}"
         text = axes.text(0, 0, words, transform=axes.transAxes, linespacing=1.3, zorder=8, bbox=LABEL, parse_math=False)
         size = text.get_window_extent(renderer)
         width, height = (size.width + 2 * pad) / frame.width, (size.height + 2 * pad) / frame.height

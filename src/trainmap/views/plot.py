@@ -30,6 +30,7 @@ from trainmap.views.style import (
     FAINT,
     HEIGHT,
     INK,
+    METADATA,
     OUTSIDE,
     PALETTE,
     SIZES,
@@ -37,6 +38,7 @@ from trainmap.views.style import (
     STYLE,
     WIDTH,
     count_of,
+    lettering,
     share,
     zoom_of,
 )
@@ -262,7 +264,7 @@ def _rest(table: pl.DataFrame, drawn: Array, regions: list[Region]) -> str:
     if missing := int((~drawn).sum()):
         said.append(f"Not drawn: {count_of(missing, 'example')} ({share(missing, n)}) never seen (no finite value).")
     if empty := [region.name for region in regions if not region.examples]:
-        said.append(f"Empty: {', '.join(empty)}.")
+        said.append(lettering(f"Empty: {', '.join(empty)}.", 120))
     if regions and (outside := int((table["region"].is_null().to_numpy() & drawn).sum())):
         said.append(f"In no region: {count_of(outside, 'example')} ({share(outside, n)}).")
     return " ".join(said)
@@ -271,7 +273,7 @@ def _rest(table: pl.DataFrame, drawn: Array, regions: list[Region]) -> str:
 def _said_of_regions(datamap: Map, regions: list[Region]) -> str:
     """By which rule they are, or why there are none."""
     if regions:
-        return f"regions by the {datamap.rule} rule"
+        return f"regions by the {lettering(datamap.rule)} rule"
     why = getattr(datamap, "unclear", "")
     return f"no regions: {why}" if why else "no regions"
 
@@ -280,7 +282,7 @@ def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: str, l
     """Title and facts above the map, ``lines`` below it."""
     zoom = figure.get_figwidth() / WIDTH
     left = LEFT / WIDTH
-    headline = "Data map" if title is None else title
+    headline = "Data map" if title is None else lettering(title, 120)
     size = 16 * min(1.0, 60 / max(len(headline), 1))
     figure.text(left, 1 - 0.42 / HEIGHT, headline, fontsize=size * zoom, fontweight="bold", parse_math=False)
     facts = f"{count_of(datamap.table.height, 'example')}  ·  {count_of(datamap.epochs, 'epoch')}  ·  "
@@ -288,10 +290,3 @@ def _draw_words(figure: Figure, datamap: Map, title: str | None, regions: str, l
     for line, words in enumerate(lines):
         place = (0.56 - 0.19 * line) / HEIGHT
         figure.text(left, place, words, fontsize=8.5 * zoom, color=SOFT, parse_math=False)
-
-
-METADATA: dict[str, dict[str, Any]] = {  # no dates, so that equal pictures are equal files
-    ".png": {"Software": None},
-    ".svg": {"Date": None},
-    ".pdf": {"CreationDate": None},
-}

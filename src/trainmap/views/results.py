@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import io
 import math
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from trainmap.files import write_atomically
-from trainmap.views.style import FAINT, INK, PALETTE, SIZES, SOFT, STYLE
+from trainmap.files import writing
+from trainmap.views.style import FAINT, INK, METADATA, PALETTE, SIZES, SOFT, STYLE, lettering
 
 COLUMNS = 3  # panels side by side
 TITLE = 44  # characters that fit over a panel
+NARROW = 11.0  # characters that fit into an inch of the legend
 UNITS = ((1e15, "PFLOPs"), (1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1.0, "FLOPs"))
 MARKERS = "osD^vPX*<>hp"
 
@@ -84,13 +85,12 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
     lines = math.ceil(len(panels) / columns)
     names = list(dict.fromkeys(series.name for panel in panels for series in panel.series if not series.opponent))
     others = list(dict.fromkeys(series.name for panel in panels for series in panel.series if series.opponent))
-    with matplotlib.style.context([STYLE, SIZES]):
-        legend_height = 0.24 * math.ceil((len(names) + len(others)) / 3) + 0.3
-        height = 3.1 * lines + legend_height
-        figure = Figure(figsize=(3.4 * columns + (1.6 if columns == 1 else 0), height), dpi=150, layout="constrained")
+    with matplotlib.style.context(["default", STYLE, SIZES]):
+        width = 3.4 * columns + (1.6 if columns == 1 else 0)
+        figure = Figure(figsize=(width, 3.1 * lines), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(lines, columns, squeeze=False)
-        handles: dict[str, object] = {}
+        handles: dict[str, Any] = {}
         for at, axis in enumerate(axes.flat):
             if at >= len(panels):
                 axis.set_axis_off()
@@ -100,26 +100,32 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
                 place = (others if series.opponent else names).index(series.name)
                 colour = SOFT if series.opponent else PALETTE(place / max(1, len(names) - 1))
                 handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)])
-        figure.legend(
-            [handles[name] for name in (*others, *names)],  # type: ignore[arg-type]
-            [*others, *names],
-            loc="outside lower center",
-            ncols=min(3, len(handles)),
-            frameon=False,
-            fontsize=8,
-        )
+        figure.set_figheight(3.1 * lines + _add_legend(figure, {name: handles[name] for name in (*others, *names)}))
         buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format=target.suffix[1:] or "png", metadata={"Software": None} if target.suffix == ".png" else None
-        )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+        figure.savefig(buffer, format=target.suffix[1:], metadata=METADATA[target.suffix])
+    with writing(target) as handle:
         handle.write(buffer.getvalue())
     return target
 
 
+def _add_legend(figure: Figure, handles: Mapping[str, Any]) -> float:
+    """A legend below the panels in as many columns as fit; its height in inches."""
+    width = figure.get_figwidth()
+    labels = [lettering(name, int(NARROW * width), 2) for name in handles]
+    for columns in range(min(3, len(handles)), 0, -1):
+        how: dict[str, Any] = {"ncols": columns, "loc": "outside lower center", "frameon": False, "fontsize": 8}
+        legend = figure.legend(list(handles.values()), labels, **how)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+        size = legend.get_window_extent(cast(FigureCanvasAgg, figure.canvas).get_renderer())
+        if size.width <= figure.dpi * width or columns == 1:
+            return size.height / figure.dpi + 0.1
+        legend.remove()
+    return 0.0
+
+
 def _dress(axis: Axes, title: str, label: str) -> None:
-    axis.set_title(textwrap.fill(title, TITLE), fontsize=9.5, color=INK)
+    axis.set_title(lettering(title, TITLE, 3), fontsize=9.5, color=INK, parse_math=False)
     axis.set_xlabel(label, fontsize=9)
     axis.set_ylabel("test macro F1, percent", fontsize=9)
     axis.grid(color=FAINT, linewidth=0.4)

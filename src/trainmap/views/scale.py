@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.views.style import lettering
 
 Array = NDArray[Any]
 
@@ -63,7 +64,7 @@ def scale_of(name: str, values: Array, epochs: int) -> Scale:
         if values.min() < 0 or values.max() > epochs:
             raise TrainmapError(f"correctness must be 0 to {epochs} (epochs), got {values.min():g} to {values.max():g}")
         return Scale(name, "correctness", values, 0.0, float(epochs))
-    low, high, label = RANGES.get(name, (math.inf, -math.inf, name.replace("_", " ")))
+    low, high, label = RANGES.get(name, (math.inf, -math.inf, lettering(name.replace("_", " "))))
     if values.min() < low or values.max() > high:
         low, high = float(values.min()), float(values.max())
         pad = 0.02 * (high - low) or max(1.0, abs(high)) * 0.5  # all the same: the value in the middle of its axis

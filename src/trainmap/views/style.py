@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, cast
 
 import matplotlib
@@ -9,6 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
+
+from trainmap.errors import one_line
 
 INK, SOFT, FAINT, OUTSIDE = "#1f2430", "#6b7280", "#c9ced6", "#f5f6f8"
 WIDTH, HEIGHT = 10.0, 7.85  # inches of the layout; another width scales all of it, text as well
@@ -41,9 +45,26 @@ SIZES = {  # points, for a picture of WIDTH
 }
 
 
+METADATA: dict[str, dict[str, Any]] = {  # no dates, so that equal pictures are equal files; and whose they are
+    ".png": {"Software": "trainmap"},
+    ".svg": {"Date": None, "Creator": "trainmap"},
+    ".pdf": {"CreationDate": None, "Creator": "trainmap"},
+}
+
+
 def zoom_of(axes: Axes) -> float:
     """How much larger than the layout this picture is."""
     return cast(Figure, axes.figure).get_figwidth() / WIDTH
+
+
+def lettering(text: str, width: int = 60, lines: int = 1) -> str:
+    """Text of users for a picture: at most so many lines of so many characters, "□" for what the font does not have.
+
+    It must be drawn with ``parse_math=False``: a dollar is a dollar.
+    """
+    font = get_font(findfont(STYLE["font.family"]))
+    known = "".join(letter if font.get_char_index(ord(letter)) else "□" for letter in one_line(text))
+    return textwrap.fill(known, width, max_lines=lines, placeholder=" …") or " "
 
 
 def count_of(number: int, noun: str) -> str:

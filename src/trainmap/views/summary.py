@@ -93,11 +93,11 @@ def of_map(datamap: DataMap) -> Group:
     counts = dict(datamap.table["region"].value_counts().iter_rows())
     for name in (*REGIONS, None):
         count = counts.get(name, 0)
-        regions.add_row(name or "[dim]in none[/dim]", f"{count:,}", f"{count / len(datamap):.1%}")
+        regions.add_row(Text(name) if name else Text("in none", "dim"), f"{count:,}", f"{count / len(datamap):.1%}")
     shared = "; ".join(f"{a} and {b} share {share:.0%}" for (a, b), share in datamap.overlap().items())
-    told = f"[dim]thirds of the quantile rule, before the values decide: {shared}[/dim]"
+    told = Text(f"thirds of the quantile rule, before the values decide: {shared}", "dim")
     if datamap.unclear:
-        told = f"this map cannot tell regions: {datamap.unclear}"
+        told = Text(f"this map cannot tell regions: {datamap.unclear}")
     spread = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("score", "min", "5 %", "median", "95 %", "max", "hard end"):
         spread.add_column(name, justify="left" if name == "score" else "right")

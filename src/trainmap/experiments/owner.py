@@ -1,0 +1,41 @@
+"""Whose a folder is: an experiment's, a demo's, a compressed network's, or somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from trainmap.errors import StoreError, some
+
+EXPERIMENT = (  # by an experiment, besides its plan
+    *("runs", "made", "plots", "report.html", "report.md", "report.tex", "table.csv", "results.csv", "results.json"),
+    *("forgotten.csv", "trials.csv", "people.csv", "agreement.csv", "tensorboard", "wandb"),
+)
+DEMO = (
+    *("dynamics", "teacher", "scoring.json", "map.parquet", "map.png", "cards", "runs"),
+    *("report.html", "report.md", "results.csv"),
+)
+COMPRESSED = ("compressed.pt", "compressed.pt2", "compressed.onnx", "before.parquet", "after.parquet")
+MARKS = {  # the file by which a folder is known
+    "experiment.json": "an experiment",
+    "teacher/plan.json": "a demo",
+    "manifest.json": "a recording",
+    "result.json": "a compressed network",
+}
+
+
+def check_free(folder: str | Path, mark: str, written: Iterable[str]) -> None:
+    """Refuse a folder whose files would be written over: it lacks ``mark`` and holds something called as in
+    ``written``. Other files in it are left alone and may be there.
+
+    Raises:
+        StoreError: says what is there.
+    """
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise StoreError(f"{place} must be a folder, it is a file; choose another name")
+    if (place / mark).exists():
+        return
+    if there := [name for name in written if (place / name).exists() or (place / name).is_symlink()]:
+        what = next((what for file, what in MARKS.items() if (place / file).is_file()), f"other files ({some(there)})")
+        raise StoreError(f"{place} holds {what}, which {MARKS[mark]} would write over; choose another folder")
