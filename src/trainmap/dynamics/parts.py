@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from trainmap.dynamics.processes import PARTS, locked, part_folder, refuse_lost,
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
 from trainmap.dynamics.store import EXAMPLES, read_examples, write_examples
 from trainmap.errors import StoreError, some
+from trainmap.temporary import new_file, new_folder_beside
 
 Array = NDArray[Any]
 
@@ -60,7 +62,7 @@ def join_parts(folder: Path, allow_missing: bool = False) -> Path:
             return folder
         target = folder
         if not _writable(folder):
-            target = Path(tempfile.mkdtemp(prefix="trainmap-"))
+            target = new_folder_beside(Path(tempfile.gettempdir(), "trainmap-join"))
             atexit.register(shutil.rmtree, target, ignore_errors=True)
         try:
             _join(parts, epochs, digest, target, allow_missing or any(m.allow_missing for _, m in parts))
@@ -208,7 +210,9 @@ def _values(batch: pa.RecordBatch, name: str) -> Array:
 
 def _writable(folder: Path) -> bool:
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp"):
-            return True
+        descriptor, probe = new_file(folder / "probe")
     except OSError:
         return False
+    os.close(descriptor)
+    probe.unlink()
+    return True

@@ -28,6 +28,7 @@ from trainmap.dynamics.processes import locked, part_folder, refuse_mixture, who
 from trainmap.dynamics.stats import add_epoch, empty_stats
 from trainmap.dynamics.store import EXAMPLES, read_examples, read_stats, write_examples
 from trainmap.errors import StoreError, some
+from trainmap.temporary import is_temporary
 
 Array = NDArray[Any]
 
@@ -203,7 +204,8 @@ class Writer:
         """
         listed = {entry.file for entry in self.manifest.files}
         for item in [*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp"), *self.folder.glob("stats/*.arrow")]:
-            if item.relative_to(self.folder).as_posix() not in listed:
+            ours = item.suffix == ".arrow" or is_temporary(item.name)
+            if ours and item.relative_to(self.folder).as_posix() not in listed:
                 _remove(item)
 
 

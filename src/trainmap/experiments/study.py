@@ -23,6 +23,7 @@ from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Line, made_at
 from trainmap.experiments.launch import Outcome, run_all
 from trainmap.experiments.locks import held
+from trainmap.experiments.locks import take_over as remove_locks
 from trainmap.experiments.task import error_path, result_path
 from trainmap.files import write_json
 
@@ -134,6 +135,7 @@ def run_study(
     launcher: str = "local",
     settings: Mapping[str, Any] | None = None,
     on_progress: Callable[[Outcome, int, int], None] | None = None,
+    take_over: bool = False,
 ) -> list[Outcome]:
     """Do what is planned and not done yet; a task that fails is kept, and blocks only what needs it.
 
@@ -144,11 +146,14 @@ def run_study(
         launcher: a key of ``LAUNCHERS``.
         settings: arguments of the launcher.
         on_progress: see ``run_all``.
+        take_over: first remove the locks of other machines: none of them is at work on this folder any more.
     """
     if launcher not in LAUNCHERS:
         raise unknown("launcher", launcher, LAUNCHERS)
     place = Path(folder)
     save_study(study, place)
+    if take_over:
+        remove_locks(place / "runs")
     make = LAUNCHERS[launcher]
     pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
     return run_all(graph.tasks(), place / "runs", jobs, on_progress, pool)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.locks import release, take
+from trainmap.experiments.locks import beating, release, take
 from trainmap.experiments.task import Stamp, Task, error_path, plain, result_path, stamp, write_error, write_result
 
 # glibc reads the malloc settings and OpenMP its threads when a process starts; setting them later does nothing.
@@ -145,7 +145,8 @@ def attempt(folder: Path, task: Task, old_error: Stamp, claim: str = "") -> Answ
             function = getattr(function, part)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # a run before this one may have changed it
-        result = plain(function(task.argument), "result")
+        with beating(folder, task.hash):
+            result = plain(function(task.argument), "result")
         if not isinstance(result, dict):
             raise TrainmapError(f"{task.reference} must return a dict, got {type(result).__name__}")
         write_result(folder, task, result, time.perf_counter() - started)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +14,9 @@ from numpy.typing import NDArray
 from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
 from trainmap.dynamics.store import EXAMPLES, Dynamics, write_examples
-from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import sync_folder
+from trainmap.temporary import new_folder_beside, remove
 
 Array = NDArray[Any]
 
@@ -44,20 +43,21 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         StoreError: ``path`` exists and is not an empty folder (nothing is ever overwritten), or cannot be written.
     """
     check_new(path)
-    target = Path(path).absolute()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    target, temporary = Path(path).absolute(), None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
+        temporary = new_folder_beside(target)
         yield temporary
         if target.exists():
+            check_new(target)  # another process may have made it meanwhile
             target.rmdir()
         temporary.rename(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise StoreError(f"{path} could not be written, nothing of it was kept: {error}") from error
+        raise StoreError(f"{path} could not be written, nothing of it was kept: {cause(error)}") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            remove(temporary)
 
 
 def write_dynamics(
