@@ -140,7 +140,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
     index = build_index(ids)
     entries = []
     for epoch in range(epochs):
-        batches = [_open(*part, epoch, whole=True) for part in parts]
+        batches = [_open(*part, epoch) for part in parts]
         rows = np.concatenate([index.rows(_ids(batch)) for batch in batches])
         _learn_labels(ids, labels, rows, np.concatenate([_values(batch, "label") for batch in batches]), epoch)
         keep = _originals(rows, batches)
@@ -156,9 +156,10 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
             values = np.concatenate([_values(batch, name) for batch in batches])
             column[rows[keep]] = values[keep]
         entries.append(write_columns(target, f"epochs/{epoch:05d}.arrow", columns, len(keep)))
-    write_examples(target, ids, labels)
+    examples_file = write_examples(target, ids, labels)
     joined = first.model_copy(
         update={
+            "examples_file": examples_file,
             "examples": len(ids),
             "part": None,
             "parts": None,
@@ -192,8 +193,8 @@ def _learn_labels(ids: Array, labels: Array, rows: Array, gold: Array, epoch: in
         )
 
 
-def _open(path: Path, manifest: Manifest, epoch: int, whole: bool = False) -> pa.RecordBatch:
-    file = check_file(path, manifest.epochs[epoch], whole)
+def _open(path: Path, manifest: Manifest, epoch: int) -> pa.RecordBatch:
+    file = check_file(path, manifest.epochs[epoch], whole=True)
     return open_columns(pa.memory_map(str(file)), file)
 
 

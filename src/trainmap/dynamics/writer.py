@@ -88,7 +88,7 @@ class Writer:
         for entry in found.files:
             check_file(self.folder, entry)
         if found.epochs:
-            _check_columns(Layout.of(self.folder / found.epochs[-1].file), found)
+            _check_columns(Layout.of(check_file(self.folder, found.epochs[-1], whole=True)), found)
         if found.stats is not None:
             self._stats = read_stats(self.folder, found)
         if found.ids_given or found.parts is None:
@@ -147,9 +147,11 @@ class Writer:
     ) -> None:
         epoch, part = self.epochs, self.manifest.part is not None
         listed = self.manifest.ids_given or not part  # otherwise every epoch of a part brings its own ids
-        if listed and (new_labels or self.manifest.examples == 0):
-            write_examples(self.folder, ids, labels)
+        examples = self.manifest.examples_file
+        if listed and (new_labels or self.manifest.examples == 0 or examples is None):
+            examples = write_examples(self.folder, ids, labels)
         update: dict[str, Any] = {
+            "examples_file": examples,
             "examples": len(ids) if listed else 0,
             "id_type": "string" if ids.dtype.kind == "U" else "int64",
             "allow_missing": self.manifest.allow_missing or allow_missing,

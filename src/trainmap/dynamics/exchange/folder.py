@@ -82,7 +82,7 @@ def write_dynamics(
     entries: list[EpochEntry] = []
     level: Level = "signals"
     with new_folder(out) as folder:
-        write_examples(folder, ids, labels, more)
+        examples = write_examples(folder, ids, labels, more)
         for columns, seen in epochs:
             level = "logits" if "logits" in columns else "signals"
             entries.append(write_columns(folder, f"epochs/{len(entries):05d}.arrow", columns, seen))
@@ -96,6 +96,7 @@ def write_dynamics(
                 level=level,
                 allow_missing=any(entry.seen < len(ids) for entry in entries),
                 ids_given=True,
+                examples_file=examples,
                 epochs=entries,
                 written_by=versions() | dict(about),
             ),
