@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import zipfile
 import zlib
@@ -75,7 +76,7 @@ def _remember(key: tuple[Any, ...], state: os.stat_result, found: int) -> None:
 
 def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
     """A JSON document with its checksum as the last entry."""
-    return {**value, KEY: _checksum(value)}
+    return {**value, KEY: _checksum(json.loads(json.dumps(value)))}  # as it will be read: keys are strings
 
 
 def _checksum(value: Mapping[str, Any]) -> str:
@@ -203,6 +204,11 @@ def seal_folder(folder: Path, task: str) -> None:
     write_sealed(folder / SEALS, {"format": "trainmap-checksums", "version": 1, "task": task, "files": files})
 
 
+def is_of_task(folder: Path) -> bool:
+    """Whether a folder is called as what a task makes: its kind and its hash."""
+    return re.fullmatch(r".+-[0-9a-f]{16}", folder.name) is not None
+
+
 def _lasting(folder: Path) -> Iterator[Path]:
     recordings = {path.parent for path in folder.rglob("manifest.json")}
     for path in folder.rglob("*"):
@@ -217,7 +223,7 @@ def check_folder(folder: Path, verify: bool = True, afresh: bool = False) -> Non
     Raises:
         StoreError: a file is missing, damaged or of another task; the folder is of another task.
     """
-    if not (folder / SEALS).exists():
+    if not (is_of_task(folder) and (folder / SEALS).exists()):
         return
     about = read_sealed(folder / SEALS, "list of checksums")
     with reading(folder / SEALS, "list of checksums"):

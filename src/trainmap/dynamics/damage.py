@@ -121,9 +121,8 @@ def _wrong_epoch(columns: dict[str, Array], seen: int, classes: int) -> str | No
 
 def _there(column: Array) -> Array:
     """Which examples have a value; of logits, each number of them."""
-    if column.dtype.kind != "f":
-        return column >= 0
-    return ~np.isnan(column) if column.ndim == 1 else ~np.isnan(column).any(axis=1)
+    there = ~np.isnan(column) if column.dtype.kind == "f" else column >= 0
+    return np.asarray(there if there.ndim == 1 else there.all(axis=1))
 
 
 def _outside(name: str, column: Array, low: float, high: float) -> str | None:

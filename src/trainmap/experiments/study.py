@@ -10,12 +10,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
 from trainmap.errors import StoreError, unknown
 from trainmap.experiments.cluster import LAUNCHERS
@@ -24,8 +24,8 @@ from trainmap.experiments.graph import Graph, Line, made_at
 from trainmap.experiments.launch import Outcome, run_all
 from trainmap.experiments.locks import held
 from trainmap.experiments.locks import take_over as remove_locks
-from trainmap.experiments.task import error_path, result_path
-from trainmap.files import write_json
+from trainmap.experiments.task import error_path, read_record, result_path
+from trainmap.files import reading
 
 VERSION = 1
 
@@ -102,7 +102,7 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
 def save_study(study: Study, folder: Path) -> None:
     """Write ``experiment.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "experiment.json", {"format": "trainmap-experiment", "version": VERSION, **asdict(study)})
+    write_sealed(folder / "experiment.json", {"format": "trainmap-experiment", "version": VERSION, **asdict(study)})
 
 
 def open_study(folder: str | Path) -> Study:
@@ -112,8 +112,10 @@ def open_study(folder: str | Path) -> Study:
         StoreError: no such file, another one, a newer one.
     """
     path = Path(folder) / "experiment.json"
-    try:
-        about = json.loads(path.read_text())
+    if not path.exists():
+        raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one")
+    with reading(path, "plan of an experiment", "run the experiment again"):
+        about = read_sealed(path, "plan of an experiment", "run the experiment again")
         if about.pop("format") != "trainmap-experiment":
             raise StoreError(f"{path} is not the plan of an experiment")
         if about.pop("version") > VERSION:
@@ -121,10 +123,6 @@ def open_study(folder: str | Path) -> Study:
         entries = tuple(Entry(**{**entry, "after": tuple(entry["after"])}) for entry in about.pop("entries"))
         lines = tuple(Line(**line) for line in about.pop("lines"))
         return Study(entries=entries, lines=lines, **about)
-    except FileNotFoundError as error:
-        raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is not the plan of an experiment ({error!r}); run the experiment again") from error
 
 
 def run_study(
@@ -182,11 +180,8 @@ def results(study: Study, folder: str | Path) -> dict[str, dict[str, Any]]:
     for entry in study.entries:
         path = result_path(Path(folder) / "runs", entry.hash)
         if path.exists():
-            try:
-                record = json.loads(path.read_bytes())
-                found[entry.hash] = {**record["result"], "task_seconds": record["seconds"]}
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise StoreError(f"{path} must be the result of a run, but is not ({error!r}); remove it") from error
+            record = read_record(path, entry.hash)
+            found[entry.hash] = {**record["result"], "task_seconds": record["seconds"]}
     return found
 
 
@@ -196,7 +191,7 @@ def failures(study: Study, folder: str | Path) -> dict[str, str]:
     for entry in study.entries:
         path = error_path(Path(folder) / "runs", entry.hash)
         if path.exists() and not result_path(Path(folder) / "runs", entry.hash).exists():
-            found[entry.name] = json.loads(path.read_bytes())["traceback"]
+            found[entry.name] = read_record(path, entry.hash, "traceback")["traceback"]
     return found
 
 
