@@ -177,16 +177,16 @@ def write_card(path: Path, about: Mapping[str, Any]) -> None:
     write_sealed(card_of(path), {**about, "bytes": path.stat().st_size, "crc32": crc32_of(path)})
 
 
-def read_card(path: Path, verify: bool = True, cure: str = "delete both to compute anew") -> dict[str, Any]:
-    """What the card beside a file says of it; with ``verify`` the file is compared with it. Cards of 0.1 have no
-    checksum.
+def read_card(path: Path, cure: str = "delete both to compute anew", afresh: bool = False) -> dict[str, Any]:
+    """What the card beside a file says of it, once the file is compared with it. Cards of 0.1 have no checksum.
 
     Raises:
         StoreError: no card, or a card or file that is damaged.
     """
     about = read_sealed(card_of(path), "card", cure)
-    if verify and isinstance(about.get("bytes"), int):
-        check_bytes(path, about["bytes"], about["crc32"], card_of(path).name)
+    with reading(card_of(path), "card", cure):
+        if about.get("bytes") is not None:
+            check_bytes(path, about["bytes"], about["crc32"], card_of(path).name, afresh)
     return about
 
 

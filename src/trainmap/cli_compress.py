@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from trainmap.cli_terminal import Verify
+
 
 def compress(
     demo: Annotated[Path, typer.Argument(metavar="DEMO", help="A folder that `trainmap demo` made.")],
@@ -42,6 +44,7 @@ def forgets(
     plot: Annotated[
         Path | None, typer.Option(help="FILE.png, .svg or .pdf: the shares by region, or by class.")
     ] = None,
+    verify: Verify = True,
 ) -> None:
     """Which examples another network in this one's place gets wrong, by region and class, beside another seed's churn.
 
@@ -57,13 +60,13 @@ def forgets(
 
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise TrainmapError(f"--out must end in .parquet or .csv, got {out.name}")
-    sides = Predictions.open(before), Predictions.open(after)
+    sides = Predictions.open(before, verify), Predictions.open(after, verify)
     groups = {}
     if datamap is not None:
         from trainmap.maps.datamap import DataMap
 
-        groups["region"] = regions_of(DataMap.open(datamap), sides[0])
-    other = None if baseline is None else Predictions.open(baseline)
+        groups["region"] = regions_of(DataMap.open(datamap, verify), sides[0])
+    other = None if baseline is None else Predictions.open(baseline, verify)
     found = flips(*sides, baseline=other, groups=groups)
     Console().print(of_flips(found))
     if out is not None:

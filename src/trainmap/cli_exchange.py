@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trainmap.cli_terminal import DynamicsPath, MapPath, progress, say, split
+from trainmap.cli_terminal import DynamicsPath, MapPath, Verify, progress, say, split
 from trainmap.errors import TrainmapError
 
 imports = typer.Typer(help="Recordings from other tools' files.", no_args_is_help=True)
@@ -94,6 +94,7 @@ def export_allenai(
     dynamics: DynamicsPath,
     out: FolderOut,
     metrics_only: Annotated[bool, typer.Option("--metrics-only", help="td_metrics.jsonl alone: no logits.")] = False,
+    verify: Verify = True,
 ) -> None:
     """Export td_metrics.jsonl and training_dynamics/ as allenai/cartography has them.
 
@@ -102,14 +103,14 @@ def export_allenai(
     from trainmap.dynamics.store import Dynamics
     from trainmap.maps.exchange import export_allenai
 
-    recording = Dynamics.open(dynamics)
+    recording = Dynamics.open(dynamics, verify=verify)
     with progress("exporting", 0 if metrics_only else recording.epochs) as advance:
         written = export_allenai(recording, out, metrics_only, advance)
     say(", ".join(map(str, written)))
 
 
 @exports.command("study")
-def export_study(dynamics: DynamicsPath, out: FileOut) -> None:
+def export_study(dynamics: DynamicsPath, out: FileOut, verify: Verify = True) -> None:
     """Export a *_training_dynamics.json as the study that trainmap grew from has it.
 
     Example: [bold]trainmap export study dynamics --out vit_training_dynamics.json[/bold]
@@ -117,7 +118,7 @@ def export_study(dynamics: DynamicsPath, out: FileOut) -> None:
     from trainmap.dynamics.exchange.study import export_study
     from trainmap.dynamics.store import Dynamics
 
-    say(f"{export_study(Dynamics.open(dynamics), out)}")
+    say(f"{export_study(Dynamics.open(dynamics, verify=verify), out)}")
 
 
 @exports.command("pred-probs")
@@ -125,6 +126,7 @@ def export_pred_probs(
     dynamics: DynamicsPath,
     out: FileOut,
     epoch: Annotated[int | None, typer.Option(help="Of one epoch, from 0; the mean over all by default.")] = None,
+    verify: Verify = True,
 ) -> None:
     """Export labels and pred_probs for cleanlab (.npz); needs logits.
 
@@ -133,7 +135,7 @@ def export_pred_probs(
     from trainmap.dynamics.exchange.arrays import export_pred_probs
     from trainmap.dynamics.store import Dynamics
 
-    say(f"{export_pred_probs(Dynamics.open(dynamics), out, epoch)}")
+    say(f"{export_pred_probs(Dynamics.open(dynamics, verify=verify), out, epoch)}")
 
 
 @exports.command("table")
@@ -141,6 +143,7 @@ def export_table(
     dynamics: DynamicsPath,
     out: FileOut,
     signals: Annotated[str | None, typer.Option(help="Names, separated by commas; all but logits by default.")] = None,
+    verify: Verify = True,
 ) -> None:
     """Export one long Parquet table: a row for each epoch and example.
 
@@ -149,13 +152,19 @@ def export_table(
     from trainmap.dynamics.exchange.tables import export_long
     from trainmap.dynamics.store import Dynamics
 
-    recording = Dynamics.open(dynamics)
+    recording = Dynamics.open(dynamics, verify=verify)
     with progress("exporting", recording.epochs) as advance:
         say(f"{export_long(recording, out, split(signals), advance)}")
 
 
 @exports.command("fiftyone")
-def export_fiftyone(datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold") -> None:
+def export_fiftyone(
+    datamap: MapPath,
+    out: FileOut,
+    dynamics: WithDynamics = None,
+    signals: Signals = "p_gold",
+    verify: Verify = True,
+) -> None:
     """Export a map as sample fields for FiftyOne (.json).
 
     Example: [bold]trainmap export fiftyone map.parquet --dynamics dynamics --out fields.json[/bold]
@@ -164,13 +173,17 @@ def export_fiftyone(datamap: MapPath, out: FileOut, dynamics: WithDynamics = Non
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.exchange import export_fiftyone
 
-    recording = None if dynamics is None else Dynamics.open(dynamics)
-    say(f"{export_fiftyone(DataMap.open(datamap), out, recording, split(signals) or ())}")
+    recording = None if dynamics is None else Dynamics.open(dynamics, verify=verify)
+    say(f"{export_fiftyone(DataMap.open(datamap, verify), out, recording, split(signals) or ())}")
 
 
 @exports.command("spotlight")
 def export_spotlight(
-    datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold"
+    datamap: MapPath,
+    out: FileOut,
+    dynamics: WithDynamics = None,
+    signals: Signals = "p_gold",
+    verify: Verify = True,
 ) -> None:
     """Export a map as a table for Renumics Spotlight (.parquet or .csv).
 
@@ -180,5 +193,5 @@ def export_spotlight(
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.exchange import export_spotlight
 
-    recording = None if dynamics is None else Dynamics.open(dynamics)
-    say(f"{export_spotlight(DataMap.open(datamap), out, recording, split(signals) or ())}")
+    recording = None if dynamics is None else Dynamics.open(dynamics, verify=verify)
+    say(f"{export_spotlight(DataMap.open(datamap, verify), out, recording, split(signals) or ())}")

@@ -15,7 +15,7 @@ from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
 from trainmap.dynamics.store import EXAMPLES, Dynamics, write_examples
 from trainmap.errors import StoreError, TrainmapError, cause, some
-from trainmap.files import sync_folder
+from trainmap.files import reading, sync_folder
 from trainmap.temporary import new_folder_beside, remove
 
 Array = NDArray[Any]
@@ -107,6 +107,7 @@ def write_dynamics(
 def kept_column(dynamics: Dynamics, name: str) -> Array | None:
     """A further column of ``examples.parquet`` that an importer kept, (N,), or None."""
     path = dynamics.path / EXAMPLES
-    if name not in pq.read_schema(path).names:
-        return None
-    return np.asarray(pq.read_table(path, columns=[name])[name].to_numpy())
+    with reading(path, "table of examples"):
+        if name not in pq.read_schema(path).names:
+            return None
+        return np.asarray(pq.read_table(path, columns=[name], page_checksum_verification=True)[name].to_numpy())
