@@ -13,8 +13,9 @@ from trainmap.cli_compress import compress, forgets
 from trainmap.cli_exchange import exports, imports
 from trainmap.cli_experiments import register
 from trainmap.cli_targets import replaceable
-from trainmap.cli_terminal import DynamicsPath, MapPath, number, progress, say, show_or_json, split
+from trainmap.cli_terminal import DynamicsPath, MapPath, Verify, number, progress, say, show_or_json, split
 from trainmap.cli_terminal import show as draw
+from trainmap.cli_verify import verify as verify_all
 from trainmap.errors import TrainmapError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ def score(
     scores: ScoreNames = None,
     epochs: Epochs = None,
     max_memory: Annotated[str | None, typer.Option(help="What the process may hold at most, for example 1GB.")] = None,
+    verify: Verify = True,
 ) -> None:
     """Score every example of a recording, row block by row block.
 
@@ -49,7 +51,7 @@ def score(
     from trainmap.maps.score_file import check_format, write_scores
 
     replaceable(check_format(out), "scores")
-    recording = Dynamics.open(dynamics)
+    recording = Dynamics.open(dynamics, verify=verify)
     chosen = resolve(recording, split(scores), epochs)
     limit = None if max_memory is None else parse_bytes(max_memory)
     plan = estimate(recording, chosen, epochs=epochs, max_memory=limit, collect=False)
@@ -68,6 +70,7 @@ def map_(
     fraction: Fraction = 1 / 3,
     scores: ScoreNames = None,
     epochs: Epochs = None,
+    verify: Verify = True,
 ) -> None:
     """Make the data map of a recording: its table, its picture, or both.
 
@@ -84,7 +87,7 @@ def map_(
         from trainmap.views.plot import check_picture, plot_map
 
         replaceable(check_picture(plot), "a picture of trainmap")
-    recording, names = Dynamics.open(dynamics), split(scores)
+    recording, names = Dynamics.open(dynamics, verify=verify), split(scores)
     with progress("scoring", recording.examples) as advance:
         datamap = DataMap.from_dynamics(
             recording,
@@ -113,6 +116,7 @@ def select(
     held_out: Annotated[
         float | None, typer.Option(help="auto: accuracy of the map's network on data it was not trained on, 0 to 1.")
     ] = None,
+    verify: Verify = True,
 ) -> None:
     """Choose examples from a map.
 
@@ -127,7 +131,7 @@ def select(
     from trainmap.selection.spec import parse
 
     replaceable(out, "a selection")
-    opened, plan = DataMap.open(datamap), parse(spec)
+    opened, plan = DataMap.open(datamap, verify), parse(spec)
     if [part.what for part in plan.parts] == ["auto"]:
         count = sum(plan.sizes(len(opened), size))
         known: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out, "balance": balance}
@@ -143,6 +147,7 @@ def select(
 @app.command()
 def show(
     path: Annotated[Path, typer.Argument(metavar="DYNAMICS|MAP|CARD", help="What trainmap wrote: a folder or a file.")],
+    verify: Verify = True,
 ) -> None:
     """Show what a recording, a map or a selection holds.
 
@@ -150,7 +155,7 @@ def show(
     """
     from trainmap.views.summary import summary
 
-    draw(summary(path))
+    draw(summary(path, verify))
 
 
 @app.command()
@@ -162,6 +167,7 @@ def compare(
     epochs: Epochs = None,
     allow: Annotated[str | None, typer.Option(help="What may differ: source, dataset, rule.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    verify: Verify = True,
 ) -> None:
     """How far two maps agree (seeds, models), or, with A alone, from which epoch on its ranking stands still.
 
@@ -177,12 +183,12 @@ def compare(
 
         if fractions is not None or epochs is not None or allow is not None:
             raise TrainmapError("--fractions, --epochs and --allow are for comparing two maps; pass B as well")
-        recording = Dynamics.open(a)
+        recording = Dynamics.open(a, verify=verify)
         found = [converged(recording, name) for name in split(scores) or ["confidence", "variability", "aum"]]
         show_or_json(view.of_convergence(found), [one.to_dict() for one in found] if as_json else None)
         return
     tops = FRACTIONS if fractions is None else [number(word, "fractions") for word in split(fractions) or ()]
-    pair = open_pair(a, b, split(scores), epochs)
+    pair = open_pair(a, b, split(scores), epochs, verify)
     agreed = compare_maps(*pair, split(scores), tops, allow=split(allow) or ())  # type: ignore[arg-type]
     show_or_json(view.of_comparison(agreed), agreed.to_dict() if as_json else None)
 
@@ -196,6 +202,7 @@ def audit(
     flips: Annotated[Path | None, typer.Option(help="PLAN.json of labels flipped for this recording.")] = None,
     second: Annotated[Path | None, typer.Option(help="The other of two runs with threshold samples.")] = None,
     epochs: Epochs = None,
+    verify: Verify = True,
 ) -> None:
     """Find label errors: which labels look wrong, and what they may be instead.
 
@@ -208,11 +215,11 @@ def audit(
     from trainmap.views.comparison import of_audit
 
     replaceable(check_format(out), "an audit")
-    recording = Dynamics.open(dynamics)
+    recording = Dynamics.open(dynamics, verify=verify)
     if second is not None:
         if rule not in ("combined", "aum") or threshold is not None or flips is not None:
             raise TrainmapError("two runs with threshold samples have their own rule: no --rule, --threshold, --flips")
-        found = audit_threshold_samples(recording, Dynamics.open(second), epochs=epochs)
+        found = audit_threshold_samples(recording, Dynamics.open(second, verify=verify), epochs=epochs)
     else:
         cut = threshold if threshold is None or threshold == "flips" else number(threshold, "threshold")
         plan = None if flips is None else Flips.open(flips)
@@ -294,6 +301,7 @@ app.add_typer(exports, name="export")
 
 app.command()(compress)
 app.command()(forgets)
+app.command("verify")(verify_all)
 
 
 def main() -> None:

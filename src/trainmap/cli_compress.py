@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from trainmap.cli_targets import replaceable
-from trainmap.cli_terminal import say, show
+from trainmap.cli_terminal import Verify, say, show
 
 
 def compress(
@@ -43,6 +43,7 @@ def forgets(
     plot: Annotated[
         Path | None, typer.Option(help="FILE.png, .svg or .pdf: the shares by region, or by class.")
     ] = None,
+    verify: Verify = True,
 ) -> None:
     """Which examples another network in this one's place gets wrong, by region and class, beside another seed's churn.
 
@@ -62,13 +63,13 @@ def forgets(
         from trainmap.views.plot import check_picture
 
         replaceable(check_picture(plot), "a picture of trainmap")
-    sides = Predictions.open(before), Predictions.open(after)
+    sides = Predictions.open(before, verify), Predictions.open(after, verify)
     groups = {}
     if datamap is not None:
         from trainmap.maps.datamap import DataMap
 
-        groups["region"] = regions_of(DataMap.open(datamap), sides[0])
-    other = None if baseline is None else Predictions.open(baseline)
+        groups["region"] = regions_of(DataMap.open(datamap, verify), sides[0])
+    other = None if baseline is None else Predictions.open(baseline, verify)
     found = flips(*sides, baseline=other, groups=groups)
     show(of_flips(found))
     if out is not None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from trainmap.cli_targets import replaceable
-from trainmap.cli_terminal import DynamicsPath, MapPath, progress, say, split
+from trainmap.cli_terminal import DynamicsPath, MapPath, Verify, progress, say, split
 from trainmap.errors import TrainmapError
 
 imports = typer.Typer(help="Recordings from other tools' files.", no_args_is_help=True)
@@ -95,6 +95,7 @@ def export_allenai(
     dynamics: DynamicsPath,
     out: FolderOut,
     metrics_only: Annotated[bool, typer.Option("--metrics-only", help="td_metrics.jsonl alone: no logits.")] = False,
+    verify: Verify = True,
 ) -> None:
     """Export td_metrics.jsonl and training_dynamics/ as allenai/cartography has them.
 
@@ -104,14 +105,14 @@ def export_allenai(
     from trainmap.maps.exchange import METRICS, export_allenai
 
     replaceable(out / METRICS, METRICS)
-    recording = Dynamics.open(dynamics)
+    recording = Dynamics.open(dynamics, verify=verify)
     with progress("exporting", 0 if metrics_only else recording.epochs) as advance:
         written = export_allenai(recording, out, metrics_only, advance)
     say(", ".join(map(str, written)))
 
 
 @exports.command("study")
-def export_study(dynamics: DynamicsPath, out: FileOut) -> None:
+def export_study(dynamics: DynamicsPath, out: FileOut, verify: Verify = True) -> None:
     """Export a *_training_dynamics.json as the study that trainmap grew from has it.
 
     Example: [bold]trainmap export study dynamics --out vit_training_dynamics.json[/bold]
@@ -120,7 +121,7 @@ def export_study(dynamics: DynamicsPath, out: FileOut) -> None:
     from trainmap.dynamics.store import Dynamics
 
     replaceable(out, "a recording as the study has it")
-    say(f"{export_study(Dynamics.open(dynamics), out)}")
+    say(f"{export_study(Dynamics.open(dynamics, verify=verify), out)}")
 
 
 @exports.command("pred-probs")
@@ -128,6 +129,7 @@ def export_pred_probs(
     dynamics: DynamicsPath,
     out: FileOut,
     epoch: Annotated[int | None, typer.Option(help="Of one epoch, from 0; the mean over all by default.")] = None,
+    verify: Verify = True,
 ) -> None:
     """Export labels and pred_probs for cleanlab (.npz); needs logits.
 
@@ -137,7 +139,7 @@ def export_pred_probs(
     from trainmap.dynamics.store import Dynamics
 
     replaceable(out, "pred_probs")
-    say(f"{export_pred_probs(Dynamics.open(dynamics), out, epoch)}")
+    say(f"{export_pred_probs(Dynamics.open(dynamics, verify=verify), out, epoch)}")
 
 
 @exports.command("table")
@@ -145,6 +147,7 @@ def export_table(
     dynamics: DynamicsPath,
     out: FileOut,
     signals: Annotated[str | None, typer.Option(help="Names, separated by commas; all but logits by default.")] = None,
+    verify: Verify = True,
 ) -> None:
     """Export one long Parquet table: a row for each epoch and example.
 
@@ -154,13 +157,19 @@ def export_table(
     from trainmap.dynamics.store import Dynamics
 
     replaceable(out, "a long table")
-    recording = Dynamics.open(dynamics)
+    recording = Dynamics.open(dynamics, verify=verify)
     with progress("exporting", recording.epochs) as advance:
         say(f"{export_long(recording, out, split(signals), advance)}")
 
 
 @exports.command("fiftyone")
-def export_fiftyone(datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold") -> None:
+def export_fiftyone(
+    datamap: MapPath,
+    out: FileOut,
+    dynamics: WithDynamics = None,
+    signals: Signals = "p_gold",
+    verify: Verify = True,
+) -> None:
     """Export a map as sample fields for FiftyOne (.json).
 
     Example: [bold]trainmap export fiftyone map.parquet --dynamics dynamics --out fields.json[/bold]
@@ -170,13 +179,17 @@ def export_fiftyone(datamap: MapPath, out: FileOut, dynamics: WithDynamics = Non
     from trainmap.maps.exchange import export_fiftyone
 
     replaceable(out, "sample fields for FiftyOne")
-    recording = None if dynamics is None else Dynamics.open(dynamics)
-    say(f"{export_fiftyone(DataMap.open(datamap), out, recording, split(signals) or ())}")
+    recording = None if dynamics is None else Dynamics.open(dynamics, verify=verify)
+    say(f"{export_fiftyone(DataMap.open(datamap, verify), out, recording, split(signals) or ())}")
 
 
 @exports.command("spotlight")
 def export_spotlight(
-    datamap: MapPath, out: FileOut, dynamics: WithDynamics = None, signals: Signals = "p_gold"
+    datamap: MapPath,
+    out: FileOut,
+    dynamics: WithDynamics = None,
+    signals: Signals = "p_gold",
+    verify: Verify = True,
 ) -> None:
     """Export a map as a table for Renumics Spotlight (.parquet or .csv).
 
@@ -187,5 +200,5 @@ def export_spotlight(
     from trainmap.maps.exchange import export_spotlight
 
     replaceable(out, "a table for Spotlight")
-    recording = None if dynamics is None else Dynamics.open(dynamics)
-    say(f"{export_spotlight(DataMap.open(datamap), out, recording, split(signals) or ())}")
+    recording = None if dynamics is None else Dynamics.open(dynamics, verify=verify)
+    say(f"{export_spotlight(DataMap.open(datamap, verify), out, recording, split(signals) or ())}")

@@ -28,6 +28,9 @@ def run(
     launcher: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
     sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: dotted, * for each entry.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Print what would run, its time and disk; run nothing.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Other machines that hold tasks of DIR are gone: do not wait for them.")
+    ] = False,
 ) -> None:
     """Run an experiment to its end and write the report.
 
@@ -53,7 +56,7 @@ def run(
     settings = {"ray": launch.ray, "slurm": launch.slurm}.get(launcher)
     with _progress(file.name, len(graph.nodes)) as advance:
         outcomes = run_study(
-            study, graph, out, jobs, launcher, None if settings is None else settings.model_dump(), advance
+            study, graph, out, jobs, launcher, None if settings is None else settings.model_dump(), advance, take_over
         )
     failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
     blocked = sum(outcome.blocked for outcome in outcomes)

@@ -71,9 +71,10 @@ def _map(path: Path) -> bool:
         return False
     import pyarrow.parquet as pq
 
-    from trainmap.maps.datamap import KEY
+    from trainmap.maps.table_file import METADATA
 
-    return KEY in (pq.read_schema(path).metadata or {})
+    schema = pq.read_schema(path)
+    return METADATA in (schema.metadata or {}) and "region" in schema.names
 
 
 def _scores(path: Path) -> bool:

@@ -12,6 +12,9 @@ import typer
 from trainmap.errors import TrainmapError, printable
 
 DynamicsPath = Annotated[Path, typer.Argument(metavar="DYNAMICS", help="A folder that a Recorder wrote.")]
+Verify = Annotated[
+    bool, typer.Option("--verify/--no-verify", help="Compare what is read with its checksums (costs one pass over it).")
+]
 MapPath = Annotated[Path, typer.Argument(metavar="MAP", help="A map, as `trainmap map --out` writes it.")]
 
 

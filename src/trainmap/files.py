@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import get_ident
 from typing import Any, BinaryIO
 
 from trainmap.errors import StoreError, TrainmapError, cause
+from trainmap.temporary import new_file
 
 
 @contextmanager
@@ -68,12 +68,13 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def write_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside ``path``; at a clean exit it is flushed to disk and renamed to ``path``.
 
-    An error (a full disk, an exception in the body) removes the temporary file and leaves ``path`` as it was.
+    An error (a full disk, an exception in the body) removes the temporary file and leaves ``path`` as it was. Where
+    ``path`` is a link, the file takes the link's place: what the link leads to is never written.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{get_ident()}.tmp")
+    descriptor, temporary = new_file(target)
     try:
-        with open(temporary, "wb") as handle:
+        with open(descriptor, "wb") as handle:
             yield handle
             handle.flush()
             os.fsync(handle.fileno())

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import Run, same
 
+from trainmap.checksums import crc32_of, sealed
 from trainmap.dynamics import store
 from trainmap.dynamics.columns import Layout, write_columns
 from trainmap.dynamics.manifest import read_manifest, write_manifest
@@ -46,7 +47,7 @@ def test_the_folder_holds_what_the_format_says_and_nothing_else(folder: Path) ->
     ]
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["format"] == "trainmap-dynamics"
-    assert manifest["version"] == 1
+    assert manifest["version"] == 2
     assert {key: manifest[key] for key in ("examples", "classes", "id_type", "source", "level")} == {
         "examples": 40, "classes": 4, "id_type": "int64", "source": "train", "level": "logits",
     }  # fmt: skip
@@ -223,7 +224,7 @@ def test_a_fingerprint_is_of_ids_and_labels_alone(ids: Any, labels: Any, message
 
 def edit_manifest(folder: Path, **changes: Any) -> None:
     path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(sealed(json.loads(path.read_text()) | changes)))
 
 
 def cut(file: Path) -> None:
@@ -255,10 +256,10 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a list": (lambda d: (d / "manifest.json").write_text("[]"), "was not written by trainmap: 'format' must be"),
     "another program": (lambda d: edit_manifest(d, format="other"), "was not written by trainmap"),
     "a newer format": (
-        lambda d: edit_manifest(d, version=2),
-        "has format version 2, this trainmap reads up to 1: upgrade",
+        lambda d: edit_manifest(d, version=3),
+        "has format version 3, this trainmap reads up to 2: upgrade",
     ),
-    "a version in words": (lambda d: edit_manifest(d, version="one"), "has format version one"),
+    "a version in words": (lambda d: edit_manifest(d, version="one"), "has format version 'one'"),
     "a version that is true": (lambda d: edit_manifest(d, version=True), "has format version True"),
     "version 0": (lambda d: edit_manifest(d, version=0), "'version' is wrong"),
     "a field of another type": (lambda d: edit_manifest(d, classes="ten"), "'classes' is wrong"),
@@ -268,13 +269,26 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: edit_manifest(d, epochs=[{"file": "../../etc/passwd", "seen": 1, "bytes": 1, "crc32": 1}]),
         "'epochs.0.file' is wrong",
     ),
-    "other examples": (lambda d: edit_manifest(d, examples=39), "has 40 ids of type int64, the manifest says 39"),
+    "other examples": (lambda d: edit_manifest(d, examples=41), "has 40 ids of type int64, the manifest says 41"),
+    "fewer examples than were seen": (lambda d: edit_manifest(d, examples=39), "cannot have seen more than the 39"),
+    "a manifest that was changed by hand": (
+        lambda d: (d / "manifest.json").write_text((d / "manifest.json").read_text().replace('"train"', '"sweep"')),
+        "what it says does not match its checksum",
+    ),
+    "a manifest whose checksum was removed": (
+        lambda d: (d / "manifest.json").write_text((d / "manifest.json").read_text().replace("checksum", "check")),
+        "'checksum' is missing",
+    ),
+    "an epoch twice": (
+        lambda d: edit_manifest(d, epochs=json.loads((d / "manifest.json").read_text())["epochs"][:1] * 2),
+        "each epoch must have a file of its own",
+    ),
     "ids of another type": (lambda d: edit_manifest(d, id_type="string"), "40 ids of type int64, .* 40 of type string"),
     "no examples": (lambda d: (d / "examples.parquet").unlink(), "examples.parquet is missing; restore it"),
-    "torn examples": (lambda d: cut(d / "examples.parquet"), "examples.parquet cannot be read"),
+    "torn examples": (lambda d: cut(d / "examples.parquet"), "examples.parquet is torn"),
     "examples without ids": (
         lambda d: pq.write_table(pa.table({"name": [1]}), d / "examples.parquet"),
-        "examples.parquet cannot be read",
+        "examples.parquet is torn",
     ),
     "an epoch missing": (
         lambda d: (d / "epochs/00001.arrow").unlink(),
@@ -379,7 +393,7 @@ def test_a_compressed_epoch_is_refused(folder: Path) -> None:
     file = folder / "epochs/00001.arrow"
     feather.write_feather(table, file, compression="lz4")
     manifest = read_manifest(folder)
-    entry = manifest.epochs[1].model_copy(update={"bytes": file.stat().st_size})
+    entry = manifest.epochs[1].model_copy(update={"bytes": file.stat().st_size, "crc32": crc32_of(file)})
     write_manifest(folder, manifest.model_copy(update={"epochs": [manifest.epochs[0], entry, manifest.epochs[2]]}))
     with pytest.raises(StoreError, match=r"00001.arrow must be uncompressed"):
         Dynamics.open(folder).block()
@@ -388,8 +402,10 @@ def test_a_compressed_epoch_is_refused(folder: Path) -> None:
 def test_an_epoch_that_is_no_arrow_file_is_refused(folder: Path) -> None:
     file = folder / "epochs/00001.arrow"
     file.write_bytes(b"\0" * file.stat().st_size)
-    with pytest.raises(StoreError, match=r"00001.arrow is not a whole Arrow file"):
+    with pytest.raises(StoreError, match=r"00001.arrow is damaged"):
         Dynamics.open(folder).block()
+    with pytest.raises(StoreError, match=r"00001.arrow is not a whole Arrow file"):
+        Dynamics.open(folder, verify=False).block()
 
 
 def test_an_epoch_cut_while_it_is_read_is_an_error(folder: Path) -> None:

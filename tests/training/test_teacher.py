@@ -81,7 +81,7 @@ def test_a_kill_before_the_card_leaves_no_card_beside_another_array(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(teacher, "write_json", killed)
+        patch.setattr(teacher, "write_sealed", killed)
         with pytest.raises(KeyboardInterrupt):
             teacher_logits(other, images(), path)
     np.testing.assert_array_equal(teacher_logits(one, images(), path), expected)

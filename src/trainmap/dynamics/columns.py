@@ -6,8 +6,10 @@ memory map (``open_columns``). pandas, polars and pyarrow open the same file wit
 
 from __future__ import annotations
 
+import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from trainmap.checksums import check_bytes
 from trainmap.dynamics.manifest import EpochEntry, FileEntry
 from trainmap.errors import StoreError
 from trainmap.files import write_atomically
@@ -52,12 +55,20 @@ def write_file(folder: Path, file: str, columns: Mapping[str, Array]) -> FileEnt
     """Write columns of one length as ``folder/file``, atomically."""
     arrays = [_to_arrow(column) for column in columns.values()]
     batch = pa.RecordBatch.from_arrays(arrays, names=list(columns))
-    path = folder / file
-    path.parent.mkdir(exist_ok=True)
-    with write_atomically(path) as handle:
-        checked = _Checked(handle)
-        with pa.ipc.new_file(pa.PythonFile(checked, mode="w"), batch.schema) as writer:
+    (folder / file).parent.mkdir(exist_ok=True)
+
+    def write(sink: pa.PythonFile) -> None:
+        with pa.ipc.new_file(sink, batch.schema) as writer:
             writer.write_batch(batch)
+
+    return write_listed(folder, file, write)
+
+
+def write_listed(folder: Path, file: str, write: Callable[[pa.PythonFile], None]) -> FileEntry:
+    """Write ``folder/file`` atomically; its entry for the manifest."""
+    with write_atomically(folder / file) as handle:
+        checked = _Checked(handle)
+        write(pa.PythonFile(checked, mode="w"))
     return FileEntry(file=file, bytes=checked.bytes, crc32=checked.crc32)
 
 
@@ -67,23 +78,21 @@ def _to_arrow(column: Array) -> pa.Array:
     return pa.array(column)
 
 
-def check_file(folder: Path, entry: FileEntry, whole: bool = False) -> Path:
-    """The path of a listed file, after checking that it is there with its length (and, ``whole``, every byte)."""
+def check_file(folder: Path, entry: FileEntry, whole: bool = False, afresh: bool = False) -> Path:
+    """The path of a listed file, after checking that it is there with its length (and, ``whole``, every byte; what this
+    process has checked before is not read again, unless ``afresh``)."""
     path = folder / entry.file
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is listed in the manifest and missing; restore it from a copy") from error
-    if size != entry.bytes:
-        raise StoreError(f"{path} is torn: {size} bytes, the manifest says {entry.bytes}; restore it from a copy")
-    if whole:
-        crc32 = 0
-        with open(path, "rb") as handle:
-            while data := handle.read(1 << 22):
-                crc32 = zlib.crc32(data, crc32)
-        if crc32 != entry.crc32:
-            raise StoreError(f"{path} is damaged: its bytes do not match the checksum in the manifest")
+    if not path.exists():
+        raise StoreError(f"{path} is listed in the manifest and missing; restore it from a copy")
+    check_bytes(path, entry.bytes, entry.crc32 if whole else None, "the manifest", afresh)
     return path
+
+
+def check_files(folder: Path, entries: Sequence[FileEntry]) -> None:
+    """Every byte of these files, several at a time."""
+    with ThreadPoolExecutor(min(len(entries), os.cpu_count() or 1) or 1) as threads:
+        for _ in threads.map(lambda entry: check_file(folder, entry, whole=True), entries):
+            pass
 
 
 def open_columns(source: Any, path: Path) -> pa.RecordBatch:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainmap.errors import StoreError
-from trainmap.files import write_atomically
+from trainmap.checksums import KEY, sealed, unsealed
+from trainmap.errors import StoreError, cause, shown
+from trainmap.files import as_json, write_atomically
 
 FORMAT = "trainmap-dynamics"
-VERSION = 1
+VERSION = 2
 NAME = "manifest.json"
 
 Source = Literal["train", "sweep"]
@@ -24,32 +25,32 @@ Level = Literal["stats", "signals", "logits"]
 class FileEntry(BaseModel):
     """A file of the recording, relative to its folder, and how to tell a torn or damaged one from a whole one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    file: str = Field(pattern=r"^(epochs|stats)/\d{5,}\.arrow$")
-    bytes: int
-    crc32: int
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    file: str = Field(pattern=r"^(examples\.parquet|(epochs|stats)/[0-9]{5,}\.arrow)$")
+    bytes: int = Field(ge=0)
+    crc32: int = Field(ge=0, lt=1 << 32)
 
 
 class EpochEntry(FileEntry):
     """One recorded epoch, and how many examples were seen in it."""
 
-    seen: int
+    seen: int = Field(ge=0)
 
 
 class StatsEntry(FileEntry):
     """The running sums over so many epochs."""
 
-    epochs: int
+    epochs: int = Field(ge=1)
 
 
 class Manifest(BaseModel):
     """The whole of ``manifest.json``; see the format in docs/format.md."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     format: Literal["trainmap-dynamics"] = FORMAT
-    version: Literal[1] = VERSION
-    examples: int
-    classes: int
+    version: Literal[1, 2] = VERSION
+    examples: int = Field(ge=0)
+    classes: int = Field(ge=2)
     id_type: Literal["int64", "string"]
     source: Source
     level: Level
@@ -58,9 +59,29 @@ class Manifest(BaseModel):
     joined: str | None = None
     allow_missing: bool = False
     ids_given: bool = False
+    examples_file: FileEntry | None = None
     epochs: list[EpochEntry] = []
     stats: StatsEntry | None = None
     written_by: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Manifest:
+        """What no recorder writes, a damaged or forged manifest may say."""
+        if (self.part is None) != (self.parts is None) or (self.part or 0) not in range(self.parts or 1):
+            raise ValueError(f"part {self.part} of {self.parts} cannot be")
+        if (self.stats is not None and self.epochs) or (self.level == "stats" and self.epochs):
+            raise ValueError("running sums and epochs are not kept together")
+        if self.level != "stats" and self.stats is not None:
+            raise ValueError("running sums are kept at level 'stats'")
+        names = [entry.file for entry in self.files]
+        places = ["epochs/"] * len(self.epochs) + ["stats/"] * (self.stats is not None)
+        if len(set(names)) < len(names) or not all(map(str.startswith, names, places)):
+            raise ValueError("each epoch must have a file of its own, in epochs/")
+        if self.examples_file is not None and self.examples_file.file != "examples.parquet":
+            raise ValueError("the examples must be in examples.parquet")
+        if self.part is None and any(entry.seen > self.examples for entry in self.epochs):
+            raise ValueError(f"an epoch cannot have seen more than the {self.examples} examples")
+        return self
 
     @property
     def recorded(self) -> int:
@@ -81,8 +102,8 @@ def versions() -> dict[str, str]:
 
 
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """The file's content: indented JSON in UTF-8."""
-    return manifest.model_dump_json(indent=2).encode() + b"\n"
+    """The file's content: indented JSON in UTF-8, with its own checksum. What goes on in a recording of 0.1 is 2."""
+    return as_json(sealed(manifest.model_dump(mode="json") | {"version": VERSION}))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -99,7 +120,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / NAME
     try:
-        raw: Any = json.loads(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise StoreError(
             f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)"
@@ -108,16 +129,31 @@ def read_manifest(folder: Path) -> Manifest:
         raise StoreError(f"{folder} is a file; a dynamics folder is needed") from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path} is not JSON ({error}); restore it from a copy") from error
+    return parse_manifest(content, path)
+
+
+def parse_manifest(content: bytes, path: Path) -> Manifest:
+    """The manifest that these bytes are; ``path`` names it in errors. See ``read_manifest``."""
+    try:
+        raw: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is not JSON ({cause(error)}); restore it from a copy") from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise StoreError(f"{path} was not written by trainmap: 'format' must be '{FORMAT}'")
     version = raw.get("version")
     if type(version) is not int or version > VERSION:
-        raise StoreError(f"{path} has format version {version}, this trainmap reads up to {VERSION}: upgrade trainmap")
+        raise StoreError(
+            f"{path} has format version {shown(version)}, this trainmap reads up to {VERSION}: upgrade trainmap"
+        )
+    if version > 1 and KEY not in raw:
+        raise StoreError(f"{path}: '{KEY}' is missing; restore it from a copy")
     try:
-        return Manifest.model_validate(raw)
+        found = Manifest.model_validate({name: value for name, value in raw.items() if name != KEY})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{path}: '{where}' is wrong ({first['msg']}); restore it from a copy") from error
+        where = ".".join(map(str, first["loc"])) or "manifest"
+        raise StoreError(
+            f"{path}: '{where}' is wrong ({cause(ValueError(first['msg']))}); restore it from a copy"
+        ) from error
+    unsealed(raw, path)
+    return found

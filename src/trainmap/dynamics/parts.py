@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from trainmap.dynamics.processes import PARTS, locked, part_folder, refuse_lost,
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
 from trainmap.dynamics.store import EXAMPLES, read_examples, write_examples
 from trainmap.errors import StoreError, some
+from trainmap.temporary import new_file, new_folder_beside
 
 Array = NDArray[Any]
 
@@ -60,7 +62,7 @@ def join_parts(folder: Path, allow_missing: bool = False) -> Path:
             return folder
         target = folder
         if not _writable(folder):
-            target = Path(tempfile.mkdtemp(prefix="trainmap-"))
+            target = new_folder_beside(Path(tempfile.gettempdir(), "trainmap-join"))
             atexit.register(shutil.rmtree, target, ignore_errors=True)
         try:
             _join(parts, epochs, digest, target, allow_missing or any(m.allow_missing for _, m in parts))
@@ -138,7 +140,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
     index = build_index(ids)
     entries = []
     for epoch in range(epochs):
-        batches = [_open(*part, epoch, whole=True) for part in parts]
+        batches = [_open(*part, epoch) for part in parts]
         rows = np.concatenate([index.rows(_ids(batch)) for batch in batches])
         _learn_labels(ids, labels, rows, np.concatenate([_values(batch, "label") for batch in batches]), epoch)
         keep = _originals(rows, batches)
@@ -154,9 +156,10 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
             values = np.concatenate([_values(batch, name) for batch in batches])
             column[rows[keep]] = values[keep]
         entries.append(write_columns(target, f"epochs/{epoch:05d}.arrow", columns, len(keep)))
-    write_examples(target, ids, labels)
+    examples_file = write_examples(target, ids, labels)
     joined = first.model_copy(
         update={
+            "examples_file": examples_file,
             "examples": len(ids),
             "part": None,
             "parts": None,
@@ -190,8 +193,8 @@ def _learn_labels(ids: Array, labels: Array, rows: Array, gold: Array, epoch: in
         )
 
 
-def _open(path: Path, manifest: Manifest, epoch: int, whole: bool = False) -> pa.RecordBatch:
-    file = check_file(path, manifest.epochs[epoch], whole)
+def _open(path: Path, manifest: Manifest, epoch: int) -> pa.RecordBatch:
+    file = check_file(path, manifest.epochs[epoch], whole=True)
     return open_columns(pa.memory_map(str(file)), file)
 
 
@@ -208,7 +211,9 @@ def _values(batch: pa.RecordBatch, name: str) -> Array:
 
 def _writable(folder: Path) -> bool:
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".tmp"):
-            return True
+        descriptor, probe = new_file(folder / "probe")
     except OSError:
         return False
+    os.close(descriptor)
+    probe.unlink()
+    return True

@@ -28,6 +28,7 @@ from trainmap.dynamics.processes import locked, part_folder, refuse_mixture, who
 from trainmap.dynamics.stats import add_epoch, empty_stats
 from trainmap.dynamics.store import EXAMPLES, read_examples, read_stats, write_examples
 from trainmap.errors import StoreError, some
+from trainmap.temporary import is_temporary
 
 Array = NDArray[Any]
 
@@ -87,7 +88,7 @@ class Writer:
         for entry in found.files:
             check_file(self.folder, entry)
         if found.epochs:
-            _check_columns(Layout.of(self.folder / found.epochs[-1].file), found)
+            _check_columns(Layout.of(check_file(self.folder, found.epochs[-1], whole=True)), found)
         if found.stats is not None:
             self._stats = read_stats(self.folder, found)
         if found.ids_given or found.parts is None:
@@ -146,9 +147,11 @@ class Writer:
     ) -> None:
         epoch, part = self.epochs, self.manifest.part is not None
         listed = self.manifest.ids_given or not part  # otherwise every epoch of a part brings its own ids
-        if listed and (new_labels or self.manifest.examples == 0):
-            write_examples(self.folder, ids, labels)
+        examples = self.manifest.examples_file
+        if listed and (new_labels or self.manifest.examples == 0 or examples is None):
+            examples = write_examples(self.folder, ids, labels)
         update: dict[str, Any] = {
+            "examples_file": examples,
             "examples": len(ids) if listed else 0,
             "id_type": "string" if ids.dtype.kind == "U" else "int64",
             "allow_missing": self.manifest.allow_missing or allow_missing,
@@ -203,7 +206,8 @@ class Writer:
         """
         listed = {entry.file for entry in self.manifest.files}
         for item in [*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp"), *self.folder.glob("stats/*.arrow")]:
-            if item.relative_to(self.folder).as_posix() not in listed:
+            ours = item.suffix == ".arrow" or is_temporary(item.name)
+            if ours and item.relative_to(self.folder).as_posix() not in listed:
                 _remove(item)
 
 

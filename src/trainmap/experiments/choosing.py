@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from trainmap.checksums import check_zip
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, whole
 from trainmap.experiments.nodes import data_of, load_network
 from trainmap.experiments.study import Entry
-from trainmap.files import write_atomically
+from trainmap.files import reading, write_atomically
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.trajectories import Clusters, cluster
 from trainmap.selection.card import Selection
@@ -30,6 +31,7 @@ from trainmap.selection.spec import parse
 from trainmap.selection.strategies import STRATEGIES, named
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.features import features_of
+from trainmap.training.kept_logits import open_logits
 
 if TYPE_CHECKING:
     from trainmap.experiments.students import Students
@@ -158,19 +160,24 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any, known: Map
     """
     where, how = config["where"], {**config["strategy"]["options"], **known}
     if "features" in where:
-        with np.load(Path(where["features"]) / "features.npz") as file:
-            how["features"] = Features(file["ids"], file["values"])
+        how["features"] = Features(*_arrays(Path(where["features"]) / "features.npz", "ids", "values"))
     if "clusters" in where:
-        with np.load(Path(where["clusters"]) / "clusters.npz") as file:
-            how["clusters"] = Clusters(file["ids"], file["labels"], file["centres"])
+        how["clusters"] = Clusters(*_arrays(Path(where["clusters"]) / "clusters.npz", "ids", "labels", "centres"))
     if "logits" in where:
-        logits = np.load(Path(where["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
+        logits = open_logits(Path(where["logits"]) / "logits.npy")
         loss = teacher_loss(logits, datamap.labels)  # both in the order of the ids
         datamap = datamap.with_scores(datamap.ids, {TEACHER_LOSS: loss})
     seed, balance = config["seed"], config["balance"]
     return select_by(
         datamap, config["strategy"]["name"], config["size"], seed=seed, balance=balance, without=without, **how
     )
+
+
+def _arrays(path: Path, *names: str) -> list[np.ndarray]:
+    """Arrays of an .npz file, each compared with its checksum there."""
+    check_zip(path, "file of arrays")
+    with reading(path, "file of arrays"), np.load(path, allow_pickle=False) as file:
+        return [file[name] for name in names]
 
 
 def about_choosing(run: str, entries: Mapping[str, Entry], done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

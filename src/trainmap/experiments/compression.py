@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
+from trainmap.checksums import read_sealed, write_sealed
 from trainmap.errors import StoreError, TrainmapError, shown, unknown
 from trainmap.experiments.owner import COMPRESSED, check_free
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED
 from trainmap.experiments.student import splits
-from trainmap.files import reading, write_json
+from trainmap.files import reading
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.predictions import Predictions
 from trainmap.selection.select import select
@@ -31,6 +30,7 @@ from trainmap.training.quantization import quantize, train_quantized
 from trainmap.training.recipes import Recipe
 from trainmap.training.shipping import quantize_onnx
 from trainmap.training.sparsity import sparsify
+from trainmap.training.state_file import load_state
 
 CALIBRATION = 512
 
@@ -90,7 +90,7 @@ def compress_teacher(demo: str | Path, out: str | Path, order: Order, data_root:
         predicted = predict(one.model, data.test).argmax(axis=1)
         Predictions.of(data.test.ids, data.test.y, predicted).save(target / f"{name}.parquet")
     about = {"order": asdict(order), "teacher": folder.name, "file": kept.name, "numbers": dict(made.numbers)}
-    write_json(target / "result.json", about | {"rows": [asdict(row) for row in rows]})
+    write_sealed(target / "result.json", about | {"rows": [asdict(row) for row in rows]})
     return rows
 
 
@@ -101,7 +101,7 @@ def _check_same(demo: Path, target: Path, order: Order) -> None:
     if not path.exists():
         return
     with reading(path, "compressed network", "choose another folder"):
-        about = json.loads(path.read_bytes())
+        about = read_sealed(path, "compressed network", "choose another folder")
         held = {"teacher": about["teacher"], **about["order"]}
     what = {"teacher": demo.name, **asdict(order)}
     changed = [
@@ -113,11 +113,11 @@ def _check_same(demo: Path, target: Path, order: Order) -> None:
 
 def teacher_of(demo: Path, data_root: str | None) -> tuple[nn.Module, Splits, Recipe]:
     """The trained teacher of a demo folder, its data, and the recipe that it was trained by."""
-    try:
-        plan: Mapping[str, Any] = json.loads((demo / "teacher" / "plan.json").read_text())
-        state = torch.load(demo / "teacher" / "checkpoint.pt", map_location="cpu", weights_only=True)
-    except (OSError, json.JSONDecodeError) as error:
-        raise TrainmapError(f"{demo} has no trained teacher; make one: trainmap demo --out {demo}") from error
+    kept = demo / "teacher" / "plan.json", demo / "teacher" / "checkpoint.pt"
+    if not all(path.is_file() for path in kept):
+        raise TrainmapError(f"{demo} has no trained teacher; make one: trainmap demo --out {demo}")
+    plan: Mapping[str, Any] = read_sealed(kept[0], "plan of a demo")
+    state = load_state(kept[1], "checkpoint")
     if state["progress"]["epoch"] < plan["epochs"]:
         raise TrainmapError(f"the teacher of {demo} is not ready; call trainmap demo --out {demo} again to go on")
     data = splits(plan["data"], data_root, SPLIT_SEED)

@@ -6,7 +6,6 @@ logits are kept, and every student's run is its configuration.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 
 import torch
 
+from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
@@ -25,7 +25,6 @@ from trainmap.experiments.owner import DEMO, check_free
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
 from trainmap.experiments.report import Report, write_report
 from trainmap.experiments.student import splits
-from trainmap.files import write_json
 from trainmap.maps.datamap import DataMap
 from trainmap.training.cost import forward_flops, parameters
 from trainmap.training.data import Splits
@@ -116,7 +115,7 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
     )
     result_file = made / "result.json"
     if result_file.exists():
-        held = json.loads(result_file.read_text())
+        held = read_sealed(result_file, "result of a teacher", "remove it to make it again")
         if held.keys() == {field.name for field in fields(Teacher)}:  # an older version kept no CPU seconds: again
             return Teacher(**held)
     train = data.train
@@ -150,7 +149,7 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
         inference_seconds=card.seconds,
         inference_cpu_seconds=card.cpu_seconds,
     )
-    write_json(result_file, asdict(teacher))
+    write_sealed(result_file, asdict(teacher))
     return teacher
 
 
@@ -158,9 +157,13 @@ def make_map(folder: Path, stage: Stage) -> tuple[DataMap, dict[str, float]]:
     """The map with its table and its picture, made once, and the ``seconds`` and ``cpu_seconds`` that scoring took."""
     kept, table, picture = folder / "scoring.json", folder / "map.parquet", folder / "map.png"
     if kept.exists() and table.exists() and picture.exists():
-        scoring = json.loads(kept.read_text())
+        scoring = read_sealed(kept, "record of a scoring", "remove it to score again")
+        fingerprint = scoring.pop("map", None)
         if "cpu_seconds" in scoring:  # an older version kept none: again
-            return DataMap.open(table), scoring
+            datamap = DataMap.open(table)
+            if fingerprint not in (None, datamap.fingerprint):
+                raise StoreError(f"{table} is not the map that was made here; remove {kept} to make it again")
+            return datamap, scoring
     advance = stage("map", 2)
     wall, cpu = time.perf_counter(), time.process_time()
     datamap = DataMap.from_dynamics(Dynamics.open(folder / "dynamics"))
@@ -168,7 +171,7 @@ def make_map(folder: Path, stage: Stage) -> tuple[DataMap, dict[str, float]]:
     datamap.save(table)
     advance(1, "picture")
     plot_map(datamap, picture)
-    write_json(kept, scoring)
+    write_sealed(kept, {**scoring, "map": datamap.fingerprint})
     advance(2, "")
     return datamap, scoring
 
@@ -244,8 +247,8 @@ def describe(
 def _check_same(path: Path, what: dict[str, Any]) -> None:
     """A folder holds one teacher; more seeds, students or subsets may come, another teacher may not."""
     if not path.exists():
-        return write_json(path, what)
-    held = json.loads(path.read_text())
+        return write_sealed(path, what)
+    held = read_sealed(path, "plan of a demo")
     changed = [
         f"{key} {shown(held.get(key))}, now {shown(value)}" for key, value in what.items() if held.get(key) != value
     ]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
@@ -26,7 +27,7 @@ from trainmap.experiments.student import ids_hash, repeated
 from trainmap.experiments.sweeps import Beside, Sweep
 from trainmap.experiments.tracking import track
 from trainmap.experiments.watch import Watch
-from trainmap.files import write_atomically, write_json
+from trainmap.files import reading, write_atomically
 from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import plan_flips
@@ -42,7 +43,8 @@ from trainmap.training.fit import Distillation, EpochRecorder, FitResult, fit
 from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
 from trainmap.training.relabel import relabelled
-from trainmap.training.teacher import read_card, teacher_logits
+from trainmap.training.state_file import load_state
+from trainmap.training.teacher import open_logits, read_card, teacher_logits
 from trainmap.training.zoo import PRETRAINED
 from trainmap.views.plot import plot_map
 
@@ -123,7 +125,7 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
         torch.save(model.state_dict(), handle)
     _forget_checkpoint(config)
     row = judged(config, model, data)
-    write_json(out / HELD_OUT, {"accuracy": row["validation_accuracy"] if len(data.validation) else None})
+    write_sealed(out / HELD_OUT, {"accuracy": row["validation_accuracy"] if len(data.validation) else None})
     sweeps = watched.seconds if isinstance(watched, Sweep) else 0.0
     return row | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
 
@@ -201,7 +203,10 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
 
 def held_out_of(where: dict[str, str], teacher: str) -> float | None:
     """The accuracy on the validation data of a teacher whose folder ``where`` names; None without validation data."""
-    return json.loads((Path(where[teacher]) / HELD_OUT).read_text())["accuracy"]
+    path = Path(where[teacher]) / HELD_OUT
+    about = read_sealed(path, "accuracy of a teacher")
+    with reading(path, "accuracy of a teacher"):
+        return about["accuracy"]
 
 
 def logits_run(config: dict[str, Any]) -> dict[str, Any]:
@@ -250,7 +255,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         told = ("loss", "temperature", "weight", "gold", "warmup", "options")
         how["distillation"] = Distillation(**{name: config["teacher"][name] for name in told})
         if "logits" in config["teacher"]:
-            logits = np.load(Path(config["where"]["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
+            logits = open_logits(Path(config["where"]["logits"]) / "logits.npy")
             how["teacher_logits"] = logits if ids is None else logits[train.rows(ids)]
         else:
             how["teacher"] = load_network(config["teacher"], Path(config["where"]["teacher"]), train)
@@ -269,7 +274,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         row |= weighs(uncompressed(copy, train.inputs), train.inputs)
         with write_atomically(out / "model.pt") as handle:
             torch.save(copy.state_dict(), handle)
-        write_json(out / "row.json", row)
+        write_sealed(out / "row.json", row)
     return row
 
 
@@ -296,7 +301,9 @@ def load_network(config: dict[str, Any], folder: Path, train: Dataset) -> nn.Mod
     """The network that a run left in its folder, from the ``model`` and ``seed`` of its configuration."""
     name = config["model"].removesuffix(PRETRAINED)  # its weights are loaded right away
     model = _build({**config, "model": name}, train)
-    model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
+    state = load_state(folder / "model.pt", "network")
+    with reading(folder / "model.pt", "network of this architecture"):
+        model.load_state_dict(state)
     return model
 
 

@@ -15,7 +15,7 @@ from trainmap.training.data import Splits, load_splits
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import Distillation, default_recipe, fit
 from trainmap.training.models import build
-from trainmap.training.teacher import read_card
+from trainmap.training.teacher import open_logits, read_card
 
 
 @lru_cache(maxsize=2)
@@ -50,7 +50,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     if config["teacher"] is not None:
         if read_card(where["logits"]).teacher != config["teacher"]["fingerprint"]:
             raise TrainmapError(f"{where['logits']} must be the logits of this run's teacher, but are another's")
-        logits = np.load(where["logits"], mmap_mode="r", allow_pickle=False)
+        logits = open_logits(where["logits"])
         told = ("loss", "temperature", "weight", "options")
         distillation = Distillation(**{name: config["teacher"][name] for name in told if name in config["teacher"]})
     if config["ids"] is not None:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
 from trainmap.errors import StoreError, counted, shown, unknown
 from trainmap.experiments import locks
@@ -27,8 +27,8 @@ from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Line, made_at
 from trainmap.experiments.launch import Outcome, run_all
 from trainmap.experiments.owner import EXPERIMENT, check_free
-from trainmap.experiments.task import error_path, result_path
-from trainmap.files import write_json
+from trainmap.experiments.task import error_path, read_record, result_path
+from trainmap.files import reading
 
 VERSION = 1
 PLAN = "experiment.json"
@@ -106,7 +106,7 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
 def save_study(study: Study, folder: Path) -> None:
     """Write ``experiment.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "experiment.json", {"format": "trainmap-experiment", "version": VERSION, **asdict(study)})
+    write_sealed(folder / "experiment.json", {"format": "trainmap-experiment", "version": VERSION, **asdict(study)})
 
 
 def open_study(folder: str | Path) -> Study:
@@ -116,8 +116,10 @@ def open_study(folder: str | Path) -> Study:
         StoreError: no such file, another one, a newer one.
     """
     path = Path(folder) / "experiment.json"
-    try:
-        about = json.loads(path.read_text())
+    if not path.exists():
+        raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one")
+    with reading(path, "plan of an experiment", "run the experiment again"):
+        about = read_sealed(path, "plan of an experiment", "run the experiment again")
         if about.pop("format") != "trainmap-experiment":
             raise StoreError(f"{path} is not the plan of an experiment")
         if about.pop("version") > VERSION:
@@ -125,12 +127,6 @@ def open_study(folder: str | Path) -> Study:
         entries = tuple(Entry(**{**entry, "after": tuple(entry["after"])}) for entry in about.pop("entries"))
         lines = tuple(Line(**line) for line in about.pop("lines"))
         return Study(entries=entries, lines=lines, **about)
-    except FileNotFoundError as error:
-        raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} is not the plan of an experiment ({error!r}); remove it and run the experiment again"
-        ) from error
 
 
 def claim(study: Study, folder: str | Path, into: bool = False) -> str:
@@ -236,6 +232,7 @@ def run_study(
     settings: Mapping[str, Any] | None = None,
     on_progress: Callable[[Outcome, int, int], None] | None = None,
     into: bool = False,
+    take_over: bool = False,
 ) -> list[Outcome]:
     """Do what is planned and not done yet; a task that fails is kept, and blocks only what needs it.
 
@@ -247,15 +244,17 @@ def run_study(
         settings: arguments of the launcher.
         on_progress: see ``run_all``.
         into: whether the plan may take the place of another experiment's; see ``claim``.
+        take_over: first remove the locks of other machines: none of them is at work on this folder any more.
 
     Raises:
         StoreError: the folder belongs to another experiment.
     """
-
     if launcher not in LAUNCHERS:
         raise unknown("launcher", launcher, LAUNCHERS)
     place = Path(folder)
     claim(study, place, into)
+    if take_over:
+        locks.take_over(place / "runs")
     make = LAUNCHERS[launcher]
     pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
     return run_all(graph.tasks(), place / "runs", jobs, on_progress, pool)
@@ -284,11 +283,8 @@ def results(study: Study, folder: str | Path) -> dict[str, dict[str, Any]]:
     for entry in study.entries:
         path = result_path(Path(folder) / "runs", entry.hash)
         if path.exists():
-            try:
-                record = json.loads(path.read_bytes())
-                found[entry.hash] = {**record["result"], "task_seconds": record["seconds"]}
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise StoreError(f"{path} must be the result of a run, but is not ({error!r}); remove it") from error
+            record = read_record(path, entry.hash)
+            found[entry.hash] = {**record["result"], "task_seconds": record["seconds"]}
     return found
 
 
@@ -298,7 +294,7 @@ def failures(study: Study, folder: str | Path) -> dict[str, str]:
     for entry in study.entries:
         path = error_path(Path(folder) / "runs", entry.hash)
         if path.exists() and not result_path(Path(folder) / "runs", entry.hash).exists():
-            found[entry.name] = json.loads(path.read_bytes())["traceback"]
+            found[entry.name] = read_record(path, entry.hash, "traceback")["traceback"]
     return found
 
 

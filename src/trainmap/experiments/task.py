@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from trainmap.checksums import read_sealed, write_sealed
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.files import write_json
+from trainmap.files import of_type, reading
 
 Stamp = tuple[int, int] | None
 
@@ -128,29 +129,41 @@ def finished_outcome(folder: Path, task: Task, skipped: bool) -> Outcome | None:
     path = result_path(folder, task.hash)
     if not path.exists():
         return None
-    try:
-        record = json.loads(path.read_bytes())
-        return Outcome(task, True, record["result"], None, record["seconds"], skipped)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} must be the result of a run, but is not ({error!r}); remove it to run again"
-        ) from error
+    record = read_record(path, task.hash)
+    return Outcome(task, True, record["result"], None, record["seconds"], skipped)
 
 
 def failed_outcome(folder: Path, task: Task) -> Outcome:
     """What a run that failed left behind."""
-    record = json.loads(error_path(folder, task.hash).read_bytes())
+    record = read_record(error_path(folder, task.hash), task.hash, "traceback")
     return Outcome(task, False, None, record["traceback"], record["seconds"], skipped=False)
+
+
+def read_record(path: Path, digest: str, holds: str = "result") -> dict[str, Any]:
+    """What ``write_result`` or ``write_error`` (``holds`` "traceback") kept of a run.
+
+    Raises:
+        StoreError: it is damaged, or of another run than the one that this hash stands for.
+    """
+    cure = "remove it to run again"
+    record = read_sealed(path, f"record of a run with its {holds}", cure)
+    with reading(path, f"record of a run with its {holds}", cure):
+        config = json.dumps(record["config"], sort_keys=True, separators=(",", ":"))
+        if hashlib.sha256(f"{record['function']}\n{config}".encode()).hexdigest() != digest:
+            raise StoreError(f"{path} is of another run; {cure}")
+        of_type(record["seconds"], (int, float), "seconds")
+        of_type(record[holds], dict if holds == "result" else str, holds)
+        return record
 
 
 def write_result(folder: Path, task: Task, result: dict[str, Any], seconds: float) -> None:
     """Keep what a run returned, with its configuration; the run is finished from here on."""
-    write_json(result_path(folder, task.hash), {**_record(task), "seconds": seconds, "result": result})
+    write_sealed(result_path(folder, task.hash), {**_record(task), "seconds": seconds, "result": result})
 
 
 def write_error(folder: Path, task: Task, text: str, seconds: float) -> None:
     """Keep why a run failed."""
-    write_json(error_path(folder, task.hash), {**_record(task), "seconds": seconds, "traceback": text})
+    write_sealed(error_path(folder, task.hash), {**_record(task), "seconds": seconds, "traceback": text})
 
 
 def _record(task: Task) -> dict[str, Any]:

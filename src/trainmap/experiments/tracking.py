@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.errors import StoreError, TrainmapError
+from trainmap.files import reading, write_atomically
 
+CHECK = "crc32"  # the last column
 Log = Callable[[int, Mapping[str, float]], None]  # (epoch, name -> number)
 
 
@@ -86,19 +89,39 @@ def _wandb(name: str, config: Mapping[str, Any], folder: Path, project: str, mod
 
 
 def write_epochs(path: Path, rows: list[dict[str, float]]) -> None:
-    """The epochs of a run as CSV, whole or not at all."""
+    """The epochs of a run as CSV, whole or not at all; each row ends with its CRC-32: a run that goes on reads them."""
+    names = list(dict.fromkeys(key for row in rows for key in row))
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*names, CHECK])
+    for row in rows:
+        cells = [str(row.get(name, "")) for name in names]
+        writer.writerow([*cells, _crc32(names, cells)])
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as handle:
         handle.write(out.getvalue().encode())
 
 
 def read_epochs(path: Path) -> list[dict[str, float]]:
-    """What ``write_epochs`` wrote; nothing when there is no such file."""
+    """What ``write_epochs`` wrote; nothing when there is no such file. That of 0.1 has no checksums.
+
+    Raises:
+        StoreError: it is damaged.
+    """
     if not path.exists():
         return []
-    with open(path, newline="") as handle:
-        return [{key: float(value) for key, value in row.items() if value != ""} for row in csv.DictReader(handle)]
+    cure = "remove the folder of the run to begin it anew"
+    with reading(path, "table of epochs", cure), open(path, newline="", encoding="utf-8") as handle:
+        names, *rows = csv.reader(handle)
+        if names[-1] == CHECK:
+            names = names[:-1]
+            if any(row[-1] != _crc32(names, row[:-1]) for row in rows):
+                raise StoreError(f"{path} is damaged: a row does not match its checksum; {cure}")
+        found = [{name: float(cell) for name, cell in zip(names, row, strict=False) if cell != ""} for row in rows]
+        if any("epoch" not in row for row in found):
+            raise StoreError(f"{path} is damaged: a row has no epoch; {cure}")
+        return found
+
+
+def _crc32(names: list[str], cells: list[str]) -> str:
+    return f"{zlib.crc32(json.dumps([names, cells]).encode()):08x}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import DivergedError, TrainmapError
+from trainmap.checksums import card_of, read_sealed, write_sealed
+from trainmap.errors import DivergedError, StoreError, TrainmapError
 from trainmap.training.cost import forward_flops, training_flops
 from trainmap.training.data import Splits
 from trainmap.training.evaluate import evaluate, predict
@@ -138,17 +140,35 @@ def search(
         load_if_exists=True,
     )
     finished = (optuna.trial.TrialState.COMPLETE,)
+    _check_trials(storage, study.get_trials(states=finished))
     if not study.get_trials(states=finished):
         study.enqueue_trial(vars(start))
     while (done := len(study.get_trials(states=finished))) < trials:
         own = int(np.random.SeedSequence([seed, done]).generate_state(1)[0])  # a search that goes on draws what is next
         study.sampler = optuna.samplers.TPESampler(seed=own)
         study.optimize(objective, n_trials=1)
+        if storage is not None:
+            write_sealed(card_of(Path(storage)), {"trials": _told(study.get_trials(states=finished))})
     found = [
         Trial(Hyperparameters(**trial.params), float(trial.values[0]), **trial.user_attrs)
         for trial in study.get_trials(states=finished)
     ]
     return sorted(found, key=lambda trial: -trial.macro_f1)
+
+
+def _told(trials: Sequence[Any]) -> list[dict[str, Any]]:
+    """Trials as JSON has them."""
+    return [{"params": one.params, "values": one.values, "spent": one.user_attrs} for one in trials]
+
+
+def _check_trials(storage: str | Path | None, trials: Sequence[Any]) -> None:
+    """Compare the trials of a search that goes on with what they were: an SQLite file has no checksums. After a kill
+    there may be one trial more than was written down."""
+    if storage is None or not card_of(Path(storage)).exists():
+        return
+    kept = read_sealed(card_of(Path(storage)), "list of trials", "remove both to search again")["trials"]
+    if json.loads(json.dumps(_told(trials)))[: len(kept)] != kept or len(trials) > len(kept) + 1:
+        raise StoreError(f"{storage} is damaged: its trials are not those that were made; remove it to search again")
 
 
 def check_search(validation: int, start: Hyperparameters, ranges: Mapping[str, Ends]) -> None:

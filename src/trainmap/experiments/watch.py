@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from trainmap.experiments.tracking import Log, read_epochs, write_epochs
@@ -14,6 +13,7 @@ from trainmap.training.checkpoint import previous
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import EpochRecorder
+from trainmap.training.state_file import load_state
 
 
 class Watch:
@@ -49,7 +49,7 @@ class Watch:
         for file in (previous(checkpoint), checkpoint):
             if not file.exists():
                 continue
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = load_state(file, "checkpoint", "delete it to start again")
             progress = state["progress"]
             rows = [row for row in read_epochs(self.path) if row["epoch"] < progress["epoch"]]
             if not progress["epoch"] or (recorder is not None and recorder.epoch != progress["epoch"]):

@@ -23,8 +23,9 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, Literal
 
+from trainmap.checksums import check_folder, is_of_task, seal_folder
 from trainmap.errors import TrainmapError
-from trainmap.experiments.locks import release, take
+from trainmap.experiments.locks import beating, release, take
 from trainmap.experiments.task import Stamp, Task, error_path, plain, result_path, stamp, write_error, write_result
 
 # glibc reads the malloc settings and OpenMP its threads when a process starts; setting them later does nothing.
@@ -145,9 +146,14 @@ def attempt(folder: Path, task: Task, old_error: Stamp, claim: str = "") -> Answ
             function = getattr(function, part)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # a run before this one may have changed it
-        result = plain(function(task.argument), "result")
+        with beating(folder, task.hash):
+            check_given(task)
+            result = plain(function(task.argument), "result")
         if not isinstance(result, dict):
             raise TrainmapError(f"{task.reference} must return a dict, got {type(result).__name__}")
+        made = Path(task.where.get("out", ""))
+        if is_of_task(made) and made.is_dir():
+            seal_folder(made, task.hash)
         write_result(folder, task, result, time.perf_counter() - started)
         error_path(folder, task.hash).unlink(missing_ok=True)
         return "done"
@@ -157,6 +163,17 @@ def attempt(folder: Path, task: Task, old_error: Stamp, claim: str = "") -> Answ
             text = "".join(traceback.format_exception(error))
             write_error(folder, task, text, time.perf_counter() - started)
         release(folder, task.hash, os.getpid())
+
+
+def check_given(task: Task) -> None:
+    """Compare what a task reads from the folders of others with what they left there.
+
+    Raises:
+        StoreError: a file is missing, damaged or another's.
+    """
+    for name, path in task.where.items():
+        if name != "out" and os.path.isdir(path):
+            check_folder(Path(path))
 
 
 @contextmanager

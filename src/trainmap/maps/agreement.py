@@ -153,18 +153,26 @@ def compare(
 
 
 def open_pair(
-    a: str | Path, b: str | Path, scores: Sequence[str] | None = None, epochs: int | None = None
+    a: str | Path,
+    b: str | Path,
+    scores: Sequence[str] | None = None,
+    epochs: int | None = None,
+    verify: bool = True,
 ) -> tuple[DataMap, DataMap]:
     """Two maps, each from a dynamics folder or a saved map (.parquet).
 
     Args:
         scores: what a folder is scored with; None for all that both can have.
         epochs: use only the first so many epochs of a folder.
+        verify: compare what is read with its checksums.
 
     Raises:
         TrainmapError: ``epochs`` with a saved map, whose scores are made already.
     """
-    opened = [DataMap.open(path) if Path(path).suffix == ".parquet" else Dynamics.open(path) for path in (a, b)]
+    opened = [
+        DataMap.open(path, verify) if Path(path).suffix == ".parquet" else Dynamics.open(path, verify=verify)
+        for path in (a, b)
+    ]
     saved = [one for one in opened if isinstance(one, DataMap)]
     if saved and epochs is not None:
         raise TrainmapError("epochs can be chosen for dynamics folders only; a saved map has its scores already")

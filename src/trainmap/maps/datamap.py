@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
@@ -24,12 +22,12 @@ from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import of_type, writing
 from trainmap.maps.compute import available, check_question, compute
-from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap, unclear
+from trainmap.maps.regions import REGIONS, Rule, assign, check_fraction, check_rule, overlap, unclear
 from trainmap.maps.scores import score_named
+from trainmap.maps.table_file import check_table, read_table, write_table
 
 Array = NDArray[Any]
 
-KEY = b"trainmap"
 VERSION = 1
 KEYS = ("id", "label")
 AXES = ("confidence", "variability", "correctness")
@@ -229,28 +227,28 @@ class DataMap:
             "dataset": self.dataset,
         }
         with writing(target) as handle:
-            pq.write_table(to_arrow(self.table).replace_schema_metadata({KEY: json.dumps(about)}), handle)
+            write_table(handle, to_arrow(self.table), about)
         return target
 
     @staticmethod
-    def open(path: str | Path) -> DataMap:
+    def open(path: str | Path, verify: bool = True) -> DataMap:
         """Open a saved map. The order of its rows does not matter: they are sorted by id.
 
         The regions are assigned anew from the values, so that a map of an earlier version has those of today's rule.
+
+        Args:
+            path: what ``save`` wrote.
+            verify: compare all that it says with its checksum (maps of 0.1 have none).
+
+        Raises:
+            StoreError: no map, a newer one, or one that was changed or damaged.
         """
-        try:
-            table = pq.read_table(path)
-        except FileNotFoundError as error:
-            raise StoreError(f"there is no map at {path}") from error
-        except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(f"{path} is not a Parquet file ({error}); a map is made by `trainmap map`") from error
-        metadata = (table.schema.metadata or {}).get(KEY)
-        if metadata is None:
+        table, about = read_table(path, "map")
+        if about is None:
             raise StoreError(f"{path} is a table, but not a map: it was not written by `trainmap map`")
         try:
-            about = json.loads(metadata)
             version, *rest = (of_type(about[name], kinds, name) for name, kinds in ABOUT.items())
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise StoreError(f"{path} says that it is a map, but not of what ({error!r}); make it again") from error
         if version > VERSION:
             raise StoreError(f"{path} has map version {version}, this trainmap reads up to {VERSION}: upgrade it")
@@ -262,6 +260,9 @@ class DataMap:
             raise StoreError(f"{path} was changed: {error}") from error
         if fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
             raise StoreError(f"{path} was changed: its ids or labels are not those that the map was made for")
+        if verify:
+            check_table(path, to_arrow(datamap.table), about)
+        _check_ranges(path, datamap)
         return datamap.with_rule(datamap.rule)
 
 
@@ -271,6 +272,16 @@ def check_format(path: str | Path) -> Path:
     if target.suffix != ".parquet":
         raise TrainmapError(f"a map is saved as Parquet: its name must end in .parquet, got {target.name}")
     return target
+
+
+def _check_ranges(path: str | Path, datamap: DataMap) -> None:
+    """What no recording gives; of maps of 0.1 all that tells damage in a score."""
+    for name, high in (("confidence", 1.0), ("variability", 1.0), ("correctness", datamap.epochs)):
+        values = datamap.table[name].to_numpy()
+        if not np.all(np.isnan(values) | ((values >= 0) & (values <= high * (1 + 1e-5)))):
+            raise StoreError(f"{path} was changed: {name} must be 0 to {high:g}; make it again")
+    if strange := set(datamap.table["region"].unique().to_list()) - {*REGIONS, None}:
+        raise StoreError(f"{path} was changed: it has regions {some(strange)}; make it again")
 
 
 def region_column(variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float) -> pl.Series:

@@ -18,14 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from trainmap.checksums import KEY, sealed, unsealed
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import RecordingError, StoreError, TrainmapError, some
-from trainmap.files import as_json, of_type, writing
+from trainmap.files import as_json, of_type, reading, writing
 
 Array = NDArray[Any]
 
-VERSION = 1
+VERSION = 2
 KINDS: dict[str, type] = {"classes": int, "seed": int, "dataset": str}  # of a plan's entries; the others are lists
 IDS = ("ids", "first", "second")
 
@@ -243,25 +244,23 @@ def _save(path: str | Path, kind: str, plan: Any) -> Path:
         raise TrainmapError(f"a plan is JSON: its name must end in .json, got {target.name}")
     plain = {name: v.tolist() if isinstance(v, np.ndarray) else v for name, v in vars(plan).items()}
     with writing(target) as handle:
-        handle.write(as_json({"format": f"trainmap-{kind}", "version": VERSION, **plain}))
+        handle.write(as_json(sealed({"format": f"trainmap-{kind}", "version": VERSION, **plain})))
     return target
 
 
 def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
     """The attributes of a saved plan, all of them there."""
-    try:
-        about = json.loads(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no plan at {path}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path} is not a plan: {error}") from error
+    with reading(path, "plan"):
+        written: Any = json.loads(Path(path).read_bytes())
+    about = {name: value for name, value in written.items() if name != KEY} if isinstance(written, dict) else written
     if not isinstance(about, dict) or about.pop("format", None) != f"trainmap-{kind}":
         raise StoreError(f"{path} is not a plan of {kind.replace('-', ' ')} that trainmap wrote")
     wanted = [field.name for field in fields(plan)]
     try:
-        if of_type(about.pop("version", None), int, "version") > VERSION:
+        if (version := of_type(about.pop("version", None), int, "version")) > VERSION:
             raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
-        if wrong := set(wanted).symmetric_difference(about):
+        lacking = {KEY} if version > 1 and KEY not in written else set()
+        if wrong := set(wanted).symmetric_difference(about) | lacking:
             raise StoreError(f"{path} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")
         for name in wanted:
             value = of_type(about[name], KINDS.get(name, list), name)
@@ -269,4 +268,5 @@ def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
                 about[name] = (to_ids if name in IDS else to_labels)(value)
     except (TypeError, RecordingError) as error:
         raise StoreError(f"{path} was changed: it cannot be read ({error}); make it again") from error
+    unsealed(written, Path(path), "make it again")
     return about

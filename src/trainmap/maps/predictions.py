@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_atomically
-from trainmap.maps.datamap import DataMap
+from trainmap.files import reading, writing
+from trainmap.maps.datamap import DataMap, to_arrow
+from trainmap.maps.table_file import check_table, read_table, write_table
 
 Array = NDArray[Any]
+
+FORMAT = "trainmap-predictions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,28 +94,32 @@ class Predictions:
             raise TrainmapError(f"predictions are kept in a .parquet file, got {target.name}")
         columns = {"id": self.ids, "label": self.labels}
         columns |= {f"predicted_{number}": row for number, row in enumerate(self.predicted)}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(target) as handle:
-            pl.DataFrame(columns).write_parquet(handle)
+        with writing(target) as handle:
+            write_table(handle, to_arrow(pl.DataFrame(columns)), {"format": FORMAT})
         return target
 
     @staticmethod
-    def open(path: str | Path) -> Predictions:
-        """A table of ``save``, or the last epoch of a dynamics folder.
+    def open(path: str | Path, verify: bool = True) -> Predictions:
+        """A table of ``save`` or of your own, or the last epoch of a dynamics folder.
+
+        Args:
+            path: of either.
+            verify: compare what is read with its checksum, where it has one.
 
         Raises:
             TrainmapError: neither of them.
         """
         if Path(path).is_dir():
-            return Predictions.from_dynamics(Dynamics.open(path))
-        try:
-            table = pl.read_parquet(path)
-            columns = [name for name in table.columns if name.startswith("predicted_")]
-            ids, labels = table["id"].to_numpy(), table["label"].to_numpy()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise StoreError(f"{path} holds no predictions: {str(error).splitlines()[0]}") from error
-        if not columns:
+            return Predictions.from_dynamics(Dynamics.open(path, verify=verify))
+        arrow, about = read_table(path, "table of predictions")
+        if verify and isinstance(about, dict):
+            check_table(path, arrow, about)
+        with reading(path, "table of predictions"):
+            table = pl.DataFrame(pl.from_arrow(arrow))
+        columns = [name for name in table.columns if name.startswith("predicted_")]
+        if not columns or not {"id", "label"} <= set(table.columns):
             raise StoreError(f"{path} holds no predictions: it needs columns id, label, predicted_0, ...")
+        ids, labels = table["id"].to_numpy(), table["label"].to_numpy()
         return Predictions.of(ids, labels, np.stack([table[name].to_numpy() for name in columns]))
 
 

@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from trainmap.checksums import KEY, sealed, unsealed
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import StoreError, TrainmapError, some, whole
-from trainmap.files import as_json, of_type, writing
+from trainmap.files import as_json, of_type, reading, writing
 from trainmap.maps.datamap import DataMap
 
 Array = NDArray[Any]
 
 FORMAT = "trainmap-selection"
-VERSION = 1
+VERSION = 2
 CARD = 1 << 20  # bytes that a card has at most, where cards are looked for
 
 
@@ -157,28 +158,30 @@ class Selection:
         about = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         about |= {"parts": [asdict(part) for part in self.parts], "ids": beside.name, "sha256": sha}
         with writing(target) as handle:
-            handle.write(as_json({"format": FORMAT, "version": VERSION, "size": len(self), **about}))
+            handle.write(as_json(sealed({"format": FORMAT, "version": VERSION, "size": len(self), **about})))
         if before is not None and before != beside:
             with suppress(OSError):  # somebody has it open, on Windows
                 before.unlink(missing_ok=True)
         return target
 
     @staticmethod
-    def open(path: str | Path) -> Selection:
+    def open(path: str | Path, verify: bool = True) -> Selection:
         """Open a card and its ids, and check that they belong together.
+
+        Args:
+            path: of the card.
+            verify: compare the card with its checksum (cards of 0.1 have none), and the ids with theirs.
 
         Raises:
             StoreError: no card, another file, a newer one, one with something missing; ids that are missing or changed.
         """
         card = Path(path)
-        about = _read_card(card)
+        about = _read_card(card, verify)
         beside = card.parent / about.pop("ids")
-        try:
-            column = pq.read_table(beside)["id"]
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
-            raise StoreError(f"{beside}, the ids of {card.name}, cannot be read: {error}") from error
-        ids = ids_from_arrow(column)
-        if _sha(ids) != about.pop("sha256") or len(ids) != about.pop("size"):
+        with reading(beside, f"file of the ids of {card.name}"):
+            ids = ids_from_arrow(pq.read_table(beside, page_checksum_verification=True)["id"])
+        sha, size = about.pop("sha256"), about.pop("size")
+        if len(ids) != size or (verify and _sha(ids) != sha):
             raise StoreError(f"{beside} was changed: its ids are not those of {card.name}")
         return Selection(ids=ids, **about)
 
@@ -203,21 +206,19 @@ class Difference:
         return len(self.shared) / (len(self.shared) + len(self.only_first) + len(self.only_second))
 
 
-def _read_card(card: Path) -> dict[str, Any]:
+def _read_card(card: Path, verify: bool = True) -> dict[str, Any]:
     """What a card says, with every entry there."""
-    try:
-        about = json.loads(card.read_text())
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no card at {card}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{card} is not a card: {error}") from error
+    with reading(card, "card"):
+        written: Any = json.loads(card.read_bytes())
+    about = {name: value for name, value in written.items() if name != KEY} if isinstance(written, dict) else written
     if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
         raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
     version = about.pop("version", None)
     if not isinstance(version, int) or version > VERSION:
         raise StoreError(f"{card} has card version {version}, this trainmap reads up to {VERSION}: upgrade it")
     expected = {entry.name for entry in fields(Selection)} | {"size", "sha256"}
-    if wrong := expected.symmetric_difference(about):
+    lacking = {KEY} if version > 1 and KEY not in written else set()
+    if wrong := expected.symmetric_difference(about) | lacking:
         raise StoreError(f"{card} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")
     try:
         for name in ("ids", "spec", "rule", "dataset", "map", "sha256"):
@@ -228,6 +229,12 @@ def _read_card(card: Path) -> dict[str, Any]:
         about["parts"] = tuple(Taken(**part) for part in about["parts"])
     except TypeError as error:
         raise StoreError(f"{card} was changed: it cannot be read ({error}); make it again") from error
+    if not 0 <= about["size"] <= about["examples"]:
+        raise StoreError(
+            f"{card} was changed: {about['size']} of {about['examples']} examples cannot be; make it again"
+        )
+    if verify:
+        unsealed(written, card, "make it again")
     about["ids"] = Path(about["ids"]).name
     return about
 

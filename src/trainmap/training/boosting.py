@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from trainmap.checksums import card_of, write_card
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically, write_json
+from trainmap.files import write_atomically
 from trainmap.training.data import Dataset
-from trainmap.training.teacher import TeacherCard, read_card
+from trainmap.training.kept_logits import open_logits, read_card
 
 LEAST_PROBABILITY = 1e-6
 
@@ -80,7 +81,7 @@ def boosted_teacher(
     path = Path(path)
     if path.suffix != ".npy":
         raise TrainmapError(f"teacher logits are kept in a .npy file, got {path}")
-    card_path = path.with_name(f"{path.name}.json")
+    card_path = card_of(path)
     settings = f"boosted trees {iterations} {folds} {seed} {train.fingerprint()}"
     key = {
         "teacher": hashlib.sha256(settings.encode()).hexdigest(),
@@ -89,7 +90,7 @@ def boosted_teacher(
         "flips": False,
     }
     if path.exists() and card_path.exists() and key.items() <= asdict(read_card(path)).items():
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return open_logits(path)
     wall, cpu = time.perf_counter(), time.process_time()
     logits = np.empty((len(train), train.classes), np.float16)
     part = deal(train, folds, seed)
@@ -101,9 +102,8 @@ def boosted_teacher(
     card_path.unlink(missing_ok=True)  # first, so that a kill never leaves a card beside another array
     with write_atomically(path) as handle:
         np.save(handle, logits)
-    card = TeacherCard(**key, flops=0, seconds=seconds, cpu_seconds=cpu_seconds)
-    write_json(card_path, asdict(card))
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    write_card(path, {**key, "flops": 0, "seconds": seconds, "cpu_seconds": cpu_seconds})
+    return open_logits(path)
 
 
 def deal(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
 from trainmap.files import write_atomically
+from trainmap.training.state_file import load_state
 
 
 @dataclass(frozen=True)
@@ -117,12 +116,7 @@ def resume(
 
 
 def _read(file: Path) -> dict[str, Any]:
-    if not zipfile.is_zipfile(file):  # what torch.save writes; without this, torch tries its format of old
-        raise TrainmapError(f"{file} is not a checkpoint; delete it to start again, or name another file")
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise TrainmapError(f"{file} is not a checkpoint that can be read; delete it to start again") from error
+    state = load_state(file, "checkpoint", "delete it to start again, or name another file")
     if not isinstance(state, dict) or state.keys() != {"run", "progress", "model", "optimizer", "learned"}:
         raise TrainmapError(f"{file} is not a checkpoint of a training run; name another file")
     return state

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from trainmap.checksums import onnx_sealed
 from trainmap.errors import TrainmapError
 from trainmap.files import write_atomically
 from trainmap.training.compressed import Compressed
 from trainmap.training.inputs import Inputs
 from trainmap.training.onnx_network import OnnxNetwork
 from trainmap.training.quantization import program_of
+from trainmap.training.state_file import load_state
 
 
 def save(compressed: Compressed, path: str | Path, inputs: Inputs) -> Path:
@@ -47,7 +47,7 @@ def suffix(model: nn.Module) -> str:
 def file_of(model: nn.Module, inputs: Inputs) -> bytes:
     """The bytes of the network's file."""
     if isinstance(model, OnnxNetwork):
-        return model.content
+        return onnx_sealed(model.content)
     content = io.BytesIO()
     if isinstance(model, torch.fx.GraphModule):
         torch.export.save(program_of(model, inputs), content)
@@ -66,12 +66,7 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     Raises:
         TrainmapError: the file is missing, no such file, or of another architecture.
     """
-    if not zipfile.is_zipfile(path):  # what torch.save writes; without this, torch tries its format of old
-        raise TrainmapError(f"{path} is not a file of weights" if Path(path).exists() else f"{path} does not exist")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise TrainmapError(f"{path} is not a file of weights: {str(error).splitlines()[0]}") from error
+    state = load_state(Path(path), "file of weights")
     mine = model.state_dict()
     if not isinstance(state, dict) or state.keys() != mine.keys():
         raise TrainmapError(f"{path} holds the weights of another architecture; build the one that was saved")

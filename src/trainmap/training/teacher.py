@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 import os
 import time
-from dataclasses import asdict, dataclass
+import zlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,16 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
-from trainmap.errors import TrainmapError
-from trainmap.files import write_json
+from trainmap.checksums import card_of, read_sealed, write_card, write_sealed
+from trainmap.errors import StoreError, TrainmapError
+from trainmap.files import reading
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import predict, predict_pairs
+from trainmap.training.kept_logits import TeacherCard, open_logits, read_card
 
 PART = 10_000
 """Examples between two times that the logits so far are safe on disk; whole batches of ``predict``."""
-
-
-@dataclass(frozen=True)
-class TeacherCard:
-    """What a file of teacher logits came from, and what it cost to make; kept beside it as ``<file>.json``."""
-
-    teacher: str
-    dataset: str
-    order: str
-    flips: bool
-    flops: int
-    seconds: float
-    cpu_seconds: float
 
 
 def teacher_logits(
@@ -77,11 +67,11 @@ def teacher_logits(
         "order": hashlib.sha256(dataset.ids.tobytes()).hexdigest(),
         "flips": flips,
     }
-    card_path = _card_path(path)
+    card_path = card_of(path)
     if path.exists() and card_path.exists():
         kept = asdict(read_card(path))
         if all(kept[name] == value for name, value in key.items()):
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return open_logits(path)
 
     if len(dataset) == 0:
         raise TrainmapError(f"nothing to predict: the dataset '{dataset.name}' has no examples")
@@ -90,10 +80,10 @@ def teacher_logits(
     spent = _make(model, dataset, partial, key, device, progress)
     card_path.unlink(missing_ok=True)  # first, so that a kill never leaves a card beside another array
     os.replace(partial, path)
-    _card_path(partial).unlink()
+    card_of(partial).unlink()
     flops = inference_flops(forward_flops(model, dataset.inputs), len(dataset), flips)
-    write_json(card_path, {**key, "flops": flops, **spent})
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    write_card(path, {**key, "flops": flops, **spent})
+    return open_logits(path)
 
 
 def _make(
@@ -101,9 +91,10 @@ def _make(
 ) -> dict[str, float]:
     """Fill the file ``partial`` from where it stands; the seconds that it took, those before a kill included."""
     shape = (len(dataset), 2, dataset.classes) if key["flips"] else (len(dataset), dataset.classes)
-    state = _begun(partial, key)
-    mode: Any = "r+" if state["done"] else "w+"
-    kept = np.lib.format.open_memmap(partial, mode, np.float16, shape)
+    state = _begun(partial, key, shape)
+    if not state["done"]:
+        _make_empty(partial, shape)
+    kept = np.lib.format.open_memmap(partial, "r+")
     bar = Progress(console=Console(stderr=True), transient=True, disable=not progress)
     with bar:
         task = bar.add_task("teacher logits", total=len(dataset), completed=state["done"])
@@ -114,7 +105,7 @@ def _make(
             largest = float(np.abs(logits).max())
             if not largest <= float(np.finfo(np.float16).max):
                 partial.unlink()
-                _card_path(partial).unlink(missing_ok=True)
+                card_of(partial).unlink(missing_ok=True)
                 raise TrainmapError(
                     f"teacher logits must be finite and within 65504, got {largest}; has the teacher diverged?"
                 )
@@ -122,36 +113,41 @@ def _make(
             kept.flush()
             state = {
                 "done": start + len(part),
+                "crc32_done": zlib.crc32(kept[start : start + len(part)].data, state["crc32_done"]),
                 "seconds": state["seconds"] + time.perf_counter() - wall,
                 "cpu_seconds": state["cpu_seconds"] + time.process_time() - cpu,
             }
-            write_json(_card_path(partial), {**key, **state})
+            write_sealed(card_of(partial), {**key, **state})
             bar.update(task, completed=state["done"])
     return {name: state[name] for name in ("seconds", "cpu_seconds")}
 
 
-def _begun(partial: Path, key: dict[str, Any]) -> dict[str, Any]:
-    """How far an interrupted call for the same logits came; nothing done when there was none."""
+def _make_empty(partial: Path, shape: tuple[int, ...]) -> None:
+    """A new file for the array, in the place of whatever is there; never what a link leads to."""
+    partial.unlink(missing_ok=True)
+    with open(partial, "xb") as handle:
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(handle, header)
+        handle.truncate(handle.tell() + 2 * math.prod(shape))
+
+
+def _begun(partial: Path, key: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    """How far an interrupted call for the same logits came; nothing done when there was none, or what it left is
+    damaged: it is made again."""
+    fresh: dict[str, Any] = dict.fromkeys(("done", "crc32_done", "seconds", "cpu_seconds"), 0)
+    if partial.is_symlink():
+        return fresh
     try:
-        state = json.loads(_card_path(partial).read_text())
-    except (OSError, json.JSONDecodeError):
-        state = {}
-    fits = partial.exists() and all(state.get(name) == value for name, value in key.items())
-    names = ("done", "seconds", "cpu_seconds")
-    return {name: state[name] for name in names} if fits else dict.fromkeys(names, 0)
-
-
-def read_card(path: str | Path) -> TeacherCard:
-    """The card of a file of teacher logits.
-
-    Raises:
-        TrainmapError: no card, or one that cannot be read.
-    """
-    card_path = _card_path(Path(path))
-    try:
-        return TeacherCard(**json.loads(card_path.read_text()))
-    except (OSError, json.JSONDecodeError, TypeError) as error:
-        raise TrainmapError(f"{card_path} is not the card of teacher logits; delete it to compute anew") from error
+        state = read_sealed(card_of(partial), "card")
+        if not all(state.get(name) == value for name, value in key.items()):
+            return fresh
+        with reading(partial, "array of logits"):
+            kept = np.load(partial, mmap_mode="r", allow_pickle=False)
+            fits = kept.shape == shape and kept.dtype == np.dtype("<f2") and kept.flags.c_contiguous
+            whole = fits and zlib.crc32(kept[: state["done"]].data) == state["crc32_done"]
+    except (StoreError, KeyError):
+        return fresh
+    return {name: state[name] for name in fresh} if whole else fresh
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -163,5 +159,4 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _card_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
+__all__ = ["TeacherCard", "fingerprint", "open_logits", "read_card", "teacher_logits"]

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.checksums import card_of, read_card, write_card
+from trainmap.errors import StoreError, TrainmapError
+from trainmap.files import reading, write_atomically
 from trainmap.training.rows import Encode
 
 PADDING, UNKNOWN = 0, 1
@@ -102,17 +103,31 @@ def embeddings(texts: Sequence[str], cache: Path, embed: Embed | None = None, em
         digest = hashlib.sha256("\0".join([embedder, *texts]).encode()).hexdigest()
         path = cache / f"{embedder}-{digest[:16]}.npy"
         if path.exists():
-            return np.load(path, allow_pickle=False), 0
+            return _kept(path, digest, len(texts)), 0
         x = (minilm if embed is None else embed)(texts)
         try:
             cache.mkdir(parents=True, exist_ok=True)
+            card_of(path).unlink(missing_ok=True)  # first, so that a kill never leaves a card beside another array
             with write_atomically(path) as handle:
                 np.save(handle, x)
+            write_card(path, {"texts": digest})
         except OSError as error:
             raise TrainmapError(f"embeddings are kept in {cache}, which cannot be written ({error})") from error
         return x, 0
 
     return encode
+
+
+def _kept(path: Path, digest: str, count: int) -> NDArray[np.float32]:
+    """The embeddings of a file, compared with the card beside it; one of 0.1 has none."""
+    cure = "delete it to compute anew"
+    if card_of(path).exists() and read_card(path, cure=cure).get("texts") != digest:
+        raise StoreError(f"{path} holds the embeddings of other texts; {cure}")
+    with reading(path, "array of embeddings", cure):
+        x = np.load(path, allow_pickle=False)
+        if x.ndim != 2 or len(x) != count or x.dtype.kind != "f" or not np.isfinite(x).all():
+            raise StoreError(f"{path} must hold ({count}, D) finite numbers, got {x.dtype} {x.shape}; {cure}")
+        return x
 
 
 def minilm(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -20,16 +20,16 @@ TAKES = "show takes a dynamics folder, a map (.parquet) or a card (.json)"
 SOURCES = {"train": "train (the training step)", "sweep": "sweep (an evaluation pass)"}
 
 
-def summary(path: Path) -> Group:
+def summary(path: Path, verify: bool = True) -> Group:
     """The summary of whatever ``path`` is: a dynamics folder, a map (.parquet) or a card (.json)."""
     if path.is_dir():
-        return of_dynamics(Dynamics.open(path))
+        return of_dynamics(Dynamics.open(path, verify=verify))
     if not path.exists():
         raise StoreError(f"there is nothing at {path}; {TAKES}")
     if path.suffix == ".parquet":
-        return of_map(DataMap.open(path))
+        return of_map(DataMap.open(path, verify))
     if path.suffix == ".json":
-        return of_selection(Selection.open(path))
+        return of_selection(Selection.open(path, verify))
     raise StoreError(f"{TAKES}, got {path.name}")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +14,9 @@ from numpy.typing import NDArray
 from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
 from trainmap.dynamics.store import EXAMPLES, Dynamics, write_examples
-from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import sync_folder
+from trainmap.errors import StoreError, TrainmapError, cause, some
+from trainmap.files import reading, sync_folder
+from trainmap.temporary import new_folder_beside, remove
 
 Array = NDArray[Any]
 
@@ -44,20 +43,21 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         StoreError: ``path`` exists and is not an empty folder (nothing is ever overwritten), or cannot be written.
     """
     check_new(path)
-    target = Path(path).absolute()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    target, temporary = Path(path).absolute(), None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
+        temporary = new_folder_beside(target)
         yield temporary
         if target.exists():
+            check_new(target)  # another process may have made it meanwhile
             target.rmdir()
         temporary.rename(target)
         sync_folder(target.parent)
     except OSError as error:
-        raise StoreError(f"{path} could not be written, nothing of it was kept: {error}") from error
+        raise StoreError(f"{path} could not be written, nothing of it was kept: {cause(error)}") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary is not None:
+            remove(temporary)
 
 
 def write_dynamics(
@@ -82,7 +82,7 @@ def write_dynamics(
     entries: list[EpochEntry] = []
     level: Level = "signals"
     with new_folder(out) as folder:
-        write_examples(folder, ids, labels, more)
+        examples = write_examples(folder, ids, labels, more)
         for columns, seen in epochs:
             level = "logits" if "logits" in columns else "signals"
             entries.append(write_columns(folder, f"epochs/{len(entries):05d}.arrow", columns, seen))
@@ -96,6 +96,7 @@ def write_dynamics(
                 level=level,
                 allow_missing=any(entry.seen < len(ids) for entry in entries),
                 ids_given=True,
+                examples_file=examples,
                 epochs=entries,
                 written_by=versions() | dict(about),
             ),
@@ -106,6 +107,7 @@ def write_dynamics(
 def kept_column(dynamics: Dynamics, name: str) -> Array | None:
     """A further column of ``examples.parquet`` that an importer kept, (N,), or None."""
     path = dynamics.path / EXAMPLES
-    if name not in pq.read_schema(path).names:
-        return None
-    return np.asarray(pq.read_table(path, columns=[name])[name].to_numpy())
+    with reading(path, "table of examples"):
+        if name not in pq.read_schema(path).names:
+            return None
+        return np.asarray(pq.read_table(path, columns=[name], page_checksum_verification=True)[name].to_numpy())
