@@ -202,10 +202,9 @@ def _at_least_single(logits: Tensor) -> torch.dtype:
 
 def _from_largest(logits: Tensor) -> Tensor:
     """Less the largest of their row, in their own precision or single. No loss here sees a shift, so that no gradient
-    needs to flow through the largest. -inf where a class is masked, be it by the least number of a type."""
+    needs to flow through the largest."""
     z = logits.to(_at_least_single(logits))
-    masked = logits <= max(torch.finfo(logits.dtype).min, LEAST_BFLOAT16)
-    return (z - z.detach().amax(1, keepdim=True)).masked_fill(masked, -torch.inf)
+    return z - z.detach().amax(1, keepdim=True)
 
 
 def per_example(value: float | Tensor, like: Tensor, name: str) -> Tensor:
@@ -260,7 +259,7 @@ def _unit(values: Tensor, dimension: int) -> Tensor:
 
 def _standard(logits: Tensor) -> Tensor:
     z = _from_largest(logits)
-    there = z > -torch.inf
+    there = logits > max(torch.finfo(logits.dtype).min, LEAST_BFLOAT16)  # -inf, or the least number of a type
     count = there.sum(1, keepdim=True)
     known = torch.where(there, z, 0)
     centred = torch.where(there, known - known.sum(1, keepdim=True) / count, 0)
