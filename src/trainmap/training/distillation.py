@@ -192,6 +192,7 @@ def _softened(
         )
     check_temperature(temperature)
     z, taught = _from_largest(logits), _from_largest(teacher_logits.detach()).to(_at_least_single(logits))
+    taught = taught.masked_fill(_masked(teacher_logits), -torch.inf)
     t = per_example(temperature, z, "temperature") if isinstance(temperature, Tensor) else temperature
     return z / t, taught / t, t[:, 0] ** 2 if isinstance(t, Tensor) else t**2
 
@@ -257,9 +258,14 @@ def _unit(values: Tensor, dimension: int) -> Tensor:
     return values * squares.clamp_min(SMALLEST_NORM**2).rsqrt()
 
 
+def _masked(logits: Tensor) -> Tensor:
+    """Which logits are -inf, or the least number of a type."""
+    return logits <= max(torch.finfo(logits.dtype).min, LEAST_BFLOAT16)
+
+
 def _standard(logits: Tensor) -> Tensor:
     z = _from_largest(logits)
-    there = logits > max(torch.finfo(logits.dtype).min, LEAST_BFLOAT16)  # -inf, or the least number of a type
+    there = ~_masked(logits)
     count = there.sum(1, keepdim=True)
     known = torch.where(there, z, 0)
     centred = torch.where(there, known - known.sum(1, keepdim=True) / count, 0)
