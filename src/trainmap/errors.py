@@ -85,24 +85,3 @@ def some(items: Iterable[object], limit: int = 3) -> str:
             break
         told.append(shown(item))
     return ", ".join(told)
-
-
-_HOW = {
-    "Dynamics": ("a recording", "open it first: Dynamics.open(path)"),
-    "DataMap": ("a map", "make one, DataMap.from_dynamics(dynamics), or open one, DataMap.open(path)"),
-    "Selection": ("a selection", "choose one, select(datamap, '33% ambiguous'), or open one, Selection.open(path)"),
-    "Block": ("a block of epochs", "take one: dynamics.block(), or Block.from_logits(logits, labels)"),
-}
-
-
-def check_kind(value: object, *kinds: type) -> None:
-    """Refuse what is none of these kinds of our values: a path, a map where a recording is needed, the other way round.
-
-    Raises:
-        TrainmapError: names what is needed, what came, and how to get what is needed.
-    """
-    if not isinstance(value, kinds):
-        what = " or ".join(_HOW[kind.__name__][0] for kind in kinds)
-        cure = "; or ".join(_HOW[kind.__name__][1] for kind in kinds)
-        got = shown(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
-        raise TrainmapError(f"{what} is needed, got {got}; {cure}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -19,7 +18,8 @@ from trainmap.dynamics.processes import place
 from trainmap.dynamics.roster import NOT_YET, Known, Learned, check_classes
 from trainmap.dynamics.signals import UNKNOWN_LABEL
 from trainmap.dynamics.writer import Writer
-from trainmap.errors import RecordingError, StoreError, some
+from trainmap.errors import RecordingError, StoreError, shown, some
+from trainmap.kinds import as_path
 
 Array = NDArray[Any]
 
@@ -90,7 +90,7 @@ class Recorder:
         if as_ is not None:
             _check_choice("as_", as_, As)
         if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
-            raise RecordingError(f"classes must be an integer of at least 2, got {classes!r}")
+            raise RecordingError(f"classes must be an integer of at least 2, got {shown(classes)}")
         if labels is not None and ids is None:
             raise RecordingError("labels need ids to belong to; pass ids as well")
         self.classes, self.source, self.allow_missing = int(classes), source, allow_missing
@@ -110,8 +110,8 @@ class Recorder:
             allow_missing=allow_missing,
             ids_given=given is not None,
         )
-        self._writer = Writer(Path(path), about)
-        self.path, self.folder = Path(path), self._writer.folder
+        self._writer = Writer(as_path(path), about)
+        self.path, self.folder = as_path(path), self._writer.folder
         self._roster: Known | Learned = self._call_roll(given)
         self._numbers = Epoch(len(self._roster), self.classes, level, as_)
         self._held: list[tuple[Array, Any, Any]] = []
@@ -293,7 +293,7 @@ def _part_columns(roster: Known, columns: dict[str, Array]) -> dict[str, Array]:
 def _check_choice(name: str, got: str, choices: Any) -> None:
     known = get_args(choices)
     if got not in known:
-        raise RecordingError(f"{name} must be one of {', '.join(map(repr, known))}, got {got!r}")
+        raise RecordingError(f"{name} must be one of {', '.join(map(repr, known))}, got {shown(got)}")
 
 
 def _check_given(ids: Any, labels: Any, classes: int) -> tuple[Array, Array | None] | None:

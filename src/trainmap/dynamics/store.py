@@ -32,6 +32,7 @@ from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, read_only
 from trainmap.dynamics.stats import Stats
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import write_atomically
+from trainmap.kinds import check_path
 
 Array = NDArray[Any]
 
@@ -144,6 +145,7 @@ class Dynamics:
 
         Damage inside a file of the right length is found by ``verify``.
         """
+        check_path(path, "recording")
         from trainmap.dynamics.parts import join_parts
 
         folder = Path(path)

@@ -23,6 +23,7 @@ from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import of_type, writing
+from trainmap.kinds import as_path, check_name, check_path
 from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
 from trainmap.maps.scores import score_named
@@ -136,6 +137,7 @@ class DataMap:
 
     def values(self, score: str) -> Array:
         """One score, (N,) float64, in id order."""
+        check_name(score, "a score")
         if score not in self.scores:
             raise TrainmapError(
                 f"score '{score}' is not in this map; it has {', '.join(sorted(self.scores))}. "
@@ -229,6 +231,7 @@ class DataMap:
     @staticmethod
     def open(path: str | Path) -> DataMap:
         """Open a saved map. The order of its rows does not matter: they are sorted by id."""
+        check_path(path, "map")
         try:
             table = pq.read_table(path)
         except FileNotFoundError as error:
@@ -258,7 +261,7 @@ class DataMap:
 
 def check_format(path: str | Path) -> Path:
     """Refuse a file name that a map cannot be saved under."""
-    target = Path(path)
+    target = as_path(path)
     if target.suffix != ".parquet":
         raise TrainmapError(f"a map is saved as Parquet: its name must end in .parquet, got {target.name}")
     return target

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, shown
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import Balance, first_by_class
@@ -116,9 +116,9 @@ def read_map(
         TrainmapError: a share out of range, a cut that leaves fewer than ``size``.
     """
     if noise is not None and not (isinstance(noise, NUMBER) and 0 <= noise < 1):
-        raise TrainmapError(f"noise must be a share of wrong labels, 0 to below 1, got {noise!r}")
+        raise TrainmapError(f"noise must be a share of wrong labels, 0 to below 1, got {shown(noise)}")
     if held_out is not None and not (isinstance(held_out, NUMBER) and 0 <= held_out <= 1):
-        raise TrainmapError(f"held_out must be an accuracy, 0 to 1, got {held_out!r}")
+        raise TrainmapError(f"held_out must be an accuracy, 0 to 1, got {shown(held_out)}")
     if not len(pool) or len(pool) < size:
         raise TrainmapError(f"auto needs {size} examples with a label and {', '.join(READS)}; {len(pool)} have them")
     aum, slope = pool.scores["aum"], pool.scores["slope"]

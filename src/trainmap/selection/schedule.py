@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
 from trainmap.dynamics.precision import widened
 from trainmap.dynamics.probabilities import refuse_probabilities
-from trainmap.errors import TrainmapError, some, whole
+from trainmap.errors import TrainmapError, shown, some, whole
 
 Array = NDArray[Any]
 
@@ -320,7 +320,7 @@ class MapGuided:
         seed: int = 0,
     ) -> None:
         if axis not in ("variability", "hard", "easy"):
-            raise TrainmapError(f"axis must be 'variability', 'hard' or 'easy', got {axis!r}")
+            raise TrainmapError(f"axis must be 'variability', 'hard' or 'easy', got {shown(axis)}")
         if not (0 < start <= 1 and 0 < end <= 1 and 0 <= explore <= 1 and 0 <= cut < 1):
             raise TrainmapError(
                 "start and end must be above 0 to 1, explore 0 to 1, cut 0 to below 1, "

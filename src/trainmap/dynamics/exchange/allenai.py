@@ -25,8 +25,9 @@ from trainmap.dynamics.precision import LIMIT, masks
 from trainmap.dynamics.probabilities import Doubt
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import RecordingError, StoreError, TrainmapError, check_kind, shown, some
+from trainmap.errors import RecordingError, StoreError, TrainmapError, shown, some
 from trainmap.files import write_atomically
+from trainmap.kinds import check_kind
 
 Array = NDArray[Any]
 

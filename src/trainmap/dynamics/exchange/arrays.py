@@ -23,8 +23,9 @@ from trainmap.dynamics.probabilities import SUM_TOLERANCE, is_coarse
 from trainmap.dynamics.roster import check_classes
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
-from trainmap.errors import RecordingError, StoreError, TrainmapError, check_kind, some
+from trainmap.errors import RecordingError, StoreError, TrainmapError, some
 from trainmap.files import writing
+from trainmap.kinds import check_kind
 
 Array = NDArray[Any]
 
