@@ -122,6 +122,6 @@ def as_json(value: Any) -> bytes:
 
 
 def as_it_stands_or_under(root: Path, name: str) -> Path:
-    """Where a file that a user named lies: the path ``name``, or ``root/name`` where that alone is a file."""
+    """Where a file or folder that a user named lies: the path ``name``, or ``root/name`` where that alone is there."""
     path = Path(name)
-    return root / name if not path.is_file() and (root / name).is_file() else path
+    return root / name if not path.exists() and (root / name).exists() else path

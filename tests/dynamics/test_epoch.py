@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainmap.dynamics.epoch import Epoch, check_logits
+from trainmap.dynamics.epoch import Epoch
+from trainmap.dynamics.precision import check_logits
 from trainmap.dynamics.signals import chunk_rows, signals_from_logits
 from trainmap.errors import RecordingError
 
@@ -50,23 +51,23 @@ def test_rows_that_were_not_shown_are_nan_and_so_are_all_after_clearing() -> Non
     assert all(np.isnan(columns[name]).all() for name in ("loss", "logits"))
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1.8e38, -1.8e38])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1.8e38, -1.8e38])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("rows", [1, 5, 5000])
 def test_one_bad_logit_among_many_is_found(bad: float, dtype: Any, rows: int) -> None:
     logits = np.zeros((rows, 3), dtype)
     logits[-1, 1] = bad
     with pytest.raises(RecordingError, match=rf"{rows} examples .*\(first: {rows - 1}\)"):
-        check_logits(np.arange(rows), logits, "signals")
+        check_logits(np.arange(rows), logits, np.zeros(rows, int))
 
 
 @pytest.mark.parametrize("good", [0.0, 6e4, -6.5e4, 1e19, -1e25, 1.7e38, 1e-45])
 @pytest.mark.parametrize("rows", [0, 1, 5000])
 def test_large_and_tiny_logits_are_good(good: float, rows: int) -> None:
     logits = np.full((rows, 3), good, np.float32)
-    assert check_logits(np.arange(rows), logits, "signals") is logits
+    assert check_logits(np.arange(rows), logits, np.zeros(rows, int)) is logits
 
 
 def test_integers_and_narrow_floats_are_widened() -> None:
-    for dtype in (np.uint8, np.int64, np.float16):
-        assert check_logits(np.arange(2), np.ones((2, 3), dtype), "logits").dtype == np.float32
+    for dtype, wide in ((np.uint8, np.float32), (np.float16, np.float32), (np.int64, np.float64)):
+        assert check_logits(np.arange(2), np.ones((2, 3), dtype), np.zeros(2, int), half=True).dtype == wide

@@ -50,11 +50,12 @@ def test_ids_decide_the_order_and_row_numbers_are_the_ids_of_nameless_arrays(tmp
     assert import_pred_probs(p, tmp_path / "e", labels).ids.tolist() == list(range(20))
 
 
-def test_a_zero_is_refused_and_a_floor_raises_it_openly(tmp_path: Path) -> None:
+def test_a_zero_of_the_gold_class_is_refused_and_a_floor_raises_it_openly(tmp_path: Path) -> None:
     p, labels = some_probabilities()
-    p[1, 5] = [0.0, 1.0, 0.0, 0.0]
+    p[1, 5], labels[5] = [0.0, 1.0, 0.0, 0.0], 2
     with pytest.raises(
-        TrainmapError, match=r"epoch 1: 1 rows of pred_probs hold a 0 \(first: row 5\).*pass floor=1e-8"
+        TrainmapError,
+        match=r"epoch 1: 1 rows of pred_probs hold a 0 for the gold class \(first: row 5\).*pass floor=1e-8",
     ):
         import_pred_probs(p, tmp_path / "d", labels)
     assert not (tmp_path / "d").exists()

@@ -55,12 +55,13 @@ def test_logits_of_every_dtype_are_recorded_as_their_float32_values(dtype: Any, 
     same(Dynamics.open(tmp_path / "d"), expected)
 
 
-def test_logits_kept_in_full_double_precision_by_the_caller_are_used_as_float32(tmp_path: Path) -> None:
+def test_logits_in_double_precision_are_taken_less_their_largest_before_they_are_cast(tmp_path: Path) -> None:
     logits = np.random.default_rng(0).normal(size=(5, 3))
     with Recorder(tmp_path / "d", 3) as recorder:
         recorder.update(range(5), logits, [0, 1, 2, 0, 1])
         recorder.end_epoch()
-    same(Dynamics.open(tmp_path / "d"), Block.from_logits(logits[None].astype(np.float32), np.array([0, 1, 2, 0, 1])))
+    less = (logits - logits.max(axis=1, keepdims=True)).astype(np.float32)
+    same(Dynamics.open(tmp_path / "d"), Block.from_logits(less[None], np.array([0, 1, 2, 0, 1])))
 
 
 def test_half_precision_logits_are_kept_at_level_logits(run: Run, tmp_path: Path) -> None:
@@ -172,7 +173,12 @@ REFUSED: dict[str, tuple[Any, str]] = {
         ([8, 9], [[0, 0, 0, NAN], [0] * 4], [0, 1]),
         r"epoch 1: logits must be finite; 1 of 2 .*\(first: 8\); has the",
     ),
-    "infinity": (([8, 9], [[0] * 4, [0, 0, -INF, 0]], [0, 1]), r"logits must be finite; 1 of 2 .* \(first: 9\)"),
+    "infinity": (([8, 9], [[0] * 4, [0, 0, INF, 0]], [0, 1]), r"logits must be finite; 1 of 2 .* \(first: 9\)"),
+    "a gold class that is masked": (
+        ([8, 9], [[0] * 4, [0, -INF, 0, 0]], [0, 1]),
+        r"the gold class must not be masked; .* 1 of 2 examples \(first: 9\): unmask .* log\(max\(p, 1e-6\)\)$",
+    ),
+    "nothing but masks": (([8, 9], [[0] * 4, [-INF] * 4], [0, 1]), "the gold class must not be masked"),
     "too large for a difference": (
         ([8, 9], [[0] * 4, [0, 3e38, 0, 0]], [0, 1]),
         r"within ±1.7e\+38 in single precision",

@@ -368,7 +368,7 @@ def test_a_region_is_not_chosen_by_ties_alone(make_map: MakeMap, axis: str) -> N
 
 def test_what_is_no_map_is_told_what_it_should_be(make_map: MakeMap) -> None:
     datamap: Any = make_map(50)
-    with pytest.raises(TrainmapError, match=r"from a DataMap, got str; DataMap\.from_dynamics"):
+    with pytest.raises(TrainmapError, match=r"a map is needed, got 'map\.parquet'; make one, DataMap\.from_dynamics"):
         select("map.parquet", "33% ambiguous")  # type: ignore[arg-type]
     with pytest.raises(TrainmapError, match=r"features must be Features\(ids, \.\.\.\), got ndarray"):
         select_by(datamap, "moderate", 5, features=np.ones((50, 2)))  # type: ignore[arg-type]

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainmap.errors import TrainmapError
-from trainmap.training.distillation import dkd, standardised
+from trainmap.training.distillation import dkd, hinton, standardised
 from trainmap.training.losses import LOSSES, cross_entropy
 from trainmap.training.structure import KERNELS, lsp
 
@@ -193,6 +194,97 @@ def test_every_loss_says_where_it_comes_from(name: str) -> None:
     assert "arXiv:" in loss.source
     assert "Source:" in (inspect.getdoc(inspect.unwrap(loss.term)) or "")
     assert loss.weight > 0
+
+
+# --- masked classes and large logits ---------------------------------------------------------------------------------
+
+ON_LOGITS = ["hinton", "dkd", "dist", "standardised-hinton", "standardised-dkd"]
+assert {name for name, loss in LOSSES.items() if loss.needs == "logits"} <= set(ON_LOGITS)
+INF = float("inf")
+
+
+def masked(values: Tensor, labels: Tensor, classes: int = 1, mask: float = -INF) -> Tensor:
+    """-inf in the first of the classes after the gold one."""
+    places = (labels[:, None] + 1 + torch.arange(classes)) % values.shape[1]
+    return values.scatter(1, places, mask)
+
+
+@pytest.mark.parametrize("name", ON_LOGITS)
+@pytest.mark.parametrize("classes", [1, 2, WIDTH - 1])
+@pytest.mark.parametrize("both", [False, True], ids=["teacher", "both"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("mask", [-INF, torch.finfo(torch.float32).min])
+def test_a_masked_class_gives_finite_values_and_gradients(
+    name: str, classes: int, both: bool, dtype: Any, mask: float
+) -> None:
+    student, labels, teacher = batch(dtype=torch.float32)
+    student = (masked(student, labels, classes, mask) if both else student).requires_grad_()
+    values = FAMILY[name](student, labels, masked(teacher, labels, classes, mask).to(dtype))
+    (gradient,) = torch.autograd.grad(values.mean(), student)
+    assert torch.isfinite(values).all()
+    assert torch.isfinite(gradient).all()
+    assert (values >= -1e-6).all()
+    if both:
+        assert (gradient[student == mask] == 0).all()
+
+
+@pytest.mark.parametrize("name", ON_LOGITS)
+@pytest.mark.parametrize("both", [False, True], ids=["teacher", "both"])
+def test_a_masked_class_is_one_of_very_low_logit(name: str, both: bool) -> None:
+    """Standardised logits know the difference: a mask enters no mean."""
+    student, labels, teacher = batch()
+    low = masked(teacher, labels, 2)
+    if both:
+        student = masked(student, labels, 2)
+    if name.startswith("standardised"):
+        inner = hinton if name.endswith("hinton") else dkd
+        expected = inner(by_hand(student), labels, by_hand(low))
+    else:
+        expected = FAMILY[name](student.clamp_min(-1e9), labels, low.clamp_min(-1e9))
+    torch.testing.assert_close(FAMILY[name](student, labels, low), expected)
+
+
+def by_hand(logits: Tensor) -> Tensor:
+    """Standardised, row by row, over what is not masked."""
+    rows = logits.clone()
+    for row in rows:
+        known = row[row > -INF]
+        row[row > -INF] = (known - known.mean()) / known.std(correction=0)
+    return rows
+
+
+def test_hinton_with_a_masked_teacher_is_the_divergence_of_torch() -> None:
+    """``kl_div`` leaves out what the teacher never says; it is NaN where the student never says it either."""
+    student, labels, teacher = batch()
+    low = masked(teacher, labels)
+    ours, theirs = student.clone().requires_grad_(), student.clone().requires_grad_()
+    value = hinton(ours, labels, low, temperature=3.0).mean()
+    expected = 9 * F.kl_div(F.log_softmax(theirs / 3, 1), F.softmax(low / 3, 1), reduction="batchmean")
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(*(torch.autograd.grad(v, z)[0] for v, z in ((value, ours), (expected, theirs))))
+
+
+def test_what_the_student_alone_masks_is_infinitely_far_from_its_teacher() -> None:
+    student, labels, teacher = batch()
+    assert (hinton(masked(student, labels), labels, teacher) == INF).all()
+
+
+def test_a_teacher_that_masks_all_but_the_gold_class_has_nothing_to_say_of_the_others() -> None:
+    student, labels, teacher = batch()
+    low = masked(teacher, labels, WIDTH - 1)
+    torch.testing.assert_close(dkd(student, labels, low), dkd(student, labels, low, beta=0.0))
+    torch.testing.assert_close(dkd(student, labels, low, beta=0.0), hinton(student, labels, low))
+
+
+@pytest.mark.parametrize("name", ON_LOGITS)
+def test_large_logits_lose_no_digits(name: str) -> None:
+    """In single precision 1e8 has no room for another digit; a teacher in double precision keeps its own."""
+    student, labels, teacher = batch(dtype=torch.float32)
+    expected = FAMILY[name](student, labels, teacher)
+    torch.testing.assert_close(FAMILY[name](student, labels, 1e8 + teacher.double()), expected, rtol=1e-4, atol=1e-5)
+    coarse = (student * 8).round() / 8
+    values = FAMILY[name](2.0**20 + coarse, labels, teacher, temperature=3.0)
+    torch.testing.assert_close(values, FAMILY[name](coarse, labels, teacher, temperature=3.0), rtol=1e-4, atol=1e-5)
 
 
 # --- the labels' own loss -------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import RecordingError, some
+from trainmap.errors import RecordingError, cause, shown, some
 
 Array = NDArray[Any]
 
@@ -40,7 +40,7 @@ def to_numpy(value: Any, what: str) -> Array:
         return np.asarray(value)
     except (ValueError, TypeError, BufferError, RuntimeError) as error:
         kind = type(value).__name__
-        raise RecordingError(f"{what} must be an array; numpy cannot read this {kind}: {error}") from error
+        raise RecordingError(f"{what} must be an array; numpy cannot read this {kind}: {cause(error)}") from error
 
 
 def _from_torch(tensor: Any, what: str) -> Array:
@@ -53,7 +53,7 @@ def _from_torch(tensor: Any, what: str) -> Array:
         return wide.numpy(force=True)
     except (TypeError, RuntimeError) as error:
         raise RecordingError(
-            f"{what} must be a dense tensor with values, got {tensor.dtype} on {tensor.device}: {error}"
+            f"{what} must be a dense tensor with values, got {tensor.dtype} on {tensor.device}: {cause(error)}"
         ) from error
 
 
@@ -71,7 +71,16 @@ def to_ids(value: Any) -> Array:
         return array.astype(np.int64)
     if kind in "UTO":
         return _to_names(array, value)
-    raise RecordingError(f"ids must be integers or strings, got {array.dtype}; an id is a name, never a measurement")
+    cure = "an id is a name, never a measurement"
+    if kind == "f" and _whole(array):
+        cure += ": whole numbers come as integers, ids.astype('int64')"
+    elif kind in "mM":
+        cure += ": as text, ids.astype(str)"
+    raise RecordingError(f"ids must be integers or strings, got {array.dtype}; {cure}")
+
+
+def _whole(array: Array) -> bool:
+    return bool(np.isfinite(array).all() and (array == np.floor(array)).all())
 
 
 def _to_names(array: Array, value: Any) -> Array:
@@ -81,7 +90,7 @@ def _to_names(array: Array, value: Any) -> Array:
     given = value if isinstance(value, list | tuple) else array.tolist()
     wrong = [name for name in given if not isinstance(name, str)]
     if wrong:
-        raise RecordingError(f"ids must be an array of integers or of strings, got {wrong[0]!r} among them")
+        raise RecordingError(f"ids must be an array of integers or of strings, got {shown(wrong[0])} among them")
     nul = [name for name in given if name.endswith("\0")]
     if nul:
         raise RecordingError(f"string ids must not end in a NUL character, got {some(nul)}")
@@ -92,7 +101,9 @@ def _storable(names: Array) -> Array:
     """Refuse what UTF-8 cannot write, and one long id that all the others would have to be as wide as."""
     if names.dtype.itemsize > 4 * LONGEST_ID and (length := np.strings.str_len(names)).max() > LONGEST_ID:
         long = str(names[length.argmax()])
-        raise RecordingError(f"string ids must have at most {LONGEST_ID} characters, got {len(long)}: {long[:20]!r}...")
+        raise RecordingError(
+            f"string ids must have at most {LONGEST_ID} characters, got {len(long)}: {shown(long[:20])}..."
+        )
     codes = np.ascontiguousarray(names, names.dtype.newbyteorder("=")).view(np.uint32)
     if ((codes - 0xD800) < 0x800).any():  # unsigned: whatever is below is beyond
         bad = [name for name in names.tolist() if any("\ud800" <= letter <= "\udfff" for letter in name)]
@@ -115,11 +126,64 @@ def to_labels(value: Any) -> Array:
     array = to_numpy(value, "labels")
     if array.ndim != 1:
         raise RecordingError(
-            f"labels must be class indices with one dimension, got shape {array.shape}; "
-            "soft or one-hot labels have no gold class: hand over the index"
+            f"labels must be class indices with one dimension, got shape {array.shape}; {_flat_labels(array)}"
         )
     if array.dtype == INT64:
         return array
     if array.dtype.kind not in "iu" and array.size:
-        raise RecordingError(f"labels must be integer class indices, got {array.dtype}")
+        raise RecordingError(f"labels must be integer class indices, got {_named_labels(array)}")
     return array.astype(np.int64)
+
+
+def _flat_labels(array: Array) -> str:
+    if array.ndim == 2 and array.shape[1] == 1:
+        return "take the column: labels[:, 0]"
+    if array.ndim == 2 and array.dtype.kind in "iufb" and ((array == 0) | (array == 1)).all():
+        if array.size and (array.sum(axis=1) == 1).all():
+            return "soft or one-hot labels have no gold class: hand over the index, labels.argmax(axis=1)"
+        if array.size and array.sum(axis=1).max() > 1:
+            return (
+                "several classes an example have no one gold class: record each as a problem of two classes by itself"
+            )
+    return "soft or one-hot labels have no gold class: hand over the index"
+
+
+def _named_labels(array: Array) -> str:
+    """What came in place of class indices, and what to do."""
+    kind, first = array.dtype.kind, shown(array[0])
+    if kind == "O" and all(isinstance(name, str) for name in array.tolist()):
+        kind = "U"
+    if kind in "UT":
+        return f"text ({first}); number the names: index = {{name: i for i, name in enumerate(sorted(set(names)))}}"
+    if kind == "b":
+        return "bool; hand over 0 and 1: labels.astype(int), labels.long() in torch"
+    if kind == "f" and _whole(array):
+        return f"{array.dtype}; cast them: labels.astype(int), labels.long() in torch"
+    return f"{array.dtype} ({first})"
+
+
+def check_shapes(size: int, classes: int, logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
+    """A batch of ``size`` ids has (size, classes) logits and (size,) labels.
+
+    Raises:
+        RecordingError: it has not; says what to do where the shape tells what was meant.
+    """
+    if logits == (size, classes) and labels == (size,):
+        return
+    cure = ""
+    if logits in ((size,), (size, 1)):
+        cure = "; one logit z for two classes: stack [0, z], np.stack([0 * z, z], axis=1) of (B,) z"
+    elif logits in ((size, classes, 1), (size, 1, classes)):
+        cure = "; take the axis of length 1 away: logits.squeeze()"
+    elif len(logits) == 3 and classes in logits[1:]:
+        cure = "; one row for each example: a sequence with one label is pooled first, tokens are examples with ids"
+    elif logits == (classes,) and size == 1:
+        cure = "; a single example is a batch of one: logits[None]"
+    elif logits == (classes, size):
+        cure = "; turn them: logits.T"
+    elif len(logits) == 2 and logits[0] == size:
+        cure = f"; the network has {logits[1]} outputs, the recorder classes={classes}: they must be the same"
+    raise RecordingError(
+        f"a batch of {size} ids needs logits of shape ({size}, {classes}) and labels of shape ({size},), "
+        f"got {logits} and {labels}{cure}"
+    )

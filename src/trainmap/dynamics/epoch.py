@@ -8,13 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.manifest import Level
-from trainmap.dynamics.signals import LIMIT, chunk_rows, empty_signals, signals_from_logits
-from trainmap.errors import RecordingError, some
+from trainmap.dynamics.precision import check_logits, halved, narrowed
+from trainmap.dynamics.probabilities import As, Doubt, as_logits
+from trainmap.dynamics.signals import chunk_rows, empty_signals, signals_from_logits
 
 Array = NDArray[Any]
-
-HALF_LIMIT = float(np.finfo(np.float16).max)
-SURELY_SMALL = 6e4
 
 
 class Epoch:
@@ -24,8 +22,9 @@ class Epoch:
     the calls would cost several times the numbers.
     """
 
-    def __init__(self, rows: int, classes: int, level: Level) -> None:
-        self.classes, self.level = classes, level
+    def __init__(self, rows: int, classes: int, level: Level, as_: As | None = None) -> None:
+        self.classes, self.level, self._as = classes, level, as_
+        self._doubt = Doubt()
         self._columns = self._empty(rows)
         size = chunk_rows(classes)
         self._logits = np.empty((size, classes), np.float32)
@@ -33,14 +32,26 @@ class Epoch:
         self._rows = np.empty(size, np.int64)
         self._fill = 0
 
+    def check(self, ids: Array, logits: Array, labels: Array) -> Array:
+        """The logits of a batch, (B, C) numbers of any kind, as ``add`` takes them; nothing is kept of it.
+
+        Raises:
+            RecordingError: what cannot be logits: see ``precision.check_logits`` and ``probabilities``.
+        """
+        logits = as_logits(logits, self._as, self._doubt)
+        return check_logits(ids, logits, labels, half=self.level == "logits")
+
     def add(self, rows: Array, logits: Array, labels: Array) -> None:
-        """Take a batch that is in order: (B,) rows, (B, C) logits, (B,) labels."""
+        """Take a batch that is in order: (B,) rows, (B, C) logits as ``check`` gives them, (B,) labels."""
         self._make_room(int(rows[-1]) + 1 if len(rows) else 0)
         start = 0
         while start < len(rows):
             stop = min(len(rows), start + len(self._rows) - self._fill)
             here = slice(self._fill, self._fill + stop - start)
-            self._logits[here] = logits[start:stop]
+            part = logits[start:stop]
+            self._logits[here] = part if part.dtype == np.float32 else narrowed(part)
+            if self.level == "logits":
+                self._columns["logits"][rows[start:stop]] = halved(part)
             self._labels[here] = labels[start:stop]
             self._rows[here] = rows[start:stop]
             self._fill, start = here.stop, stop
@@ -64,8 +75,6 @@ class Epoch:
         rows, logits = self._rows[: self._fill], self._logits[: self._fill]
         for name, column in signals_from_logits(logits, self._labels[: self._fill]).items():
             self._columns[name][rows] = column
-        if self.level == "logits":
-            self._columns["logits"][rows] = logits
         self._fill = 0
 
     def _make_room(self, rows: int) -> None:
@@ -80,35 +89,3 @@ class Epoch:
         if self.level == "logits":
             columns["logits"] = np.full((rows, self.classes), np.nan, np.float16)
         return columns
-
-
-def check_logits(ids: Array, logits: Array, level: Level) -> Array:
-    """(B, C) logits that can be recorded, as they are or as float32 where they are narrower or integers.
-
-    Raises:
-        RecordingError: NaN, infinity, or a number so large that a signal would overflow.
-    """
-    if logits.dtype.itemsize < 4 or logits.dtype.kind != "f":
-        logits = logits.astype(np.float32)
-    # For a batch the sum of squares costs a quarter of a maximum. Above 10,000 numbers BLAS would wake its threads.
-    if logits.size <= 8192 and np.vdot(logits, logits) <= SURELY_SMALL**2:
-        return logits
-    limit = HALF_LIMIT if level == "logits" else LIMIT
-    if logits.size and not np.abs(logits).max() <= limit:
-        _refuse(ids, logits, limit)
-    return logits
-
-
-def _refuse(ids: Array, logits: Array, limit: float) -> None:
-    bad = ~np.isfinite(logits).all(axis=1)
-    if bad.any():
-        raise RecordingError(
-            f"logits must be finite; {bad.sum()} of {len(ids)} examples have NaN or infinity "
-            f"(first: {some(ids[bad].tolist())}); has the training diverged?"
-        )
-    bad = ~(np.abs(logits) <= limit).all(axis=1)
-    why = "to be kept in half precision; use level='signals'" if limit == HALF_LIMIT else "in single precision"
-    raise RecordingError(
-        f"logits must lie within ±{limit:g} {why}; {bad.sum()} of {len(ids)} examples do not "
-        f"(first: {some(ids[bad].tolist())})"
-    )

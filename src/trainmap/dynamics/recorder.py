@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits
-from trainmap.dynamics.epoch import Epoch, check_logits
+from trainmap.dynamics.arrays import check_shapes, on_accelerator, to_ids, to_labels, to_logits
+from trainmap.dynamics.epoch import Epoch
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Level, Manifest, Source
+from trainmap.dynamics.probabilities import As
 from trainmap.dynamics.processes import place
 from trainmap.dynamics.roster import NOT_YET, Known, Learned, check_classes
 from trainmap.dynamics.signals import UNKNOWN_LABEL
 from trainmap.dynamics.writer import Writer
-from trainmap.errors import RecordingError, StoreError, some
+from trainmap.errors import RecordingError, StoreError, shown, some
+from trainmap.kinds import as_path
 
 Array = NDArray[Any]
 
@@ -48,7 +49,12 @@ class Recorder:
         source: ``"train"`` for logits of the training step, ``"sweep"`` for an evaluation pass after the epoch.
         level: what is kept: ``"signals"`` (22 bytes for an example and epoch), ``"logits"`` (half-precision logits
             as well, 2 bytes a class more) or ``"stats"`` (running sums only, 104 bytes for an example whatever the
-            number of epochs; not from several processes).
+            number of epochs; not from several processes). Later nothing can be had that was not kept: the score
+            ``tdds`` and exports of logits or probabilities (allenai's epoch files, cleanlab's ``pred_probs``) need
+            "logits"; every export but ``td_metrics.jsonl`` needs more than "stats".
+        as_: what ``update`` is given: None for logits before the softmax, checked not to look like probabilities;
+            "probabilities" (``predict_proba``, softmax outputs: each row 0 to 1 and sums to 1; their logarithms are
+            the logits); "logits" for logits that look like probabilities all the same.
         allow_missing: keep examples that an epoch did not show as NaN instead of refusing the epoch.
         rank, world_size: which of how many processes this is; by default as ``torch.distributed`` or torchrun's
             environment says. Each process writes its own part; ``Dynamics.open`` joins them. A process that records
@@ -77,11 +83,14 @@ class Recorder:
         allow_missing: bool = False,
         rank: int | None = None,
         world_size: int | None = None,
+        as_: As | None = None,
     ) -> None:
         _check_choice("source", source, Source)
         _check_choice("level", level, Level)
+        if as_ is not None:
+            _check_choice("as_", as_, As)
         if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
-            raise RecordingError(f"classes must be an integer of at least 2, got {classes!r}")
+            raise RecordingError(f"classes must be an integer of at least 2, got {shown(classes)}")
         if labels is not None and ids is None:
             raise RecordingError("labels need ids to belong to; pass ids as well")
         self.classes, self.source, self.allow_missing = int(classes), source, allow_missing
@@ -101,10 +110,10 @@ class Recorder:
             allow_missing=allow_missing,
             ids_given=given is not None,
         )
-        self._writer = Writer(Path(path), about)
-        self.path, self.folder = Path(path), self._writer.folder
+        self._writer = Writer(as_path(path), about)
+        self.path, self.folder = as_path(path), self._writer.folder
         self._roster: Known | Learned = self._call_roll(given)
-        self._numbers = Epoch(len(self._roster), self.classes, level)
+        self._numbers = Epoch(len(self._roster), self.classes, level, as_)
         self._held: list[tuple[Array, Any, Any]] = []
         self._held_bytes = 0
         self._closed = False
@@ -147,11 +156,13 @@ class Recorder:
     def update(self, ids: Any, logits: Any, labels: Any) -> None:
         """Record one batch: (B,) ids, (B, C) logits before the softmax, (B,) gold labels.
 
-        Batches come in any order and size. A refused batch leaves no trace.
+        Batches come in any order and size. A refused batch leaves no trace. A logit of -inf is a masked class:
+        probability 0.
 
         Raises:
-            RecordingError: wrong shapes, a NaN or infinite logit, a class outside [0, C), an id that is unknown or
-                was already seen in this epoch, a label that differs from the one known.
+            RecordingError: wrong shapes, NaN or +inf, a gold class that is masked, probabilities in place of logits,
+                a class outside [0, C), an id that is unknown or was already seen in this epoch, a label that differs
+                from the one known.
         """
         if self._closed:
             raise RecordingError(CLOSED)
@@ -163,18 +174,14 @@ class Recorder:
     def _take(self, ids: Array, logits: Array, labels: Array) -> None:
         self._check_shapes(len(ids), logits.shape, labels.shape)
         try:
-            logits = check_logits(ids, logits, self.level)
+            logits = self._numbers.check(ids, logits, labels)
             rows = self._roster.take(ids, labels)
         except RecordingError as error:
             raise RecordingError(f"epoch {self.epoch}: {error}") from None
         self._numbers.add(rows, logits, labels)
 
     def _check_shapes(self, size: int, logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
-        if logits != (size, self.classes) or labels != (size,):
-            raise RecordingError(
-                f"a batch of {size} ids needs logits of shape ({size}, {self.classes}) and labels of shape ({size},), "
-                f"got {logits} and {labels}"
-            )
+        check_shapes(size, self.classes, logits, labels)
 
     def _hold(self, ids: Any, logits: Any, labels: Any) -> None:
         """Keep a batch on its device; the copy is queued there and nothing waits for it."""
@@ -286,7 +293,7 @@ def _part_columns(roster: Known, columns: dict[str, Array]) -> dict[str, Array]:
 def _check_choice(name: str, got: str, choices: Any) -> None:
     known = get_args(choices)
     if got not in known:
-        raise RecordingError(f"{name} must be one of {', '.join(map(repr, known))}, got {got!r}")
+        raise RecordingError(f"{name} must be one of {', '.join(map(repr, known))}, got {shown(got)}")
 
 
 def _check_given(ids: Any, labels: Any, classes: int) -> tuple[Array, Array | None] | None:

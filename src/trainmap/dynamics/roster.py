@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.index import build_index, sort_ids
 from trainmap.dynamics.signals import UNKNOWN_LABEL
-from trainmap.errors import RecordingError, some
+from trainmap.errors import RecordingError, shown, some
 
 Array = NDArray[Any]
 
@@ -95,7 +95,7 @@ class Known:
         if changed.any():
             first = int(np.flatnonzero(changed)[0])
             raise RecordingError(
-                f"{changed.sum()} labels changed (id {ids[first].item()!r}: {known[first]}, now {labels[first]}); "
+                f"{changed.sum()} labels changed (id {shown(ids[first])}: {known[first]}, now {labels[first]}); "
                 "an example keeps its gold label through a recording"
             )
 
@@ -159,8 +159,23 @@ def check_classes(ids: Array, labels: Array, classes: int) -> None:
     if outside.any():
         raise RecordingError(
             f"labels must be 0 to {classes - 1}, got {some(labels[outside].tolist())} "
-            f"(ids {some(ids[outside].tolist())})"
+            f"(ids {some(ids[outside].tolist())}){_label_cure(labels, classes)}"
         )
+
+
+def _label_cure(labels: Array, classes: int) -> str:
+    low, high = labels.min(), labels.max()
+    if low == -100:
+        return "; -100 is an ignore_index: drop these rows, of ids, logits and labels alike"
+    if low == -1:
+        return (
+            "; labels of -1 and 1 become 0 and 1: (labels + 1) // 2"
+            if high == 1 and not (labels == 0).any()
+            else "; -1 is no class: drop these rows"
+        )
+    if low >= 1 and high == classes:
+        return "; where labels start at 1: subtract 1"
+    return ""
 
 
 def _refuse_kind(ids: Array, kind: str) -> None:

@@ -10,7 +10,8 @@ With z the logits of an example, p = softmax(z) and y its gold label:
     predicted  argmax_c z_c                (the smaller class wins a tie)
 
 All but ``predicted`` are float32; ``predicted`` is int16, or int32 above 32,767 classes. An example that was not
-seen in an epoch is NaN, and -1 in ``predicted``.
+seen in an epoch is NaN, and -1 in ``predicted``. A class with the logit -inf is masked: it has probability 0 and counts
+in no signal (``trainmap.dynamics.precision``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.arrays import to_labels, to_logits
+from trainmap.dynamics.precision import LIMIT as LIMIT
+from trainmap.dynamics.precision import check_logits, narrowed, widened
+from trainmap.dynamics.probabilities import As, as_logits
 from trainmap.errors import TrainmapError, some
 
 Array = NDArray[Any]
@@ -31,7 +36,6 @@ FLOAT_SIGNALS = ("p_gold", "margin", "loss", "entropy", "el2n")
 SIGNALS = (*FLOAT_SIGNALS, "predicted")
 WIDE = range(64, 4097)  # numbers of classes for which a row is worked as it stands; numpy regroups longer sums
 UNKNOWN_LABEL = -1
-LIMIT = 1.7e38  # the difference of two logits within it is a float32
 CHUNK_ELEMENTS = 1 << 16  # 256 KiB of float32: a chunk and its temporaries stay in the cache of one core
 WIDE_ELEMENTS = 1 << 18  # where a row is worked as it stands, longer runs pay (measured at 100 classes)
 CHUNK_ROWS = 128  # at least: below it the calls cost more than the numbers (measured, 1,000 to 30,000 classes)
@@ -58,8 +62,9 @@ def signals_from_logits(logits: Array, labels: Array, rows_at_a_time: int | None
     """The six signals of n examples.
 
     Args:
-        logits: (n, C) within ``LIMIT``, any real dtype; computed in float32.
-        labels: (n,) integers in [0, C).
+        logits: (n, C) within ``LIMIT``, any real dtype; less the largest of a row in their own type, then in float32.
+            -inf is a masked class.
+        labels: (n,) integers in [0, C), of classes that are not masked.
 
     Returns:
         name -> (n,), dtypes as in the module's head. The result of an example never depends on its neighbours.
@@ -77,20 +82,21 @@ def signals_from_logits(logits: Array, labels: Array, rows_at_a_time: int | None
     for start in range(0, rows, max(1, step)):
         stop = min(start + step, rows)
         here = {name: column[start:stop] for name, column in out.items()}
+        z = narrowed(widened(logits[start:stop]))
         if wide:
-            _wide_chunk(logits[start:stop], labels[start:stop], here, work[:, : stop - start])
+            _wide_chunk(z, labels[start:stop], here, work[:, : stop - start])
             continue
         if stop - start < step:
             work = np.empty((3, classes, stop - start), np.float32)
-        _chunk(logits[start:stop], labels[start:stop], here, work)
+        _chunk(z, labels[start:stop], here, work)
     return out
 
 
 def _chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) -> None:
-    """Fill ``out`` (n,) from logits (n, C); ``work`` is (3, C, n) float32."""
+    """Fill ``out`` (n,) from logits (n, C) float32; ``work`` is (3, C, n) float32."""
     z, p, product = work
     classes, rows = z.shape
-    np.copyto(z, logits.T, casting="unsafe")
+    np.copyto(z, logits.T)
     top = z.max(axis=0)
     # Of the classes at the top the smallest wins: rank them C, C - 1, ..., 1.
     rank = np.arange(classes, 0, -1, dtype=out["predicted"].dtype)[:, None]
@@ -115,9 +121,8 @@ def _chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) 
 
 
 def _wide_chunk(logits: Array, labels: Array, out: Mapping[str, Array], work: Array) -> None:
-    """Fill ``out`` (n,) from logits (n, C), row by row, whatever n; ``work`` is (2, n, C) float32."""
+    """Fill ``out`` (n,) from logits (n, C) float32, row by row, whatever n; ``work`` is (2, n, C) float32."""
     z, p = work
-    logits = logits.astype(np.float32, copy=False)
     here = np.arange(len(z))
     best = logits.argmax(axis=1)
     out["predicted"][:] = best
@@ -179,10 +184,19 @@ class Block:
     logits: Array | None = field(default=None, repr=False)
 
     @staticmethod
-    def from_logits(logits: Array, labels: Array) -> Block:
-        """A block from (E, n, C) logits and (n,) labels in memory; NaN in all of an example's logits: not seen."""
-        logits = np.asarray(logits)
-        labels = np.asarray(labels, dtype=np.int64)
+    def from_logits(logits: Any, labels: Any, as_: As | None = None) -> Block:
+        """A block from (E, n, C) logits and (n,) labels in memory; NaN in all of an example's logits: not seen.
+
+        Args:
+            logits: any array of numbers; -inf is a masked class.
+            labels: classes, 0 to C - 1.
+            as_: "probabilities" where they are that; "logits" where they are logits that look like probabilities;
+                None refuses what looks so (``trainmap.dynamics.probabilities``).
+
+        Raises:
+            TrainmapError: other shapes, NaN in some classes, +inf, a gold class that is masked, labels out of range.
+        """
+        logits, labels = to_logits(logits), to_labels(labels)
         if logits.ndim != 3 or labels.shape != logits.shape[1:2]:
             raise TrainmapError(
                 f"logits must be (epochs, n, classes) and labels (n,), got {logits.shape} and {labels.shape}"
@@ -190,18 +204,27 @@ class Block:
         epochs, rows, classes = logits.shape
         if labels.size and (labels.min() < 0 or labels.max() >= classes):
             raise TrainmapError(f"labels must be 0 to {classes - 1}, got {labels.min()} to {labels.max()}")
+        logits = logits if logits.dtype.kind == "f" else widened(logits)
         missing = np.asarray(np.isnan(logits).all(axis=2))
-        if not (np.abs(logits[~missing]) <= LIMIT).all():
-            raise TrainmapError(
-                f"logits must be finite (and within ±{LIMIT:g}); an example that was not seen in an epoch is NaN in "
-                "every class"
-            )
         signals = {name: np.empty((epochs, rows), column.dtype) for name, column in empty_signals(0, classes).items()}
-        for epoch in range(epochs):
-            filled = np.where(missing[epoch][:, None], 0, logits[epoch])
-            for name, column in signals_from_logits(filled, labels).items():
-                signals[name][epoch] = np.where(missing[epoch], -1 if name == "predicted" else np.nan, column)
-        return Block(labels, classes, signals, complete=not missing.any(), logits=logits)
+        kept = np.empty(logits.shape) if as_ == "probabilities" else logits
+        for epoch, seen in enumerate(~missing):
+            here = np.flatnonzero(seen)
+            if as_ == "probabilities":
+                kept[epoch] = np.nan
+            try:
+                z = check_logits(here, as_logits(logits[epoch][seen], as_), labels[seen])
+            except TrainmapError as error:
+                raise TrainmapError(
+                    f"epoch {epoch}, by row: {error}; an example that an epoch did not see is NaN in every class"
+                ) from None
+            if as_ == "probabilities":
+                kept[epoch][seen] = z
+            empty = empty_signals(rows, classes)
+            for name, column in signals_from_logits(z, labels[seen]).items():
+                empty[name][seen] = column
+                signals[name][epoch] = empty[name]
+        return Block(labels, classes, signals, complete=not missing.any(), logits=kept)
 
     @property
     def epochs(self) -> int:

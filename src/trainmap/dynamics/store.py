@@ -32,6 +32,7 @@ from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, read_only
 from trainmap.dynamics.stats import Stats
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import reading
+from trainmap.kinds import check_path
 
 Array = NDArray[Any]
 
@@ -163,6 +164,7 @@ class Dynamics:
             StoreError: not a dynamics folder, a newer format, a missing, torn, damaged or foreign file, a lost part.
                 Damage inside an epoch is found, with this error, when the first of them is read.
         """
+        check_path(path, "recording")
         from trainmap.dynamics.parts import join_parts
 
         folder = Path(path)

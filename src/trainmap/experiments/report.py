@@ -157,7 +157,9 @@ def _environment() -> jinja2.Environment:
 
 def _unbroken(text: str) -> str:
     """A cell that may be broken where it is narrow, but no number from its unit, nor an interval."""
-    return re.sub(r"(?<=\d) (?=[%±]|\w*FLOPs|k?B\b|s\b|min\b|h\b)|(?<=[±%]) (?![(])|(?<=\d,) (?=[+−\d])", "\u00a0", text)
+    return re.sub(
+        r"(?<=\d) (?=[%±]|\w*FLOPs|k?B\b|s\b|min\b|h\b)|(?<=[±%]) (?![(])|(?<=\d,) (?=[+−\d])", "\u00a0", text
+    )
 
 
 def rows_csv(rows: Sequence[Row]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, unknown
+from trainmap.kinds import check_kind
 from trainmap.maps.compute import available
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
@@ -189,6 +190,8 @@ def open_pair(
 
 def check_alike(maps: Sequence[DataMap], allow: Collection[Allow] = ()) -> None:
     """Refuse maps that must not be compared silently; see ``compare``."""
+    for one in maps:
+        check_kind(one, DataMap)
     for name in allow:
         if name not in get_args(Allow):
             raise unknown("difference to allow", name, get_args(Allow))

@@ -22,6 +22,7 @@ from trainmap.dynamics.index import ids_to_arrow, rising
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, some, unknown
+from trainmap.kinds import check_kind
 from trainmap.maps.averages import aum
 from trainmap.maps.planted import Flips
 from trainmap.maps.precision import best_separation, estimate_quality
@@ -64,6 +65,7 @@ def audit(
     Raises:
         TrainmapError: an unknown rule, a signal that is not there, flips of another recording, nothing to audit.
     """
+    check_kind(dynamics, Dynamics)
     if rule not in RULES:
         raise unknown("rule", rule, RULES)
     if threshold == "flips" and flips is None:
@@ -130,6 +132,8 @@ def audit_threshold_samples(
     Source: Pleiss et al. 2020, arXiv:2001.10528, sections 3.2 and 4 (99th percentile, two runs).
     Differs: the paper unites what is flagged in either run; the mean treats an example seen twice like one seen once.
     """
+    check_kind(first, Dynamics)
+    check_kind(second, Dynamics)
     if not 0 < percentile < 1:
         raise TrainmapError(f"percentile must lie between 0 and 1 (0.99 in the paper), got {percentile}")
     extra = first.classes - 1
@@ -217,6 +221,7 @@ def _without_flips(dynamics: Dynamics, flips: Flips | None) -> tuple[Array, Arra
     planted = np.zeros(dynamics.examples, bool)
     if flips is None:
         return dynamics.labels, planted
+    check_kind(flips, Flips)
     rows = np.minimum(np.searchsorted(dynamics.ids, flips.ids), dynamics.examples - 1)
     if (dynamics.ids[rows] != flips.ids).any() or (dynamics.labels[rows] != flips.planted).any():
         raise TrainmapError("these flips were not planted in this recording: its ids or labels are others")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
+from trainmap.kinds import check_kind
 from trainmap.maps.from_stats import FROM_STATS, needs_epochs, score_from_stats
 from trainmap.maps.scores import SCORES, Score, score_named
 
@@ -74,8 +75,9 @@ def resolve(
 
 def check_question(dynamics: object, scores: object) -> None:
     """Refuse a path where a recording is needed, and one name where a list of them is."""
-    if not isinstance(dynamics, Dynamics):
-        raise TrainmapError(f"a recording is needed, got {dynamics!r}; open it first: Dynamics.open(path)")
+    check_kind(dynamics, Dynamics)
+    if scores is not None and not isinstance(scores, Iterable):
+        raise TrainmapError(f"scores must be a list of names or functions, got a {type(scores).__name__}")
     if isinstance(scores, str):
         raise TrainmapError(f"scores must be a list of names, got '{scores}'; pass ['{scores}']")
 
@@ -85,6 +87,8 @@ def _as_score(entry: str | Callable[[Block], Array], dynamics: Dynamics) -> Scor
         return entry
     if isinstance(entry, str):
         return score_named(entry)
+    if not callable(entry):
+        raise TrainmapError(f"a score must be a name or a function of a block, got a {type(entry).__name__}")
     name = getattr(entry, "__name__", type(entry).__name__)
     signals = tuple(signal for signal in dynamics.signals if signal != "logits")
     return Score(name, entry, "high", signals, "", "yours")

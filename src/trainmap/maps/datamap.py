@@ -21,6 +21,7 @@ from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import of_type, writing
+from trainmap.kinds import as_path, check_name, check_path
 from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import REGIONS, Rule, assign, check_fraction, check_rule, overlap, unclear
 from trainmap.maps.scores import score_named
@@ -135,6 +136,7 @@ class DataMap:
 
     def values(self, score: str) -> Array:
         """One score, (N,) float64, in id order."""
+        check_name(score, "a score")
         if score not in self.scores:
             raise TrainmapError(
                 f"score '{score}' is not in this map; it has {', '.join(sorted(self.scores))}. "
@@ -243,6 +245,7 @@ class DataMap:
         Raises:
             StoreError: no map, a newer one, or one that was changed or damaged.
         """
+        check_path(path, "map")
         table, about = read_table(path, "map")
         if about is None:
             raise StoreError(f"{path} is a table, but not a map: it was not written by `trainmap map`")
@@ -268,7 +271,7 @@ class DataMap:
 
 def check_format(path: str | Path) -> Path:
     """Refuse a file name that a map cannot be saved under."""
-    target = Path(path)
+    target = as_path(path)
     if target.suffix != ".parquet":
         raise TrainmapError(f"a map is saved as Parquet: its name must end in .parquet, got {target.name}")
     return target

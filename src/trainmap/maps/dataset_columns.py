@@ -8,6 +8,7 @@ from numbers import Integral
 from typing import Any
 
 from trainmap.errors import TrainmapError, shown, some, unknown
+from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
 
 
@@ -41,6 +42,7 @@ def add_columns(
         TrainmapError: no such dataset or column, ids that are neither whole numbers nor text, that the map does not
             know or that come twice, a column that is there already.
     """
+    check_kind(datamap, DataMap)
     _check_dataset(dataset)
     names = [*datamap.scores, "region"] if columns is None else list(columns)
     for name in names:

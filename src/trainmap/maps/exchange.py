@@ -24,6 +24,7 @@ from trainmap.dynamics.exchange.tables import trajectories
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, some
 from trainmap.files import writing
+from trainmap.kinds import check_kind
 from trainmap.maps.compute import available, compute
 from trainmap.maps.datamap import DataMap, region_column, to_table
 from trainmap.maps.dataset_columns import add_columns
@@ -50,6 +51,7 @@ def export_allenai(
 
     See ``export_metrics`` and ``trainmap.dynamics.exchange.allenai.export_epochs``.
     """
+    check_kind(dynamics, Dynamics)
     epochs = [] if metrics_only else [export_epochs(dynamics, out, on_progress)]
     return [export_metrics(dynamics, Path(out) / METRICS), *epochs]
 
@@ -61,6 +63,7 @@ def export_metrics(dynamics: Dynamics, path: str | Path) -> Path:
     variability (population standard deviation); correctness (a count); forgetfulness (1000 if never right). Floats are
     written with all their digits and read back equal; the reference code's file has ten decimals.
     """
+    check_kind(dynamics, Dynamics)
     names = ("threshold_closeness", "confidence", "variability", "correctness", "forgetting")
     values = compute(dynamics, names)
     if (never := np.isnan(values["confidence"])).any():
@@ -97,6 +100,7 @@ def study_map(dynamics: Dynamics, rule: Rule = "quantile", fraction: float = 1 /
     Raises:
         TrainmapError: not such an import, or the file's numbers contradict its probabilities.
     """
+    check_kind(dynamics, Dynamics)
     check_rule(rule)
     fractions, confidence = kept_column(dynamics, KEPT + "correctness"), kept_column(dynamics, KEPT + "confidence")
     if fractions is None or confidence is None:
@@ -141,6 +145,7 @@ def export_fiftyone(
             values = {sample["trainmap_id"]: sample[field] for sample in samples}
             dataset.set_values(field, values, key_field="trainmap_id")
     """
+    check_kind(datamap, DataMap)
     names = ["label", *datamap.scores, "region"]
     columns = {KEY: datamap.table["id"].to_list()} | {name: datamap.table[name].to_list() for name in names}
     columns |= {f"trajectory_{name}": column.tolist() for name, column in _trajectories(datamap, dynamics, signals)}
@@ -172,6 +177,7 @@ def spotlight_table(
     ``spotlight.show(table.to_pandas(), dtype={"trajectory_p_gold": spotlight.Sequence1D})`` draws them as curves.
     An epoch that did not see the example is NaN in its list.
     """
+    check_kind(datamap, DataMap)
     lists = [
         pl.Series(f"trajectory_{name}", column, dtype=pl.Array(_dtype(column), column.shape[1])).arr.to_list()
         for name, column in _trajectories(datamap, dynamics, signals)
@@ -217,6 +223,7 @@ def _csv_list(name: str, values: list[float]) -> str:
 def _trajectories(datamap: DataMap, dynamics: Dynamics | None, signals: Sequence[str]) -> Iterator[tuple[str, Array]]:
     if dynamics is None:
         return
+    check_kind(dynamics, Dynamics)
     if not np.array_equal(datamap.ids, dynamics.ids):
         raise TrainmapError(
             f"the map ({len(datamap)} examples) and the dynamics ({len(dynamics)}) must have the same ids; "

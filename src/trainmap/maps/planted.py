@@ -216,7 +216,7 @@ def _drawn_from(weights: Array, original: Array, uniform: Array) -> Array:
 def _examples(labels: ArrayLike, ids: ArrayLike | None, classes: int | None) -> tuple[Array, Array, int]:
     """Sorted ids, their labels, and the number of classes, checked."""
     gold = np.asarray(labels)
-    names = np.arange(len(gold)) if ids is None else to_ids(ids)
+    names = np.arange(gold.size) if ids is None else to_ids(ids)
     if gold.ndim != 1 or names.shape != gold.shape or not len(gold) or gold.dtype.kind not in "iu":
         raise TrainmapError(
             f"labels must be (N,) class indices with N > 0 and ids alike, got {gold.dtype} {gold.shape}, {names.shape}"

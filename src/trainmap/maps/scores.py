@@ -24,10 +24,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.arrays import to_ids, to_numpy
 from trainmap.dynamics.index import rising
 from trainmap.dynamics.signals import Block
 from trainmap.errors import TrainmapError, unknown
+from trainmap.kinds import check_name
 from trainmap.maps.averages import aum, el2n, entropy, loss
 from trainmap.maps.cartography import aleatoric, confidence, slope, threshold_closeness, variability
 from trainmap.maps.events import correctness, first_learned, forgetting, learning_time
@@ -164,6 +165,7 @@ def score(name: str, convention: str | None = None) -> Score:
     Raises:
         TrainmapError: an unknown score or convention, with the nearest known one and the list.
     """
+    check_name(name, "a score")
     if convention is not None:
         return score(name).under(convention)
     if name in SCORES:
@@ -196,8 +198,13 @@ def hard_first(score: str | Score, values: Array, ids: Array) -> Array:
     Returns:
         (n,) ids. Equals stand in the order of a fixed hash of their ids; NaN (never seen) comes last.
     """
+    if not isinstance(score, Score):
+        check_name(score, "a score")
     direction = (score_named(score) if isinstance(score, str) else score).direction
-    values, ids = np.asarray(values, dtype=np.float64), to_ids(ids)
+    values, ids = to_numpy(values, "values"), to_ids(ids)
+    if values.dtype.kind not in "fiub":
+        raise TrainmapError(f"values must be numbers, as the score gave them, got {values.dtype}")
+    values = values.astype(np.float64)
     if values.ndim != 1 or values.shape != ids.shape:
         raise TrainmapError(f"values and ids must be one-dimensional and alike, got {values.shape} and {ids.shape}")
     return ids[rising(-values if direction == "high" else values, ids)]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import TrainmapError, some
+from trainmap.kinds import check_kind
 from trainmap.maps.compute import compute
 from trainmap.maps.datamap import to_table
 from trainmap.maps.events import forgetting_time
@@ -41,6 +42,8 @@ def second_split(first: Dynamics, second: Dynamics) -> pl.DataFrame:
     Source: Maini et al. 2022, arXiv:2210.15031, section 3. Like the published code, an example that the first split
         never taught counts as forgotten from epoch 0 on: ``learning_time`` tells it apart.
     """
+    check_kind(first, Dynamics)
+    check_kind(second, Dynamics)
     if (first.ids.dtype.kind == "U") != (second.ids.dtype.kind == "U"):
         raise TrainmapError("the two recordings must have ids of one kind, got integers and strings")
     rows = np.minimum(np.searchsorted(second.ids, first.ids), len(second.ids) - 1)

@@ -19,6 +19,7 @@ from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
+from trainmap.kinds import check_kind
 from trainmap.maps.agreement import Allow, check_alike, spearman, top_overlap
 from trainmap.maps.compute import compute, resolve
 from trainmap.maps.datamap import DataMap
@@ -90,6 +91,8 @@ def agreement_matrix(maps: Sequence[DataMap], score: str, allow: Collection[Allo
 
 def _stack(maps: Sequence[DataMap], score: str, allow: Collection[Allow]) -> tuple[Array, Array]:
     """All ids (N,), and the score in every map (K, N), NaN where a map has no value."""
+    if isinstance(maps, str) or not isinstance(maps, Sequence):
+        raise TrainmapError(f"maps must be a list of maps, got a {type(maps).__name__}; one map goes in a list")
     if not maps:
         raise TrainmapError("at least one map is needed, got none")
     check_alike(maps, allow)
@@ -187,6 +190,7 @@ def converged(
     Raises:
         TrainmapError: an unknown score, a value out of range.
     """
+    check_kind(dynamics, Dynamics)
     for name, value in (("threshold", threshold), ("overlap", overlap)):
         if not 0 < value <= 1:
             raise TrainmapError(f"{name} must be above 0 and at most 1, got {value}")
@@ -230,6 +234,7 @@ def agreement_by_epoch(
         The errors: Fisher's z with variance (1 + rho^2 / 2) / (n - 3) (Bonett and Wright 2000) for Spearman, the
         binomial p (1 - p) / k for the overlap of k places, both with the finite-population factor 1 - n / N.
     """
+    check_kind(dynamics, Dynamics)
     if not (0 < window < 1 or (window >= 1 and float(window).is_integer())):
         raise TrainmapError(f"window must be a share of the epochs (0 to 1) or a whole number of epochs, got {window}")
     if not 0 < fraction <= 1:

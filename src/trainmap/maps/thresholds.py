@@ -78,9 +78,7 @@ def told(thresholds: Thresholds, labels: Array, above_rule: Array, suspected: Ar
         labels: (N,); above_rule, suspected: (N,) bool.
     """
     place = np.minimum(np.searchsorted(thresholds.classes, labels), max(0, len(thresholds.classes) - 1))
-    mine = (
-        thresholds.classes[place] == labels if len(thresholds.classes) else np.zeros(len(labels), bool)
-    )
+    mine = thresholds.classes[place] == labels if len(thresholds.classes) else np.zeros(len(labels), bool)
     preferred, found = (
         np.bincount(place[mine & which], minlength=len(thresholds.classes)) for which in (above_rule, suspected)
     )

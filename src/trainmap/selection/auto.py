@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.index import rising
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, shown
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import Balance, first_by_class, within_class
@@ -122,9 +122,9 @@ def read_map(
         TrainmapError: a share out of range, a cut that leaves fewer than ``size``.
     """
     if noise is not None and not (isinstance(noise, NUMBER) and 0 <= noise < 1):
-        raise TrainmapError(f"noise must be a share of wrong labels, 0 to below 1, got {noise!r}")
+        raise TrainmapError(f"noise must be a share of wrong labels, 0 to below 1, got {shown(noise)}")
     if held_out is not None and not (isinstance(held_out, NUMBER) and 0 <= held_out <= 1):
-        raise TrainmapError(f"held_out must be an accuracy, 0 to 1, got {held_out!r}")
+        raise TrainmapError(f"held_out must be an accuracy, 0 to 1, got {shown(held_out)}")
     if not len(pool) or len(pool) < size:
         raise TrainmapError(f"auto needs {size} examples with a label and {', '.join(READS)}; {len(pool)} have them")
     aum, slope = pool.scores["aum"], pool.scores["slope"]
@@ -245,7 +245,11 @@ def _reasoned(
     else:
         said.append(f"No other class was preferred to a label over the {pool.epochs} epochs.")
     spared = advice.lowest - advice.cut
-    but = f" (all but {spared:,}, because no class loses more than half, nor a rare one more than its share)" if spared else ""
+    but = (
+        f" (all but {spared:,}, because no class loses more than half, nor a rare one more than its share)"
+        if spared
+        else ""
+    )
     if noise is not None:
         said.append(
             f"You say that {noise:.1%} of the labels are wrong: the {advice.lowest:,} of lowest AUM are cut{but}."

@@ -20,6 +20,7 @@ from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import StoreError, TrainmapError, some, whole
 from trainmap.files import as_json, of_type, reading, writing
+from trainmap.kinds import as_path, check_kind, check_path
 from trainmap.maps.datamap import DataMap
 
 Array = NDArray[Any]
@@ -77,6 +78,7 @@ class Selection:
         Raises:
             TrainmapError: no ids, ids that repeat or are not in the map.
         """
+        check_kind(datamap, DataMap)
         chosen = sort_ids(to_ids(ids))[0]
         selection = Selection(
             ids=chosen,
@@ -112,6 +114,7 @@ class Selection:
 
     def diff(self, other: Selection) -> Difference:
         """Which examples two selections of one dataset share, and which only one of them has."""
+        check_kind(other, Selection)
         if self.dataset != other.dataset:
             raise TrainmapError("the two selections were made from different datasets: their ids do not mean the same")
         return Difference(
@@ -148,7 +151,7 @@ class Selection:
         saving over a card never touches the ids of the old one: they go when the new card is there. A kill between
         leaves the old selection or the new one.
         """
-        target = Path(path)
+        target = as_path(path)
         if target.suffix != ".json":
             raise TrainmapError(f"a card is JSON: its name must end in .json, got {target.name}")
         sha = _sha(self.ids)
@@ -175,6 +178,7 @@ class Selection:
         Raises:
             StoreError: no card, another file, a newer one, one with something missing; ids that are missing or changed.
         """
+        check_path(path, "selection")
         card = Path(path)
         about = _read_card(card, verify)
         beside = card.parent / about.pop("ids")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 
-from trainmap.errors import TrainmapError, whole
+from trainmap.errors import TrainmapError, shown, whole
 from trainmap.maps.scores import score_named
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import smallest_first
@@ -198,7 +198,7 @@ def direction(score: str, hard: Literal["high", "low"] | None) -> str:
     """The end of a score that is hard: as told, or as trainmap knows it."""
     if hard is not None:
         if hard not in ("high", "low"):
-            raise TrainmapError(f"hard must be 'high' or 'low', got {hard!r}")
+            raise TrainmapError(f"hard must be 'high' or 'low', got {shown(hard)}")
         return hard
     try:
         return score_named(score).direction

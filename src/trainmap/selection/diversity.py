@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError, whole
+from trainmap.errors import TrainmapError, shown, whole
 from trainmap.selection.coverage import Generator, direction
 from trainmap.selection.pool import Pool
 
@@ -31,7 +31,7 @@ def moderate(pool: Pool, size: int, generator: Generator, *, centre: Literal["me
     """
     assert pool.features is not None
     if centre not in ("mean", "median"):
-        raise TrainmapError(f"centre must be 'mean' or 'median', got {centre!r}")
+        raise TrainmapError(f"centre must be 'mean' or 'median', got {shown(centre)}")
     features, distance = pool.features.astype(np.float64), np.empty(len(pool))
     for label in np.unique(pool.labels):
         of_class = pool.labels == label

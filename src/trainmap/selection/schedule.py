@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
 from trainmap.dynamics.index import rising
-from trainmap.errors import TrainmapError, some, whole
+from trainmap.dynamics.precision import widened
+from trainmap.dynamics.probabilities import refuse_probabilities
+from trainmap.errors import TrainmapError, shown, some, whole
 
 Array = NDArray[Any]
 
@@ -319,7 +321,7 @@ class MapGuided:
         seed: int = 0,
     ) -> None:
         if axis not in ("variability", "hard", "easy"):
-            raise TrainmapError(f"axis must be 'variability', 'hard' or 'easy', got {axis!r}")
+            raise TrainmapError(f"axis must be 'variability', 'hard' or 'easy', got {shown(axis)}")
         if not (0 < start <= 1 and 0 < end <= 1 and 0 <= explore <= 1 and 0 <= cut < 1):
             raise TrainmapError(
                 "start and end must be above 0 to 1, explore 0 to 1, cut 0 to below 1, "
@@ -381,17 +383,21 @@ def gold_loss(logits: Any, labels: Any) -> Any:
         TrainmapError: other shapes, labels that are no class.
     """
     tensors = hasattr(logits, "logsumexp")
-    z: Any = logits.detach().float() if tensors else to_logits(logits).astype(np.float64)
+    z: Any = logits.detach() if tensors else widened(to_logits(logits))
+    z = z if not tensors or z.element_size() > 4 else z.float()
     there = tensors and on_accelerator(logits) and on_accelerator(labels)
     y = labels.long() if there else to_labels(labels)
     if z.ndim != 2 or tuple(y.shape) != tuple(z.shape[:1]):
         raise TrainmapError(f"logits must be (B, C) and labels (B,), got {tuple(z.shape)} and {tuple(y.shape)}")
     if not there and (outside := y[(y < 0) | (y >= z.shape[1])]).size:
         raise TrainmapError(f"labels must be 0 to {z.shape[1] - 1}, got {some(outside.tolist())}")
+    if not on_accelerator(logits):
+        refuse_probabilities(to_logits(logits), "hand over the logits, or log p, whose softmax is p")
+    z = z - (z.amax(1, keepdim=True) if tensors else z.max(axis=1, keepdims=True))
     if tensors:
         places = y if there else logits.new_tensor(y, dtype=int)
         return z.logsumexp(1) - z.gather(1, places[:, None]).squeeze(1)
-    z = z - z.max(axis=1, keepdims=True)
+    z = z.astype(np.float64)
     return np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(z)), y]
 
 

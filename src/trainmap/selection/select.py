@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import TrainmapError, some
+from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS, deepest_first, depth
 from trainmap.maps.scores import score_named
@@ -67,7 +68,7 @@ def select(
     Raises:
         TrainmapError: an unknown score, a budget outside 1 to N, too few examples with a value.
     """
-    _check_map(datamap)
+    check_kind(datamap, DataMap)
     check_request(seed, balance, datamap.labels)
     if not isinstance(spec, str | Plan):
         raise TrainmapError(f"a spec must be text such as '33% ambiguous', or a plan, got {type(spec).__name__}")
@@ -143,7 +144,7 @@ def select_by(
     Raises:
         TrainmapError: an unknown strategy or option, a size outside 1 to N, something missing that the strategy reads.
     """
-    _check_map(datamap)
+    check_kind(datamap, DataMap)
     check_request(seed, balance, datamap.labels)
     check_size(size, len(datamap))
     found = named(strategy)
@@ -205,21 +206,13 @@ def advise(
 
 def auto_pool(datamap: DataMap, size: int, balance: Balance | None = None, without: Any = ()) -> Pool:
     """The examples that "auto" chooses from: what it reads of each that is not left out and has it."""
-    _check_map(datamap)
+    check_kind(datamap, DataMap)
     check_request(0, balance, datamap.labels)
     check_size(size, len(datamap))
     strategy = STRATEGIES["auto"]
     pool = _pool(datamap, strategy.scores, int(size) / len(datamap), strategy=strategy)
     pool = pool.rows(np.flatnonzero(_left(datamap, without)))
     return pool.rows(usable(strategy, pool, strategy.scores))
-
-
-def _check_map(datamap: Any) -> None:
-    if not isinstance(datamap, DataMap):
-        raise TrainmapError(
-            f"examples are chosen from a DataMap, got {type(datamap).__name__}; DataMap.from_dynamics and DataMap.open "
-            "make one"
-        )
 
 
 def _pool(

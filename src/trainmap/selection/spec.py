@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD, REGIONS
 from trainmap.selection.strategies import STRATEGIES
 
@@ -124,7 +124,7 @@ class Plan:
 def check_size(size: Any, examples: int) -> None:
     """Refuse a size that is not 1 to ``examples``."""
     if isinstance(size, bool) or not isinstance(size, int | np.integer):
-        raise TrainmapError(f"size must be a whole number of examples, got {size!r}")
+        raise TrainmapError(f"size must be a whole number of examples, got {shown(size)}")
     if not 1 <= size <= examples:
         raise TrainmapError(f"budget must be 1 to {examples} (the examples in this map), got {size}")
 
@@ -135,6 +135,8 @@ def parse(spec: str) -> Plan:
     Raises:
         TrainmapError: says which part is not understood, and shows one that is.
     """
+    if not isinstance(spec, str):
+        raise TrainmapError(f"a spec is text, for example '33% ambiguous', got a {type(spec).__name__}")
     return Plan(tuple(_part(text) for text in spec.split("+")))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, unknown, whole
+from trainmap.kinds import check_name
 from trainmap.selection.auto import READS, auto
 from trainmap.selection.coverage import band, beta, ccs, dual_beta, s2l
 from trainmap.selection.diversity import d2, moderate
@@ -89,6 +90,7 @@ def named(strategy: str | Strategy | Callable[..., Array]) -> Strategy:
         return strategy
     if callable(strategy):
         return Strategy(getattr(strategy, "__name__", "strategy"), strategy, "your own", random=True)
+    check_name(strategy, "a strategy")
     if strategy not in STRATEGIES:
         raise unknown("strategy", str(strategy), STRATEGIES)
     return STRATEGIES[strategy]

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from trainmap.errors import TrainmapError, unknown, whole
+from trainmap.errors import TrainmapError, shown, unknown, whole
 from trainmap.training.blurs import defocus, glass, motion, zoom
 from trainmap.training.data import Dataset
 from trainmap.training.weather import brightness, fog, frost, snow
@@ -76,7 +76,7 @@ def corrupt(dataset: Dataset, kind: str, severity: int, seed: int = 0) -> Datase
     if kind not in CORRUPTIONS:
         raise unknown("corruption", kind, CORRUPTIONS)
     if isinstance(severity, bool) or severity not in SEVERITIES:
-        raise TrainmapError(f"severity must be 1 (mild) to 5, got {severity!r}")
+        raise TrainmapError(f"severity must be 1 (mild) to 5, got {shown(severity)}")
     whole(seed, "seed")
     inputs = dataset.inputs
     if inputs.form != "pixels" or inputs.shape[0] not in (1, 3) or min(inputs.shape[1:]) < SMALLEST:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError, some
+from trainmap.errors import TrainmapError, shown, some
 from trainmap.training.data import Dataset, Splits
 from trainmap.training.texts import embeddings, tokens
 
@@ -43,7 +43,7 @@ def load_counterfactual(
     import polars as pl
 
     if representation not in ("tokens", "embeddings"):
-        raise TrainmapError(f"representation must be 'tokens' or 'embeddings', got {representation!r}")
+        raise TrainmapError(f"representation must be 'tokens' or 'embeddings', got {shown(representation)}")
     root = Path(data_root)
     places = (root / "cad_nli.parquet", root / "cad_nli" / "cad_nli.parquet")
     path = next((place for place in places if place.is_file()), None)

@@ -158,7 +158,8 @@ def load_splits(name: str, data_root: str | Path | None = None, seed: int = 0, v
       ``data_root/speech_commands`` with its official lists;
     - a path that ends in ``.npz`` (images) or ``.parquet`` (a table with ``label``, or with ``text`` and ``label``;
       ``id`` and ``split`` are optional), as it stands or under ``data_root``;
-    - ``folder:PATH``, or the path of a folder: images in a folder for each class; ``PATH@32`` scales them;
+    - ``folder:PATH`` (as it stands or under ``data_root``), or the path of a folder: images in a folder for each
+      class; ``PATH@32`` scales them;
     - ``hf:owner/name``, or ``hf:PATH`` of a ``save_to_disk`` folder: a dataset of the Hugging Face hub;
     - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens.
 

@@ -1,7 +1,12 @@
 """Losses on logits: what a student's logits lack of its teacher's → one value per example; the caller averages.
 
 All take (logits, labels, teacher_logits, temperature, weight): ``temperature`` and ``weight`` are one number for all
-examples or a (B,) tensor with one for each. Teacher logits may be of any precision; no gradient flows to them.
+examples or a (B,) tensor with one for each. Teacher logits may be of any precision; no gradient flows to them. Logits
+are taken less the largest of their row before anything else, so that large ones lose no digits.
+
+A class that the teacher masks (its logit is -inf) counts 0, whatever the student says of it, as in torch's ``kl_div``
+(and 0 where both mask it, there NaN). Where the student alone masks a class, a divergence is infinite: the teacher asks
+for what the student cannot say. Labels must be of classes that the student does not mask.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from trainmap.errors import TrainmapError
 
 SMALLEST_NORM = 1e-8
 """A relation shorter than this has no direction (DIST's authors use the same)."""
+LEAST_BFLOAT16 = torch.finfo(torch.bfloat16).min
 
 
 def hinton(
@@ -82,6 +88,8 @@ def dkd(
     Raises:
         TrainmapError: shapes that do not fit, a temperature that is not positive.
 
+    Where the teacher masks every class but the gold one it has nothing to say among the others: NCKD is 0.
+
     Source: Zhao et al. 2022, arXiv:2203.08679, section 3. The warm-up of its weight is the training's
         (``Distillation.warmup``).
     Differs: from log-probabilities throughout, so that nothing overflows at logits of any size.
@@ -90,6 +98,7 @@ def dkd(
     gold = labels[:, None]
     q_two, q_rest = _gold_and_rest(student, gold)
     p_two, p_rest = _gold_and_rest(teacher, gold)
+    p_rest = p_rest.scatter(1, gold, -torch.inf)  # it is none of the rest, not even where there is no other
     decoupled = torch.add(alpha * _divergence(p_two, q_two), _divergence(p_rest, q_rest), alpha=beta)
     return _scaled(decoupled, square, weight)
 
@@ -143,7 +152,7 @@ def standardised(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """A loss on logits that sees them standardised: the teacher's ranking, without its scale or shift.
 
     ``loss((z - mean z) / std z, y, (t - mean t) / std t, ...)``, mean and standard deviation over the classes of one
-    example. Constant logits become 0.
+    example that are not masked; masked ones stay so. Constant logits become 0.
 
     Args:
         loss: any function here, or another of (logits, labels, teacher_logits, ...).
@@ -182,9 +191,21 @@ def _softened(
             f"for {tuple(logits.shape)}"
         )
     check_temperature(temperature)
-    z = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    z, taught = _from_largest(logits), _from_largest(teacher_logits.detach()).to(_at_least_single(logits))
+    taught = taught.masked_fill(_masked(teacher_logits), -torch.inf)
     t = per_example(temperature, z, "temperature") if isinstance(temperature, Tensor) else temperature
-    return z / t, teacher_logits.detach().to(z.dtype) / t, t[:, 0] ** 2 if isinstance(t, Tensor) else t**2
+    return z / t, taught / t, t[:, 0] ** 2 if isinstance(t, Tensor) else t**2
+
+
+def _at_least_single(logits: Tensor) -> torch.dtype:
+    return torch.promote_types(logits.dtype, torch.float32)
+
+
+def _from_largest(logits: Tensor) -> Tensor:
+    """Less the largest of their row, in their own precision or single. No loss here sees a shift, so that no gradient
+    needs to flow through the largest."""
+    z = logits.to(_at_least_single(logits))
+    return z - z.detach().amax(1, keepdim=True)
 
 
 def per_example(value: float | Tensor, like: Tensor, name: str) -> Tensor:
@@ -206,7 +227,8 @@ def _scaled(values: Tensor, square: float | Tensor, weight: float | Tensor) -> T
 
 def _divergence(teacher: Tensor, student: Tensor) -> Tensor:
     """KL(teacher || student) of log-probabilities (B, K) → (B,); what the teacher never says counts 0."""
-    return (teacher.exp() * (teacher - student)).sum(1)  # F.kl_div makes more steps of it
+    p = teacher.exp()
+    return (p * torch.where(p > 0, teacher - student, 0)).sum(1)  # F.kl_div makes more steps of it
 
 
 def _gold_and_rest(logits: Tensor, gold: Tensor) -> tuple[Tensor, Tensor]:
@@ -236,8 +258,16 @@ def _unit(values: Tensor, dimension: int) -> Tensor:
     return values * squares.clamp_min(SMALLEST_NORM**2).rsqrt()
 
 
+def _masked(logits: Tensor) -> Tensor:
+    """Which logits are -inf, or the least number of a type."""
+    return logits <= max(torch.finfo(logits.dtype).min, LEAST_BFLOAT16)
+
+
 def _standard(logits: Tensor) -> Tensor:
-    z = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    centred = z - z.mean(1, keepdim=True)
-    deviation = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / z.shape[1] ** 0.5
-    return centred / deviation.clamp_min(SMALLEST_NORM)
+    z = _from_largest(logits)
+    there = ~_masked(logits)
+    count = there.sum(1, keepdim=True)
+    known = torch.where(there, z, 0)
+    centred = torch.where(there, known - known.sum(1, keepdim=True) / count, 0)
+    deviation = torch.linalg.vector_norm(centred, dim=1, keepdim=True) / count**0.5
+    return torch.where(there, centred / deviation.clamp_min(SMALLEST_NORM), -torch.inf)

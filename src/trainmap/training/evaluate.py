@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 from torch import nn
 
+from trainmap.dynamics.precision import check_logits, masks
+from trainmap.dynamics.probabilities import refuse_probabilities
 from trainmap.errors import TrainmapError
 from trainmap.training.data import Dataset, as_tensor, to_input
 from trainmap.training.models import is_convolutional
@@ -40,7 +42,7 @@ def predict(model: nn.Module, dataset: Dataset, flips: bool = False, device: str
         device: where to compute, and the model is moved to; None: where it is.
 
     Returns:
-        (N, C) float32.
+        (N, C) float32; float64 of a network in double precision.
 
     Raises:
         TrainmapError: no examples, or flips of what is no image.
@@ -64,8 +66,9 @@ def _forward(model: nn.Module, dataset: Dataset, device: str | None, mirror: boo
     channels_last, device = is_convolutional(model), device or device_of(model)
     with evaluating(model.to(device)), torch.inference_mode():
         x = as_tensor(dataset.x, device)
-        parts = [model(to_input(part.flip(-1) if mirror else part, channels_last)).float() for part in x.split(BATCH)]
-    return torch.cat(parts).cpu().numpy()
+        parts = [model(to_input(part.flip(-1) if mirror else part, channels_last)) for part in x.split(BATCH)]
+        logits = torch.cat(parts)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).cpu().numpy()
 
 
 def evaluate(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Metrics:
@@ -76,11 +79,12 @@ def evaluate(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> Metri
     ``-log softmax(logits)[label]``. Calibration error: see ``calibration_error``.
 
     Args:
-        logits: (N, C) finite floats.
+        logits: (N, C) finite numbers; -inf is a masked class.
         labels: (N,) class indices.
 
     Raises:
-        TrainmapError: shapes that do not fit, no examples, labels out of range, or logits that are not finite.
+        TrainmapError: shapes that do not fit, no examples, labels out of range, logits that are not finite (or that
+            mask a label's class), or probabilities in place of logits.
     """
     log_probabilities = _log_softmax(logits, labels)
     predicted = log_probabilities.argmax(axis=1)
@@ -127,9 +131,7 @@ def _log_softmax(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> N
         raise TrainmapError(
             f"labels must be integers 0 to {logits.shape[1] - 1}, got {labels.dtype} {labels.min()} to {labels.max()}"
         )
-    z = logits.astype(np.float64)
-    broken = np.flatnonzero(~np.isfinite(z).all(axis=1))
-    if len(broken):
-        raise TrainmapError(f"logits must be finite; {len(broken)} of {len(z)} rows are not (first: row {broken[0]})")
-    z -= z.max(axis=1, keepdims=True)
+    refuse_probabilities(logits, "hand over the logits, or log p, whose softmax is p")
+    z = check_logits(np.arange(len(labels)), logits, labels)
+    z = np.where(masks(z), -np.inf, z - z.max(axis=1, keepdims=True)).astype(np.float64)
     return z - np.log(np.exp(z).sum(axis=1, keepdims=True))

@@ -31,7 +31,9 @@ def folder_rows(folder: Path, size: int | None = None) -> Rows:
         TrainmapError: no images, a file that cannot be read, a class that no part trains, or pictures of many sizes.
     """
     if not folder.is_dir():
-        raise TrainmapError(f"{folder} is not a folder")
+        raise TrainmapError(
+            f"{folder} is not a folder{', but a file' if folder.exists() else ', nor under the data root'}"
+        )
     parts = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in PART_NAMES)
     found = [(part, path) for part in parts for path in _files(part)] or [(folder, path) for path in _files(folder)]
     if not found:

@@ -24,6 +24,17 @@ DIGITS_TEST = 0.25
 """The digits have no official test set: this share is set aside, the same for every seed."""
 EMBEDDINGS = "+embeddings"
 FILES = (".npz", ".parquet")
+CONVERTED = {
+    ".csv": "read_csv",
+    ".tsv": "read_csv",
+    ".json": "read_json",
+    ".jsonl": "read_ndjson",
+    ".ndjson": "read_ndjson",
+    ".xlsx": "read_excel",
+    ".feather": "read_ipc",
+    ".arrow": "read_ipc",
+}
+"""Files that are no datasets here, and how polars reads them."""
 
 
 def open_rows(name: str, root: Path) -> Rows:
@@ -51,7 +62,7 @@ def open_rows(name: str, root: Path) -> Rows:
     elif plain.startswith("hf:"):
         rows = hub_rows(path.removeprefix("hf:"), size)
     else:
-        rows = folder_rows(Path(path.removeprefix("folder:")), size)
+        rows = folder_rows(as_it_stands_or_under(root, path.removeprefix("folder:")), size)
     if not name.endswith(EMBEDDINGS):
         return rows
     if rows.texts is None:
@@ -70,7 +81,15 @@ def check_name(name: str) -> None:
     if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
         return
     if not Path(_size(plain)[0]).is_dir():
-        raise unknown("dataset", name, [*READERS, *DATASETS])
+        suffix = Path(plain).suffix.lower()
+        if suffix in CONVERTED or Path(plain).is_file():
+            tab = ", separator='\\t'" if suffix == ".tsv" else ""
+            read = f"polars.{CONVERTED.get(suffix, 'read_csv')}('{plain}'{tab})"
+            raise TrainmapError(
+                f"a dataset's file is .parquet (a table: label, perhaps text) or .npz (images), got {name}; "
+                f"convert it: {read}.write_parquet('{Path(plain).stem}.parquet')"
+            )
+        raise unknown("dataset", name, dict.fromkeys([*READERS, *DATASETS]))
 
 
 def _size(name: str) -> tuple[str, int | None]:

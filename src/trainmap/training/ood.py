@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainmap.dynamics.probabilities import refuse_probabilities
 from trainmap.errors import TrainmapError
 
 
@@ -59,6 +60,7 @@ def detect(inside: NDArray[np.floating], outside: NDArray[np.floating]) -> dict[
             )
         if broken := int((~np.isfinite(logits).all(axis=1)).sum()):
             raise TrainmapError(f"logits must be finite; {broken} of {len(logits)} rows of '{name}' are not")
+        refuse_probabilities(logits, "hand over the logits, or log p, whose softmax is p")
     return {name: separation(score(inside), score(outside)) for name, score in OUTLIER_SCORES.items()}
 
 

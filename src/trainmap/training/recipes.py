@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, shown
 from trainmap.training.inputs import Inputs
 from trainmap.training.sources import DATASETS
 
@@ -61,7 +61,7 @@ class Recipe:
         }
         for rule, holds in rules.items():
             if not holds:
-                raise TrainmapError(f"recipe: {rule}, got {getattr(self, rule.split()[0])!r}")
+                raise TrainmapError(f"recipe: {rule}, got {shown(getattr(self, rule.split()[0]))}")
 
     def learning_rate(self, progress: float) -> float:
         """The rate at ``progress`` in [0, 1] of the training: a triangle with its top at ``warmup``."""

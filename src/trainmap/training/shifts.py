@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.training.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import Metrics, evaluate, predict
@@ -81,7 +81,7 @@ def evaluate_everywhere(
         if kind not in CORRUPTIONS:
             raise unknown("corruption", kind, CORRUPTIONS)
     if strange := [level for level in levels if level not in SEVERITIES]:
-        raise TrainmapError(f"severities must be 1 (mild) to 5, got {strange[0]!r}")
+        raise TrainmapError(f"severities must be 1 (mild) to 5, got {shown(strange[0])}")
 
     def row(name: str, role: Literal["test", "shift", "corruption"], dataset: Dataset) -> Row:
         logits = predict(model, dataset, flips, device)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from trainmap.dynamics.probabilities import refuse_probabilities
 from trainmap.errors import TrainmapError
 from trainmap.training.data import Dataset, as_tensor
 from trainmap.training.features import projector_between, tapped
@@ -151,8 +152,11 @@ def _check_logits(train: Dataset, recipe: Recipe, teacher_logits: NDArray[np.flo
             f"teacher_logits must be ({n}, {classes}) or, with flips, ({n}, 2, {classes}), rows as in train.ids, "
             f"got {teacher_logits.shape}"
         )
-    if broken := int((~np.isfinite(teacher_logits).reshape(n, -1).all(axis=1)).sum()):
+    rows = teacher_logits.reshape(-1, classes)
+    finite = (rows < np.inf).all(axis=1) & np.isfinite(rows).any(axis=1)  # -inf is a masked class
+    if broken := int((~finite.reshape(n, -1).all(axis=1)).sum()):
         raise TrainmapError(f"teacher_logits must be finite; those of {broken} of {n} examples are not")
+    refuse_probabilities(rows, "a teacher's are those before the softmax, or log p, whose softmax is p")
     if recipe.crop:
         raise TrainmapError(
             f"cached teacher logits do not know cropped images, got crop={recipe.crop}; use crop=0, or give the "

@@ -19,6 +19,7 @@ from rich.progress import Progress
 from torch import nn
 
 from trainmap.checksums import card_of, read_sealed, write_card, write_sealed
+from trainmap.dynamics.precision import check_logits, halved
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import reading
 from trainmap.training.cost import forward_flops, inference_flops
@@ -41,6 +42,8 @@ def teacher_logits(
     """The teacher's logits on every example, from the file when it is there and fits, else computed and written.
 
     They are kept in half precision: an error below 0.004 for logits up to 8, for half the bytes of single precision.
+    Those of an example whose largest lies beyond ±64, where half precision is coarse, are kept less that largest, which
+    no loss sees. A masked class stays -inf.
     They are made in parts of ``PART`` examples beside ``path``, in ``<file>.partial`` and its card: a kill loses the
     part under way, and the next call goes on there. One process at a time may make a file.
 
@@ -102,14 +105,15 @@ def _make(
             wall, cpu = time.perf_counter(), time.process_time()
             part = dataset.subset(dataset.ids[start : start + PART])
             logits = predict_pairs(model, part, device) if key["flips"] else predict(model, part, device=device)
-            largest = float(np.abs(logits).max())
-            if not largest <= float(np.finfo(np.float16).max):
+            try:
+                rows = logits.reshape(-1, dataset.classes)  # with flips two of an example
+                ids = np.repeat(part.ids, len(rows) // len(part))
+                half = halved(check_logits(ids, rows, rows.argmax(axis=1), half=True))
+            except TrainmapError as error:
                 partial.unlink()
                 card_of(partial).unlink(missing_ok=True)
-                raise TrainmapError(
-                    f"teacher logits must be finite and within 65504, got {largest}; has the teacher diverged?"
-                )
-            kept[start : start + len(part)] = logits
+                raise TrainmapError(f"teacher logits must be finite, within 65504 of their largest: {error}") from None
+            kept[start : start + len(part)] = half.reshape(logits.shape)
             kept.flush()
             state = {
                 "done": start + len(part),

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError
 from trainmap.files import writing
+from trainmap.kinds import as_path, check_kind
+from trainmap.maps.datamap import DataMap
 from trainmap.views.labels import Region, draw_regions, regions_of
 from trainmap.views.scale import Scale, column_of, scale_of
 from trainmap.views.style import (
@@ -106,6 +108,8 @@ def plot_map(
     Differs: draws all examples (theirs: a random 55,000 without a seed), colours by correctness / E (theirs: by the
     largest count that was seen), and puts the name of a region where its members are (theirs: at fixed places).
     """
+    if not all(hasattr(datamap, name) for name in ("table", "epochs", "rule")):
+        check_kind(datamap, DataMap)
     target = check_picture(path)
     kind = target.suffix.lower()
     _within("width_inches", width_inches, 3, 40)
@@ -147,7 +151,7 @@ def plot_map(
 
 def check_picture(path: str | os.PathLike[str]) -> Path:
     """Refuse a file name that no picture can be written to."""
-    target = Path(path)
+    target = as_path(path)
     if target.suffix.lower() not in METADATA:
         raise TrainmapError(f"a picture must be {', '.join(METADATA)}, got '{target.name}'; give it one of these ends")
     return target

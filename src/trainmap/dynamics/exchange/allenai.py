@@ -10,21 +10,24 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
-from trainmap.dynamics.exchange.allenai_lines import Lines, Shape, is_guid
+from trainmap.dynamics.exchange.allenai_lines import Lines, Shape, float_guid, is_guid
 from trainmap.dynamics.exchange.folder import check_new, check_source, kept_column, new_folder, write_dynamics
 from trainmap.dynamics.index import MISSING, Index, build_index, ids_from_arrow
 from trainmap.dynamics.manifest import Source
-from trainmap.dynamics.signals import LIMIT, empty_signals, signals_from_logits
+from trainmap.dynamics.precision import LIMIT, masks
+from trainmap.dynamics.probabilities import Doubt
+from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.errors import RecordingError, StoreError, TrainmapError, shown, some
 from trainmap.files import write_atomically
+from trainmap.kinds import check_kind
 
 Array = NDArray[Any]
 
@@ -74,6 +77,7 @@ def import_allenai(
     allow_missing: bool = False,
     ignore_fields: bool = False,
     on_progress: Callable[[int], None] | None = None,
+    as_: Literal["logits"] | None = None,
 ) -> Dynamics:
     """Dynamics from the epoch files of allenai/cartography, at level ``logits`` with float32 logits.
 
@@ -86,6 +90,7 @@ def import_allenai(
         allow_missing: keep a guid that some epochs lack (or that first comes later) as not seen there.
         ignore_fields: skip further fields of a line; without it they are an error, for they would be lost.
         on_progress: called with 1 after each epoch.
+        as_: None refuses files of probabilities; "logits" for logits that look like probabilities all the same.
 
     Raises:
         StoreError: naming file and line: not JSON, a field missing or of another type, NaN or infinity, a gold
@@ -103,7 +108,7 @@ def import_allenai(
 
     def epochs() -> Iterator[tuple[dict[str, Array], int]]:
         for epoch, file in enumerate(files):
-            yield _read_epoch(Lines(file, epoch, shape), index, ids, labels, allow_missing)
+            yield _read_epoch(Lines(file, epoch, shape), index, ids, labels, allow_missing, as_)
             if on_progress is not None:
                 on_progress(1)
 
@@ -116,6 +121,8 @@ def _look(file: Path, ignore_fields: bool) -> Shape:
     """The kind of guid and the number of classes, from the first line."""
     for line, record in Lines(file, 0, Shape(False, 0, 0, ignore_fields)).parsed():
         logits = record.get("logits_epoch_0") if isinstance(record, dict) else None
+        if isinstance(record, dict) and isinstance(record.get("guid"), float):
+            raise StoreError(f"{file} line {line}: {float_guid(record['guid'])}")
         if not isinstance(logits, list) or not is_guid(record.get("guid")):
             raise StoreError(f"{file} line {line}: must hold guid (int or str), logits_epoch_0 (a list) and gold")
         if len(logits) < 2:
@@ -143,12 +150,12 @@ def _examples(files: list[Path], shape: Shape) -> tuple[Array, Array, Array]:
 
 
 def _read_epoch(
-    lines: Lines, index: Index, ids: Array, labels: Array, allow_missing: bool
+    lines: Lines, index: Index, ids: Array, labels: Array, allow_missing: bool, as_: Literal["logits"] | None
 ) -> tuple[dict[str, Array], int]:
     """The columns of one epoch in row order, and how many examples were seen."""
     classes = lines.shape.classes
     logits = np.full((len(ids), classes), np.nan, np.float32)
-    seen = np.zeros(len(ids), bool)
+    seen, doubt = np.zeros(len(ids), bool), Doubt()
     for batch in lines.batches():
         names, gold = batch.column("guid"), batch.column("gold").to_numpy()
         values = batch.column(f"logits_epoch_{lines.epoch}")
@@ -157,10 +164,14 @@ def _read_epoch(
             lines.find_mistake(f"logits must be {classes} numbers on every line")
         with np.errstate(over="ignore"):
             here = flat.to_numpy().astype(np.float32).reshape(-1, classes)
-        if not (np.abs(here) <= LIMIT).all():
-            lines.find_mistake(f"logits must be finite and within ±{LIMIT:g}")
         if not ((gold >= 0) & (gold < classes)).all() or _ends_in_nul(names):
             lines.find_mistake("gold or guid is wrong")
+        masked = masks(here)
+        if not ((np.abs(here) <= LIMIT) | masked).all() or masked[np.arange(len(gold)), gold].any():
+            lines.find_mistake(f"logits must be finite and within ±{LIMIT:g}")
+        here[masked] = -np.inf
+        if as_ is None:
+            _refuse_probabilities(lines, here, doubt)
         rows = index.rows(ids_from_arrow(names))
         _check_rows(lines, rows, names, gold, seen, labels)
         logits[rows] = here
@@ -178,6 +189,13 @@ def _read_epoch(
     return columns, count
 
 
+def _refuse_probabilities(lines: Lines, logits: Array, doubt: Doubt) -> None:
+    try:
+        doubt.look(logits, "write logits, or log p, or import them as pred-probs; as_='logits' if they are logits")
+    except RecordingError as error:
+        raise StoreError(f"{lines.file}: {error}") from None
+
+
 def _ends_in_nul(names: pa.Array) -> bool:
     """numpy drops NUL characters at the end of a string, so such a guid could not be told from another."""
     return pa.types.is_string(names.type) and any(name.endswith("\0") for name in names.to_pylist())
@@ -189,20 +207,20 @@ def _check_rows(lines: Lines, rows: Array, names: pa.Array, gold: Array, seen: A
         guid = names[int(np.argmin(rows))].as_py()
         lines.fail(
             lines.lines_of(guid)[0],
-            f"guid {guid!r} is not in epoch 0; pass allow_missing=True to keep it as not seen there",
+            f"guid {shown(guid)} is not in epoch 0; pass allow_missing=True to keep it as not seen there",
         )
     distinct, counts = np.unique(rows, return_counts=True)
     again = np.concatenate([distinct[counts > 1], rows[seen[rows]]])
     if len(again):
         guid = names[int(np.flatnonzero(rows == again[0])[0])].as_py()
         where = lines.lines_of(guid)
-        lines.fail(where[1], f"guid {guid!r} came already on line {where[0]}; an epoch has each guid once")
+        lines.fail(where[1], f"guid {shown(guid)} came already on line {where[0]}; an epoch has each guid once")
     changed = np.flatnonzero(labels[rows] != gold)
     if len(changed):
         guid = names[int(changed[0])].as_py()
         lines.fail(
             lines.lines_of(guid)[0],
-            f"guid {guid!r} has gold {gold[changed[0]]}, before it was {labels[rows[changed[0]]]}; "
+            f"guid {shown(guid)} has gold {gold[changed[0]]}, before it was {labels[rows[changed[0]]]}; "
             "an example keeps its gold label",
         )
 
@@ -210,7 +228,8 @@ def _check_rows(lines: Lines, rows: Array, names: pa.Array, gold: Array, seen: A
 def export_epochs(dynamics: Dynamics, out: str | Path, on_progress: Callable[[int], None] | None = None) -> Path:
     """Write ``out/training_dynamics/dynamics_epoch_N.jsonl``, a line for each example that the epoch saw.
 
-    Numbers have nine significant digits, from which any reader gets the same float32 (or half precision) back. Lines
+    Numbers have nine significant digits, from which any reader gets the same float32 (or half precision) back. A masked
+    class, -inf, is the least float32, -3.40282347e+38, for JSON has no infinity; an import masks it again. Lines
     come in the order in which an import first met the guids, otherwise by id. Logits that a Recorder keeps are in half
     precision: those are what is written, so whoever computes scores from the files gets them from rounded logits.
 
@@ -220,6 +239,7 @@ def export_epochs(dynamics: Dynamics, out: str | Path, on_progress: Callable[[in
     Raises:
         TrainmapError: the recording has no logits, or an example that no epoch saw (the format cannot say so).
     """
+    check_kind(dynamics, Dynamics)
     if "logits" not in dynamics.signals:
         raise TrainmapError(
             f"dynamics_epoch_N.jsonl needs logits, this recording (level '{dynamics.level}') has none; record with "
@@ -264,6 +284,7 @@ def export_epochs(dynamics: Dynamics, out: str | Path, on_progress: Callable[[in
 def _numbers(logits: Array) -> Iterator[str]:
     """The logits of each example as JSON numbers of nine significant digits, which name one float32."""
     form = ", ".join(["%.9g"] * logits.shape[1])
+    logits = np.where(logits == -np.inf, np.finfo(np.float32).min, logits)
     texts = (form % tuple(row) for row in logits.tolist())
     if (np.signbit(logits) & (logits == 0)).any():  # Python's json reads -0 as the integer 0
         return (re.sub(r"(?<![\d.e-])-0(?![\d.])", "-0.0", text) for text in texts)

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from trainmap.dynamics.signals import LIMIT
-from trainmap.errors import StoreError, some
+from trainmap.dynamics.precision import LIMIT
+from trainmap.errors import StoreError, shown, some
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class Lines:
             if not self.shape.ignore_fields and (extra := sorted(set(record) - fields)):
                 self.fail(line, f"field '{extra[0]}' has no place in dynamics; pass ignore_fields=True to leave it out")
             guid, gold, logits = record["guid"], record["gold"], record[logits_key]
+            if isinstance(guid, float):
+                self.fail(line, float_guid(guid))
             if not is_guid(guid) or isinstance(guid, str) != self.shape.strings:
                 kind = "strings" if self.shape.strings else "integers"
                 self.fail(line, f"guid must be like the first ones, which are {kind}, got {json.dumps(guid)}")
@@ -98,18 +100,40 @@ class Lines:
             if isinstance(guid, int) and not -(2**63) <= guid < 2**63:
                 self.fail(line, f"guid must fit in 64 bits, got {guid}; write it as a string")
             if type(gold) is not int or not 0 <= gold < self.shape.classes:
-                self.fail(line, f"gold must be 0 to {self.shape.classes - 1}, got {json.dumps(gold)} (guid {guid!r})")
+                self.fail(
+                    line, f"gold must be 0 to {self.shape.classes - 1}, got {json.dumps(gold)} (guid {shown(guid)})"
+                )
             if not isinstance(logits, list) or len(logits) != self.shape.classes:
                 got = f"{len(logits)} values" if isinstance(logits, list) else json.dumps(logits)
-                self.fail(line, f"{logits_key} must be {self.shape.classes} numbers, got {got} (guid {guid!r})")
-            for value in logits:
-                if type(value) not in (int, float) or not abs(value) <= LIMIT:
-                    self.fail(
-                        line,
-                        f"{logits_key} must be finite numbers within ±{LIMIT:g}, got {json.dumps(value)} "
-                        f"(guid {guid!r}); has the training diverged?",
-                    )
+                self.fail(line, f"{logits_key} must be {self.shape.classes} numbers, got {got} (guid {shown(guid)})")
+            for place, value in enumerate(logits):
+                self._check_logit(line, logits_key, guid, value, place == gold)
         raise StoreError(f"{self.file}: {otherwise}")
+
+    def _check_logit(self, line: int, key: str, guid: int | str, value: Any, gold: bool) -> None:
+        if type(value) in (int, float) and abs(value) <= LIMIT:
+            return
+        who = f"(guid {shown(guid)})"
+        if type(value) is not float or not value <= LEAST_FLOAT32:
+            what = (
+                f"must be finite numbers within ±{LIMIT:g}, got {json.dumps(value)} {who}; has the training diverged?"
+            )
+        elif gold:
+            what = f"masks the gold class {who}, whose probability would be 0; unmask it or leave the line out"
+        elif value == float("-inf"):
+            what = f"has -Infinity {who}, which JSON does not know; write a masked class as {LEAST_FLOAT32:.9g}"
+        else:
+            return
+        self.fail(line, f"{key} {what}")
+
+
+LEAST_FLOAT32 = -3.4028234663852886e38
+
+
+def float_guid(guid: float) -> str:
+    """What to do with a guid that is no name."""
+    name = f"{guid:.0f}" if guid.is_integer() else f'"{guid}"'
+    return f"guid must be an integer or a string, got {guid}; an id is a name: write {name}"
 
 
 def is_guid(value: Any) -> bool:

@@ -14,19 +14,23 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import to_ids, to_labels
+from trainmap.dynamics.arrays import to_ids, to_labels, to_logits
 from trainmap.dynamics.exchange.folder import check_new, check_source, write_dynamics
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Source
+from trainmap.dynamics.precision import widened
+from trainmap.dynamics.probabilities import SUM_TOLERANCE, is_coarse
+from trainmap.dynamics.roster import check_classes
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
-from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.errors import RecordingError, StoreError, TrainmapError, some
 from trainmap.files import writing
+from trainmap.kinds import check_kind
 
 Array = NDArray[Any]
 
 BLOCK_VALUES = 1 << 20
-SUM_TOLERANCE = 1e-3
+LEAST = np.finfo(np.float64).tiny
 
 
 def pred_probs(dynamics: Dynamics, epoch: int | None = None) -> tuple[Array, Array]:
@@ -36,11 +40,13 @@ def pred_probs(dynamics: Dynamics, epoch: int | None = None) -> tuple[Array, Arr
         epoch: p_e = softmax(z_e) of that epoch; None for the mean over the epochs that saw an example, (1/E) sum_e p_e.
 
     Returns:
-        labels (N,) int64 and pred_probs (N, C) float64, rows summing to 1.
+        labels (N,) int64 and pred_probs (N, C) float64, rows summing to 1. Only a masked class is 0: what double
+        precision cannot hold is its least number, 2e-308.
 
     Raises:
         TrainmapError: the recording has no logits, or there are examples that were not seen.
     """
+    check_kind(dynamics, Dynamics)
     if "logits" not in dynamics.signals:
         raise TrainmapError(
             f"pred_probs need logits, this recording (level '{dynamics.level}') has none; record with level='logits'"
@@ -54,7 +60,7 @@ def pred_probs(dynamics: Dynamics, epoch: int | None = None) -> tuple[Array, Arr
         for start in range(0, len(dynamics), step):
             z = logits[start : start + step].astype(np.float64)
             seen = ~np.isnan(z[:, 0])
-            total[start : start + step][seen] += _softmax(z[seen])
+            total[start : start + step][seen] += np.where(z[seen] == -np.inf, 0, np.maximum(_softmax(z[seen]), LEAST))
             count[start : start + step] += seen
     if (count == 0).any():
         lacking = dynamics.ids[count == 0][:4].tolist()
@@ -97,16 +103,19 @@ def import_pred_probs(
     """Dynamics from probabilities: their logarithms, as float32, are the logits.
 
     Args:
-        pred_probs: (E, N, C), or E arrays (N, C), of which one at a time is worked on (memory maps stay on disk).
-            A row that is NaN in every class is an example that the epoch did not see.
+        pred_probs: (E, N, C), or E arrays (N, C), of which one at a time is worked on (memory maps stay on disk);
+            numpy's, torch's (any precision, with or without gradient) or lists. A row that is NaN in every class is
+            an example that the epoch did not see.
         labels: (N,) gold classes.
         ids: (N,) int or str; None: the row numbers 0 to N - 1, for such arrays name their examples by position.
         source: "sweep" for an evaluation pass (or cross-validation), "train" for the training step.
-        floor: a probability of 0 has no finite logarithm and is refused; pass a floor and every probability below
-            it is raised to it (the row is scaled to sum to 1 again). Kept in the manifest.
+        floor: every probability below it, and what rounding left below 0 (by 1e-3 at most), is raised to it, and the
+            row is scaled to sum to 1 again. Kept in the manifest. Without one, 0 is a masked class (logit -inf), and
+            a gold class of probability 0, whose loss is infinite, is refused.
 
     Raises:
-        TrainmapError: shapes that do not fit, values outside [0, 1], rows that do not sum to 1, zeros without a floor.
+        TrainmapError: shapes that do not fit, values outside [0, 1], rows that do not sum to 1 within 1e-3 (1e-2 in
+            half precision), a gold class of probability 0 without a floor.
 
     Not bit-exact: log and softmax in single precision return a probability p to within 1e-6.
     """
@@ -116,23 +125,25 @@ def import_pred_probs(
     names, order = sort_ids(np.arange(len(gold)) if ids is None else to_ids(ids))
     if len(names) != len(gold):
         raise TrainmapError(f"{len(names)} ids need {len(names)} labels, got {len(gold)}")
-    if len(pred_probs) == 0 or np.ndim(pred_probs[0]) != 2:
+    first = _epoch(pred_probs[0]) if len(pred_probs) else np.empty(0)
+    if first.ndim != 2:
         raise TrainmapError(
             "pred_probs must be (epochs, examples, classes) or a list of (examples, classes) arrays, got "
-            f"{np.shape(pred_probs)}; a single array goes in a list"
+            f"{(len(pred_probs), *first.shape)}; a single array goes in a list"
         )
-    classes = np.shape(pred_probs[0])[1]
-    if classes < 2 or gold.min() < 0 or gold.max() >= classes:
+    classes = first.shape[1]
+    if classes < 2:
         raise TrainmapError(
-            f"labels must be 0 to {classes - 1} and classes at least 2, got {gold.min()} to {gold.max()}"
+            f"pred_probs must have at least 2 classes, got {classes}; of one probability p stack [1 - p, p]"
         )
+    check_classes(np.arange(len(gold)) if ids is None else to_ids(ids), gold, classes)
     if floor is not None and not 0 < floor < 1 / classes:
         raise TrainmapError(f"floor must lie between 0 and 1/{classes}, got {floor}")
-    gold = gold[order].astype(np.int64)
+    gold, given = gold[order], gold
 
     def epochs() -> Iterator[tuple[dict[str, Array], int]]:
         for epoch, probabilities in enumerate(pred_probs):
-            logits = _logits(np.asarray(probabilities), epoch, (len(names), classes), floor)[order]
+            logits = _logits(_epoch(probabilities), epoch, given, classes, floor)[order]
             seen = ~np.isnan(logits[:, 0])
             columns = empty_signals(len(names), classes)
             for name, column in signals_from_logits(logits[seen], gold[seen]).items():
@@ -143,27 +154,41 @@ def import_pred_probs(
     return write_dynamics(out, names, gold, classes, source, epochs(), about)
 
 
-def _logits(p: Array, epoch: int, shape: tuple[int, int], floor: float | None) -> Array:
-    """log p as float32, after checking that p holds probabilities."""
-    if p.shape != shape or p.dtype.kind != "f":
-        raise TrainmapError(f"epoch {epoch}: pred_probs must be {shape} floats, got {p.shape} {p.dtype}")
-    seen = ~np.isnan(p).all(axis=1)
-    q = p[seen].astype(np.float64)
-    if not ((q >= 0) & (q <= 1 + SUM_TOLERANCE)).all() or (np.abs(q.sum(axis=1) - 1) > SUM_TOLERANCE).any():
-        wrong = ~((q >= 0) & (q <= 1 + SUM_TOLERANCE)).all(axis=1) | ~(np.abs(q.sum(axis=1) - 1) <= SUM_TOLERANCE)
+def _epoch(probabilities: Any) -> Array:
+    try:
+        return widened(to_logits(probabilities))
+    except RecordingError as error:
+        raise TrainmapError(str(error).replace("logits", "pred_probs", 1)) from None
+
+
+def _logits(p: Array, epoch: int, gold: Array, classes: int, floor: float | None) -> Array:
+    """log p as float32, after checking that p holds probabilities; -inf where it is 0."""
+    if p.shape != (len(gold), classes):
+        raise TrainmapError(f"epoch {epoch}: pred_probs must be {(len(gold), classes)} floats, got {p.shape} {p.dtype}")
+    rows = np.flatnonzero(~np.isnan(p).all(axis=1))
+    q = p[rows].astype(np.float64)
+    tolerance = SUM_TOLERANCE if is_coarse(q) else SUM_TOLERANCE / 10
+    low = 0 if floor is None else -tolerance
+    bad = ~((q >= low) & (q <= 1 + tolerance)).all(axis=1) | ~(np.abs(q.sum(axis=1) - 1) <= tolerance)
+    if bad.any():
+        first = q[bad][0]
+        rounded = "pass floor=1e-8, say: it raises what rounding left below 0"
         raise TrainmapError(
-            f"epoch {epoch}: rows of pred_probs must be in 0 to 1 and sum to 1 within {SUM_TOLERANCE}; {wrong.sum()} "
-            f"rows are not (first: row {np.flatnonzero(seen)[wrong][0]}); are these logits?"
+            f"epoch {epoch}: rows of pred_probs must be in 0 to 1 and sum to 1 within {tolerance:g}; {bad.sum()} rows "
+            f"are not (first: row {rows[bad][0]}, {first.min():.6g} to {first.max():.6g}, sum {first.sum():.6g}); "
+            f"{rounded if -tolerance <= first.min() < 0 else 'are these logits?'}"
         )
     if floor is not None:
         q = np.maximum(q, floor)
-    elif (zero := (q == 0).any(axis=1)).any():
+    bad = q[np.arange(len(q)), gold[rows]] == 0
+    if bad.any():
         raise TrainmapError(
-            f"epoch {epoch}: {zero.sum()} rows of pred_probs hold a 0 (first: row {np.flatnonzero(seen)[zero][0]}), "
-            "whose logarithm is infinite; pass floor=1e-8, say, to raise every smaller probability to it"
+            f"epoch {epoch}: {bad.sum()} rows of pred_probs hold a 0 for the gold class (first: row {rows[bad][0]}), "
+            "whose loss is infinite; pass floor=1e-8, say, to raise every smaller probability to it"
         )
-    out = np.full(shape, np.nan, np.float32)
-    out[seen] = np.log(q / q.sum(axis=1, keepdims=True))
+    out = np.full(p.shape, np.nan, np.float32)
+    with np.errstate(divide="ignore"):  # 0 is a masked class
+        out[rows] = np.log(q / q.sum(axis=1, keepdims=True))
     return out
 
 

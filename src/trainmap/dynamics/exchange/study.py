@@ -29,6 +29,7 @@ from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import RecordingError, StoreError, TrainmapError, some
 from trainmap.files import writing
+from trainmap.kinds import check_kind
 
 Array = NDArray[Any]
 
@@ -219,6 +220,7 @@ def export_study(dynamics: Dynamics, path: str | Path) -> Path:
     Raises:
         TrainmapError: signals are missing, or an example was not seen in every epoch (the format cannot say so).
     """
+    check_kind(dynamics, Dynamics)
     kept = {name: kept_column(dynamics, KEPT + name) for name in NUMBERS}
     wanted = ["p_gold"] if all(column is not None for column in kept.values()) else ["p_gold", "predicted"]
     if lacking := [name for name in wanted if name not in dynamics.signals]:

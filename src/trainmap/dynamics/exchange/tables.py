@@ -15,6 +15,7 @@ from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import TrainmapError, unknown
 from trainmap.files import writing
+from trainmap.kinds import check_kind
 
 Array = NDArray[Any]
 
@@ -68,6 +69,7 @@ def _rows(dynamics: Dynamics, epoch: int, names: list[str], rows: slice) -> pa.T
 
 
 def _chosen(dynamics: Dynamics, signals: Sequence[str] | None) -> list[str]:
+    check_kind(dynamics, Dynamics)
     if not dynamics.epochs:
         raise TrainmapError(f"{dynamics.path} has no finished epoch yet")
     if dynamics.level == "stats":
@@ -92,6 +94,7 @@ def _to_arrow(column: Array) -> pa.Array:
 
 def trajectories(dynamics: Dynamics, signal: str = "p_gold") -> Array:
     """(N, E): how one signal of each example went over the epochs; NaN (-1 in ``predicted``) where it was not seen."""
+    check_kind(dynamics, Dynamics)
     if signal == "logits":
         raise TrainmapError("a trajectory is one number an epoch; logits are C of them")
     return dynamics.block(signals=_chosen(dynamics, [signal]))[signal].T
