@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
+from trainmap.dynamics.arrays import check_shapes, on_accelerator, to_ids, to_labels, to_logits, to_numpy
 from trainmap.errors import RecordingError
 
 
@@ -34,6 +34,7 @@ class OnlyArray:
         return self.values if dtype is None else self.values.astype(dtype)
 
 
+NAN = float("nan")
 VALUES = [[0.5, -1.25], [3.0, 0.0]]  # exact in every float dtype below
 
 
@@ -158,7 +159,12 @@ def test_the_largest_ids_are_kept_to_the_last_digit() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([1.0, 2.0], "an id is a name"),
+        ([1.5, 2.0], "got float64; an id is a name, never a measurement$"),
+        ([1.0, 2.0], r"an id is a name.*: whole numbers come as integers, ids\.astype\('int64'\)"),
+        ([1.0, NAN], "got float64; an id is a name, never a measurement$"),
+        (np.array(["2026-01-01"], "datetime64[D]"), r"got datetime64\[D\]; .*as text, ids\.astype\(str\)"),
+        (np.array([1, np.str_("a")], object), "got 1 among them"),
+        (np.array([np.int64(1), np.float64(2)], object), r"got 1 among them"),
         ([True, False], "integers or strings, got bool"),
         ([1, "a"], "integers or of strings, got 1 among them"),
         (np.array([1, "a"], object), "got 1 among them"),
@@ -194,14 +200,59 @@ def test_labels_become_int64() -> None:
     ("value", "message"),
     [
         ([[0, 1], [1, 0]], "soft or one-hot labels have no gold class"),
-        ([0.0, 1.0], "integer class indices, got float64"),
-        ([True, False], "integer class indices, got bool"),
-        (["cat"], "integer class indices"),
+        (np.eye(3)[[0, 1]], r"no gold class: hand over the index, labels\.argmax\(axis=1\)"),
+        ([[0.2, 0.8], [0.5, 0.5]], "soft or one-hot labels have no gold class: hand over the index$"),
+        (torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]), "several classes an example have no one gold class"),
+        ([[0], [1]], r"got shape \(2, 1\); take the column: labels\[:, 0\]"),
+        ([0.0, 1.0], r"integer class indices, got float64; cast them: labels\.astype\(int\)"),
+        ([0.5, 1.0], r"integer class indices, got float64 \(0\.5\)$"),
+        ([True, False], r"integer class indices, got bool; hand over 0 and 1: labels\.astype\(int\)"),
+        (["cat"], r"got text \('cat'\); number the names: index = \{name: i for i, name in enumerate\(sorted"),
+        (np.array(["cat"], object), r"got text \('cat'\); number the names"),
+        (np.array(["cat"], np.dtypes.StringDType()), r"got text \('cat'\); number the names"),
+        (np.array([None, 1], object), r"integer class indices, got object \(None\)"),
+        (np.array([1 + 2j]), "integer class indices, got complex128"),
     ],
 )
 def test_what_is_no_class_index_is_refused(value: Any, message: str) -> None:
     with pytest.raises(RecordingError, match=message):
         to_labels(value)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "cure"),
+    [
+        ((6,), (6,), r"one logit z for two classes: stack \[0, z\]"),
+        ((6, 1), (6,), r"one logit z for two classes: stack \[0, z\]"),
+        ((6, 4, 1), (6,), r"logits\.squeeze\(\)"),
+        ((6, 1, 4), (6,), r"logits\.squeeze\(\)"),
+        ((6, 9, 4), (6,), "a sequence with one label is pooled first, tokens are examples with ids"),
+        ((4, 6), (6,), r"turn them: logits\.T"),
+        ((6, 5), (6,), "the network has 5 outputs, the recorder classes=4: they must be the same"),
+        ((5, 4), (6,), r"got \(5, 4\) and \(6,\)$"),
+        ((6, 4), (5,), r"got \(6, 4\) and \(5,\)$"),
+    ],
+)
+def test_a_batch_of_another_shape_is_told_what_to_do(logits: Any, labels: Any, cure: str) -> None:
+    check_shapes(6, 4, (6, 4), (6,))
+    with pytest.raises(RecordingError, match=rf"6 ids needs logits of shape \(6, 4\) .*{cure}"):
+        check_shapes(6, 4, logits, labels)
+
+
+def test_a_single_example_is_told_to_be_a_batch_of_one() -> None:
+    with pytest.raises(RecordingError, match=r"a single example is a batch of one: logits\[None\]"):
+        check_shapes(1, 4, (4,), (1,))
+
+
+def test_series_and_frames_are_arrays() -> None:
+    import pandas as pd
+
+    assert to_ids(pd.Series([3, 1])).tolist() == [3, 1]
+    assert to_ids(pd.Series(["b", "a"])).tolist() == ["b", "a"]
+    assert to_labels(pd.Series([1, 0], dtype="Int64")).tolist() == [1, 0]
+    np.testing.assert_array_equal(to_logits(pd.DataFrame(VALUES)), VALUES)
+    with pytest.raises(RecordingError, match="number the names"):
+        to_labels(pd.Series(["b", "a"], dtype="category"))
 
 
 def test_only_a_tensor_on_another_device_is_on_an_accelerator() -> None:

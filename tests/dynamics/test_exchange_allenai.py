@@ -389,3 +389,33 @@ def test_half_a_million_examples_and_six_epochs_stay_far_below_a_gigabyte(tmp_pa
         kibibytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         assert kibibytes < 600 * 1024, verb
     assert Dynamics.open(tmp_path / "back").manifest.epochs == made.manifest.epochs
+
+
+@pytest.mark.parametrize(
+    ("guid", "logits", "message"),
+    [
+        ("1.0", "[0.5, -0.5]", r"line 1: guid must be an integer or a string, got 1\.0; an id is a name: write 1$"),
+        ("1.5", "[0.5, -0.5]", r'got 1\.5; an id is a name: write "1\.5"$'),
+        ("1", "[-Infinity, 0.5]", r"masks the gold class \(guid 1\)"),
+        ("1", "[-3.40282347e38, 0.5]", r"masks the gold class \(guid 1\)"),
+    ],
+)
+def test_a_guid_that_is_a_float_and_a_mask_are_told_apart_from_divergence(
+    guid: str, logits: str, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "training_dynamics" / "dynamics_epoch_0.jsonl"
+    file.parent.mkdir()
+    file.write_text(f'{{"guid": {guid}, "logits_epoch_0": {logits}, "gold": 0}}\n')
+    with pytest.raises(StoreError, match=message) as caught:
+        import_allenai(tmp_path, tmp_path / "out")
+    assert "diverged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mask", ["-Infinity", "-3.40282347e+38"])
+def test_a_masked_class_is_imported_as_one(mask: str, tmp_path: Path) -> None:
+    file = tmp_path / "training_dynamics" / "dynamics_epoch_0.jsonl"
+    file.parent.mkdir()
+    file.write_text(f'{{"guid": 1, "logits_epoch_0": [0.5, {mask}, 0.25], "gold": 0}}\n')
+    made = import_allenai(tmp_path, tmp_path / "out")
+    assert made.column(0, "logits").tolist() == [[0.5, -float("inf"), 0.25]]
+    assert made.column(0, "margin").tolist() == [0.25]

@@ -139,3 +139,74 @@ def test_cleanlab_finds_flipped_labels_in_exported_arrays(tmp_path: Path) -> Non
     found = cleanlab_filter.find_label_issues(*pred_probs(Dynamics.open(tmp_path / "d")), n_jobs=1)
     assert found[:15].all()
     assert not found[15:].any()
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float64", "requires_grad", "list", "one tensor"])
+def test_probabilities_of_every_kind_are_imported(kind: str, tmp_path: Path) -> None:
+    import torch
+
+    p, labels = some_probabilities()
+    tensors = [torch.tensor(one) for one in p]
+    given: Any = {
+        "bfloat16": [one.bfloat16() for one in tensors],
+        "float16": [one.half() for one in tensors],
+        "float64": p,
+        "requires_grad": [one.float().requires_grad_() for one in tensors],
+        "list": p.tolist(),
+        "one tensor": torch.tensor(p, requires_grad=True),
+    }[kind]
+    made = import_pred_probs(given, tmp_path / "d", labels)
+    close = {"bfloat16": 1e-2, "float16": 1e-3}.get(kind, 1e-6)
+    np.testing.assert_allclose(pred_probs(made, 1)[1], p[1], atol=close)
+
+
+def test_what_rounding_left_below_zero_is_raised_to_a_floor_or_says_so(tmp_path: Path) -> None:
+    p, labels = some_probabilities()
+    p[0, 3], labels[3] = [-1e-17, 1, 0, 0], 1
+    with pytest.raises(TrainmapError, match=r"must be in 0 to 1 .*pass floor=1e-8, say: it raises what rounding left"):
+        import_pred_probs(p, tmp_path / "d", labels)
+    made = import_pred_probs(p, tmp_path / "d", labels, floor=1e-8)
+    np.testing.assert_allclose(pred_probs(made, 0)[1][3], [1e-8, 1, 1e-8, 1e-8], rtol=1e-5)
+
+
+def test_a_zero_of_another_class_is_a_masked_class(tmp_path: Path) -> None:
+    p, labels = some_probabilities()
+    p[1, 5], labels[5] = [0, 0.25, 0.75, 0], 2
+    made = import_pred_probs(p, tmp_path / "d", labels)
+    assert np.isneginf(made.column(1, "logits")[5]).tolist() == [True, False, False, True]
+    np.testing.assert_allclose(pred_probs(made, 1)[1][5], p[1, 5], atol=1e-7)
+    assert made.column(1, "p_gold")[5] == pytest.approx(0.75)
+
+
+def test_every_export_is_taken_by_its_import_masks_and_extremes_included(tmp_path: Path) -> None:
+    from trainmap.dynamics.exchange.allenai import export_epochs, import_allenai
+    from trainmap.dynamics.exchange.study import export_study, import_study
+    from trainmap.dynamics.recorder import Recorder
+
+    z, labels = np.random.default_rng(0).normal(0, 3, (40, 4)), np.arange(40) % 4
+    z[:8, 3], labels[:8] = -np.inf, 0
+    z[8, :], labels[8] = [-3e4, 3e4, 0, 0], 0  # a probability beyond double precision
+    z[9, :], labels[9] = [0, -np.inf, -np.inf, -np.inf], 0
+    with Recorder(tmp_path / "d", 4, level="logits") as recorder:
+        for _ in range(2):
+            recorder.update(range(40), z, labels)
+            recorder.end_epoch()
+    made = Dynamics.open(tmp_path / "d")
+    arrays = read_pred_probs(export_pred_probs(made, tmp_path / "p.npz", epoch=0))
+    assert (arrays["pred_probs"] == 0).sum() == np.isneginf(z).sum()
+    back = import_pred_probs(**arrays, out=tmp_path / "p")
+    np.testing.assert_allclose(pred_probs(back)[1], pred_probs(made, 0)[1], atol=1e-6)
+    mean = read_pred_probs(export_pred_probs(made, tmp_path / "mean.npz"))
+    import_pred_probs(**mean, out=tmp_path / "mean")
+
+    export_epochs(made, tmp_path / "model")
+    text = (tmp_path / "model" / "training_dynamics" / "dynamics_epoch_0.jsonl").read_text()
+    assert "Infinity" not in text
+    assert "inf" not in text
+    back = import_allenai(tmp_path / "model", tmp_path / "a")
+    np.testing.assert_array_equal(back.column(1, "logits"), made.column(1, "logits").astype(np.float32))
+    export_epochs(back, tmp_path / "again")
+    assert (tmp_path / "again" / "training_dynamics" / "dynamics_epoch_0.jsonl").read_text() == text
+
+    back = import_study(export_study(made, tmp_path / "s.json"), tmp_path / "s", 4)
+    assert back.column(1, "p_gold").tobytes() == made.column(1, "p_gold").tobytes()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainmap.dynamics.roster import NOT_YET, Known, Learned
+from trainmap.dynamics.roster import NOT_YET, Known, Learned, check_classes
 from trainmap.errors import RecordingError
 
 
@@ -94,3 +94,18 @@ def test_settled_examples_are_sorted_and_all_seen() -> None:
     assert known.arrival.tolist() == [1, 2, 0]
     assert known.seen == 3
     assert learned.take(ids(7), ids(0)).tolist() == [3], "settling changes nothing: the epoch may go on"
+
+
+@pytest.mark.parametrize(
+    ("labels", "cure"),
+    [
+        ([0, -100, 1], "; -100 is an ignore_index: drop these rows, of ids, logits and labels alike$"),
+        ([1, 2, 3], "; where labels start at 1: subtract 1$"),
+        ([-1, 1, 1], r"; labels of -1 and 1 become 0 and 1: \(labels \+ 1\) // 2$"),
+        ([-1, 0, 2], "; -1 is no class: drop these rows$"),
+        ([0, 7, 1], r"got 7 \(ids 'b'\)$"),
+    ],
+)
+def test_labels_that_are_no_classes_are_told_what_they_look_like(labels: list[int], cure: str) -> None:
+    with pytest.raises(RecordingError, match=cure):
+        check_classes(np.array(["a", "b", "c"]), np.array(labels), 3)

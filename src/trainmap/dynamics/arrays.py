@@ -181,7 +181,7 @@ def check_shapes(size: int, classes: int, logits: tuple[int, ...], labels: tuple
         cure = "; a single example is a batch of one: logits[None]"
     elif logits == (classes, size):
         cure = "; turn them: logits.T"
-    elif len(logits) == 2 and logits[0] == size:
+    elif len(logits) == 2 and logits[0] == size and logits[1] != classes:
         cure = f"; the network has {logits[1]} outputs, the recorder classes={classes}: they must be the same"
     raise RecordingError(
         f"a batch of {size} ids needs logits of shape ({size}, {classes}) and labels of shape ({size},), "

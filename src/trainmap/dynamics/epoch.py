@@ -23,7 +23,8 @@ class Epoch:
     """
 
     def __init__(self, rows: int, classes: int, level: Level, as_: As | None = None) -> None:
-        self.classes, self.level, self._as = classes, level, as_
+        self.classes, self.level = classes, level
+        self._as: As | None = as_
         self._doubt = Doubt()
         self._columns = self._empty(rows)
         size = chunk_rows(classes)

@@ -125,13 +125,13 @@ def import_pred_probs(
     names, order = sort_ids(np.arange(len(gold)) if ids is None else to_ids(ids))
     if len(names) != len(gold):
         raise TrainmapError(f"{len(names)} ids need {len(names)} labels, got {len(gold)}")
-    first = _epoch(pred_probs[0]) if len(pred_probs) else np.empty(0)
+    first: Array = _epoch(pred_probs[0]) if len(pred_probs) else np.empty(0)
     if first.ndim != 2:
         raise TrainmapError(
             "pred_probs must be (epochs, examples, classes) or a list of (examples, classes) arrays, got "
             f"{(len(pred_probs), *first.shape)}; a single array goes in a list"
         )
-    classes = first.shape[1]
+    classes = int(first.shape[-1])
     if classes < 2:
         raise TrainmapError(
             f"pred_probs must have at least 2 classes, got {classes}; of one probability p stack [1 - p, p]"
