@@ -401,6 +401,32 @@ def test_what_a_task_made_is_not_exchanged_for_what_another_made(tmp_path: Path)
         check_folder(folders[0])
 
 
+def read_model(config: dict[str, Any]) -> dict[str, Any]:
+    """What a task of a grid may do."""
+    return {"bytes": (Path(config["where"]["teacher"]) / "model.pt").stat().st_size}
+
+
+def test_a_task_refuses_what_is_damaged_in_what_it_takes_and_seals_what_it_makes(tmp_path: Path) -> None:
+    from trainmap.experiments.worker import attempt
+
+    teacher, out = tmp_path / f"teacher-{'1' * 16}", tmp_path / f"student-{'2' * 16}"
+    teacher.mkdir()
+    out.mkdir()
+    make_state(teacher, 0)
+    make_state(out, 1)
+    seal_folder(teacher, "1" * 64)
+    for name, damage in (("good", b""), ("bad", b"x")):
+        (teacher / "model.pt").write_bytes((teacher / "model.pt").read_bytes() + damage)
+        task = Task(name, read_model, {"how": name}, where={"teacher": str(teacher), "out": str(out)})
+        if damage:
+            with pytest.raises(StoreError, match=r"model\.pt is torn"):
+                attempt(tmp_path, task, None)
+        else:
+            assert attempt(tmp_path, task, None) == "done"
+            assert read_sealed(out / "checksums.json")["task"] == task.hash
+    assert not list(tmp_path.glob("*.lock"))
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_verify_passes_what_is_whole_and_names_what_is_damaged(name: str, tmp_path: Path) -> None:
     whole = made(name, tmp_path / "things")
