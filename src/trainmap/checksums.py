@@ -91,10 +91,15 @@ def unsealed(value: dict[str, Any], path: Path, cure: str = "restore it from a c
     Raises:
         StoreError: it says something else than when it was written.
     """
-    told = value.get(KEY)
-    if KEY in value and told != _checksum(value):
+    if lost(value) or (KEY in value and value[KEY] != _checksum(value)):
         raise StoreError(f"{path} was changed or is damaged: what it says does not match its checksum; {cure}")
     return {name: entry for name, entry in value.items() if name != KEY}
+
+
+def lost(value: Mapping[str, Any]) -> bool:
+    """Whether there is a checksum under another name: the name was damaged, and the document is not one of 0.1."""
+    told = [entry for entry in value.values() if isinstance(entry, str) and re.fullmatch(r"crc32:[0-9a-f]{8}", entry)]
+    return KEY not in value and bool(told)
 
 
 def write_sealed(path: str | os.PathLike[str], value: Mapping[str, Any]) -> None:

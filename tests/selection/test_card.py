@@ -213,22 +213,22 @@ def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> Non
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StoreError, match="is not a card"):
         Selection.open(tmp_path / "binary.json")
-    with pytest.raises(StoreError, match="is not a card"):
+    with pytest.raises(StoreError, match="cannot be read: Is a directory"):
         Selection.open(tmp_path)
     path = selection.save(tmp_path / "card.json")
     ids_of(path).unlink()
-    with pytest.raises(StoreError, match=r"card\.ids-[0-9a-f]{12}\.parquet, the ids of card\.json, cannot be read"):
+    with pytest.raises(StoreError, match=r"there is no file of the ids of card\.json at .*card\.ids-\w+\.parquet"):
         Selection.open(path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda about: about | {"version": 2}, "has card version 2, this trainmap reads up to 1: upgrade"),
+        (lambda about: about | {"version": 3}, "has card version 3, this trainmap reads up to 2: upgrade"),
         (lambda about: about | {"version": None}, "has card version None"),
         (lambda about: about | {"format": "other"}, "'format' must be 'trainmap-selection'"),
-        (lambda about: about | {"size": 12}, "was changed: its ids are not those of"),
-        (lambda about: about | {"sha256": "0" * 64}, "was changed: its ids are not those of"),
+        (lambda about: about | {"size": 12}, "what it says does not match its checksum"),
+        (lambda about: about | {"sha256": "0" * 64}, "what it says does not match its checksum"),
         (lambda about: {k: v for k, v in about.items() if k != "seed"}, "'seed' is missing or does not belong"),
         (lambda about: about | {"extra": 1}, "'extra' is missing or does not belong"),
         (lambda about: about | {"parts": [{"part": "x"}]}, "it cannot be read"),
@@ -270,10 +270,10 @@ def test_ids_of_another_selection_beside_a_card_are_seen(
     with pytest.raises(StoreError, match="was changed"):
         Selection.open(path)
     beside.write_bytes(b"PAR1 torn")
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match=r"cannot be read|can be read"):
         Selection.open(path)
     pq.write_table(pa.table({"name": [1]}), beside)
-    with pytest.raises(StoreError, match="cannot be read"):
+    with pytest.raises(StoreError, match=r"cannot be read|can be read"):
         Selection.open(path)
 
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import StoreError, TrainmapError
 from trainmap.training import teacher
 from trainmap.training.cost import forward_flops
 from trainmap.training.data import Dataset
@@ -200,3 +201,37 @@ def test_the_bar_goes_to_the_standard_error_and_only_when_asked(
     assert capsys.readouterr() == ("", "")
     teacher_logits(model, images(), tmp_path / "shown.npy", progress=True)
     assert capsys.readouterr().out == ""
+
+
+def test_kept_logits_with_every_sign_turned_teach_nobody(tmp_path: Path) -> None:
+    path, model = tmp_path / "logits.npy", build("cnn-8", 3, Inputs.images(1, 8), seed=0)
+    expected = np.array(teacher_logits(model, images(), path))
+    kept = np.lib.format.open_memmap(path, "r+")
+    kept[:] = -kept
+    kept.flush()
+    for read in (lambda: teacher_logits(model, images(), path), lambda: teacher.open_logits(path)):
+        with pytest.raises(StoreError, match=r"logits\.npy is damaged: its bytes do not match the checksum in"):
+            read()
+    path.unlink()
+    np.testing.assert_array_equal(teacher_logits(model, images(), path), expected)
+
+
+def test_a_damaged_part_of_a_killed_call_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teacher, "PART", 5)
+    path, model = tmp_path / "logits.npy", build("cnn-8", 3, Inputs.images(1, 8), seed=0)
+    expected = np.array(teacher_logits(model, images(), tmp_path / "whole.npy"))
+    real, calls = teacher.predict, []
+
+    def killing(*args: Any, **how: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **how)
+
+    monkeypatch.setattr(teacher, "predict", killing)
+    with pytest.raises(KeyboardInterrupt):
+        teacher_logits(model, images(), path)
+    kept = np.lib.format.open_memmap(tmp_path / "logits.npy.partial", "r+")
+    kept[0] = -kept[0]
+    kept.flush()
+    np.testing.assert_array_equal(teacher_logits(model, images(), path), expected)

@@ -94,9 +94,9 @@ def write_epochs(path: Path, rows: list[dict[str, float]]) -> None:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*names, CHECK])
-    for row in rows:
+    for follow, row in zip(reversed(range(len(rows))), rows, strict=True):
         cells = [str(row.get(name, "")) for name in names]
-        writer.writerow([*cells, _crc32(names, cells)])
+        writer.writerow([*cells, _crc32(names, cells, follow)])
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as handle:
         handle.write(out.getvalue().encode())
@@ -113,15 +113,17 @@ def read_epochs(path: Path) -> list[dict[str, float]]:
     cure = "remove the folder of the run to begin it anew"
     with reading(path, "table of epochs", cure), open(path, newline="", encoding="utf-8") as handle:
         names, *rows = csv.reader(handle)
-        if names[-1] == CHECK:
-            names = names[:-1]
-            if any(row[-1] != _crc32(names, row[:-1]) for row in rows):
-                raise StoreError(f"{path} is damaged: a row does not match its checksum; {cure}")
+        last = enumerate(reversed(rows))
+        sealed = bool(rows) and all(row[-1] == _crc32(names[:-1], row[:-1], follow) for follow, row in last)
+        if not rows or any(len(row) != len(names) for row in rows) or sealed != (names[-1] == CHECK):
+            raise StoreError(f"{path} is damaged: a row does not match its checksum; {cure}")
+        names = names[:-1] if sealed else names
         found = [{name: float(cell) for name, cell in zip(names, row, strict=False) if cell != ""} for row in rows]
         if any("epoch" not in row for row in found):
             raise StoreError(f"{path} is damaged: a row has no epoch; {cure}")
         return found
 
 
-def _crc32(names: list[str], cells: list[str]) -> str:
-    return f"{zlib.crc32(json.dumps([names, cells]).encode()):08x}"
+def _crc32(names: list[str], cells: list[str], follow: int) -> str:
+    """Of a row that so many follow, so that none is lost at the end."""
+    return f"{zlib.crc32(json.dumps([names, cells, follow]).encode()):08x}"

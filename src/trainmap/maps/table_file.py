@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainmap.checksums import KEY
+from trainmap.checksums import KEY, lost
 from trainmap.errors import StoreError
 from trainmap.files import reading
 
@@ -43,8 +43,11 @@ def check_table(path: str | Path, table: pa.Table, about: Mapping[str, Any]) -> 
     Raises:
         StoreError: a name, a value or an entry of ``about`` is another one.
     """
-    if KEY in about and about[KEY] != checksum(table, about):
-        raise StoreError(f"{path} was changed or is damaged: what it holds does not match its checksum; make it again")
+    with reading(path, "table"):
+        if lost(about) or (KEY in about and about[KEY] != checksum(table, about)):
+            raise StoreError(
+                f"{path} was changed or is damaged: what it holds does not match its checksum; make it again"
+            )
 
 
 def checksum(table: pa.Table, about: Mapping[str, Any]) -> str:
