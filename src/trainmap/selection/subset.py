@@ -29,7 +29,7 @@ def check_indexed(dataset: Any) -> None:
 
 
 def taken(dataset: Any, places: Array) -> Any:
-    """The items at ``places`` (k,) int64: of a Hugging Face dataset or a numpy array the like, else a torch ``Subset``."""
+    """The items at ``places`` (k,) int64: for a Hugging Face dataset or an array one of its kind, else a ``Subset``."""
     if isinstance(dataset, np.ndarray):
         return dataset[places]
     if hasattr(dataset, "column_names") and hasattr(dataset, "select"):
