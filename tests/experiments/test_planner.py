@@ -48,11 +48,13 @@ def test_everything_is_made_once_and_comes_after_what_it_needs(tmp_path: Path) -
 
 
 def test_two_maps_share_the_runs_on_full_and_random_data(tmp_path: Path) -> None:
-    graph = plan(tmp_path, "maps=[{teacher: cnn-8}, {teacher: cnn-8, epochs: 1}]")
+    graph = plan(
+        tmp_path, "maps=[{teacher: cnn-8}, {teacher: cnn-8, epochs: 2}]", "teachers=[{model: cnn-8, epochs: 3}]"
+    )
     assert kinds(graph)["map"] == kinds(graph)["selection"] == 2
     assert kinds(graph)["student"] == (2 + 2 * 1) * 2 * 2
     assert len(graph.lines) == 24
-    assert {line.group["map"] for line in graph.lines} == {"cnn-8", "cnn-8, 1 epochs"}
+    assert {line.group["map"] for line in graph.lines} == {"cnn-8", "cnn-8, 2 epochs"}
 
 
 def test_equal_steps_train_a_subset_for_as_many_steps_as_full_data(tmp_path: Path) -> None:
@@ -237,3 +239,9 @@ def test_planning_counts_a_network_with_published_weights_and_fetches_nothing(
     assert found.sources == ("mobilenetv2-1.0+pretrained on cifar10: 3 steps trained now, 1 thread",)
     with pytest.raises(TrainmapError, match=r"unknown model 'cnn-8\+pretrained'"):
         plan(tmp_path, "teachers.0.model=cnn-8+pretrained")
+
+
+@pytest.mark.parametrize("region", ["ambiguous", "hard", "easy", "hard-corner"])
+def test_a_region_of_a_map_of_one_epoch_is_refused_before_anything_is_trained(tmp_path: Path, region: str) -> None:
+    with pytest.raises(TrainmapError, match=r"(to-learn|ambiguous) needs a map of at least 2 epochs, got 1"):
+        plan(tmp_path, "maps=[{teacher: cnn-8, epochs: 1}]", f"subsets=[random, {region}]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def test_a_variability_that_is_missing_puts_an_example_in_no_region() -> None:
 
 # --- edges ------------------------------------------------------------------------------------------------------------
 
-EDGES: dict[str, tuple[list[tuple[float, float]], int, list[str | None], str]] = {
+EDGES: dict[str, tuple[list[tuple[float, float]], int, Sequence[str | None], str]] = {
     "none": ([], 5, [], "no example was seen"),
     "never seen": ([(NAN, NAN)] * 3, 5, [None] * 3, "no example was seen"),
     "one example": ([(0.1, 0.9)], 5, [None], "there is one example"),

@@ -236,6 +236,7 @@ def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> Non
         (lambda about: about | {"ids": 5}, "it cannot be read \\('ids' cannot be 5\\)"),
         (lambda about: about | {"seed": "0"}, "'seed' cannot be \"0\""),
         (lambda about: about | {"balance": 1}, "'balance' cannot be 1"),
+        (lambda about: about | {"numbered": 1}, "'numbered' cannot be 1"),
     ],
 )
 def test_a_card_that_was_changed_is_refused(selection: Selection, tmp_path: Path, change: Any, message: str) -> None:

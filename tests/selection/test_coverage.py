@@ -102,8 +102,8 @@ def test_ccs_by_hand(make_map: MakeMap) -> None:
 
 def loop_ccs(values: list[float], size: int, cut: float, strata: int) -> tuple[list[int], dict[int, int]]:
     """The published algorithm as a loop (low is hard): the stratum of each kept example, and each stratum's budget."""
-    turn = id_hash(np.arange(len(values)))
-    order = sorted(range(len(values)), key=lambda i: (-values[i], turn[i]))
+    hashes = id_hash(np.arange(len(values)))
+    order = sorted(range(len(values)), key=lambda i: (-values[i], int(hashes[i])))
     kept = sorted(order[: len(values) - int(cut * len(values))])
     low, high = min(values[i] for i in kept), max(values[i] for i in kept)
     bins: dict[int, list[int]] = {}

@@ -81,6 +81,7 @@ class Students:
     def selection(self, row: Draw, seed: int) -> str:
         config: dict[str, Any] = {"map": self.map, "spec": row.spec, "rule": row.rule, "balance": row.balance}
         config["seed"] = seed if row.redrawn else 0
+        config["ties"] = "hash"  # by the smaller id once: a folder of then must not mix the two in one table
         needs = {"map": self.map}
         if row.strategy is not None:
             needs |= (read := materials(self, row.strategy))

@@ -22,11 +22,12 @@ from trainmap.errors import StoreError, TrainmapError, some, whole
 from trainmap.files import as_json, of_type, reading, writing
 from trainmap.kinds import as_path, check_kind, check_path
 from trainmap.maps.datamap import DataMap
+from trainmap.selection.subset import check_indexed, taken
 
 Array = NDArray[Any]
 
 FORMAT = "trainmap-selection"
-VERSION = 2
+VERSION = 2  # 1 did not say whether ids can be positions, nor had it a checksum
 CARD = 1 << 20  # bytes that a card has at most, where cards are looked for
 
 
@@ -53,6 +54,7 @@ class Selection:
         parts: what each part took.
         dataset: fingerprint of the dataset's ids and labels.
         map: fingerprint of the map.
+        numbered: whether the map's ids were 0 to N - 1, so that an id can be the place of an example.
     """
 
     ids: Array
@@ -64,6 +66,7 @@ class Selection:
     parts: tuple[Taken, ...]
     dataset: str
     map: str
+    numbered: bool = False
 
     @staticmethod
     def of(datamap: DataMap, ids: Any, spec: str, seed: int = 0) -> Selection:
@@ -90,6 +93,7 @@ class Selection:
             parts=(Taken(spec, len(chosen), 0),),
             dataset=datamap.dataset,
             map=datamap.fingerprint,
+            numbered=are_numbers(datamap.ids),
         )
         selection.mask(datamap.ids)
         return selection
@@ -104,13 +108,65 @@ class Selection:
 
     def mask(self, ids: Any) -> Array:
         """(n,) bool: which of these ids are selected. An id of the selection that is not among them is an error."""
+        ids = self._like_its_own(ids)
+        self._refuse_lost(np.setdiff1d(self.ids, ids))
+        return np.isin(ids, self.ids)
+
+    def positions(self, ids: Any) -> Array:
+        """Where the selected examples stand in a dataset.
+
+        Args:
+            ids: (N,) the ids of the dataset's items in their order, all different: ``ids[j]`` is the id of item j.
+
+        Returns:
+            (k,) int64, in the order of the selection: ``ids[positions]`` is ``self.ids``. Sorted, they are in the
+            dataset's order.
+
+        Raises:
+            TrainmapError: ids of another kind, ids that repeat, a selected id that is not among them.
+        """
+        ordered, order = sort_ids(self._like_its_own(ids))
+        places = np.minimum(np.searchsorted(ordered, self.ids), len(ordered) - 1)
+        self._refuse_lost(self.ids[ordered[places] != self.ids])
+        return order[places]
+
+    def subset(self, dataset: Any, ids: Any = None) -> Any:
+        """The selected examples of a dataset that is indexed by position, in the order of ``self.ids``.
+
+        Args:
+            dataset: a map-style PyTorch dataset or a list (gives a ``torch.utils.data.Subset``), a Hugging Face dataset
+                (gives one, by its ``select``) or a numpy array (gives its rows).
+            ids: (N,) the ids of its items in their order. None: item i is the example i; only where the map's ids were
+                0 to N - 1 and the dataset has N items.
+
+        Raises:
+            TrainmapError: a dataset of another length than ``ids``, or without a length; what ``positions`` refuses; no
+                ids where an id is no position.
+        """
+        check_indexed(dataset)
+        count = len(dataset)
+        if ids is not None:
+            if (given := len(to_ids(ids))) != count:
+                raise TrainmapError(f"ids must be one for each of the dataset's {count:,} items, got {given:,}")
+            return taken(dataset, self.positions(ids))
+        if not (self.numbered and count == self.examples):
+            why = f"the dataset has {count:,} items" if self.numbered else "the map's ids were others, or are not known"
+            raise TrainmapError(
+                f"without ids an id must be a position (the map's ids 0 to {self.examples - 1} and as many items), but "
+                f"{why}; pass ids, the id of every item in the dataset's order"
+            )
+        return taken(dataset, self.ids)
+
+    def _like_its_own(self, ids: Any) -> Array:
+        """Ids of a dataset; those of another kind are refused."""
         ids = to_ids(ids)
-        if (ids.dtype.kind == "U") != (self.ids.dtype.kind == "U"):
+        if len(ids) and (ids.dtype.kind == "U") != (self.ids.dtype.kind == "U"):
             raise TrainmapError(f"the selection's ids are {_kind(self.ids)}, the dataset's are {_kind(ids)}")
-        lost = np.setdiff1d(self.ids, ids)
+        return ids
+
+    def _refuse_lost(self, lost: Array) -> None:
         if len(lost):
             raise TrainmapError(f"{len(lost)} selected ids are not in the dataset (first: {some(lost.tolist())})")
-        return np.isin(ids, self.ids)
 
     def diff(self, other: Selection) -> Difference:
         """Which examples two selections of one dataset share, and which only one of them has."""
@@ -220,6 +276,8 @@ def _read_card(card: Path, verify: bool = True) -> dict[str, Any]:
     version = about.pop("version", None)
     if not isinstance(version, int) or version > VERSION:
         raise StoreError(f"{card} has card version {version}, this trainmap reads up to {VERSION}: upgrade it")
+    if version == 1:
+        about.setdefault("numbered", False)
     expected = {entry.name for entry in fields(Selection)} | {"size", "sha256"}
     lacking = {KEY} if version > 1 and KEY not in written else set()
     if wrong := expected.symmetric_difference(about) | lacking:
@@ -230,6 +288,8 @@ def _read_card(card: Path, verify: bool = True) -> dict[str, Any]:
         for name in ("seed", "examples", "size"):
             of_type(about[name], int, name)
         of_type(about["balance"], (str, type(None)), "balance")
+        if not isinstance(about["numbered"], bool):
+            raise TypeError(f"'numbered' cannot be {json.dumps(about['numbered'])}")
         about["parts"] = tuple(Taken(**part) for part in about["parts"])
     except TypeError as error:
         raise StoreError(f"{card} was changed: it cannot be read ({error}); make it again") from error
@@ -260,6 +320,11 @@ def _ids_of(card: Path) -> Path | None:
     name = path.name.encode()
     others = (other for other in card.parent.glob("*.json") if other != card and other.is_file())
     return None if any(name in other.read_bytes() for other in others if other.stat().st_size < CARD) else path
+
+
+def are_numbers(ids: Array) -> bool:
+    """Whether ascending ids are 0 to N - 1."""
+    return ids.dtype.kind == "i" and (int(ids[0]), int(ids[-1])) == (0, len(ids) - 1)
 
 
 def _kind(ids: Array) -> str:

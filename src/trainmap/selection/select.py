@@ -17,7 +17,7 @@ from trainmap.maps.regions import REGIONS, deepest_first, depth
 from trainmap.maps.scores import score_named
 from trainmap.maps.trajectories import Clusters
 from trainmap.selection.auto import Advice, read_map
-from trainmap.selection.card import Selection, Taken
+from trainmap.selection.card import Selection, Taken, are_numbers
 from trainmap.selection.pool import Features, Pool, aligned
 from trainmap.selection.quotas import first_by_class
 from trainmap.selection.spec import Part, Plan, check_size, parse
@@ -110,6 +110,7 @@ def select(
         parts=tuple(taken),
         dataset=datamap.dataset,
         map=datamap.fingerprint,
+        numbered=are_numbers(datamap.ids),
     )
 
 
@@ -169,6 +170,7 @@ def select_by(
         parts=(Taken(what, int(size), 0),),
         dataset=datamap.dataset,
         map=datamap.fingerprint,
+        numbered=are_numbers(datamap.ids),
     )
 
 

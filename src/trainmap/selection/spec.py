@@ -12,9 +12,10 @@
     AMOUNT  33%, 16.5% (of all examples) or 1000 (examples)
 
 Words may stand in any order ("33% top variability"), ``high`` and ``low`` mean top and bottom, and ``easy``, ``hard``
-mean the regions. Without amounts, or with a size that differs from them, ``select(..., size=n)`` scales the parts to n
-examples in their proportions; "100%" has no proportion to scale. A score is one of the map's columns; ``hardest`` and
-``easiest`` need a score that trainmap knows the hard end of.
+mean the regions: exactly so many by variability or confidence (or by distance to the corner, under the corner rule),
+also where the column ``region`` has fewer. Without amounts, or with a size that differs from them, ``select(...,
+size=n)`` scales the parts to n examples in their proportions; "100%" has no proportion to scale. A score is one of the
+map's columns; ``hardest`` and ``easiest`` need a score that trainmap knows the hard end of.
 """
 
 from __future__ import annotations
