@@ -56,6 +56,22 @@ def test_run_status_and_report(file: Path, tmp_path: Path) -> None:
     assert "nothing is left to run" in call("run", str(file), "--out", out, "--plan")
 
 
+def test_another_file_in_the_same_folder_is_refused_or_said(file: Path, tmp_path: Path) -> None:
+    out, other = str(tmp_path / "out"), tmp_path / "other.yaml"
+    other.write_text(ONE.replace("One run", "Another").replace("[random]", "[full]"))
+    call("run", str(file), "--out", out, "--jobs", "1")
+    report = (tmp_path / "out" / "report.html").read_bytes()
+    for more in ((), ("--plan",)):
+        with pytest.raises(TrainmapError, match=r"belongs to 'One run' \(one.yaml\), 1 of 1 task done; take another"):
+            call("run", str(other), "--out", out, *more)
+    assert (tmp_path / "out" / "report.html").read_bytes() == report
+    assert "'One run'" in call("run", str(other), "--out", out, "--into", "--jobs", "1")
+    assert "Another" in (tmp_path / "out" / "report.html").read_text()
+    assert json.loads((tmp_path / "out" / "experiment-1.json").read_text())["title"] == "One run"
+    file.write_text(ONE.replace("seeds: [0]", "seeds: [0, 1]"))
+    assert "2 tasks, 1 done" in call("run", str(file), "--out", out, "--into", "--plan")  # its run is still there
+
+
 def test_without_random_the_means_are_told_and_no_verdict(file: Path, tmp_path: Path) -> None:
     file.write_text(ONE.replace("[random]", "[full]"))
     call("run", str(file), "--out", str(tmp_path / "out"), "--jobs", "1")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -44,9 +44,12 @@ def cells(table: pl.DataFrame) -> pl.DataFrame:
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as CSV, columns in the order in which they first appear."""
-    out = io.StringIO()
     names = list(dict.fromkeys(key for row in rows for key in row))
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(map(as_cell, names))
-    writer.writerows([as_cell(row.get(name, "")) for name in names] for row in rows)
-    return out.getvalue()
+    lines = [names, *([row.get(name, "") for name in names] for row in rows)]
+    return "".join(f"{_line(map(as_cell, line))}\n" for line in lines)
+
+
+def _line(values: Iterable[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow(values)  # lines end with \r\n for it, so that it quotes both
+    return out.getvalue()[:-2]

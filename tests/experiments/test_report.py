@@ -15,7 +15,7 @@ import scipy.stats
 from markdown_it import MarkdownIt
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.compare import Report, compare, role, subset_name
+from trainmap.experiments.compare import Report, compare, role, subset_name, unopposed
 from trainmap.experiments.grids import grids, summary
 from trainmap.experiments.report import html, markdown, rows_csv, write_report
 
@@ -414,3 +414,15 @@ def test_all_rows_and_all_fields_are_in_the_csv() -> None:
     assert list(read[0]) == [*rows(1)[0], "extra"]
     assert read[3]["extra"] == "a, b"
     assert float(read[5]["test_macro_f1"]) == some[5]["test_macro_f1"]
+
+
+def test_rows_without_random_of_their_size_are_named_and_the_rest_can_be_compared() -> None:
+    small = [{**one, "subset": "10% ambiguous", "examples": 120} for one in rows() if one["subset"] == "33% ambiguous"]
+    other = [{**one, "budget": "equal steps"} for one in rows() if one["subset"] in ("full data", "33% ambiguous")]
+    every = [*rows(), *small, *other]
+    assert unopposed(rows()) == []
+    assert unopposed(every) == [*small, *other]
+    with pytest.raises(TrainmapError, match="without random"):
+        compare(report(rows=every))
+    (comparison,) = compare(report(rows=[one for one in every if one not in unopposed(every)]))
+    assert len(comparison.names) == len(SUBSETS | CHOSEN)

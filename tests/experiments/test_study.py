@@ -126,7 +126,8 @@ def test_a_run_that_fails_is_kept_blocks_what_needs_it_and_is_tried_again(tmp_pa
     out = tmp_path / "out"
     study, graph = planned(tmp_path, out, "seeds=[0]", "sizes=[0.33]", "students.0.distillation=[null]")
     teacher = next(entry for entry in study.entries if entry.kind == "teacher")
-    (out / "made").mkdir(parents=True)
+    save_study(study, out)
+    (out / "made").mkdir()
     blockade = out / "made" / f"teacher-{teacher.hash[:16]}"
     blockade.write_text("a file where the teacher's folder should be")
     outcomes = {outcome.task.hash: outcome for outcome in run_study(study, graph, out, jobs=1)}

@@ -177,3 +177,19 @@ def test_an_audit_says_what_a_recording_lacks_for_it(tmp_path: Path) -> None:
     nameless = write_dynamics(tmp_path / "b", np.arange(4), np.full(4, -1), 2, "sweep", [(columns, 4)], about)
     with pytest.raises(TrainmapError, match=r"an audit needs labels to look at; .*b knows none"):
         audit(nameless)
+
+
+def test_no_share_of_the_epochs_is_above_one() -> None:
+    draws = np.random.default_rng(0)
+    for epochs in range(1, 40):
+        weights = draws.random(epochs)
+        predicted = np.where(draws.random((epochs, 60)) < 0.3, -1, draws.integers(0, 2, 60))
+        labels = draws.integers(-1, 3, 60)
+        with np.errstate(invalid="ignore"):
+            _, share, own = persistent(predicted, labels, 3, weights)
+        seen = (predicted >= 0).any(axis=0)
+        assert (share[seen] <= 1).all()
+        assert (own[seen] <= 1).all()
+        assert (np.maximum(share, own)[seen & (predicted.max(axis=0) < 3)] >= 0).all()
+        alone = seen & (predicted.max(axis=0) != labels)  # one other class in every epoch: exactly all of them
+        assert (share[alone] == 1).all()

@@ -157,9 +157,8 @@ def _environment() -> jinja2.Environment:
 
 def _unbroken(text: str) -> str:
     """A cell that may be broken where it is narrow, but no number from its unit, nor an interval."""
-    return re.sub(
-        r"(?<=\d) (?=[%±]|\w*FLOPs|k?B\b|s\b|min\b|h\b)|(?<=[±%]) (?![(])|(?<=\d,) (?=[+−\d])", "\u00a0", text
-    )
+    within = r"(?<=\d) (?=[%±]|\w*FLOPs|k?B\b|s\b|min\b|h\b)|(?<=[±%]) (?![(])|(?<=\d,) (?=[+−\d])"
+    return re.sub(within, "\u00a0", text)
 
 
 def rows_csv(rows: Sequence[Row]) -> str:

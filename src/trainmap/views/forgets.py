@@ -120,11 +120,8 @@ def plot_flips(found: Flips, path: str | os.PathLike[str], grouping: str = "regi
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(axis="x", color=FAINT, linewidth=0.5)
             axes.set_axisbelow(True)
-        panels[0].set_yticks(
-            range(len(rows)),
-            [f"{lettering(row['group'], 40)}  (n = {row['examples']:,})" for row in rows],
-            parse_math=False,
-        )
+        names = [f"{lettering(row['group'], 40)}  (n = {row['examples']:,})" for row in rows]
+        panels[0].set_yticks(range(len(rows)), names, parse_math=False)
         panels[0].invert_yaxis()
         if rows[0]["baseline_churn"] is not None:
             figure.legend(loc="outside lower right", frameon=False, fontsize=8.5)

@@ -18,8 +18,8 @@ from trainmap.files import writing
 from trainmap.views.style import FAINT, INK, METADATA, PALETTE, SIZES, SOFT, STYLE, lettering
 
 COLUMNS = 3  # panels side by side
+PANEL = 3.4  # inches
 TITLE = 44  # characters that fit over a panel
-NARROW = 11.0  # characters that fit into an inch of the legend
 UNITS = ((1e15, "PFLOPs"), (1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1.0, "FLOPs"))
 MARKERS = "osD^vPX*<>hp"
 
@@ -86,7 +86,7 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
     names = list(dict.fromkeys(series.name for panel in panels for series in panel.series if not series.opponent))
     others = list(dict.fromkeys(series.name for panel in panels for series in panel.series if series.opponent))
     with matplotlib.style.context(["default", STYLE, SIZES]):
-        width = 3.4 * columns + (1.6 if columns == 1 else 0)
+        width = PANEL * columns + (1.6 if columns == 1 else 0)
         figure = Figure(figsize=(width, 3.1 * lines), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(lines, columns, squeeze=False)
@@ -110,22 +110,28 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
 
 def _add_legend(figure: Figure, handles: Mapping[str, Any]) -> float:
     """A legend below the panels in as many columns as fit; its height in inches."""
-    width = figure.get_figwidth()
-    labels = [lettering(name, int(NARROW * width), 2) for name in handles]
-    for columns in range(min(3, len(handles)), 0, -1):
+    width, renderer = figure.get_figwidth(), cast(FigureCanvasAgg, figure.canvas).get_renderer()
+    trials = [*((columns, int(11 * width)) for columns in (3, 2, 1)), *((1, int(n * width)) for n in (9, 7, 5))]
+    for columns, letters in trials:
+        labels = [lettering(name, letters, 2) for name in handles]
         how: dict[str, Any] = {"ncols": columns, "loc": "outside lower center", "frameon": False, "fontsize": 8}
         legend = figure.legend(list(handles.values()), labels, **how)
         for text in legend.get_texts():
             text.set_parse_math(False)
-        size = legend.get_window_extent(cast(FigureCanvasAgg, figure.canvas).get_renderer())
-        if size.width <= figure.dpi * width or columns == 1:
+        size = legend.get_window_extent(renderer)
+        if size.width <= figure.dpi * width or (columns, letters) == trials[-1]:
             return size.height / figure.dpi + 0.1
         legend.remove()
     return 0.0
 
 
 def _dress(axis: Axes, title: str, label: str) -> None:
-    axis.set_title(lettering(title, TITLE, 3), fontsize=9.5, color=INK, parse_math=False)
+    figure = cast(Figure, axis.figure)
+    for letters in (TITLE, 36, 30, 24, 18):  # of wide ones fewer fit
+        axis.set_title(lettering(title, letters, 3), fontsize=9.5, color=INK, parse_math=False)
+        size = axis.title.get_window_extent(cast(FigureCanvasAgg, figure.canvas).get_renderer())
+        if size.width <= 0.84 * PANEL * figure.dpi:  # as wide as the axes
+            break
     axis.set_xlabel(label, fontsize=9)
     axis.set_ylabel("test macro F1, percent", fontsize=9)
     axis.grid(color=FAINT, linewidth=0.4)
