@@ -8,11 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
 
 from trainmap.checksums import onnx_sealed
 from trainmap.errors import TrainmapError
 from trainmap.files import write_atomically
 from trainmap.training.compressed import Compressed
+from trainmap.training.dependencies import is_depthwise
 from trainmap.training.inputs import Inputs
 from trainmap.training.onnx_network import OnnxNetwork
 from trainmap.training.quantization import program_of
@@ -77,8 +80,8 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
         for key, tensor in _own_tensors(module):
             kind = nn.Parameter(own[key], tensor.requires_grad) if isinstance(tensor, nn.Parameter) else own[key]
             setattr(module, key, kind)
-        if "weight" in own:
-            _set_sizes(module, own["weight"].shape)
+        for key in [key for key in ("weight", "running_mean") if key in own][:1]:
+            _set_sizes(module, own[key].shape)
     set_attention_sizes(model)
     return model.eval()
 
@@ -100,14 +103,22 @@ def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def _set_sizes(module: nn.Module, shape: torch.Size) -> None:
-    """The numbers that a layer keeps beside its weight."""
-    if isinstance(module, nn.Conv2d):
-        depthwise = module.groups > 1 and shape[1] == 1
-        module.groups = shape[0] if depthwise else module.groups
-        module.out_channels, module.in_channels = shape[0], shape[1] * module.groups
+    """The numbers that a layer keeps beside its weight (or, without one, its running mean)."""
+    if isinstance(module, _ConvNd):
+        if is_depthwise(module):
+            module.groups = shape[0]
+        before, after = (shape[0], shape[1]) if module.transposed else (shape[1], shape[0])
+        module.in_channels = before * (1 if module.transposed else module.groups)
+        module.out_channels = after * (module.groups if module.transposed else 1)
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = shape
-    elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+    elif isinstance(module, _NormBase):
         module.num_features = shape[0]
+    elif isinstance(module, nn.GroupNorm):
+        module.num_channels = shape[0]
     elif isinstance(module, nn.LayerNorm):
         module.normalized_shape = tuple(shape)
+    elif isinstance(module, nn.PReLU):
+        module.num_parameters = shape[0]
+    elif isinstance(module, nn.Embedding):
+        module.num_embeddings, module.embedding_dim = shape

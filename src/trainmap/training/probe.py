@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -14,14 +14,14 @@ from trainmap.training.modes import device_of, evaluating
 
 
 @contextmanager
-def foreign(doing: str, cure: str) -> Iterator[None]:
+def foreign(doing: str | Callable[[Exception], str], cure: str) -> Iterator[None]:
     """The one door to networks and compression libraries of others: whatever they raise is a mistake in one line.
 
     Networks are anything, and the libraries fail on them in every way there is (assertions, division by zero, index and
     memory errors). Errors of our own pass as they are.
 
     Args:
-        doing: what was tried and on what, for the message: "layer 'a' (Conv1d) cannot be narrowed".
+        doing: what failed and on what, for the message: "layer 'a' (Conv1d) cannot be narrowed"; or how to say it.
         cure: what to do.
 
     Raises:
@@ -32,7 +32,8 @@ def foreign(doing: str, cure: str) -> Iterator[None]:
     except TrainmapError:
         raise
     except Exception as error:
-        raise TrainmapError(f"{doing}: {cause(error)} ({type(error).__name__}); {cure}") from error
+        said = doing if isinstance(doing, str) else doing(error)
+        raise TrainmapError(f"{said}: {cause(error)} ({type(error).__name__}); {cure}") from error
 
 
 def examples(inputs: Inputs, batch: int = 2, device: str | torch.device = "cpu") -> Tensor:
@@ -43,8 +44,8 @@ def examples(inputs: Inputs, batch: int = 2, device: str | torch.device = "cpu")
     return torch.randn(batch, *inputs.shape, generator=generator).to(device)
 
 
-def logits_of(model: nn.Module, inputs: Inputs, batch: int = 2) -> Tensor:
-    """What a network puts out for ``examples``, in eval mode.
+def logits_of(model: nn.Module, inputs: Inputs, batch: int = 2, how: str = "") -> Tensor:
+    """What a network puts out for ``examples``, in eval mode. ``how``: what was done to it, for the message.
 
     Raises:
         TrainmapError: the network does not run, or puts out something else than one tensor (B, classes, ...).
@@ -53,7 +54,10 @@ def logits_of(model: nn.Module, inputs: Inputs, batch: int = 2) -> Tensor:
     with (
         evaluating(model),
         torch.inference_mode(),
-        foreign(f"this network does not run on {inputs}", "call it on a batch of yours first"),
+        foreign(
+            f"this network does not run on {inputs}" + (f" after {how}" if how else ""),
+            "name layers in keep=" if how else "call it on a batch of yours first",
+        ),
     ):
         logits = model(x)
     return checked(model, logits, batch)
@@ -90,7 +94,7 @@ def check_same_shape(made: nn.Module, before: Tensor, inputs: Inputs, how: str) 
     Raises:
         TrainmapError: another shape, or numbers that are no longer finite.
     """
-    after = logits_of(made, inputs, len(before))
+    after = logits_of(made, inputs, len(before), how)
     if after.shape != before.shape:
         raise TrainmapError(
             f"{how} would give logits {tuple(after.shape)} in place of {tuple(before.shape)}; nothing was returned"

@@ -15,7 +15,10 @@ from trainmap.errors import TrainmapError, unknown
 from trainmap.training.compressed import MISSING, Compressed, copy_of, counts
 from trainmap.training.compressed_files import set_attention_sizes
 from trainmap.training.data import Dataset
+from trainmap.training.dependencies import ROOTS, Dependencies
 from trainmap.training.inputs import Inputs, to_input
+from trainmap.training.narrowing import choose, take_out
+from trainmap.training.probe import check_same_shape, logits_of
 
 Importance = Literal["magnitude", "taylor", "random"]
 
@@ -34,10 +37,15 @@ def prune_channels(
 ) -> Compressed:
     """Take out the least important channels of every layer, and what other layers have for them.
 
-    Each convolution and linear layer keeps ``floor(channels (1 - ratio))`` channels, rounded down to a multiple of
-    ``round_to``, at least ``round_to`` (or all, when it has fewer). Layers that are added or multiplied to each other
-    lose the same channels. The classifier keeps its outputs; the heads of attention layers keep their number and get
-    narrower.
+    Each convolution (of one to three dimensions, transposed, with groups) and linear layer keeps
+    ``floor(channels (1 - ratio))`` channels, rounded down to a multiple of ``round_to``, at least ``round_to`` (or all,
+    when it has fewer). Layers that are added or multiplied to each other lose the same channels; what makes the logits
+    keeps its outputs. Where the channels go through groups (of a convolution, a group norm, the heads of an attention
+    layer), the same places go in each of them, which keep their number.
+
+    The result is held against the original: the logits have the same shape, and are those of the original with the
+    weights of what went at zero (norms over what is left; not compared through attention layers with ``qkv``, whose
+    scale depends on their width).
 
     Args:
         model: trained; left as it is.
@@ -49,16 +57,21 @@ def prune_channels(
             "random": for comparison.
         calibration: the examples of "taylor", in one batch: some hundred.
         round_to: kernels are fastest on multiples of 8 or 16.
-        keep: names of modules that keep all their outputs.
+        keep: names of modules that keep all their outputs; and of layers that cannot be made narrower (recurrent,
+            bilinear, ``nn.MultiheadAttention``, with shared or made weights, ...), around which the others are pruned.
         seed: of "random".
         device: where the gradients of "taylor" are computed.
 
     Returns:
-        The copy; ``numbers`` has ``ratio`` and ``removed``, the places of the channels that each layer lost.
+        The copy; ``numbers`` has ``ratio``, ``removed``, the places of the channels that each layer lost, and
+        ``whole``, the other convolutions and linear layers with the reason why they kept theirs (if there are any; not
+        those that make the logits).
 
     Raises:
-        TrainmapError: a ratio or name out of range, weights that are not finite, "taylor" without calibration, or a
-            network that cannot be pruned by following its graph.
+        TrainmapError: a ratio or name out of range, weights that are not finite, "taylor" without calibration, logits
+            that are not one tensor; channels that go through a layer that cannot be made narrower (it is named), that
+            cannot be followed, or not within ``dependencies.MOST_INDICES``; a network that would put out something
+            else; nothing to take out.
 
     Source: Fang et al. 2023, arXiv:2301.12900 (the graph of dependencies; their library torch-pruning does this);
     Molchanov et al. 2019, arXiv:1906.10771 (Taylor).
@@ -70,46 +83,43 @@ def prune_channels(
         raise unknown("importance", importance, get_args(Importance))
     if importance == "taylor" and (calibration is None or not len(calibration)):
         raise TrainmapError("importance 'taylor' needs examples: calibration=train.subset(ids)")
-    pruned = copy_of(model)
-    if not all(bool(parameter.isfinite().all()) for parameter in pruned.parameters()):
+    looked_at = copy_of(model)
+    before = logits_of(looked_at, inputs)
+    if not all(bool(parameter.isfinite().all()) for parameter in looked_at.parameters()):
         raise TrainmapError("the network has weights that are NaN or infinite; channels cannot be compared")
-    modules = dict(pruned.named_modules())
+    modules = dict(looked_at.named_modules())
     if strange := [name for name in keep if name not in modules]:
         raise unknown("module to keep", strange[0], modules)
-
-    example = inputs.example(2)
-    roots = {name: module for name, module in modules.items() if isinstance(module, nn.Conv2d | nn.Linear)}
-    kept_whole = [classifier(pruned, inputs), *(modules[name] for name in keep)]
-    qkv = {m.qkv: _heads(m) for m in modules.values() if isinstance(getattr(m, "qkv", None), nn.Linear)}
+    if not any(isinstance(module, ROOTS) for module in modules.values()):
+        raise TrainmapError("the network has no convolution and no linear layer to prune")
+    kept_whole = {inner for name in keep for inner in modules[name].modules()}
     with _following_the_graph(seed):
-        pruner = pruning.pruner.BasePruner(
-            pruned,
-            example,
-            importance=_importance(pruning, importance),
-            pruning_ratio=ratio,
-            pruning_ratio_dict={module: _share(module, ratio, round_to) for module in roots.values()},
-            ignored_layers=kept_whole,
-            num_heads=qkv,
-        )
+        along = Dependencies.of(pruning, looked_at, inputs.example(2))
         if importance == "taylor" and calibration is not None:
-            _backward(pruned, calibration, device)
-        removed = _prune(pruner, {module: name for name, module in roots.items()})
+            _backward(looked_at, calibration, device)
+        chosen, whole = choose(along, _importance(pruning, importance), ratio, round_to, kept_whole)
+        if not chosen:
+            raise TrainmapError(f"no channel can go at ratio {ratio} and round_to {round_to}: {_reasons(whole)}")
+        pruned, removed = take_out(pruning, model, inputs, chosen)
     set_attention_sizes(pruned)
-    pruned.zero_grad(set_to_none=True)
-    try:
-        total, nonzero, flops = counts(pruned, inputs)
-    except RuntimeError as error:
-        raise TrainmapError(
-            f"this network does not run with fewer channels ({str(error).splitlines()[0]}); name layers in keep="
-        ) from error
+    words = f"{ratio:.0%} of channels out, {importance}"
+    check_same_shape(pruned, before, inputs, words)
+    total, nonzero, flops = counts(pruned, inputs)
     numbers = {"ratio": ratio, "importance": importance, "removed": removed}
-    return Compressed(pruned, f"{ratio:.0%} of channels out, {importance}", total, nonzero, flops, numbers=numbers)
+    if whole:
+        numbers["whole"] = whole
+    return Compressed(pruned, words, total, nonzero, flops, numbers=numbers)
+
+
+def _reasons(whole: dict[str, str], most: int = 3) -> str:
+    told = "; ".join(f"{name}: {why}" for name, why in list(whole.items())[:most])
+    return told + ("; ..." if len(whole) > most else "") or "every layer makes the logits"
 
 
 def classifier(model: nn.Module, inputs: Inputs) -> nn.Module:
     """The last convolution or linear layer that a forward pass goes through: the one that makes the logits."""
     last: list[nn.Module] = []
-    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    layers = [module for module in model.modules() if isinstance(module, ROOTS)]
     hooks = [layer.register_forward_hook(lambda module, *_: last.append(module)) for layer in layers]
     with torch.inference_mode():
         model(inputs.example(2))
@@ -118,25 +128,6 @@ def classifier(model: nn.Module, inputs: Inputs) -> nn.Module:
     if not last:
         raise TrainmapError("the network has no convolution and no linear layer to prune")
     return last[-1]
-
-
-def _share(module: nn.Module, ratio: float, round_to: int) -> float:
-    """The ratio that makes the library keep the number of channels that is promised."""
-    channels: Any = module.out_channels if isinstance(module, nn.Conv2d) else module.out_features
-    kept = int(channels * (1 - ratio) + 1e-9) // round_to * round_to
-    kept = min(channels, max(kept, round_to))
-    return 1 - (kept + 0.5) / channels if kept < channels else 0.0  # the library rounds the rest down, to ``kept``
-
-
-def _prune(pruner: Any, names: dict[nn.Module, str]) -> dict[str, list[int]]:
-    removed: dict[str, list[int]] = {}
-    for group in pruner.step(interactive=True):
-        for dependency, places in group:
-            name = names.get(dependency.target.module)
-            if name is not None and pruner.DG.is_out_channel_pruning_fn(dependency.handler):
-                removed[name] = sorted({*removed.get(name, []), *map(int, places)})
-        group.prune()
-    return {name: removed[name] for name in names.values() if name in removed}
 
 
 def _importance(pruning: Any, importance: Importance) -> Any:
@@ -155,17 +146,12 @@ def _backward(model: nn.Module, calibration: Dataset, device: str) -> None:
     model.cpu()  # and its gradients with it
 
 
-def _heads(attention: nn.Module) -> int:
-    heads = getattr(attention, "num_heads", None) or getattr(attention, "heads", None)
-    return int(heads)  # pyright: ignore[reportArgumentType]
-
-
 @contextlib.contextmanager
 def _following_the_graph(seed: int) -> Iterator[None]:
     """Gradients on, for the library reads the graph of autograd; its random numbers from ``seed``, and no warning that
     parameters outside of layers (positions) are pruned along their last dimension, which is what is wanted."""
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), torch.enable_grad():
-        warnings.filterwarnings("ignore", message="Unwrapped parameters detected", category=UserWarning)
+        warnings.filterwarnings("ignore", module="torch_pruning", category=UserWarning)
         torch.default_generator.manual_seed(seed)
         yield
 
