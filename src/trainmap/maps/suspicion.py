@@ -175,7 +175,11 @@ RULES: dict[str, Rule] = {
     ),
     "aum": Rule(lambda block, _: -aum(block), 0.0, ("margin",), "Pleiss et al. 2020, arXiv:2001.10528", centre=0.0),
     "confidence": Rule(
-        lambda block, _: 1 - confidence(block), 0.75, ("p_gold",), "Swayamdipta et al. 2020, arXiv:2009.10795", centre=0.5
+        lambda block, _: 1 - confidence(block),
+        0.75,
+        ("p_gold",),
+        "Swayamdipta et al. 2020, arXiv:2009.10795",
+        centre=0.5,
     ),
     "mixture": Rule(lambda block, _: loss(block), 0.5, ("loss",), "Li et al. 2020, arXiv:2002.07394", mixture),
 }
