@@ -43,6 +43,18 @@ def test_groups_are_counted_each_by_itself_and_strangers_stand_under_none() -> N
     assert [(row["examples"], row["churn"]) for row in by.values()] == [(2, 1.0), (2, 0.0), (2, 0.5)]
 
 
+def test_groups_are_found_whatever_their_number_and_order() -> None:
+    rng, n = np.random.default_rng(0), 2000
+    labels, before, after = rng.integers(0, 500, n), rng.integers(0, 3, n), rng.integers(0, 3, n)
+    found = flips(Predictions.of(np.arange(n), labels, before), Predictions.of(np.arange(n), labels, after))
+    by = rows(found, "class")
+    assert list(by) == [str(label) for label in np.unique(labels)]
+    for label in np.unique(labels)[::50]:
+        inside = labels == label
+        row = by[str(label)]
+        assert (row["examples"], row["churn"]) == (inside.sum(), (before != after)[inside].mean())
+
+
 def test_the_modal_class_counts_and_the_smaller_wins_a_tie() -> None:
     side = Predictions.of([1, 2], [0, 0], [[2, 3], [2, 1], [0, 1]])
     assert side.modal.tolist() == [2, 1]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,56 @@ def test_flips_follow_the_confusion_that_is_given() -> None:
     assert share[1, 2] == pytest.approx(0.75, abs=0.06)
     uniform = plan_flips(labels, 0.5)
     assert ((uniform.original == 0) & (uniform.planted == 1)).sum() == pytest.approx(250, abs=50)
+
+
+@given(st.integers(1, 200), st.floats(0.001, 0.5), st.integers(2, 9), st.integers(0, 5), st.booleans())
+def test_flips_are_the_same_as_of_a_matrix_of_all_pairs(
+    n: int, fraction: float, classes: int, seed: int, uniform: bool
+) -> None:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, n)
+    weights = np.ones((classes, classes)) if uniform else random.integers(0, 4, (classes, classes)) + 0.1
+    given = None if uniform else weights.copy()
+    plan = plan_flips(labels, fraction, seed, classes=classes, confusion=given)
+    assert given is None or (given == weights).all(), "what was given is not changed"
+    np.fill_diagonal(weights, 0)
+    again = np.random.default_rng(seed)
+    chosen = np.sort(again.choice(n, max(1, int(fraction * n + 0.5)), replace=False))
+    steps = weights[labels[chosen]].cumsum(axis=1)
+    planted = (again.random(len(chosen))[:, None] * steps[:, -1:] >= steps).sum(axis=1)
+    np.testing.assert_array_equal(plan.planted, planted)
+
+
+@pytest.mark.parametrize("make", [plan_flips, plan_threshold_samples])
+def test_the_memory_of_a_plan_does_not_grow_with_the_square_of_the_classes(make: Any) -> None:
+    classes = 100_000
+    labels = np.arange(classes)
+    tracemalloc.start()
+    plan = make(labels, classes=classes)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(plan.ids if isinstance(plan, Flips) else plan.first) > 0
+    assert most < 50e6, "a matrix of all pairs has 80 GB"
+
+
+def test_the_memory_of_flips_by_a_confusion_does_not_grow_with_the_examples() -> None:
+    classes, n = 300, 40_000
+    confusion = np.random.default_rng(0).random((classes, classes))
+    tracemalloc.start()
+    plan_flips(np.arange(n) % classes, 0.5, confusion=confusion)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20e6, "a row of weights for each flip has 48 MB"
+
+
+def test_the_number_of_classes_is_that_of_the_confusion() -> None:
+    plan = plan_flips([0, 1, 0, 1], 0.5, confusion=[[0, 0, 1], [0, 0, 1], [1, 1, 0]])
+    assert plan.classes == 3
+    assert set(plan.planted.tolist()) == {2}
+    with pytest.raises(TrainmapError, match="labels must be 0 to 1, got 0 to 4"):
+        plan_flips([0, 4], 0.5, confusion=[[0, 1], [1, 0]])
+    with pytest.raises(TrainmapError, match=r"confusion must be \(3, 3\), .* got \(2, 2\)"):
+        plan_flips([0, 1], 0.5, classes=3, confusion=[[0, 1], [1, 0]])
 
 
 @given(st.integers(2, 300), st.integers(1, 9), st.integers(0, 5))

@@ -109,7 +109,7 @@ def _judged(
 
 def _warned(found: Audit) -> Audit:
     for line in found.warnings:
-        log.warning("%s", line)
+        log.warning("audit: %s", line)
     return found
 
 

@@ -79,10 +79,10 @@ def told(thresholds: Thresholds, labels: Array, above_rule: Array, suspected: Ar
     """
     place = np.minimum(np.searchsorted(thresholds.classes, labels), max(0, len(thresholds.classes) - 1))
     mine = thresholds.classes[place] == labels if len(thresholds.classes) else np.zeros(len(labels), bool)
-    preferred, found = (
-        np.bincount(place[mine & which], minlength=len(thresholds.classes)) for which in (above_rule, suspected)
+    n, preferred, found = (
+        np.bincount(place[mine & which], minlength=len(thresholds.classes))
+        for which in (np.ones(len(labels), bool), above_rule, suspected)
     )
-    n = thresholds.examples
     kind = np.select(
         [thresholds.small, (preferred > found) & (preferred >= MANY * n), found >= MOST * n], [0, 1, 2], default=-1
     )

@@ -248,11 +248,9 @@ def _reasoned(
     else:
         said.append(f"No other class was preferred to a label over the {pool.epochs} epochs.")
     spared = advice.lowest - advice.cut
-    but = (
-        f" (all but {spared:,}, because no class loses more than half, nor a rare one more than its share)"
-        if spared
-        else ""
-    )
+    but = ""
+    if spared:
+        but = f" (all but {spared:,}, because no class loses more than half, nor a rare one more than its share)"
     if noise is not None:
         said.append(
             f"You say that {noise:.1%} of the labels are wrong: the {advice.lowest:,} of lowest AUM are cut{but}."

@@ -12,7 +12,6 @@ from rich.text import Text
 from trainmap.maps.agreement import Comparison
 from trainmap.maps.audit import Audit
 from trainmap.maps.stability import Convergence
-from trainmap.views.style import count_of
 from trainmap.views.summary import facts
 
 
@@ -85,17 +84,17 @@ def of_audit(audit: Audit, limit: int = 10) -> Group:
     noted = audit.by_class.filter(pl.col("note").is_not_null()) if audit.by_class.height else audit.by_class
     if not noted.height:
         return Group(facts("audit", rows), "", table)
-    classes = _table("class", "labels", "threshold", "another preferred", "suspected", "note")
+    classes = _table("", "labels", "threshold", "another preferred", "suspected", "note")
     for row in noted.head(limit).iter_rows(named=True):
         counts = (f"{row['examples']:,}", f"{row['threshold']:.4g}", f"{row['preferred']:,}", f"{row['suspected']:,}")
-        classes.add_row(str(row["label"]), *counts, row["note"])
+        classes.add_row(f"class {row['label']}", *counts, row["note"])
     return Group(facts("audit", rows), "", table, "", classes)
 
 
 def _raised(audit: Audit) -> str:
     """How many classes have a threshold of their own."""
     count = int((audit.by_class["threshold"] > audit.threshold).sum()) if audit.by_class.height else 0
-    return f" ({count_of(count, 'threshold')} of rare classes higher)" if count else ""
+    return f" (higher in {count:,} rare class{'' if count == 1 else 'es'})" if count else ""
 
 
 def _table(*columns: str) -> Table:
