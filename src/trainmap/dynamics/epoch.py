@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,9 @@ class Epoch:
         self._rows = np.empty(size, np.int64)
         self._fill = 0
 
-    def add(self, rows: Array, logits: Array, labels: Array) -> None:
-        """Take a batch that is in order: (B,) rows, (B, C) logits, (B,) labels."""
-        self._make_room(int(rows[-1]) + 1 if len(rows) else 0)
+    def add(self, rows: Array, logits: Array, labels: Array, examples: int | None = None) -> None:
+        """Take a batch that is in order: (B,) rows, (B, C) logits, (B,) labels; all rows are below ``examples``."""
+        self._make_room(int(rows.max(initial=-1)) + 1 if examples is None else examples)
         start = 0
         while start < len(rows):
             stop = min(len(rows), start + len(self._rows) - self._fill)
@@ -61,16 +62,22 @@ class Epoch:
 
     def _flush(self) -> None:
         """Turn the logits that wait into signals."""
-        rows, logits = self._rows[: self._fill], self._logits[: self._fill]
-        for name, column in signals_from_logits(logits, self._labels[: self._fill]).items():
-            self._columns[name][rows] = column
+        logits, labels = self._logits[: self._fill], self._labels[: self._fill]
+        columns = signals_from_logits(logits, labels)
         if self.level == "logits":
-            self._columns["logits"][rows] = logits
+            columns["logits"] = logits
+        self._store(self._rows[: self._fill], columns, labels)
         self._fill = 0
 
+    def _store(self, rows: Array, columns: Mapping[str, Array], labels: Array) -> None:
+        """Keep what was computed for these rows."""
+        del labels
+        for name, column in columns.items():
+            self._columns[name][rows] = column
+
     def _make_room(self, rows: int) -> None:
-        """While examples are being learned they come in the order of their rows; at least double, then."""
-        have = len(self._columns["predicted"])
+        """While examples are being learned their rows come one behind the other; at least double, then."""
+        have = len(self._columns["loss"])
         if rows > have:
             more = self._empty(max(rows, 2 * have, 1024) - have)
             self._columns = {name: np.concatenate([column, more[name]]) for name, column in self._columns.items()}

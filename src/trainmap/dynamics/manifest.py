@@ -19,21 +19,23 @@ NAME = "manifest.json"
 
 Source = Literal["train", "sweep"]
 Level = Literal["stats", "signals", "logits"]
+Repeats = Literal["refuse", "first", "mean"]
 
 
 class FileEntry(BaseModel):
     """A file of the recording, relative to its folder, and how to tell a torn or damaged one from a whole one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    file: str = Field(pattern=r"^(epochs|stats)/\d{5,}\.arrow$")
+    file: str = Field(pattern=r"^(epochs|stats)/\d{5,}(-\d+)?\.arrow$")
     bytes: int
     crc32: int
 
 
 class EpochEntry(FileEntry):
-    """One recorded epoch, and how many examples were seen in it."""
+    """One recorded epoch, how many examples were seen in it, and how many were refused and left out."""
 
     seen: int
+    refused: int = 0
 
 
 class StatsEntry(FileEntry):
@@ -58,6 +60,9 @@ class Manifest(BaseModel):
     joined: str | None = None
     allow_missing: bool = False
     ids_given: bool = False
+    repeats: Repeats = "refuse"
+    overwrote: bool | None = False
+    examples_file: str = Field(default="examples.parquet", pattern=r"^examples(-\d+)?\.parquet$")
     epochs: list[EpochEntry] = []
     stats: StatsEntry | None = None
     written_by: dict[str, str] = {}

@@ -54,7 +54,9 @@ def fingerprint(ids: Any, labels: Any) -> str:
     return digest.hexdigest()
 
 
-def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, Array] | None = None) -> None:
+def write_examples(
+    folder: Path, ids: Array, labels: Array, more: Mapping[str, Array] | None = None, file: str = EXAMPLES
+) -> None:
     """Write ``examples.parquet``: row, id, label (null where no label is known yet), and what an importer keeps."""
     table = pa.table(
         {
@@ -64,13 +66,13 @@ def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, A
             **(more or {}),
         }
     )
-    with write_atomically(folder / EXAMPLES) as handle:
+    with write_atomically(folder / file) as handle:
         pq.write_table(table, handle, write_page_checksum=True)
 
 
 def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
     """(ids, labels) in row order; -1 is a label that is not known. Integer ids take no memory beside the two arrays."""
-    path, rows = folder / EXAMPLES, manifest.examples
+    path, rows = folder / manifest.examples_file, manifest.examples
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             id_type, held = str(file.schema_arrow.field("id").type), file.metadata.num_rows

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
-from trainmap.dynamics.store import EXAMPLES, Dynamics, write_examples
+from trainmap.dynamics.store import Dynamics, write_examples
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import sync_folder
 
@@ -105,7 +105,7 @@ def write_dynamics(
 
 def kept_column(dynamics: Dynamics, name: str) -> Array | None:
     """A further column of ``examples.parquet`` that an importer kept, (N,), or None."""
-    path = dynamics.path / EXAMPLES
+    path = dynamics.path / dynamics.manifest.examples_file
     if name not in pq.read_schema(path).names:
         return None
     return np.asarray(pq.read_table(path, columns=[name])[name].to_numpy())
