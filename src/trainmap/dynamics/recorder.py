@@ -248,7 +248,9 @@ class Recorder:
         """Keep a batch on its device."""
         ids, labels = own_ids(ids), own_labels(labels)
         self._check_shapes(len(ids), tuple(logits.shape), tuple(labels.shape))
+        self._broken = True
         self._held.add(ids, logits, labels)
+        self._broken = False
         if self._held.bytes >= HELD_BYTES:
             self._fetch()
 
