@@ -43,7 +43,7 @@ def main(path: Path, killed: bool) -> None:
     rank = dist.get_rank()
     sampler = DistributedSampler(Rows(), shuffle=True, seed=1)
     loader = DataLoader(Rows(), batch_size=RUN.batch, sampler=sampler)
-    with Recorder(path, RUN.classes) as recorder:
+    with Recorder(path, RUN.classes, resume=True) as recorder:
         print(f"rank {rank} begins at epoch {recorder.epoch}\n", end="", flush=True)  # in one write
         for epoch in range(recorder.epoch, RUN.epochs):
             sampler.set_epoch(epoch)

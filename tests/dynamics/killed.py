@@ -43,7 +43,7 @@ RUN = Run(generator.permutation(30) * 7, generator.integers(0, 3, 30), 3, EPOCHS
 def record(path: Path, level: Any, learned: bool, report: int) -> None:
     """Record what is missing; a byte on ``report`` for every epoch whose end_epoch() has returned."""
     ids, labels = (None, None) if learned else (RUN.ids, RUN.labels)
-    with Recorder(path, RUN.classes, ids, labels, level=level, rank=0, world_size=1) as recorder:
+    with Recorder(path, RUN.classes, ids, labels, level=level, rank=0, world_size=1, resume=True) as recorder:
         for epoch in range(recorder.epoch, EPOCHS):
             RUN.feed(recorder, epoch)
             recorder.end_epoch()

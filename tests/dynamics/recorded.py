@@ -51,7 +51,13 @@ class Run:
         return Dynamics.open(path)
 
     def recorder(self, path: Path, **options: Any) -> Recorder:
-        return Recorder(path, **{"classes": self.classes, "ids": self.ids, "labels": self.labels, **options})
+        """A recorder that goes on where there is something, unless ``overwrite`` is said."""
+        about = {"classes": self.classes, "ids": self.ids, "labels": self.labels, "resume": "overwrite" not in options}
+        return Recorder(path, **about | options)
+
+    def as_killed(self, recorder: Recorder) -> None:
+        """What the end of its process does to a recorder: nothing more is written, and the lock is free."""
+        recorder._writer.close()
 
     def block(self) -> Block:
         """What a recording must hold, in the order of its rows."""

@@ -225,6 +225,7 @@ def test_processes_that_were_killed_at_different_epochs_go_on_at_the_last_common
             for ids, logits, labels in share(run, rank, 2, epoch):
                 recorder.update(ids, logits + epoch, labels)  # epoch 1 will come out otherwise
             recorder.end_epoch()
+        run.as_killed(recorder)
     same(Dynamics.open(path), run.but(epochs=1).block())
 
     again = [run.recorder(path, rank=rank, world_size=2, **options) for rank in range(2)]
@@ -232,6 +233,8 @@ def test_processes_that_were_killed_at_different_epochs_go_on_at_the_last_common
     manifest = read_manifest(part_folder(path, ahead, 2))
     assert len(manifest.epochs) == 1, "what will be written anew is listed no longer"
     same(Dynamics.open(path), run.but(epochs=1).block())
+    for recorder in again:
+        recorder.close()
     record(run, path, 2, **options)
     same(Dynamics.open(path), run.block())
 
@@ -245,7 +248,10 @@ def test_a_first_epoch_that_only_one_process_finished_is_recorded_anew(run: Run,
     assert second.epoch == 0
     with pytest.raises(StoreError, match=r"no epoch was finished by all 2 processes \(rank 1 has none"):
         Dynamics.open(path)
-    assert run.recorder(path, rank=0, world_size=2, **LEARNED).epoch == 0
+    for recorder in (first, second):
+        run.as_killed(recorder)
+    with run.recorder(path, rank=0, world_size=2, **LEARNED) as recorder:
+        assert recorder.epoch == 0
     with pytest.raises(StoreError, match=r"no epoch was finished by all 2 processes \(rank 1 has none"):
         Dynamics.open(path)
     record(run, path, 2, **LEARNED)

@@ -282,6 +282,11 @@ def test_extreme_logits_within_the_limit_give_finite_signals(tmp_path: Path) -> 
         ({"classes": 1}, "classes must be an integer of at least 2, got 1"),
         ({"classes": True}, "classes must be an integer"),
         ({"classes": 10.0}, "classes must be an integer of at least 2, got 10.0"),
+        ({"classes": 10**9}, "classes must be at most 10,000,000, got 1000000000"),
+        ({"resume": True, "overwrite": True}, "either resume=True .* or overwrite=True .*; say one of them"),
+        ({"repeats": "last"}, "repeats must be one of 'refuse', 'first', 'mean', got 'last'"),
+        ({"repeats": "mean", "rank": 0, "world_size": 2}, "'mean' cannot be joined from several processes"),
+        ({"on_error": "ignore"}, "on_error must be one of 'raise', 'warn', got 'ignore'"),
         ({"source": "test"}, "source must be one of 'train', 'sweep', got 'test'"),
         ({"level": "all"}, "level must be one of 'stats', 'signals', 'logits', got 'all'"),
         ({"labels": [0, 1]}, "labels need ids"),
@@ -396,7 +401,7 @@ def test_an_id_that_the_first_epoch_did_not_bring_is_unknown_in_the_second(tmp_p
     recorder = Recorder(tmp_path / "d", 4)
     recorder.update([0, 1], GOOD, [0, 1])
     recorder.end_epoch()
-    with pytest.raises(RecordingError, match=r"1 of 2 ids are unknown \(first: 2\); .* or by the first epoch"):
+    with pytest.raises(RecordingError, match=r"1 of 2 ids are unknown \(first: 2\); .* fixed by the first epoch: give"):
         recorder.update([1, 2], GOOD, [1, 0])
 
 
@@ -432,7 +437,7 @@ def test_leaving_the_context_with_an_epoch_under_way_is_an_error_that_keeps_what
             recorder.end_epoch()
             run.feed(recorder, 1)
 
-    with pytest.raises(RecordingError, match=r"epoch 1 was not ended: 40 examples .* the 1 epochs before it are kept"):
+    with pytest.raises(RecordingError, match=r"epoch 1 was not ended: 40 examples .* the epoch before it is kept"):
         train()
     same(Dynamics.open(tmp_path / "d"), run.but(epochs=1).block())
 
@@ -476,7 +481,8 @@ def test_a_recording_goes_on_where_it_stopped(before: Any, after: Any, level: An
 def test_an_epoch_under_way_when_the_run_was_stopped_is_recorded_anew(run: Run, tmp_path: Path) -> None:
     run.record(tmp_path / "d", 1)
     recorder = run.recorder(tmp_path / "d")
-    recorder.update(run.ids[:5], np.zeros((5, 4)), run.labels[:5])  # never closed: killed
+    recorder.update(run.ids[:5], np.zeros((5, 4)), run.labels[:5])
+    run.as_killed(recorder)
     same(run.record(tmp_path / "d"), run.block())
 
 
@@ -495,7 +501,7 @@ def test_labels_given_after_a_first_session_that_did_not_see_all_are_kept(tmp_pa
     with Recorder(tmp_path / "d", 4, ids=range(4), allow_missing=True) as recorder:
         recorder.update([0, 1], GOOD, [3, 2])
         recorder.end_epoch()
-    with Recorder(tmp_path / "d", 4, ids=range(4), labels=[3, 2, 1, 0], allow_missing=True) as recorder:
+    with Recorder(tmp_path / "d", 4, ids=range(4), labels=[3, 2, 1, 0], allow_missing=True, resume=True) as recorder:
         recorder.update([0, 1], GOOD, [3, 2])
         recorder.end_epoch()
     dynamics = Dynamics.open(tmp_path / "d")

@@ -19,7 +19,7 @@ def ids(*names: int) -> Any:
 
 def test_known_examples_get_their_rows_and_are_seen() -> None:
     roster = Known(ids(3, 5, 9), ids(0, 1, 2), 3)
-    assert roster.take(ids(9, 3), ids(2, 0)).tolist() == [2, 0]
+    assert roster.take(ids(9, 3), ids(2, 0))[0].tolist() == [2, 0]
     assert (roster.seen, len(roster)) == (2, 3)
     assert roster.arrival.tolist() == [1, NOT_YET, 0]
     assert roster.missing().tolist() == [5]
@@ -68,7 +68,7 @@ def test_a_roster_takes_and_refuses_what_a_plain_dictionary_would(
             and (kind == "learned" or all(0 <= name < 6 for name in names))
         )
         if good:
-            rows = roster.take(ids(*names), ids(*golds)).tolist()
+            rows = roster.take(ids(*names), ids(*golds))[0].tolist()
             assert rows == (list(range(len(seen), len(seen) + len(names))) if kind == "learned" else names)
             seen += names
             gold.update(batch)
@@ -93,7 +93,7 @@ def test_settled_examples_are_sorted_and_all_seen() -> None:
     assert order.tolist() == [1, 2, 0]
     assert known.arrival.tolist() == [1, 2, 0]
     assert known.seen == 3
-    assert learned.take(ids(7), ids(0)).tolist() == [3], "settling changes nothing: the epoch may go on"
+    assert learned.take(ids(7), ids(0))[0].tolist() == [3], "settling changes nothing: the epoch may go on"
 
 
 @pytest.mark.parametrize(

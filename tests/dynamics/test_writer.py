@@ -113,7 +113,7 @@ def test_an_epoch_that_cannot_be_renamed_into_place_is_written_at_the_second_try
                 assert bool(said) == bool(failed) == (recorder.epoch == epoch)
             if said:
                 failures += 1
-                kept = "Nothing was kept" if epoch == 0 else f"The {epoch} epochs before it are kept"
+                kept = ("Nothing was kept", "The epoch before it is kept", "The 2 epochs before it are kept")[epoch]
                 assert said.startswith(
                     f"epoch {epoch} could not be written to {tmp_path / 'd'}: Read-only file system. "
                 )
@@ -178,7 +178,7 @@ def test_a_file_that_outgrows_the_disk_is_an_error_and_nothing_is_lost(level: An
         cwd=Path(__file__).parent, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert "epoch 1 could not be written to" in made.stdout
-    assert "File too large. The 1 epochs before it are kept; make room" in made.stdout
+    assert "File too large. The epoch before it is kept; make room" in made.stdout
     run = Run(np.arange(3000), np.arange(3000) % 4, 4, epochs=2 if room == "room" else 1, batch=3000)
     dynamics = Dynamics.open(tmp_path / "d")
     dynamics.verify()
@@ -243,7 +243,19 @@ def test_a_write_that_is_refused_half_way_leaves_no_half_file(
 # --- one folder, one recorder ----------------------------------------------------------------------------------------
 
 
-def test_the_second_of_two_recorders_in_one_folder_is_refused_when_it_writes(run: Run, tmp_path: Path) -> None:
+def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that has none."""
+
+    def none(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", none)
+
+
+def test_without_locks_the_second_of_two_recorders_in_one_folder_is_refused_when_it_writes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_locks(monkeypatch)
     first, second = run.recorder(tmp_path / "d"), run.recorder(tmp_path / "d")
     for recorder in (first, second):
         run.feed(recorder, 0)
@@ -255,7 +267,10 @@ def test_the_second_of_two_recorders_in_one_folder_is_refused_when_it_writes(run
     same(Dynamics.open(tmp_path / "d"), run.but(epochs=2).block())
 
 
-def test_a_recorder_that_took_over_shuts_out_the_one_before(run: Run, tmp_path: Path) -> None:
+def test_without_locks_a_recorder_that_took_over_shuts_out_the_one_before(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_locks(monkeypatch)
     run.record(tmp_path / "d", 1)
     old = run.recorder(tmp_path / "d")
     run.feed(old, 1)
@@ -285,11 +300,9 @@ def test_an_epoch_is_not_written_while_another_process_writes(run: Run, tmp_path
 def test_a_disk_without_locks_is_written_all_the_same(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def none(*_: Any) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr(fcntl, "flock", none)
+    without_locks(monkeypatch)
     same(run.record(tmp_path / "d"), run.block())
+    assert not (tmp_path / "d" / "lock").exists()
 
 
 def test_a_folder_removed_under_a_recorder_is_an_error(run: Run, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_a_killed_recording_on_disk_goes_on_and_holds_the_same_epochs(tmp_path: 
             raise Kill
 
     def record(folder: str, path: Path | None, **kwargs: Any) -> torch.nn.Module:
-        with trainmap.dynamics.recorder.Recorder(tmp_path / folder, classes=3) as recorder:
+        with trainmap.dynamics.recorder.Recorder(tmp_path / folder, classes=3, resume=True) as recorder:
             return run(path, recorder, **kwargs)[0]
 
     with pytest.raises(Kill):

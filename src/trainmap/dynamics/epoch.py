@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,10 @@ class Epoch:
         logits = as_logits(logits, self._as, self._doubt)
         return check_logits(ids, logits, labels, half=self.level == "logits")
 
-    def add(self, rows: Array, logits: Array, labels: Array) -> None:
-        """Take a batch that is in order: (B,) rows, (B, C) logits as ``check`` gives them, (B,) labels."""
-        self._make_room(int(rows[-1]) + 1 if len(rows) else 0)
+    def add(self, rows: Array, logits: Array, labels: Array, examples: int | None = None) -> None:
+        """Take a batch that is in order: (B,) rows, (B, C) logits as ``check`` gives them, (B,)
+        labels; all rows are below ``examples``."""
+        self._make_room(int(rows.max(initial=-1)) + 1 if examples is None else examples)
         start = 0
         while start < len(rows):
             stop = min(len(rows), start + len(self._rows) - self._fill)
@@ -52,7 +54,7 @@ class Epoch:
             part = logits[start:stop]
             self._logits[here] = part if part.dtype == np.float32 else narrowed(part)
             if self.level == "logits":
-                self._columns["logits"][rows[start:stop]] = halved(part)
+                self._keep_logits(rows[start:stop], halved(part))
             self._labels[here] = labels[start:stop]
             self._rows[here] = rows[start:stop]
             self._fill, start = here.stop, stop
@@ -73,14 +75,23 @@ class Epoch:
 
     def _flush(self) -> None:
         """Turn the logits that wait into signals."""
-        rows, logits = self._rows[: self._fill], self._logits[: self._fill]
-        for name, column in signals_from_logits(logits, self._labels[: self._fill]).items():
-            self._columns[name][rows] = column
+        logits, labels = self._logits[: self._fill], self._labels[: self._fill]
+        self._store(self._rows[: self._fill], signals_from_logits(logits, labels), labels)
         self._fill = 0
 
+    def _store(self, rows: Array, columns: Mapping[str, Array], labels: Array) -> None:
+        """Keep what was computed for these rows."""
+        del labels
+        for name, column in columns.items():
+            self._columns[name][rows] = column
+
+    def _keep_logits(self, rows: Array, logits: Array) -> None:
+        """Keep (B, C) float16 logits of these rows."""
+        self._columns["logits"][rows] = logits
+
     def _make_room(self, rows: int) -> None:
-        """While examples are being learned they come in the order of their rows; at least double, then."""
-        have = len(self._columns["predicted"])
+        """While examples are being learned their rows come one behind the other; at least double, then."""
+        have = len(self._columns["loss"])
         if rows > have:
             more = self._empty(max(rows, 2 * have, 1024) - have)
             self._columns = {name: np.concatenate([column, more[name]]) for name, column in self._columns.items()}

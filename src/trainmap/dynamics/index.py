@@ -75,7 +75,7 @@ class _Names:
 
 def build_index(ids: Array) -> Index:
     """The fastest index for sorted, distinct ids."""
-    if ids.dtype.kind == "U":
+    if ids.dtype.kind == "U" or not len(ids):
         return _Names(ids)
     # Python integers: the distance between two int64 may not fit in an int64.
     span = int(ids[-1]) - int(ids[0]) + 1

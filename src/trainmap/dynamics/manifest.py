@@ -17,24 +17,27 @@ from trainmap.files import as_json, write_atomically
 FORMAT = "trainmap-dynamics"
 VERSION = 2
 NAME = "manifest.json"
+EXAMPLES = "examples.parquet"
 
 Source = Literal["train", "sweep"]
 Level = Literal["stats", "signals", "logits"]
+Repeats = Literal["refuse", "first", "mean"]
 
 
 class FileEntry(BaseModel):
     """A file of the recording, relative to its folder, and how to tell a torn or damaged one from a whole one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-    file: str = Field(pattern=r"^(examples\.parquet|(epochs|stats)/[0-9]{5,}\.arrow)$")
+    file: str = Field(pattern=r"^(examples(-[0-9]+)?\.parquet|(epochs|stats)/[0-9]{5,}(-[0-9]+)?\.arrow)$")
     bytes: int = Field(ge=0)
     crc32: int = Field(ge=0, lt=1 << 32)
 
 
 class EpochEntry(FileEntry):
-    """One recorded epoch, and how many examples were seen in it."""
+    """One recorded epoch, how many examples were seen in it, and how many were refused and left out."""
 
     seen: int = Field(ge=0)
+    refused: int = Field(default=0, ge=0)
 
 
 class StatsEntry(FileEntry):
@@ -59,6 +62,8 @@ class Manifest(BaseModel):
     joined: str | None = None
     allow_missing: bool = False
     ids_given: bool = False
+    repeats: Repeats = "refuse"
+    overwrote: bool | None = False
     examples_file: FileEntry | None = None
     epochs: list[EpochEntry] = []
     stats: StatsEntry | None = None
@@ -77,8 +82,8 @@ class Manifest(BaseModel):
         places = ["epochs/"] * len(self.epochs) + ["stats/"] * (self.stats is not None)
         if len(set(names)) < len(names) or not all(map(str.startswith, names, places)):
             raise ValueError("each epoch must have a file of its own, in epochs/")
-        if self.examples_file is not None and self.examples_file.file != "examples.parquet":
-            raise ValueError("the examples must be in examples.parquet")
+        if not self.examples_name.startswith("examples"):
+            raise ValueError(f"the examples cannot be in {self.examples_name}")
         if self.part is None and any(entry.seen > self.examples for entry in self.epochs):
             raise ValueError(f"an epoch cannot have seen more than the {self.examples} examples")
         return self
@@ -87,6 +92,11 @@ class Manifest(BaseModel):
     def recorded(self) -> int:
         """How many epochs exist."""
         return self.stats.epochs if self.stats is not None else len(self.epochs)
+
+    @property
+    def examples_name(self) -> str:
+        """The file with the examples; 0.1 did not list it."""
+        return EXAMPLES if self.examples_file is None else self.examples_file.file
 
     @property
     def files(self) -> list[FileEntry]:

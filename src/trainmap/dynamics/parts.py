@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import check_file, open_columns, write_columns
 from trainmap.dynamics.index import build_index, ids_from_arrow
+from trainmap.dynamics.locks import locked
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
-from trainmap.dynamics.processes import PARTS, locked, part_folder, refuse_lost, worlds
+from trainmap.dynamics.processes import PARTS, part_folder, refuse_lost, worlds
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
 from trainmap.dynamics.store import EXAMPLES, read_examples, write_examples
 from trainmap.errors import StoreError, some
@@ -91,6 +92,12 @@ def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
     for rank, (part, manifest) in enumerate(parts):
         if (manifest.part, manifest.parts) != (rank, world):
             raise StoreError(f"{part} is part {manifest.part} of {manifest.parts} by its manifest; it was misplaced")
+    if {True, False} <= {manifest.overwrote for _, manifest in parts}:
+        old = [rank for rank, (_, manifest) in enumerate(parts) if manifest.overwrote is False]
+        raise StoreError(
+            f"{folder}: the part of rank {some(old)} is of the recording that the others have overwritten; its process "
+            "never began anew with overwrite=True: record all of them again"
+        )
     for name in ("classes", "source", "level", "id_type", "ids_given"):
         values = {getattr(manifest, name) for _, manifest in parts}
         if len(values) > 1:
@@ -164,6 +171,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
             "part": None,
             "parts": None,
             "joined": digest,
+            "overwrote": False,
             "allow_missing": allow_missing,
             "epochs": entries,
             "written_by": versions(),

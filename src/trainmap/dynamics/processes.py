@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
-from trainmap.dynamics.manifest import NAME, read_manifest
-from trainmap.errors import RecordingError, StoreError, some
+from trainmap.dynamics.manifest import NAME, Manifest, read_manifest
+from trainmap.errors import RecordingError, StoreError, shown, some
 
 PARTS = "parts"
 
@@ -70,6 +69,19 @@ def refuse_mixture(path: Path, world_size: int | None) -> None:
         )
 
 
+def holds(folder: Path, manifest: Manifest) -> StoreError:
+    """The refusal to record where something is recorded already, with both cures."""
+    number = f"{manifest.recorded} epoch{'s' * (manifest.recorded != 1)}"
+    origin = manifest.written_by.get("imported_from")
+    cure = (
+        f"an import cannot go on (resume=True): say overwrite=True to remove the {number} and begin anew"
+        if origin
+        else f"say resume=True to go on at epoch {manifest.recorded} (restore the model of that moment first, or "
+        f"rewind the recorder to where it is), or overwrite=True to remove the {number} and begin anew"
+    )
+    return StoreError(f"{folder} holds {number}{f' imported from {shown(origin)}' if origin else ''} already; {cure}")
+
+
 def whole_epochs(path: Path, world_size: int) -> int:
     """How many epochs every part has.
 
@@ -94,27 +106,3 @@ def worlds(folder: Path) -> set[int]:
     """Of how many processes there are parts."""
     names = [item.name for item in folder.iterdir()] if folder.is_dir() else []
     return {int(name[-4:]) for name in names if re.fullmatch(r"\d{4}-of-\d{4}", name)}
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[bool]:
-    """Nobody else writes here meanwhile; the end of the process, however it comes, unlocks.
-
-    False where there are no locks (Windows, some network disks): then two writers that meet within the same few
-    milliseconds are not told apart.
-    """
-    if os.name == "nt":
-        yield False
-        return
-    import fcntl
-
-    descriptor, alone = -1, False
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        alone = True
-    try:
-        yield alone
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, get_args
+from threading import RLock
+from typing import Any, Literal, NoReturn
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import check_shapes, on_accelerator, to_ids, to_labels, to_logits
 from trainmap.dynamics.epoch import Epoch
-from trainmap.dynamics.index import sort_ids
-from trainmap.dynamics.manifest import Level, Manifest, Source
+from trainmap.dynamics.given import check_choice, check_given, check_number_of_classes, check_repeats
+from trainmap.dynamics.held import Held, own_ids, own_labels
+from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source
 from trainmap.dynamics.probabilities import As
 from trainmap.dynamics.processes import place
-from trainmap.dynamics.roster import NOT_YET, Known, Learned, check_classes
+from trainmap.dynamics.refused import Refused, Tally
+from trainmap.dynamics.roster import NOT_YET, Known, Learned
 from trainmap.dynamics.signals import UNKNOWN_LABEL
-from trainmap.dynamics.writer import Writer
-from trainmap.errors import RecordingError, StoreError, shown, some
+from trainmap.dynamics.visits import Means
+from trainmap.dynamics.writer import Writer, kept_before
+from trainmap.errors import RecordingError, StoreError, TrainmapError, some, whole
 from trainmap.kinds import as_path
 
 Array = NDArray[Any]
+OnError = Literal["raise", "warn"]
 
 log = logging.getLogger("trainmap")
 
 HELD_BYTES = 64 << 20  # what an accelerator holds back before one transfer
 CLOSED = "this recorder is closed; open a new one to go on recording"
+FORKED = (
+    "this recorder belongs to the process that made it, of which this one is a fork: record there, or make a Recorder "
+    "with rank= and world_size= in each process"
+)
+_live: WeakSet[Recorder] = WeakSet()
 
 
 class Recorder:
@@ -35,16 +46,20 @@ class Recorder:
     ::
 
         with tm.Recorder("dynamics", classes=10) as recorder:
-            for epoch in range(recorder.epoch, epochs):
+            for epoch in range(epochs):
                 for ids, x, labels in loader:
                     logits = model(x); ...                    # your training step
                     recorder.update(ids, logits, labels)
                 recorder.end_epoch()
 
+    A loop that may be interrupted says ``resume=True``, restores its model, takes the recording to where the model is
+    with ``recorder.rewind(epoch)``, and runs over ``range(recorder.epoch, epochs)``.
+
     Args:
-        path: the folder; made when it is not there. An interrupted recording goes on at ``recorder.epoch``.
+        path: the folder; made when it is not there.
         classes: C, at least 2.
-        ids: the ids of all examples, int or str. None: those of the first epoch.
+        ids: the ids of all examples, int or str. None: those that come, sorted; after the first epoch newcomers are
+            taken, as not seen before, with ``allow_missing``.
         labels: their gold labels, in the order of ``ids``. None: learned from the updates.
         source: ``"train"`` for logits of the training step, ``"sweep"`` for an evaluation pass after the epoch.
         level: what is kept: ``"signals"`` (22 bytes for an example and epoch), ``"logits"`` (half-precision logits
@@ -59,17 +74,30 @@ class Recorder:
         rank, world_size: which of how many processes this is; by default as ``torch.distributed`` or torchrun's
             environment says. Each process writes its own part; ``Dynamics.open`` joins them. A process that records
             the whole by itself (a sweep on rank 0) passes ``rank=0, world_size=1``.
+        resume: go on at ``recorder.epoch`` in a folder that holds epochs; with several processes at the last epoch
+            that all have. The first time, without epochs, it changes nothing.
+        overwrite: remove the recording that the folder holds (its own files alone) and begin anew. With several
+            processes each removes its part.
+        repeats: what is recorded of an example that comes again in an epoch (sampling with replacement, copies that
+            pad): ``"refuse"``, the batch is an error; ``"first"``, its first visit; ``"mean"``, the mean over its
+            visits (see ``trainmap.dynamics.visits``; one process alone). None: refuse, and of several processes first.
+        on_error: ``"warn"`` for those who would rather lose a batch than a training: a refused batch is left out,
+            logged once for each kind of mistake and counted in ``refused``, and every epoch is kept, with what it
+            lacks as NaN (as ``allow_missing`` does).
 
     Attributes:
         epoch: the next epoch to record, 0 in a new folder.
         ids: of the examples, ascending; None where the first epoch is still to tell them.
+        refused: (batches, examples) that ``on_error="warn"`` has left out.
 
     Raises:
         RecordingError: for input that cannot be recorded; nothing of the refused batch is kept.
-        StoreError: the folder holds something else, or a recording with other classes, ids, source or level.
+        StoreError: the folder holds epochs and neither ``resume`` nor ``overwrite`` is said; it holds something else,
+            or a recording with other classes, ids, source or level; another recorder is at work in it.
 
-    Logits of tensors on an accelerator stay there until the end of the epoch (or 64 MiB), so that no step waits for
-    the device; their values are checked at that moment.
+    One folder has one recorder: it holds a lock until it is closed, dropped, or its process ends. Threads may share it:
+    each call waits for the one before. Logits of tensors on an accelerator stay there until the end of the epoch (or
+    64 MiB), so that no step waits for the device; their values are checked at that moment.
     """
 
     def __init__(
@@ -84,21 +112,26 @@ class Recorder:
         rank: int | None = None,
         world_size: int | None = None,
         as_: As | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        repeats: Repeats | None = None,
+        on_error: OnError = "raise",
     ) -> None:
-        _check_choice("source", source, Source)
-        _check_choice("level", level, Level)
+        check_choice("source", source, Source)
+        check_choice("level", level, Level)
+        check_choice("on_error", on_error, OnError)
         if as_ is not None:
-            _check_choice("as_", as_, As)
-        if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
-            raise RecordingError(f"classes must be an integer of at least 2, got {shown(classes)}")
-        if labels is not None and ids is None:
-            raise RecordingError("labels need ids to belong to; pass ids as well")
-        self.classes, self.source, self.allow_missing = int(classes), source, allow_missing
+            check_choice("as_", as_, As)
+        if resume and overwrite:
+            raise RecordingError("either resume=True (go on) or overwrite=True (begin anew); say one of them")
+        self.classes, self.source, self.allow_missing = check_number_of_classes(classes), source, allow_missing
         self.level: Level = level
+        self.on_error: OnError = on_error
         rank, self._world = place(rank, world_size)
         if self._world > 1 and level == "stats":
             raise RecordingError("level 'stats' cannot be joined from several processes; use level='signals'")
-        given = _check_given(ids, labels, self.classes)
+        repeats = check_repeats(repeats, self._world)
+        given = check_given(ids, labels, self.classes)
         about = Manifest(
             examples=0,
             classes=self.classes,
@@ -109,16 +142,28 @@ class Recorder:
             parts=self._world if self._world > 1 else None,
             allow_missing=allow_missing,
             ids_given=given is not None,
+            repeats=repeats,
         )
-        self._writer = Writer(as_path(path), about)
-        self.path, self.folder = as_path(path), self._writer.folder
-        self._roster: Known | Learned = self._call_roll(given)
-        self._numbers = Epoch(len(self._roster), self.classes, level, as_)
-        self._held: list[tuple[Array, Any, Any]] = []
-        self._held_bytes = 0
-        self._closed = False
+        self._as: As | None = as_
+        self._turn = RLock()
+        self._refusal: str | None = None  # closed, or of another process
+        self._broken = False  # a call did not come to its end, and what it left is not certain
+        self._tally, self._held = Tally(), Held()
+        self._writer = Writer(as_path(path), about, resume, overwrite)
+        try:
+            self.path, self.folder = as_path(path), self._writer.folder
+            self.repeats: Repeats = self._writer.manifest.repeats
+            fixed = given is not None or self._writer.manifest.ids_given
+            self._grows = self._world == 1 and not fixed and (allow_missing or on_error == "warn")
+            self._roster: Known | Learned = self._call_roll(given)
+            self._numbers = self._empty()
+        except BaseException:
+            self._writer.close()
+            raise
+        self._resumed_at = self.epoch if resume else None
+        _live.add(self)
         if self.epoch:
-            log.info("%s holds %d epochs; recording goes on at epoch %d", self.folder, self.epoch, self.epoch)
+            log.warning("%s: recording goes on at epoch %d", self.folder, self.epoch)
 
     @property
     def epoch(self) -> int:
@@ -130,28 +175,39 @@ class Recorder:
         """(N,) the ids of the examples, ascending; None where the first epoch is still to tell them."""
         return self._roster.ids if isinstance(self._roster, Known) else None
 
+    @property
+    def refused(self) -> Refused:
+        """How many batches and examples were left out since this recorder was made."""
+        return self._tally.refused
+
     def _call_roll(self, given: tuple[Array, Array | None] | None) -> Known | Learned:
         """Who will come: the ids given, those of an earlier session, or whoever comes."""
-        before = self._writer.examples
+        before, fixed = self._writer.examples, given is not None or self._writer.manifest.ids_given
         if before is None:
-            return Learned(self.classes) if given is None else Known(*given, self.classes)
+            if given is None:
+                return Learned(self.classes, self.repeats)
+            return Known(*given, self.classes, self.repeats, fixed)
         old_ids, old_labels = before
         ids, labels = (old_ids, None) if given is None else given
         if not np.array_equal(ids, old_ids):
             raise StoreError(
-                f"{self.folder} was recorded with other ids ({len(old_ids)}, now {len(ids)}); use another folder"
+                f"{self.folder} was recorded with other ids ({len(old_ids)}, now {len(ids)}); use another folder, "
+                "overwrite=True, or the ids of before"
             )
-        if labels is None:
-            return Known(ids, old_labels, self.classes)
-        changed = (old_labels != UNKNOWN_LABEL) & (old_labels != labels)
+        changed = np.zeros(len(ids), bool) if labels is None else (old_labels != UNKNOWN_LABEL) & (old_labels != labels)
         if changed.any():
             first = some(ids[changed].tolist())
             raise StoreError(
-                f"{self.folder} has other labels for {changed.sum()} ids (first: {first}); use another folder"
+                f"{self.folder} has other labels for {changed.sum()} ids (first: {first}); use another folder, or "
+                "overwrite=True"
             )
-        roster = Known(ids, labels, self.classes)
-        roster.new_labels = bool((old_labels != labels).any())
+        roster = Known(ids, old_labels if labels is None else labels, self.classes, self.repeats, fixed)
+        roster.grows, roster.new_labels = self._grows, labels is not None and bool((old_labels != labels).any())
         return roster
+
+    def _empty(self) -> Epoch:
+        kind = Means if self.repeats == "mean" else Epoch
+        return kind(len(self._roster), self.classes, self.level, self._as)
 
     def update(self, ids: Any, logits: Any, labels: Any) -> None:
         """Record one batch: (B,) ids, (B, C) logits before the softmax, (B,) gold labels.
@@ -162,54 +218,78 @@ class Recorder:
         Raises:
             RecordingError: wrong shapes, NaN or +inf, a gold class that is masked, probabilities in place of logits,
                 a class outside [0, C), an id that is unknown or was already seen in this epoch, a label that differs
-                from the one known.
+                from the one known; or an earlier call was broken off inside (an interrupt), so that only ``rewind``
+                can go on.
         """
-        if self._closed:
-            raise RecordingError(CLOSED)
-        if on_accelerator(logits):
-            self._hold(ids, logits, labels)
-        else:
-            self._take(to_ids(ids), to_logits(logits), to_labels(labels))
+        with self._turn:
+            if self._broken or self._refusal is not None:
+                self._check_open()
+            try:
+                if on_accelerator(logits):
+                    self._hold(ids, logits, labels)
+                else:
+                    self._record(to_ids(ids), to_logits(logits), to_labels(labels))
+            except RecordingError as error:
+                self._leave_out(error, _size(ids))
 
-    def _take(self, ids: Array, logits: Array, labels: Array) -> None:
+    def _record(self, ids: Array, logits: Array, labels: Array) -> None:
+        """One batch, whole or, when it is refused, not at all. Where it breaks off otherwise it stays ``_broken``."""
         self._check_shapes(len(ids), logits.shape, labels.shape)
+        roster, numbers, before = self._roster, self._numbers, self._broken
+        self._broken = True
         try:
-            logits = self._numbers.check(ids, logits, labels)
-            rows = self._roster.take(ids, labels)
+            logits = numbers.check(ids, logits, labels)
+            rows, kept = roster.take(ids, labels)
         except RecordingError as error:
-            raise RecordingError(f"epoch {self.epoch}: {error}") from None
-        self._numbers.add(rows, logits, labels)
+            self._broken = before
+            error.args = (f"epoch {self.epoch}: {error}",)
+            raise
+        if kept is not None:
+            logits, labels = logits[kept], labels[kept]
+        numbers.add(rows, logits, labels, len(roster))
+        self._broken = before
 
     def _check_shapes(self, size: int, logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
         check_shapes(size, self.classes, logits, labels)
 
     def _hold(self, ids: Any, logits: Any, labels: Any) -> None:
-        """Keep a batch on its device; the copy is queued there and nothing waits for it."""
-        ids = ids.clone() if on_accelerator(ids) else to_ids(ids).copy()
-        labels = labels.clone() if on_accelerator(labels) else to_labels(labels).copy()
+        """Keep a batch on its device."""
+        ids, labels = own_ids(ids), own_labels(labels)
         self._check_shapes(len(ids), tuple(logits.shape), tuple(labels.shape))
-        self._held.append((ids, logits.detach().clone(), labels))
-        self._held_bytes += logits.numel() * logits.element_size()
-        if self._held_bytes >= HELD_BYTES:
+        self._broken = True
+        self._held.add(ids, logits, labels)
+        self._broken = False
+        if self._held.bytes >= HELD_BYTES:
             self._fetch()
 
     def _fetch(self) -> None:
-        """Bring over what an accelerator held back, in one transfer, and record it; a refused batch is dropped."""
-        if not self._held:
+        """Bring over what an accelerator held back and record it; a refused batch is dropped."""
+        held = self._held
+        if not len(held):
             return
-        import torch
-
-        held, self._held, self._held_bytes = self._held, [], 0
-        rows = to_logits(torch.cat([logits for _, logits, _ in held]))
-        refused: RecordingError | None = None
-        for ids, logits, labels in held:
-            mine, rows = rows[: len(logits)], rows[len(logits) :]
+        try:
+            batches = held.fetch()
+        except RecordingError as error:
+            self._held = Held()
+            self._leave_out(error, held.examples, len(held))
+            return
+        refused: list[tuple[RecordingError, int]] = []
+        self._broken = True
+        for ids, logits, labels in batches:
             try:
-                self._take(to_ids(ids), mine, to_labels(labels))
+                self._record(to_ids(ids), logits, to_labels(labels))
             except RecordingError as error:
-                refused = refused or error
-        if refused is not None:
-            raise refused
+                refused.append((error, len(ids)))
+        self._held = Held()
+        self._broken = False
+        for error, size in refused:
+            self._leave_out(error, size)
+
+    def _leave_out(self, error: RecordingError, examples: int, batches: int = 1) -> None:
+        """What was refused ends the training, or this goes on without it."""
+        if self.on_error == "raise":
+            raise error
+        self._tally.add(error, examples, batches)
 
     def end_epoch(self, allow_missing: bool | None = None) -> None:
         """Write the epoch; when this returns, the epoch is on disk and survives a kill.
@@ -219,43 +299,131 @@ class Recorder:
                 those as NaN), or none was. The epoch stays open: further updates can complete it.
             StoreError: it could not be written. The epoch stays open: call ``end_epoch()`` again when there is room.
                 (One that was written but not flushed to the disk is ended, ``epoch`` counts it, and the error says so.)
+
+        An epoch that was resumed in its middle has seen the rest alone: go back to its beginning (``rewind`` and a
+        checkpoint from there), or keep what came before as NaN.
         """
-        if self._closed:
-            raise RecordingError(CLOSED)
-        self._fetch()
-        roster, seen = self._roster, self._roster.seen
-        allow = self.allow_missing if allow_missing is None else allow_missing
-        if seen == 0:
-            raise RecordingError(f"epoch {self.epoch}: nothing was recorded; call update(ids, logits, labels) first")
-        if isinstance(roster, Known) and self._world == 1 and seen < len(roster) and not allow:
-            bad = roster.missing()
-            raise RecordingError(
-                f"epoch {self.epoch}: {len(bad)} of {len(roster)} ids were not recorded (first: {some(bad.tolist())}); "
-                "pass allow_missing=True to keep them as NaN"
-            )
-        columns = self._numbers.columns(len(roster))
-        if isinstance(roster, Learned):
-            roster, order = roster.settle()
+        with self._turn:
+            if self._broken or self._refusal is not None:
+                self._check_open()
+            self._fetch()
+            warn = self.on_error == "warn"
+            allow = (self.allow_missing or warn) if allow_missing is None else allow_missing
+            if not self._roster.seen:
+                self._leave_out(self._nothing(), 0, 0)
+                if isinstance(self._roster, Learned) and self._world == 1:
+                    return  # nobody has ever come: there is no epoch to keep
+            self._check_complete(allow)
+            self._write(allow)
+
+    def _nothing(self) -> RecordingError:
+        return RecordingError(f"epoch {self.epoch}: nothing was recorded; call update(ids, logits, labels) first")
+
+    def _write(self, allow: bool) -> None:
+        """Write the epoch under way and begin the next. Until it is clear what is on disk this recorder is broken."""
+        epoch, seen, self._broken = self.epoch, self._roster.seen, True
+        columns = self._numbers.columns(len(self._roster))
+        roster, order = self._settled()
+        if order is not None:
             columns = {name: column[order] for name, column in columns.items()}
         if self._world > 1:
             columns = _part_columns(roster, columns)
-        epoch = self.epoch
         try:
             self._writer.append(
-                columns, seen, roster.ids, roster.labels, new_labels=roster.new_labels, allow_missing=allow
+                columns,
+                seen,
+                roster.ids,
+                roster.labels,
+                new_labels=roster.new_labels,
+                allow_missing=allow,
+                refused=self._tally.in_epoch,
             )
         finally:
+            self._writer.settle()
             if self.epoch > epoch:  # it is there, even when what came behind it failed or was interrupted
                 self._start_epoch(roster)
+            self._broken = False
+
+    def _settled(self) -> tuple[Known, Array | None]:
+        """Everybody that this epoch brought, by id, and the order that sorts the rows."""
+        if isinstance(self._roster, Learned) and not self._roster.seen:  # of several processes one that saw nothing
+            kind = np.str_ if self._writer.manifest.id_type == "string" else np.int64
+            return Known(np.empty(0, kind), None, self.classes), None
+        roster, order = self._roster.settle()
+        roster.grows = self._grows
+        return roster, order
 
     def _start_epoch(self, roster: Known) -> None:
         if self._world > 1 and not self._writer.manifest.ids_given:
-            self._roster = Learned(self.classes)
+            self._roster = Learned(self.classes, self.repeats)
         else:
-            self._roster = roster
             roster.new_labels = False
             roster.start_epoch()
+            self._roster = roster
         self._numbers.clear()
+        self._tally.start_epoch()
+
+    def _check_complete(self, allow: bool) -> None:
+        roster, seen = self._roster, self._roster.seen
+        if allow or not isinstance(roster, Known) or self._world > 1 or seen == len(roster):
+            return
+        bad = roster.missing()
+        resumed = (
+            "; an epoch that was resumed in its middle has seen the rest alone: go on from a checkpoint of its "
+            f"beginning after rewind({self.epoch}), or allow it"
+        )
+        raise RecordingError(
+            f"epoch {self.epoch}: {len(bad)} of {len(roster)} ids were not recorded (first: {some(bad.tolist())}); "
+            f"pass allow_missing=True to keep them as NaN{resumed if self.epoch == self._resumed_at else ''}"
+        )
+
+    def rewind(self, epoch: int) -> None:
+        """Go back: drop the recorded epochs from ``epoch`` on, and what the epoch under way has seen.
+
+        Afterwards ``recorder.epoch == epoch``. This is how a recording meets a checkpoint of an earlier epoch, and
+        ``rewind(recorder.epoch)`` begins the epoch under way anew, also after an interrupt inside ``update``. Ids and
+        labels that were learned stay. A kill leaves the recording as it was or as it is then. Of several processes
+        each rewinds its part; the recording is as long as the shortest part.
+
+        Raises:
+            TrainmapError: ``epoch`` is no whole number from 0 to ``recorder.epoch``.
+            StoreError: at level ``"stats"``, where sums cannot be taken back (but ``rewind(recorder.epoch)`` can be
+                called); or the folder could not be written, and is as it was.
+        """
+        with self._turn:
+            if self._refusal is not None:
+                raise RecordingError(self._refusal)
+            before, self._broken = self._broken, True
+            try:
+                self._writer.settle()
+                if whole(epoch, "epoch") > self.epoch:
+                    raise RecordingError(
+                        f"epoch must be 0 to {self.epoch} (the next to record), got {epoch}: rewind goes back"
+                    )
+                self._writer.rewind(int(epoch))
+            except TrainmapError:
+                self._broken = before
+                raise
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """The epoch under way has seen nothing; new objects, whatever state the old ones were left in."""
+        self._held = Held()
+        roster = self._roster
+        self._roster = roster.anew() if isinstance(roster, Known) else Learned(self.classes, self.repeats)
+        self._numbers = self._empty()
+        self._tally.start_epoch()
+        self._broken = False
+
+    def _check_open(self) -> None:
+        if self._refusal is not None:
+            raise RecordingError(self._refusal)
+        broken = RecordingError(
+            f"epoch {self.epoch}: a call was broken off inside (by an interrupt?), so that it is not certain what this "
+            f"epoch holds; call rewind({self.epoch}) to begin it anew"
+        )
+        self._leave_out(broken, self._roster.seen, 0)
+        self._begin_anew()
 
     def close(self) -> None:
         """End the recording. An epoch under way (updates since the last ``end_epoch``) is an error, not lost silently.
@@ -263,16 +431,21 @@ class Recorder:
         Raises:
             RecordingError: there is one. It is dropped; the epochs before it are kept.
         """
-        if self._closed:
-            return
-        under_way = self._roster.seen + sum(len(ids) for ids, _, _ in self._held)
-        self._closed, self._held = True, []
-        if under_way:
-            kept = f"the {self.epoch} epochs before it are kept" if self.epoch else "nothing was kept"
-            raise RecordingError(
-                f"epoch {self.epoch} was not ended: {under_way} examples of it are dropped, {kept}; call end_epoch() "
-                "before close()"
-            )
+        with self._turn:
+            under_way = self._roster.seen + self._held.examples
+            lost = (under_way or self._broken) and self._refusal is None
+            self._end()
+            if lost:
+                raise RecordingError(
+                    f"epoch {self.epoch} was not ended: {under_way} examples of it are dropped, "
+                    f"{kept_before(self.epoch)}; call end_epoch() before close()"
+                )
+
+    def _end(self) -> None:
+        if self._refusal is None:
+            self._refusal = CLOSED
+        self._held = Held()
+        self._writer.close()
 
     def __enter__(self) -> Recorder:
         return self
@@ -280,7 +453,30 @@ class Recorder:
     def __exit__(self, kind: Any, *_: Any) -> None:
         if kind is None:
             self.close()
-        self._closed = True
+        with self._turn:
+            self._end()
+
+    def __reduce__(self) -> NoReturn:
+        raise RecordingError("a Recorder is the one writer of its folder; it cannot be copied or sent to a process")
+
+    def _leave_to_the_parent(self) -> None:
+        self._turn, self._refusal = RLock(), FORKED
+
+
+def _in_a_child() -> None:
+    for recorder in list(_live):
+        recorder._leave_to_the_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_child)
+
+
+def _size(ids: Any) -> int:
+    try:
+        return len(ids)
+    except TypeError:
+        return 0
 
 
 def _part_columns(roster: Known, columns: dict[str, Array]) -> dict[str, Array]:
@@ -288,24 +484,3 @@ def _part_columns(roster: Known, columns: dict[str, Array]) -> dict[str, Array]:
     here = roster.arrival != NOT_YET
     about = {"id": roster.ids[here], "label": roster.labels[here], "arrival": roster.arrival[here]}
     return about | {name: column[here] for name, column in columns.items()}
-
-
-def _check_choice(name: str, got: str, choices: Any) -> None:
-    known = get_args(choices)
-    if got not in known:
-        raise RecordingError(f"{name} must be one of {', '.join(map(repr, known))}, got {shown(got)}")
-
-
-def _check_given(ids: Any, labels: Any, classes: int) -> tuple[Array, Array | None] | None:
-    """The caller's ids and labels, checked and sorted by id."""
-    if ids is None:
-        return None
-    given = to_ids(ids)
-    ordered, order = sort_ids(given)
-    if labels is None:
-        return ordered, None
-    gold = to_labels(labels)
-    if gold.shape != ordered.shape:
-        raise RecordingError(f"{len(ordered)} ids need {len(ordered)} labels, got shape {gold.shape}")
-    check_classes(given, gold, classes)
-    return ordered, gold[order]

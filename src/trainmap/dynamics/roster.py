@@ -1,7 +1,9 @@
 """Who the examples are, which gold label each has, and who was seen in the epoch under way.
 
 A roster takes the ids and labels of a batch and gives the rows where its numbers belong, or refuses the batch and is
-then as it was. ``Known`` has a fixed set of examples; ``Learned`` makes one of whatever comes in one epoch.
+then as it was. ``Known`` has a fixed set of examples (and may take newcomers behind it); ``Learned`` makes one of
+whatever comes in one epoch. Of an example that comes again in an epoch ``repeats`` says what is recorded: nothing is
+(the batch is refused), the first visit, or all of them.
 """
 
 from __future__ import annotations
@@ -12,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.index import build_index, sort_ids
+from trainmap.dynamics.manifest import Repeats
 from trainmap.dynamics.signals import UNKNOWN_LABEL
 from trainmap.errors import RecordingError, shown, some
 
 Array = NDArray[Any]
+Taken = tuple[Array, Array | None]  # rows, and which of the batch they are; None for all of it
 
 NOT_YET = -1
 
@@ -25,39 +29,46 @@ class Known:
 
     Attributes:
         seen: how many were seen in this epoch.
+        came: how many visits this epoch had, those of one example again included.
         new_labels: labels were learned since this was last set to False.
+        given: the ids were given, not learned; so they are all that there are.
+        grows: unknown ids are newcomers, in rows behind the N until ``settle`` sorts them in; otherwise an error.
     """
 
-    def __init__(self, ids: Array, labels: Array | None, classes: int) -> None:
-        self.ids, self.classes = ids, classes
+    def __init__(
+        self, ids: Array, labels: Array | None, classes: int, repeats: Repeats = "refuse", given: bool = False
+    ) -> None:
+        self.ids, self.classes, self.given, self.grows = ids, classes, given, False
+        self.repeats: Repeats = repeats
         self._index = build_index(ids)
         # Both end with an entry for ids that are not known, row -1: it is always seen, so no batch with one passes.
         self._labels = np.full(len(ids) + 1, UNKNOWN_LABEL, np.int64)
         if labels is not None:
             self._labels[:-1] = labels
         self._arrival = np.empty(len(ids) + 1, np.int64)
+        self._newcomers: dict[int | str, int] = {}
         self.new_labels = False
         self.start_epoch()
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.ids) + len(self._newcomers)
 
     @property
     def labels(self) -> Array:
-        return self._labels[:-1]
+        return self._labels[: len(self)]
 
     @property
     def arrival(self) -> Array:
-        """(N,) int64: the how-manieth of this epoch an example was; ``NOT_YET`` for those still to come."""
-        return self._arrival[:-1]
+        """(N,) int64: which visit of this epoch was an example's first, from 0; ``NOT_YET`` for those still to come."""
+        return self._arrival[: len(self)]
 
     def start_epoch(self) -> None:
-        self.seen = 0
+        self.seen = self.came = 0
         self._arrival[:] = NOT_YET
         self._arrival[-1] = 0
         self._labels_known = bool((self.labels != UNKNOWN_LABEL).all())
 
-    def take(self, ids: Array, labels: Array) -> Array:
+    def take(self, ids: Array, labels: Array) -> Taken:
         """Rows of a batch, now seen.
 
         Raises:
@@ -67,89 +78,165 @@ class Known:
             _refuse_kind(ids, self.ids.dtype.kind)
         rows = self._index.rows(ids)
         # Arrays are compared by their bytes: for a batch that costs a tenth of (a == b).all().
+        if (
+            self._labels_known
+            and self._labels[rows].tobytes() == labels.tobytes()
+            and self._arrival[rows].tobytes() == b"\xff" * (8 * len(rows))  # that many times -1, NOT_YET
+        ):
+            arrival = np.arange(self.came, self.came + len(rows))
+            self._arrival[rows] = arrival
+            if self._arrival[rows].tobytes() == arrival.tobytes():
+                self.seen += len(rows)
+                self.came += len(rows)
+                return rows, None
+            self._arrival[rows] = NOT_YET  # an id twice in the batch
+        return self._look_closely(ids, rows, labels)
+
+    def _look_closely(self, ids: Array, rows: Array, labels: Array) -> Taken:
+        """The same for a batch with something new in it: labels, newcomers, copies, or a mistake."""
+        new: dict[int | str, int] = {}
+        if (rows < 0).any():
+            rows, new = self._make_room(ids, rows)
+        check_classes(ids, labels, self.classes)
+        _, places, of = np.unique(rows, return_index=True, return_inverse=True)
+        first = np.zeros(len(rows), bool)
+        first[places] = True
         known = self._labels[rows]
-        if not self._labels_known or known.tobytes() != labels.tobytes():
-            self._check_labels(ids, rows, known, labels)
-        if self._arrival[rows].tobytes() != b"\xff" * (8 * len(rows)):  # that many times -1, NOT_YET
-            self._refuse(ids, rows)
-        arrival = np.arange(self.seen, self.seen + len(rows))
-        self._arrival[rows] = arrival
-        if self._arrival[rows].tobytes() != arrival.tobytes():
-            self._arrival[rows] = NOT_YET
-            self._refuse(ids, rows)
-        if not self._labels_known:
+        _check_labels(ids, np.where(known == UNKNOWN_LABEL, labels[places][of], known), labels)
+        before = self._arrival[rows] != NOT_YET
+        fresh = first & ~before
+        if self.repeats == "refuse" and not fresh.all():
+            _refuse_twice(ids, before)
+        self._newcomers |= new
+        self._arrival[rows[fresh]] = self.came + np.flatnonzero(fresh)
+        if (known == UNKNOWN_LABEL).any():
+            self.new_labels = True
             self._labels[rows] = labels
-            self.new_labels = self.new_labels or bool((known == UNKNOWN_LABEL).any())
-        self.seen += len(rows)
-        return rows
+        self.seen += int(fresh.sum())
+        self.came += len(rows)
+        if self.repeats == "mean" or fresh.all():
+            return rows, None
+        return rows[fresh], np.flatnonzero(fresh)
+
+    def _make_room(self, ids: Array, rows: Array) -> tuple[Array, dict[int | str, int]]:
+        """Rows behind the others for ids that are unknown: (rows of the batch, those that nobody has had before)."""
+        if not self.grows:
+            bad = ids[rows < 0].tolist()
+            how = (
+                "given with ids=: give those of all examples there"
+                if self.given
+                else "fixed by the first epoch: give the Recorder ids= of all examples, or allow_missing=True to take "
+                "newcomers as not seen before"
+            )
+            raise RecordingError(
+                f"{len(bad)} of {len(ids)} ids are unknown (first: {some(bad)}); the {len(self)} examples were {how}"
+            )
+        rows, new = rows.copy(), dict[int | str, int]()
+        for place in np.flatnonzero(rows < 0).tolist():
+            name = ids[place].item()
+            row = self._newcomers.get(name)
+            rows[place] = new.setdefault(name, len(self) + len(new)) if row is None else row
+        short = len(self) + len(new) + 1 - len(self._arrival)
+        if short > 0:
+            short = max(short, len(self) // 8, 1024)
+            last = np.full(short, NOT_YET)
+            last[-1] = 0
+            self._labels = np.concatenate([self._labels, np.full(short, UNKNOWN_LABEL)])
+            self._arrival = np.concatenate([self._arrival[:-1], [NOT_YET], last])
+        return rows, new
+
+    def settle(self) -> tuple[Known, Array | None]:
+        """The roster with its newcomers sorted in, and the order that sorts the rows; as it is, and None, without."""
+        if not self._newcomers:
+            return self, None
+        ids, order = sort_ids(np.concatenate([self.ids, np.array(list(self._newcomers))]))
+        roster = Known(ids, self.labels[order], self.classes, self.repeats)
+        roster.grows = self.grows
+        roster.arrival[:] = self.arrival[order]
+        roster.seen, roster.came, roster.new_labels = self.seen, self.came, True
+        return roster, order
+
+    def anew(self) -> Known:
+        """The same examples and labels with nothing seen, whatever state this one was left in."""
+        roster = Known(self.ids, self._labels[: len(self.ids)], self.classes, self.repeats, self.given)
+        roster.grows, roster.new_labels = self.grows, self.new_labels
+        return roster
 
     def missing(self) -> Array:
-        """The ids that this epoch has not seen yet."""
-        return self.ids[self.arrival == NOT_YET]
-
-    def _check_labels(self, ids: Array, rows: Array, known: Array, labels: Array) -> None:
-        if (rows < 0).any():
-            self._refuse(ids, rows)
-        check_classes(ids, labels, self.classes)
-        changed = (known != UNKNOWN_LABEL) & (known != labels)
-        if changed.any():
-            first = int(np.flatnonzero(changed)[0])
-            raise RecordingError(
-                f"{changed.sum()} labels changed (id {shown(ids[first])}: {known[first]}, now {labels[first]}); "
-                "an example keeps its gold label through a recording"
-            )
-
-    def _refuse(self, ids: Array, rows: Array) -> NoReturn:
-        if (rows < 0).any():
-            bad = ids[rows < 0].tolist()
-            raise RecordingError(
-                f"{len(bad)} of {len(ids)} ids are unknown (first: {some(bad)}); the {len(self.ids)} examples were "
-                "fixed by ids=, or by the first epoch"
-            )
-        _refuse_twice(ids, self._arrival[rows] != NOT_YET)
+        """The ids that this epoch has not seen yet; newcomers were seen."""
+        return self.ids[self._arrival[: len(self.ids)] == NOT_YET]
 
 
 class Learned:
     """The examples are whoever comes in this epoch: rows in the order of arrival, until ``settle``."""
 
-    def __init__(self, classes: int) -> None:
-        self.classes, self.seen = classes, 0
-        self._names: set[int | str] = set()
-        self._batches: list[tuple[Array, Array]] = []
+    def __init__(self, classes: int, repeats: Repeats = "refuse") -> None:
+        self.classes = classes
+        self.repeats: Repeats = repeats
+        self.seen = self.came = 0
+        self._row_of: dict[int | str, int] = {}
+        self._ids: list[Array] = []
+        self._labels = self._arrival = np.empty(0, np.int64)
 
     def __len__(self) -> int:
         return self.seen
 
-    def take(self, ids: Array, labels: Array) -> Array:
+    def take(self, ids: Array, labels: Array) -> Taken:
         """Rows of a batch, now seen.
 
         Raises:
-            RecordingError: an id that was already seen, a label that is no class, integers and strings mixed.
+            RecordingError: an id that was already seen, a label that is no class or changed, integers and strings
+                mixed.
         """
-        if self._batches and ids.dtype.kind != self._batches[0][0].dtype.kind:
-            _refuse_kind(ids, self._batches[0][0].dtype.kind)
+        if self._ids and ids.dtype.kind != self._ids[0].dtype.kind:
+            _refuse_kind(ids, self._ids[0].dtype.kind)
         check_classes(ids, labels, self.classes)
-        names = set(ids.tolist())
-        if len(names) < len(ids) or not self._names.isdisjoint(names):
-            _refuse_twice(ids, np.array([name in self._names for name in ids.tolist()], bool))
-        self._names |= names
-        if len(ids):
-            self._batches.append((ids.copy(), labels.copy()))
-        self.seen += len(ids)
-        return np.arange(self.seen - len(ids), self.seen)
+        names = ids.tolist()
+        if len(set(names)) == len(names) and self._row_of.keys().isdisjoint(names):
+            rows = np.arange(self.seen, self.seen + len(names))
+            self._add(names, ids, labels, np.arange(self.came, self.came + len(names)))
+            self.came += len(names)
+            return rows, None
+        if self.repeats == "refuse":
+            _refuse_twice(ids, np.array([name in self._row_of for name in names], bool))
+        return self._take_copies(names, ids, labels)
 
-    def examples(self) -> tuple[Array, Array]:
-        """(ids, labels) in the order of arrival."""
-        ids, labels = zip(*self._batches, strict=True)
-        return np.concatenate(ids), np.concatenate(labels)
+    def _take_copies(self, names: list[int | str], ids: Array, labels: Array) -> Taken:
+        new: dict[int | str, int] = {}
+        places: list[int] = []
+        rows = np.empty(len(names), np.int64)
+        for place, name in enumerate(names):
+            row = self._row_of.get(name)
+            if row is None:
+                row = new.setdefault(name, self.seen + len(new))
+                if row == self.seen + len(places):
+                    places.append(place)
+            rows[place] = row
+        fresh = np.array(places, np.int64)
+        _check_labels(ids, np.concatenate([self._labels[: self.seen], labels[fresh]])[rows], labels)
+        self._add(list(new), ids[fresh], labels[fresh], self.came + fresh)
+        self.came += len(names)
+        return (rows, None) if self.repeats == "mean" else (rows[fresh], fresh)
+
+    def _add(self, names: list[int | str], ids: Array, labels: Array, arrival: Array) -> None:
+        if not names:
+            return
+        stop = self.seen + len(names)
+        if stop > len(self._labels):
+            more = np.empty(max(stop, 2 * len(self._labels), 1024) - len(self._labels), np.int64)
+            self._labels = np.concatenate([self._labels, more])
+            self._arrival = np.concatenate([self._arrival, more])
+        self._labels[self.seen : stop], self._arrival[self.seen : stop] = labels, arrival
+        self._row_of.update(zip(names, range(self.seen, stop), strict=True))
+        self._ids.append(ids.copy())
+        self.seen = stop
 
     def settle(self) -> tuple[Known, Array]:
         """From now on the examples are these, sorted by id: (their roster, all of them seen; the order that sorts)."""
-        ids, labels = self.examples()
-        ordered, order = sort_ids(ids)
-        roster = Known(ordered, labels[order], self.classes)
-        roster.arrival[:] = order
-        roster.seen, roster.new_labels = len(order), True
+        ids, order = sort_ids(np.concatenate(self._ids))
+        roster = Known(ids, self._labels[: self.seen][order], self.classes, self.repeats)
+        roster.arrival[:] = self._arrival[: self.seen][order]
+        roster.seen, roster.came, roster.new_labels = self.seen, self.came, True
         return roster, order
 
 
@@ -178,6 +265,17 @@ def _label_cure(labels: Array, classes: int) -> str:
     return ""
 
 
+def _check_labels(ids: Array, gold: Array, labels: Array) -> None:
+    """``labels`` of a batch are those that its examples have."""
+    changed = gold != labels
+    if changed.any():
+        first = int(np.flatnonzero(changed)[0])
+        raise RecordingError(
+            f"{changed.sum()} labels changed (id {shown(ids[first])}: {gold[first]}, now {labels[first]}); "
+            "an example keeps its gold label through a recording"
+        )
+
+
 def _refuse_kind(ids: Array, kind: str) -> None:
     """Integers where strings are known, or the other way round. An empty batch has no kind."""
     if len(ids):
@@ -191,5 +289,6 @@ def _refuse_twice(ids: Array, before: Array) -> NoReturn:
     again = ids[before].tolist() or names[counts > 1].tolist()
     raise RecordingError(
         f"{len(again)} ids came twice (first: {some(again)}); each example is recorded once an epoch: call "
-        "end_epoch() between epochs, and use a sampler without replacement"
+        "end_epoch() between epochs and use a sampler without replacement, or give the Recorder repeats='first' or "
+        "repeats='mean'"
     )

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.columns import Layout, check_file, check_files, open_columns, write_listed
 from trainmap.dynamics.index import ids_to_arrow
-from trainmap.dynamics.manifest import FileEntry, Manifest, read_manifest
+from trainmap.dynamics.manifest import EXAMPLES, FileEntry, Manifest, read_manifest
 from trainmap.dynamics.processes import has_parts
 from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, read_only
 from trainmap.dynamics.stats import Stats
@@ -36,7 +36,6 @@ from trainmap.kinds import check_path
 
 Array = NDArray[Any]
 
-EXAMPLES = "examples.parquet"
 READ_ROWS = 1 << 18
 
 
@@ -55,7 +54,9 @@ def fingerprint(ids: Any, labels: Any) -> str:
     return digest.hexdigest()
 
 
-def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, Array] | None = None) -> FileEntry:
+def write_examples(
+    folder: Path, ids: Array, labels: Array, more: Mapping[str, Array] | None = None, file: str = EXAMPLES
+) -> FileEntry:
     """Write ``examples.parquet``: row, id, label (null where no label is known yet), and what an importer keeps. Its
     entry for the manifest."""
     table = pa.table(
@@ -66,7 +67,7 @@ def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, A
             **(more or {}),
         }
     )
-    return write_listed(folder, EXAMPLES, lambda sink: pq.write_table(table, sink, write_page_checksum=True))
+    return write_listed(folder, file, lambda sink: pq.write_table(table, sink, write_page_checksum=True))
 
 
 def read_examples(folder: Path, manifest: Manifest, verify: bool = True) -> tuple[Array, Array]:
@@ -74,7 +75,7 @@ def read_examples(folder: Path, manifest: Manifest, verify: bool = True) -> tupl
 
     The file must be the one that the manifest lists (0.1 lists none), its ids ascend and its labels be classes.
     """
-    path, rows = folder / EXAMPLES, manifest.examples
+    path, rows = folder / manifest.examples_name, manifest.examples
     if not path.exists():
         raise StoreError(f"{path} is missing; restore it from a copy")
     if manifest.examples_file is not None:

@@ -1,7 +1,8 @@
 """The folder of a recording as its one writer sees it: what is in it, and how one epoch more gets there for good.
 
 Order of writing: examples, then the epoch, then the manifest, each a temporary file that is flushed to disk and
-renamed. A kill between two of them leaves files that the manifest does not list, and these do not exist.
+renamed. A kill between two of them leaves files that the manifest does not list, and these do not exist. What a
+manifest lists is never written over: newcomers bring new files under new names (see ``growing``).
 """
 
 from __future__ import annotations
@@ -14,8 +15,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.clearing import (
+    clear,
+    clear_others,
+    is_own,
+    remove,
+    remove_files,
+    remove_temporary,
+    remove_unlisted,
+)
 from trainmap.dynamics.columns import Layout, check_file, write_columns, write_file
+from trainmap.dynamics.growing import next_name, with_newcomers
+from trainmap.dynamics.locks import Hold, locked, refuse_held
 from trainmap.dynamics.manifest import (
+    EXAMPLES,
     NAME,
     Manifest,
     StatsEntry,
@@ -24,43 +37,52 @@ from trainmap.dynamics.manifest import (
     versions,
     write_manifest,
 )
-from trainmap.dynamics.processes import locked, part_folder, refuse_mixture, whole_epochs
-from trainmap.dynamics.stats import add_epoch, empty_stats
-from trainmap.dynamics.store import EXAMPLES, read_examples, read_stats, write_examples
+from trainmap.dynamics.processes import PARTS, holds, part_folder, refuse_mixture, whole_epochs
+from trainmap.dynamics.stats import Stats, add_epoch, empty_stats
+from trainmap.dynamics.store import read_examples, read_stats, write_examples
 from trainmap.errors import StoreError, some
-from trainmap.temporary import is_temporary
+from trainmap.files import sync_folder
 
 Array = NDArray[Any]
+State = tuple[bytes | None, Manifest, Stats, Array | None]  # manifest on disk, what it says, the sums, the listed ids
 
 
 class Writer:
-    """Writes a recording into ``path``, or into its part of it.
+    """Writes a recording into ``path``, or into its part of it, and holds the folder until ``close``.
 
     Attributes:
         folder: where the files are.
         manifest: what is recorded by now; ``examples`` is 0 before the first epoch.
-        examples: (ids, labels) of the recording that is there already, or None.
+        examples: (ids, labels) of the recording that was there already, or None.
     """
 
-    def __init__(self, path: Path, about: Manifest) -> None:
+    def __init__(self, path: Path, about: Manifest, resume: bool = False, overwrite: bool = False) -> None:
         """``about`` says what will be recorded; a recording that is there already must be of the same kind.
 
         Raises:
-            StoreError: the folder cannot be made, holds something else, or is damaged.
+            StoreError: the folder cannot be made, holds something else, or is damaged; it holds epochs and neither
+                ``resume`` nor ``overwrite`` is said; another recorder holds it.
         """
         self.folder = part_folder(path, about.part, about.parts)
         self.manifest = about
         self.examples: tuple[Array, Array] | None = None
+        self._ids: Array | None = None
         self._on_disk: bytes | None = None
         self._stats = empty_stats(0)
-        refuse_mixture(path, about.parts)
+        self._under_way: State | None = None
+        if about.parts is not None:
+            refuse_held(path)
+        if not overwrite:
+            refuse_mixture(path, about.parts)
         _make_folder(self.folder)
         try:
-            with locked(self.folder) as alone:
-                if (self.folder / NAME).exists():
-                    self._resume(path)
-                if alone:
-                    self._remove_leftovers()
+            self._hold = Hold(self.folder)
+            try:
+                self._begin(path, resume, overwrite)
+            except BaseException:
+                self._hold.release()
+                _unmake_part(path, self.folder)
+                raise
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror or error}") from error
 
@@ -68,14 +90,59 @@ class Writer:
     def epochs(self) -> int:
         return self.manifest.recorded
 
-    def _resume(self, path: Path) -> None:
+    def close(self) -> None:
+        """Let the next recorder in."""
+        self._hold.release()
+
+    def _begin(self, path: Path, resume: bool, overwrite: bool) -> None:
+        if self.manifest.parts is not None:
+            refuse_held(path)  # a single process may have come between our looking and our part
+        if overwrite:
+            clear_others(path, self.manifest.parts)
+        refuse_mixture(path, self.manifest.parts)
+        with locked(self.folder) as alone:
+            there = (self.folder / NAME).exists()
+            if overwrite:
+                self._overwrite(there)
+            elif there:
+                self._resume(path, resume)
+            elif self.manifest.parts is not None:
+                _refuse_lost_part(path, self.folder, resume)
+            if alone and self._on_disk is not None:
+                remove_unlisted(self.folder, self.manifest)
+            elif alone:
+                remove_temporary(self.folder)
+
+    def _overwrite(self, there: bool) -> None:
+        """Begin anew. A part keeps a manifest of no epochs, which says so: see ``parts`` for what that is good for."""
+        part = self.manifest.part is not None
+        if there and part and (found := read_manifest(self.folder)):
+            again = bool(found.recorded) or found.overwrote is True
+            self._write_manifest(self.manifest.model_copy(update={"overwrote": True if again else None}))
+        elif part:
+            self.manifest = self.manifest.model_copy(update={"overwrote": None})
+        else:
+            clear(self.folder)
+
+    def _resume(self, path: Path, resume: bool) -> None:
         found, wanted = read_manifest(self.folder), self.manifest
+        if not found.recorded:  # rewound, overwritten or never finished: whatever comes begins here
+            self.manifest = wanted.model_copy(update={"overwrote": found.overwrote})
+            self._on_disk = (self.folder / NAME).read_bytes()
+            return
+        if not resume:
+            raise holds(self.folder, found)
         for name in ("classes", "source", "level", "part", "parts"):
             if getattr(found, name) != getattr(wanted, name):
                 raise StoreError(
                     f"{self.folder} was recorded with {name}={getattr(found, name)!r}, got {getattr(wanted, name)!r}; "
-                    "two kinds of recording are never mixed: use another folder"
+                    "two kinds of recording are never mixed: use another folder, or overwrite=True"
                 )
+        if {found.repeats, wanted.repeats} == {"first", "mean"}:
+            raise StoreError(
+                f"{self.folder} was recorded with repeats={found.repeats!r}, got {wanted.repeats!r}; two kinds of "
+                "recording are never mixed: use another folder, or overwrite=True"
+            )
         if found.parts is not None and found.ids_given != wanted.ids_given:
             raise StoreError(
                 f"{self.folder} was recorded {'with' if found.ids_given else 'without'} ids=, "
@@ -83,7 +150,8 @@ class Writer:
             )
         if origin := found.written_by.get("imported_from"):
             raise StoreError(
-                f"{self.folder} was imported from {origin}; what is recorded now is something else: use another folder"
+                f"{self.folder} was imported from {origin}; what is recorded now is something else: use another "
+                "folder, or overwrite=True"
             )
         for entry in found.files:
             check_file(self.folder, entry)
@@ -93,10 +161,16 @@ class Writer:
             self._stats = read_stats(self.folder, found)
         if found.ids_given or found.parts is None:
             self.examples = read_examples(self.folder, found)
+            self._ids = self.examples[0]
         self._on_disk = (self.folder / NAME).read_bytes()
         # A join whose parts were removed goes on as the recording of a single process.
-        allowed = found.allow_missing or wanted.allow_missing
-        self.manifest = found.model_copy(update={"allow_missing": allowed, "joined": None})
+        self.manifest = found.model_copy(
+            update={
+                "allow_missing": found.allow_missing or wanted.allow_missing,
+                "repeats": wanted.repeats if found.repeats == "refuse" else found.repeats,
+                "joined": None,
+            }
+        )
         if found.parts is not None:
             # The others may have been killed an epoch earlier: all go on where the last one is. What is dropped goes
             # from the manifest before its file is written again, so that no listed file is ever half old.
@@ -113,13 +187,15 @@ class Writer:
         *,
         new_labels: bool,
         allow_missing: bool,
+        refused: int = 0,
     ) -> None:
         """Write one epoch; when this returns, it is on disk.
 
         Args:
             columns: of the epoch; at level stats they are added to the sums and not written.
-            ids, labels: of all examples, in the order of the rows.
+            ids, labels: of all examples, in the order of the rows: those of before, and newcomers among them.
             new_labels: the labels differ from those that were written last.
+            refused: how many examples were left out of it.
 
         Raises:
             StoreError: it could not be written, or another recorder wrote here. What was recorded before is kept.
@@ -129,58 +205,113 @@ class Writer:
         try:
             with locked(self.folder):
                 self._check_alone()
-                self._append(columns, seen, ids, labels, new_labels, allow_missing)
+                self._append(columns, seen, ids, labels, new_labels, allow_missing, refused)
         except OSError as error:
             if self.epochs > epoch:
                 raise StoreError(
                     f"epoch {epoch} is in {self.folder}, but was not flushed to the disk ({error.strerror or error}): "
                     "a power cut may lose it; recording goes on with the next epoch"
                 ) from error
-            before = f"The {self.epochs} epochs before it are kept" if self.epochs else "Nothing was kept"
+            kept = kept_before(self.epochs)
             raise StoreError(
-                f"epoch {self.epochs} could not be written to {self.folder}: {error.strerror or error}. {before}; make "
-                "room (or the folder writable) and call end_epoch() again"
+                f"epoch {self.epochs} could not be written to {self.folder}: {error.strerror or error}. "
+                f"{kept[0].upper()}{kept[1:]}; make room (or the folder writable) and call end_epoch() again"
             ) from error
 
     def _append(
-        self, columns: Mapping[str, Array], seen: int, ids: Array, labels: Array, new_labels: bool, allow_missing: bool
+        self,
+        columns: Mapping[str, Array],
+        seen: int,
+        ids: Array,
+        labels: Array,
+        new_labels: bool,
+        allow_missing: bool,
+        refused: int,
     ) -> None:
-        epoch, part = self.epochs, self.manifest.part is not None
-        listed = self.manifest.ids_given or not part  # otherwise every epoch of a part brings its own ids
-        examples = self.manifest.examples_file
-        if listed and (new_labels or self.manifest.examples == 0 or examples is None):
-            examples = write_examples(self.folder, ids, labels)
+        epoch, before = self.epochs, self.manifest
+        listed = before.ids_given or before.part is None  # otherwise every epoch of a part brings its own ids
         update: dict[str, Any] = {
-            "examples_file": examples,
             "examples": len(ids) if listed else 0,
             "id_type": "string" if ids.dtype.kind == "U" else "int64",
-            "allow_missing": self.manifest.allow_missing or allow_missing,
+            "allow_missing": before.allow_missing or allow_missing,
             "written_by": versions(),
         }
-        stats = self._stats
-        if self.manifest.level == "stats":
+        entries, stats = before.epochs, self._stats
+        known = self._ids if listed else None
+        grown = known is not None and len(ids) > len(known)
+        if listed and (grown or new_labels or before.examples_file is None):
+            # Under a new name: the manifest lists the old file with its checksum until the new manifest is there.
+            name = next_name(before.examples_name) if before.examples else EXAMPLES
+            update["examples_file"] = write_examples(self.folder, ids, labels, file=name)
+        if known is not None and grown:
+            entries, stats = with_newcomers(self.folder, entries, stats, known, ids)
+        if before.level == "stats":
             stats = add_epoch(stats if len(stats) else empty_stats(len(ids)), columns, labels)
             entry = write_file(self.folder, f"stats/{epoch + 1:05d}.arrow", stats.columns)
             update["stats"] = StatsEntry(epochs=epoch + 1, **entry.model_dump())
         else:
             entry = write_columns(self.folder, f"epochs/{epoch:05d}.arrow", columns, seen)
-            update["epochs"] = [*self.manifest.epochs, entry]
-        before = self.manifest.stats
-        try:
-            self._write_manifest(self.manifest.model_copy(update=update))
-        finally:
-            if self.epochs > epoch:
-                self._stats = stats
-        if before is not None:
-            _remove(self.folder / before.file)
+            update["epochs"] = [*entries, entry.model_copy(update={"refused": refused})]
+        self._write_manifest(before.model_copy(update=update), stats, ids if listed else None)
+        kept = {file.file for file in self.manifest.files}
+        remove_files(self.folder, [file for file in before.files if file.file not in kept])
+        if before.examples_name != self.manifest.examples_name:
+            remove(self.folder / before.examples_name)
 
-    def _write_manifest(self, manifest: Manifest) -> None:
-        content = manifest_bytes(manifest)
+    def rewind(self, epoch: int) -> None:
+        """Drop the epochs from ``epoch`` on: from the manifest first, then their files.
+
+        Raises:
+            StoreError: running sums, which hold no epochs to go back to; or it could not be written.
+        """
+        self.settle()
+        before = self.manifest
+        if epoch == self.epochs:
+            return
+        if before.stats is not None:
+            raise StoreError(
+                f"{self.folder} has level 'stats', running sums over {self.epochs} epochs, from which none can be "
+                f"taken back: rewind({self.epochs}) drops the epoch under way; for more, record with level='signals'"
+            )
+        try:
+            with locked(self.folder):
+                self._check_alone()
+                left = before.model_copy(update={"epochs": before.epochs[:epoch]})
+                if epoch or before.part is not None:
+                    self._write_manifest(left)
+                else:
+                    self._remove_manifest(left.model_copy(update={"examples": 0}))
+                remove_files(self.folder, before.epochs[epoch:])
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder} could not be taken back to epoch {epoch}: {error.strerror or error}; "
+                f"it is at epoch {self.epochs}: make the folder writable and call rewind({epoch}) again"
+            ) from error
+
+    def settle(self) -> None:
+        """Look whether a manifest that was being written when something broke off is in place, and go on from there."""
+        if self._under_way is not None:
+            content, manifest, stats, ids = self._under_way
+            if self._there() == content:
+                self._on_disk, self.manifest, self._stats, self._ids = content, manifest, stats, ids
+            self._under_way = None
+
+    def _write_manifest(self, manifest: Manifest, stats: Stats | None = None, ids: Array | None = None) -> None:
+        now = manifest_bytes(manifest)
+        self._under_way = now, manifest, self._stats if stats is None else stats, self._ids if ids is None else ids
         try:
             write_manifest(self.folder, manifest)
         finally:  # what failed or was interrupted behind the rename changes nothing about what is there
-            if self._there() == content:
-                self._on_disk, self.manifest = content, manifest
+            self.settle()
+
+    def _remove_manifest(self, manifest: Manifest) -> None:
+        """No epoch is left: as before the first one was ended."""
+        self._under_way = None, manifest, self._stats, None
+        try:
+            (self.folder / NAME).unlink()
+            sync_folder(self.folder)
+        finally:
+            self.settle()
 
     def _there(self) -> bytes | None:
         """What the manifest holds; None where there is none to be read."""
@@ -199,21 +330,12 @@ class Writer:
                 "began; one folder has one recorder: nothing of this epoch was written"
             )
 
-    def _remove_leftovers(self) -> None:
-        """What a kill left half done, and sums that a later file holds. They take room and do no harm.
 
-        Only while nobody else can be writing: what looks left over may be about to be listed.
-        """
-        listed = {entry.file for entry in self.manifest.files}
-        for item in [*self.folder.glob(".*.tmp"), *self.folder.glob("*/.*.tmp"), *self.folder.glob("stats/*.arrow")]:
-            ours = item.suffix == ".arrow" or is_temporary(item.name)
-            if ours and item.relative_to(self.folder).as_posix() not in listed:
-                _remove(item)
-
-
-def _remove(file: Path) -> None:
-    with suppress(OSError):  # somebody has it open, on Windows
-        file.unlink()
+def kept_before(epochs: int) -> str:
+    """For a message: what stays of a recording whose epoch ``epochs`` is lost."""
+    if epochs < 2:
+        return "the epoch before it is kept" if epochs else "nothing was kept"
+    return f"the {epochs} epochs before it are kept"
 
 
 def _check_columns(layout: Layout, manifest: Manifest) -> None:
@@ -225,6 +347,16 @@ def _check_columns(layout: Layout, manifest: Manifest) -> None:
         )
 
 
+def _refuse_lost_part(path: Path, part: Path, resume: bool) -> None:
+    """A part without epochs beside a join of several: it was lost, or the recording is another one's."""
+    if (path / NAME).exists() and (joined := read_manifest(path)).recorded:
+        if not resume:
+            raise holds(path, joined)
+        raise StoreError(
+            f"{part} is lost, and {path} holds the join of it: copy every process's part into {path / PARTS}"
+        )
+
+
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -233,7 +365,14 @@ def _make_folder(folder: Path) -> None:
         raise StoreError(f"{error.filename or folder} is a file; a recording needs a folder") from error
     except OSError as error:
         raise StoreError(f"{folder} cannot be made: {error.strerror}; choose a folder that you may write") from error
-    ours = (NAME, EXAMPLES, "epochs", "stats", "parts")
-    foreign = [name for name in names if name not in ours and not name.endswith(".tmp")]
+    foreign = [name for name in names if not is_own(name) and not name.endswith(".tmp")]
     if foreign and NAME not in names:
         raise StoreError(f"{folder} holds other files ({some(foreign)}); a recording needs a folder of its own")
+
+
+def _unmake_part(path: Path, folder: Path) -> None:
+    """A refused process leaves no empty part: the recording of a single one would be taken for one of several."""
+    if folder != path:
+        with suppress(OSError):
+            folder.rmdir()
+            (path / PARTS).rmdir()

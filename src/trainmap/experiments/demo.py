@@ -26,6 +26,7 @@ from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, T
 from trainmap.experiments.report import Report, write_report
 from trainmap.experiments.student import splits
 from trainmap.maps.datamap import DataMap
+from trainmap.training.checkpoint import previous
 from trainmap.training.cost import forward_flops, parameters
 from trainmap.training.data import Splits
 from trainmap.training.evaluate import evaluate, predict
@@ -122,7 +123,13 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
     recipe = default_recipe(plan.teacher, plan.data, epochs=plan.teacher_epochs, inputs=train.inputs)
     model = build(plan.teacher, train.classes, train.inputs, TEACHER_SEED)
     recording = Recorder(
-        folder / "dynamics", classes=train.classes, ids=train.ids, labels=train.y, rank=0, world_size=1
+        folder / "dynamics",
+        classes=train.classes,
+        ids=train.ids,
+        labels=train.y,
+        rank=0,
+        world_size=1,
+        resume=any(file.exists() for file in (made / "checkpoint.pt", previous(made / "checkpoint.pt"))),
     )
     with threads(plan.teacher_threads), recording as recorder:
         advance = stage(f"teacher {plan.teacher}", recipe.epochs)

@@ -102,6 +102,8 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
     data, out = data_of(config), Path(config["where"]["out"])
     train = data.train
     model = _build(config, train)
+    # A task that was killed goes on with its checkpoint; without one, what an earlier try recorded is of no use.
+    again: dict[str, Any] = {"resume": _has_checkpoint(config), "overwrite": not _has_checkpoint(config)}
     recording = Recorder(
         out / "dynamics",
         classes=train.classes,
@@ -110,6 +112,7 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
         source=config["record"],
         rank=0,
         world_size=1,
+        **again,
     )
     with ExitStack() as open_:
         recorder = open_.enter_context(recording)
@@ -117,7 +120,9 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
         both: EpochRecorder = watched
         if config.get("record_test"):
             test = data.test
-            beside = Recorder(out / "test-dynamics", test.classes, test.ids, test.y, "sweep", rank=0, world_size=1)
+            beside = Recorder(
+                out / "test-dynamics", test.classes, test.ids, test.y, "sweep", rank=0, world_size=1, **again
+            )
             both = Beside(watched, Sweep(open_.enter_context(beside), model, test, config["device"]))
         result = _train(config, model, data, train, recorder=both)
     out.mkdir(parents=True, exist_ok=True)
@@ -331,7 +336,16 @@ def _train(config: dict[str, Any], model: nn.Module, data: Splits, train: Datase
         )
 
 
+def _checkpoints(config: dict[str, Any]) -> list[Path]:
+    """The files that a killed run would go on from."""
+    checkpoint = config["where"].get("checkpoint")
+    return [] if checkpoint is None else [Path(checkpoint), previous(Path(checkpoint))]
+
+
+def _has_checkpoint(config: dict[str, Any]) -> bool:
+    return any(path.exists() for path in _checkpoints(config))
+
+
 def _forget_checkpoint(config: dict[str, Any]) -> None:
-    if "checkpoint" in config["where"]:
-        for path in (Path(config["where"]["checkpoint"]), previous(Path(config["where"]["checkpoint"]))):
-            path.unlink(missing_ok=True)
+    for path in _checkpoints(config):
+        path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -34,11 +34,20 @@ class Sweep:
         self.recorder.end_epoch()
         self.seconds += time.perf_counter() - start
 
+    def rewind(self, epoch: int) -> None:
+        self.recorder.rewind(epoch)
+
+
+class RewindingRecorder(EpochRecorder, Protocol):
+    """A recorder that can go back to the epoch of a checkpoint."""
+
+    def rewind(self, epoch: int) -> None: ...
+
 
 class Beside:
     """Two recorders for ``fit``, the second ended first: what a kill between the two leaves is not recorded twice."""
 
-    def __init__(self, recorder: EpochRecorder, second: EpochRecorder) -> None:
+    def __init__(self, recorder: RewindingRecorder, second: RewindingRecorder) -> None:
         self.recorder, self.second = recorder, second
 
     @property
@@ -52,3 +61,7 @@ class Beside:
         if self.second.epoch == self.recorder.epoch:
             self.second.end_epoch()
         self.recorder.end_epoch()
+
+    def rewind(self, epoch: int) -> None:
+        for recorder in (self.second, self.recorder):
+            recorder.rewind(min(epoch, recorder.epoch))

@@ -78,8 +78,9 @@ def resume(
     """Load the checkpoint to go on from into ``model`` and ``optimizer``; without one, the run starts at its beginning.
 
     An epoch ends with its checkpoint and then its recording. A kill between the two leaves the recording one epoch
-    behind; it cannot go back, so the epoch is trained again from the checkpoint before. The checkpoints chosen against
-    are removed, so that the two kept are always of neighbouring epochs.
+    behind, so the epoch is trained again from the checkpoint before. Where the recording is ahead of every checkpoint
+    the newest one is taken and the caller rewinds the recorder. The checkpoints chosen against are removed, so that
+    the two kept are always of neighbouring epochs.
 
     Args:
         path: of the newest checkpoint.
@@ -89,7 +90,7 @@ def resume(
         learned: what else learns in this run (a schedule, a proxy); changed in place.
 
     Raises:
-        TrainmapError: the checkpoint is not one, or of another run, or no checkpoint is at the recorder's epoch.
+        TrainmapError: the checkpoint is not one, or of another run, or all are of later epochs than the recorder's.
     """
     states = {file: _read(file) for file in (path, previous(path)) if file.exists()}
     if not states:
@@ -98,12 +99,12 @@ def resume(
         if differs := [key for key in run if state["run"].get(key) != run[key]]:
             raise TrainmapError(f"{file} is of another run (other {', '.join(differs)}); delete it or name another")
     epochs = {file: int(state["progress"]["epoch"]) for file, state in states.items()}
-    wanted = max(epochs.values()) if recorded is None else recorded
+    wanted = max(epochs.values()) if recorded is None else min(recorded, max(epochs.values()))
     chosen = next((file for file, epoch in epochs.items() if epoch == wanted), None)
     if chosen is None:
         raise TrainmapError(
             f"the recorder is at epoch {recorded} and the checkpoints at {', '.join(map(str, epochs.values()))}; "
-            "they are not of one run: delete both and start again"
+            "they are not of one run: give the checkpoint of the recorded run, or delete both and start again"
         )
     model.load_state_dict(states[chosen]["model"])
     optimizer.load_state_dict(states[chosen]["optimizer"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import time
@@ -29,6 +30,9 @@ DECAYED = re.compile(r"weight(_(ih|hh|hr)(_l\d+(_reverse)?)?)?(_orig|\.original)
 """Names of the weights that decay: also those of recurrent and attention layers, and under a mask."""
 
 __all__ = ["RECIPES", "Distillation", "EpochRecorder", "FitResult", "Recipe", "default_recipe", "even_batches", "fit"]
+
+
+log = logging.getLogger("trainmap")
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,8 @@ def fit(
         start_epoch: number of the first epoch, when the earlier ones were trained elsewhere (without the optimizer's
             momentum; a checkpoint keeps that).
         checkpoint: file for the state after every whole epoch, and the one before it beside it. When it is there, the
-            run goes on where it (and the recorder) stopped and ends bit-identical to one that was not interrupted.
+            run goes on where it (and the recorder) stopped and ends bit-identical to one that was not interrupted. A
+            recorder that is ahead of it is rewound to it (which is logged).
         device: where to train.
         before_epoch: called with the epoch's number before each one: the place to change the network on the way, since
             a checkpoint holds it as the epoch before left it.
@@ -162,10 +167,15 @@ def fit(
     _check_unused(progress, schedule, proxy)
     if checkpoint is not None and not Path(checkpoint).exists():
         save(Path(checkpoint), run, progress, trained, optimizer, learned)
+    rewind = getattr(recorder, "rewind", None)
+    if recorder is not None and rewind is not None and checkpoint is not None and recorder.epoch > progress.epoch > 0:
+        log.warning("the recorder is at epoch %d and the checkpoint at %d: rewound", recorder.epoch, progress.epoch)
+        rewind(progress.epoch)
     if recorder is not None and recorder.epoch != progress.epoch:
         raise TrainmapError(
             f"the recorder is at epoch {recorder.epoch} and the training would start at {progress.epoch}; "
-            "give the checkpoint of the recorded run, or record into a new folder"
+            f"give the checkpoint of the recorded run, call recorder.rewind({progress.epoch}), or record into a new "
+            "folder"
         )
 
     while progress.epoch < recipe.epochs if steps is None else progress.steps < steps:
@@ -230,7 +240,7 @@ def fit(
         )
         if schedule is not None:
             schedule.end_epoch()
-        # Before the recorder: it cannot go back, but the checkpoint before this one is kept (see ``resume``).
+        # Before the recorder: what is recorded then never has to be dropped (see ``resume``).
         if checkpoint is not None:
             save(Path(checkpoint), run, progress, trained, optimizer, learned)
         if recorder is not None:
@@ -320,10 +330,10 @@ def _check_visit(
     """Before an epoch is trained: whether a ``trainmap.Recorder`` will take it."""
     visited = len(np.unique(ids)) if proxy is None else round(proxy.keep * len(np.unique(ids)))
     known = getattr(recorder, "ids", ())
+    if getattr(recorder, "allow_missing", True):
+        return
     if known is None:
         known = () if schedule is None and proxy is None else getattr(schedule, "ids", train.ids)
-    elif getattr(recorder, "allow_missing", True):
-        return
     if visited < len(known):
         raise TrainmapError(
             f"epoch {epoch} visits {visited} of {len(known)} examples: a recorder must know the others and allow them "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
-from trainmap.dynamics.store import EXAMPLES, Dynamics, write_examples
+from trainmap.dynamics.store import Dynamics, write_examples
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import reading, sync_folder
 from trainmap.temporary import new_folder_beside, remove
@@ -106,7 +106,7 @@ def write_dynamics(
 
 def kept_column(dynamics: Dynamics, name: str) -> Array | None:
     """A further column of ``examples.parquet`` that an importer kept, (N,), or None."""
-    path = dynamics.path / EXAMPLES
+    path = dynamics.path / dynamics.manifest.examples_name
     with reading(path, "table of examples"):
         if name not in pq.read_schema(path).names:
             return None
