@@ -126,9 +126,9 @@ def test_a_copy_with_another_label_is_refused_and_leaves_no_trace(where: str, op
 
 
 def test_a_rank_can_be_told_to_refuse_its_copies(run: Run, tmp_path: Path) -> None:
-    with run.recorder(tmp_path / "d", rank=0, world_size=2, repeats="refuse") as recorder:
-        with pytest.raises(RecordingError, match=r"1 ids came twice .*repeats='first' or repeats='mean'"):
-            recorder.update(*visited(run, 0, 0, [0, 0]))
+    recorder = run.recorder(tmp_path / "d", rank=0, world_size=2, repeats="refuse")
+    with pytest.raises(RecordingError, match=r"1 ids came twice .*repeats='first' or repeats='mean'"):
+        recorder.update(*visited(run, 0, 0, [0, 0]))
 
 
 # --- sampling with replacement ---------------------------------------------------------------------------------------
