@@ -184,7 +184,7 @@ def by_hand(run: Run, visits: dict[int, list[Any]], repeats: str) -> dict[str, A
         wrong = [int(c) for c in signals["predicted"] if c != gold]
         predicted = gold if columns["margin"][-1] > 0 or not wrong else wrong[0]
         columns.setdefault("predicted", []).append(np.int16(predicted))
-        mean = sum(logits.astype(np.float64)) / len(logits)
+        mean = logits.astype(np.float64).sum(axis=0) / len(logits)
         columns.setdefault("logits", []).append(mean.astype(np.float16))
     return {name: np.array(column) for name, column in columns.items()}
 
