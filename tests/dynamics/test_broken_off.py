@@ -1,3 +1,4 @@
+# ruff: noqa: PT017 (whether a call is refused depends on the moment of the interrupt)
 """Threads that share a recorder, and calls that an interrupt breaks off inside: never a wrong number kept silently."""
 
 from __future__ import annotations

@@ -126,9 +126,9 @@ def test_a_copy_with_another_label_is_refused_and_leaves_no_trace(where: str, op
 
 
 def test_a_rank_can_be_told_to_refuse_its_copies(run: Run, tmp_path: Path) -> None:
-    with run.recorder(tmp_path / "d", rank=0, world_size=2, repeats="refuse") as recorder:
-        with pytest.raises(RecordingError, match=r"1 ids came twice .*repeats='first' or repeats='mean'"):
-            recorder.update(*visited(run, 0, 0, [0, 0]))
+    recorder = run.recorder(tmp_path / "d", rank=0, world_size=2, repeats="refuse")
+    with pytest.raises(RecordingError, match=r"1 ids came twice .*repeats='first' or repeats='mean'"):
+        recorder.update(*visited(run, 0, 0, [0, 0]))
 
 
 # --- sampling with replacement ---------------------------------------------------------------------------------------
@@ -184,7 +184,7 @@ def by_hand(run: Run, visits: dict[int, list[Any]], repeats: str) -> dict[str, A
         wrong = [int(c) for c in signals["predicted"] if c != gold]
         predicted = gold if columns["margin"][-1] > 0 or not wrong else wrong[0]
         columns.setdefault("predicted", []).append(np.int16(predicted))
-        mean = sum(logits.astype(np.float64)) / len(logits)
+        mean = logits.astype(np.float64).sum(axis=0) / len(logits)
         columns.setdefault("logits", []).append(mean.astype(np.float16))
     return {name: np.array(column) for name, column in columns.items()}
 

@@ -174,6 +174,25 @@ def test_a_killed_recording_on_disk_goes_on_and_holds_the_same_epochs(tmp_path: 
         assert (tmp_path / "killed" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes()
 
 
+def test_a_recording_ahead_of_the_checkpoint_is_rewound_to_it(tmp_path: Path) -> None:
+    """The checkpoint of epoch 2 was restored from a copy; the recording has all four."""
+
+    def keeps(epoch: int, loss: float) -> None:
+        if epoch == 1:
+            (tmp_path / "copy.pt").write_bytes((tmp_path / "run.pt").read_bytes())
+
+    def record(path: Path, **kwargs: Any) -> torch.nn.Module:
+        with trainmap.dynamics.recorder.Recorder(tmp_path / "d", classes=3, resume=True) as recorder:
+            model = run(path, recorder, **kwargs)[0]
+            assert recorder.epoch == 4
+            return model
+
+    whole = record(tmp_path / "run.pt", on_epoch=keeps)
+    before = [file.read_bytes() for file in sorted((tmp_path / "d").rglob("*.arrow"))]
+    assert_same(record(tmp_path / "copy.pt"), whole)
+    assert [file.read_bytes() for file in sorted((tmp_path / "d").rglob("*.arrow"))] == before
+
+
 @pytest.mark.parametrize(("name", "optimizer"), [("vit-32", "adamw"), ("effnet-8", "sgd")])
 def test_other_networks_and_optimizers_resume_as_well(tmp_path: Path, name: str, optimizer: Any) -> None:
     recipe = replace(RECIPE, optimizer=optimizer, peak_lr=1e-3, clip=1.0)
