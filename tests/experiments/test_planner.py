@@ -52,7 +52,7 @@ def test_two_maps_share_the_runs_on_full_and_random_data(tmp_path: Path) -> None
     assert kinds(graph)["map"] == kinds(graph)["selection"] == 2
     assert kinds(graph)["student"] == (2 + 2 * 1) * 2 * 2
     assert len(graph.lines) == 24
-    assert {line.group["map"] for line in graph.lines} == {"cnn-8", "cnn-8, 1 epochs"}
+    assert {line.group["map"] for line in graph.lines} == {"cnn-8", "cnn-8, 1 epoch"}
 
 
 def test_equal_steps_train_a_subset_for_as_many_steps_as_full_data(tmp_path: Path) -> None:
