@@ -201,8 +201,8 @@ def describe(
                 "flops": teacher.train_flops,
                 "seconds": teacher.train_seconds,
                 "cpu_seconds": teacher.train_cpu_seconds,
-                "note": f"training {plan.teacher} for {counted(plan.teacher_epochs or 0, 'epoch')}; recording is part of"
-                " it",
+                "note": f"training {plan.teacher} for {counted(plan.teacher_epochs or 0, 'epoch')}; "
+                "recording is part of it",
             },
             "scoring": {"flops": 0, **scoring, "note": "all scores and regions"},
             "teacher inference": {

@@ -280,8 +280,8 @@ def _summary(
         best = max(judged, key=lambda record: record.difference)
         said.append(
             f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {counts['beats random']} beat random of "
-            f"the same size, {counts['worse']} are worse, {counts['no difference shown']} show no difference. Largest mean "
-            f"difference: {best.subset} ({best.column}), {100 * best.difference:+.1f} points, {best.verdict}."
+            f"the same size, {counts['worse']} are worse, {counts['no difference shown']} show no difference. Largest "
+            f"mean difference: {best.subset} ({best.column}), {100 * best.difference:+.1f} points, {best.verdict}."
         )
     return said
 
