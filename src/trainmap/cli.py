@@ -16,7 +16,7 @@ from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import DynamicsPath, MapPath, Verify, number, progress, say, show_or_json, split
 from trainmap.cli_terminal import show as draw
 from trainmap.cli_verify import verify as verify_all
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, counted
 
 app = typer.Typer(
     name="trainmap",
@@ -55,10 +55,10 @@ def score(
     chosen = resolve(recording, split(scores), epochs)
     limit = None if max_memory is None else parse_bytes(max_memory)
     plan = estimate(recording, chosen, epochs=epochs, max_memory=limit, collect=False)
-    say(f"{recording.examples} examples, {epochs or recording.epochs} epochs: {plan}", err=True)
+    say(f"{counted(recording.examples, 'example')}, {counted(epochs or recording.epochs, 'epoch')}: {plan}", err=True)
     with progress("scoring", recording.examples) as advance:
         write_scores(recording, chosen, plan, out, epochs=epochs, on_progress=advance)
-    say(f"{out}: {recording.examples} examples, {', '.join(chosen)}")
+    say(f"{out}: {counted(recording.examples, 'example')}, {', '.join(chosen)}")
 
 
 @app.command("map")
@@ -98,7 +98,7 @@ def map_(
             on_progress=advance,
         )
     if out is not None:
-        say(f"{datamap.save(out)}: {len(datamap)} examples, {', '.join(datamap.scores)}")
+        say(f"{datamap.save(out)}: {counted(len(datamap), 'example')}, {', '.join(datamap.scores)}")
     if plot is not None:
         say(f"{plot_map(datamap, plot)}")
 
@@ -141,7 +141,8 @@ def select(
         raise TrainmapError(f"--noise, --distilled and --held-out go with 'auto' alone, got '{spec}'")
     else:
         selection = choose(opened, plan, size, seed, balance)  # type: ignore[arg-type]
-    say(f"{selection.save(out)}: {len(selection)} of {selection.examples} examples ({selection.fraction:.2%})")
+    of = counted(selection.examples, "example")
+    say(f"{selection.save(out)}: {len(selection):,} of {of} ({selection.fraction:.2%})")
 
 
 @app.command()
@@ -225,7 +226,7 @@ def audit(
         plan = None if flips is None else Flips.open(flips)
         found = find_errors(recording, rule, threshold=cut, flips=plan, epochs=epochs)  # type: ignore[arg-type]
     draw(of_audit(found))
-    say(f"{found.save(out)}: {len(found)} examples")
+    say(f"{found.save(out)}: {counted(len(found), 'example')}")
 
 
 @app.command()

@@ -50,7 +50,7 @@ def forgets(
     Example: [bold]trainmap forgets small/before.parquet small/after.parquet --plot forgets.png[/bold]
     """
     from trainmap.cells import cells
-    from trainmap.errors import TrainmapError
+    from trainmap.errors import TrainmapError, counted
     from trainmap.files import writing
     from trainmap.maps.flips import flips
     from trainmap.maps.predictions import Predictions, regions_of
@@ -78,6 +78,6 @@ def forgets(
                 cells(found.examples).write_csv(handle)
             else:
                 found.examples.write_parquet(handle)
-        say(f"{out}: {len(found.examples):,} examples")
+        say(f"{out}: {counted(len(found.examples), 'example')}")
     if plot is not None:
         say(f"{plot_flips(found, plot, 'region' if groups else 'class')}")

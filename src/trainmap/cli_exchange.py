@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import DynamicsPath, MapPath, Verify, progress, say, split
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, counted
+
+if TYPE_CHECKING:
+    from trainmap.dynamics.store import Dynamics
 
 imports = typer.Typer(help="Recordings from other tools' files.", no_args_is_help=True)
 exports = typer.Typer(help="Recordings and maps as other tools' files.", no_args_is_help=True)
@@ -20,6 +23,10 @@ FileOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file t
 SourceName = Annotated[str, typer.Option(help="What was recorded: train (the training step) or sweep (an evaluation).")]
 WithDynamics = Annotated[Path | None, typer.Option(help="Add each example's trajectory from this recording.")]
 Signals = Annotated[str, typer.Option(help="Which trajectories, separated by commas.")]
+
+
+def _holds(made: Dynamics) -> str:
+    return f"{counted(made.examples, 'example')}, {counted(made.epochs, 'epoch')}"
 
 
 @imports.command("allenai")
@@ -45,7 +52,7 @@ def import_allenai(
             ignore_fields=ignore_fields,
             on_progress=advance,
         )
-    say(f"{out}: {made.examples} examples, {made.epochs} epochs, {made.classes} classes")
+    say(f"{out}: {_holds(made)}, {counted(made.classes, 'class', 'classes')}")
 
 
 @imports.command("study")
@@ -68,7 +75,7 @@ def import_study(
         if check_format(datamap).exists():
             raise TrainmapError(f"{datamap} is there already; an import overwrites nothing: choose another name")
     made = import_study(path, out, classes)
-    say(f"{out}: {made.examples} examples, {made.epochs} epochs")
+    say(f"{out}: {_holds(made)}")
     if datamap is not None:
         say(f"{study_map(made).save(datamap)}")
 
@@ -87,7 +94,7 @@ def import_pred_probs(
     from trainmap.dynamics.exchange.arrays import import_pred_probs, read_pred_probs
 
     made = import_pred_probs(**read_pred_probs(path), out=out, source=source, floor=floor)  # type: ignore[arg-type]
-    say(f"{out}: {made.examples} examples, {made.epochs} epochs, {made.classes} classes")
+    say(f"{out}: {_holds(made)}, {counted(made.classes, 'class', 'classes')}")
 
 
 @exports.command("allenai")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -68,7 +69,7 @@ def test_a_study_writes_every_report(done: Path) -> None:
     text = paths["report.md"].read_text()
     assert f": of {len(compared)} comparisons" in text
     assert f": {len(compared)} comparisons at 95 %" in text
-    page = paths["report.html"].read_text()
+    page = re.sub(r"base64,[^\"]*", "base64,", paths["report.html"].read_text())  # four letters may meet there
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
     assert page.count("data:image/png;base64,") == 3  # the map, cost, sizes
     latex = paths["report.tex"].read_text()

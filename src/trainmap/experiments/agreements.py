@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trainmap.errors import counted
 from trainmap.experiments.formats import MINUS, show_flops, show_percent, show_seconds
 from trainmap.experiments.grids import Cell, Grid
 from trainmap.experiments.study import Entry, Study, made
@@ -136,10 +137,10 @@ def _grid(dataset: str, found: Sequence[Pair]) -> Grid:
         *("teachers' test accuracy", "cost of the maps, CPU time"),
     )
     lead = (
-        f"Two maps of the same {found[0].examples:,} examples: correlation of the ranks, and the share of one map's "
-        "ambiguous (hard-to-learn) third that is in the other's; 33 % would be chance. Accuracy in percent; cost: the "
-        "training that was recorded, and scoring. Each is one pair, n=1: two seeds of one network show how much chance "
-        "does. Networks of one seed meet the examples in one order, which makes their maps more alike."
+        f"Two maps of the same {counted(found[0].examples, 'example')}: correlation of the ranks, and the share of one "
+        "map's ambiguous (hard-to-learn) third that is in the other's; 33 % would be chance. Accuracy in percent; "
+        "cost: the training that was recorded, and scoring. Each is one pair, n=1: two seeds of one network show how "
+        "much chance does. Networks of one seed meet the examples in one order, which makes their maps more alike."
     )
     title = f"Agreement of maps, {dataset}"
     return Grid(title, lead, "maps", heads, ("",) * len(heads), tuple(lines), aside=len(lines) > FOLDED)

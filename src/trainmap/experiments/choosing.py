@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trainmap.checksums import check_zip
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import TrainmapError, whole
+from trainmap.errors import TrainmapError, counted, whole
 from trainmap.experiments.nodes import data_of, load_network
 from trainmap.experiments.study import Entry
 from trainmap.files import reading, write_atomically
@@ -81,7 +81,7 @@ def materials(students: Students, strategy: Mapping[str, Any]) -> dict[str, str]
         raise students.wrong(
             ("subsets",),
             f"{found.name} reads the network that {students.one.teacher} ends with, which a map of its first "
-            f"{students.one.epochs} epochs does not pay for; leave epochs of the map out",
+            f"{counted(students.one.epochs or 0, 'epoch')} does not pay for; leave epochs of the map out",
         )
     needs: dict[str, str] = {}
     if "features" in found.needs:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, counted
 from trainmap.experiments.statistics import Difference, paired_difference
 
 Row = Mapping[str, Any]
@@ -196,12 +196,13 @@ def _opponents(sizes: Mapping[str, int], steps: Mapping[str, int]) -> dict[str, 
         if nearest is None:
             raise TrainmapError(
                 "a comparison without random selection says nothing: no subset is called 'random ...'; "
-                f"add one of the size of '{name}' ({examples} examples)"
+                f"add one of the size of '{name}' ({counted(examples, 'example')})"
             )
         if role(name) == "selection" and abs(sizes[nearest] - examples) > SAME_SIZE * examples:
             raise TrainmapError(
-                f"a comparison without random of the same size says nothing: '{name}' has {examples} examples, the "
-                f"nearest is '{nearest}' with {sizes[nearest]}; add a random subset of {examples}"
+                f"a comparison without random of the same size says nothing: '{name}' has "
+                f"{counted(examples, 'example')}, the nearest is '{nearest}' with {sizes[nearest]}; "
+                f"add a random subset of {examples}"
             )
         if role(name) not in ("random", "full data"):
             found[name] = nearest

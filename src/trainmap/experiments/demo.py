@@ -204,14 +204,15 @@ def describe(
     epochs = ", ".join(f"{name} {count}" for name, count in plan.epochs.items())
     distilled = plan.distillation != "never"
     return Report(
-        title=f"What paid on {train.name}: {len(train):,} training examples",
+        title=f"What paid on {train.name}: {counted(len(train), 'training example')}",
         rows=rows,
         costs={
             "map": {
                 "flops": teacher.train_flops,
                 "seconds": teacher.train_seconds,
                 "cpu_seconds": teacher.train_cpu_seconds,
-                "note": f"training {plan.teacher} for {plan.teacher_epochs} epochs; recording is part of it",
+                "note": f"training {plan.teacher} for {counted(plan.teacher_epochs or 0, 'epoch')}; "
+                "recording is part of it",
             },
             "scoring": {"flops": 0, **scoring, "note": "all scores and regions"},
             "teacher inference": {
@@ -225,7 +226,7 @@ def describe(
         notes=[
             f"The teacher {plan.teacher} (seed {TEACHER_SEED}) reaches {teacher.accuracy:.2%} test accuracy and makes "
             "the map from the logits of its training steps. Students have other seeds: 0 to "
-            f"{plan.seeds - 1}, one run each. Test data: {len(data.test):,} examples.",
+            f"{plan.seeds - 1}, one run each. Test data: {counted(len(data.test), 'example')}.",
             f"Students train for their recipe's epochs ({epochs}). Equal epochs: a subset is visited as often as all "
             "the data would be. Equal steps: it is trained for as many steps as all the data.",
             "Random draws another subset for every seed, repeated random another one for every epoch; a subset chosen "

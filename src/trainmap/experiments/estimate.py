@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainmap.errors import counted
 from trainmap.experiments.formats import show_seconds
 from trainmap.experiments.study import Entry, Study
 
@@ -65,7 +66,7 @@ class Estimate:
     def __str__(self) -> str:
         tasks, done = sum(line.tasks for line in self.lines), sum(line.done for line in self.lines)
         return (
-            f"{tasks} tasks, {done} done; {show_seconds(self.work_seconds)} of work left, about "
+            f"{counted(tasks, 'task')}, {done} done; {show_seconds(self.work_seconds)} of work left, about "
             f"{show_seconds(self.wall_seconds)} with {self.jobs} at a time; {show_bytes(self.bytes)} on disk"
         )
 
@@ -118,7 +119,7 @@ def speeds_of(
         ]
         if runs:
             speeds[key] = sum(run["train_seconds"] for run in runs) / sum(run["train_flops"] for run in runs)
-            sources.append(f"{key[0]} on {key[1]}: {len(runs)} finished runs")
+            sources.append(f"{key[0]} on {key[1]}: {counted(len(runs), 'finished run')}")
             continue
         example = next(entry for entry in entries if (entry.model, entry.dataset) == key and "recipe" in entry.config)
         speeds[key] = measure(example, data_root)

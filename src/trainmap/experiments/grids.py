@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, counted
 from trainmap.experiments.compare import CLOCKS, METRICS, UNITS, Column, Comparison, Report, Role, compare, role
 from trainmap.experiments.formats import (
     bar_for,
@@ -270,8 +270,8 @@ def summary(report: Report) -> list[str]:
         gains = [gain.verdict for gain in comparison.from_distillation("test_macro_f1").values()]
         if gains:
             said.append(
-                f"{where}Distillation helps in {gains.count('beats random')} of {len(gains)} comparisons, hurts in "
-                f"{gains.count('worse')}, no difference shown in {gains.count('no difference shown')}."
+                f"{where}Distillation helps in {gains.count('beats random')} of {counted(len(gains), 'comparison')}, "
+                f"hurts in {gains.count('worse')}, no difference shown in {gains.count('no difference shown')}."
             )
         stay = sum(
             verdict != "no difference shown" for verdict in holm_verdicts(list(differences.values()), comparison.level)
@@ -279,7 +279,7 @@ def summary(report: Report) -> list[str]:
         called = sum(difference.verdict != "no difference shown" for difference in differences.values())
         if differences:
             said.append(
-                f"{where}{len(differences)} comparisons at {100 * comparison.level:g} %: about "
+                f"{where}{counted(len(differences), 'comparison')} at {100 * comparison.level:g} %: about "
                 f"{(1 - comparison.level) * len(differences):.1f} would show a difference by chance alone. {called} "
                 f"do; {stay} of them stay under Holm's correction (doubled symbol)."
             )

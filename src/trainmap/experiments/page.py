@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainmap.errors import last_line
+from trainmap.errors import counted, last_line
 from trainmap.experiments.agreements import agreement_grids, pairs
 from trainmap.experiments.compare import Report, role
 from trainmap.experiments.forgotten import compression_grids
@@ -270,7 +270,8 @@ def _summary(
     tables: Sequence[tuple[Group, Sequence[Record]]],
     failed: Mapping[str, str],
 ) -> list[str]:
-    said = [f"{len(done)} of {len(study.entries)} tasks are done, {len(failed)} failed."]
+    of = counted(len(study.entries), "task")
+    said = [f"{len(done):,} of {of} {'is' if len(study.entries) == 1 else 'are'} done, {len(failed)} failed."]
     for group, budget, part in by_budget(tables):
         judged = [record for record in part if record.verdict]
         if not judged:
@@ -278,9 +279,9 @@ def _summary(
         counts = {word: sum(record.verdict == word for record in judged) for word in VERDICTS}
         best = max(judged, key=lambda record: record.difference)
         said.append(
-            f"{group.title}, {budget}: of {len(judged)} comparisons {counts['beats random']} beat random of the same "
-            f"size, {counts['worse']} are worse, {counts['no difference shown']} show no difference. Largest mean "
-            f"difference: {best.subset} ({best.column}), {100 * best.difference:+.1f} points, {best.verdict}."
+            f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {counts['beats random']} beat random of "
+            f"the same size, {counts['worse']} are worse, {counts['no difference shown']} show no difference. Largest "
+            f"mean difference: {best.subset} ({best.column}), {100 * best.difference:+.1f} points, {best.verdict}."
         )
     return said
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, counted, unknown
 from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
@@ -89,7 +89,7 @@ class Planner:
             maps = [Map(teacher=name) for name in self.teachers]
         named: dict[str, tuple[Map, str]] = {}
         for at, one in enumerate(maps):
-            name = one.name or one.teacher + (f", {one.epochs} epochs" if one.epochs else "")
+            name = one.name or one.teacher + _first(one.epochs)
             if name in named:
                 raise self.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
             named[name] = one, self.add_map(at, one)
@@ -154,7 +154,9 @@ class Planner:
                 raise self.variant.wrong(("maps", at, "scores", place), error) from error
         config = {"teacher": teacher, "epochs": one.epochs, "scores": one.scores, "fraction": one.fraction}
         config |= {"test": True} if self.compresses else {}
-        name = f"map of {one.teacher} on {self.splits.train.name}" + (f", {one.epochs} epochs" if one.epochs else "")
+        name = f"map of {one.teacher} on {self.splits.train.name}" + (
+            f", {counted(one.epochs, 'epoch')}" if one.epochs else ""
+        )
         if len(self.teachers[one.teacher]) > 1:
             name += f", seed {self.graph.nodes[teacher].task.config['seed']}"
         size = self.examples * 8 * (16 if one.scores is None else len(one.scores) + 5) + 400_000
@@ -250,3 +252,7 @@ class Planner:
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):
             raise self.variant.wrong((*where, "patience"), "early stopping needs validation data; see data.validation")
+
+
+def _first(epochs: int | None) -> str:
+    return f", {counted(epochs, 'epoch')}" if epochs else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.errors import counted
 from trainmap.experiments.agreements import map_costs
 from trainmap.experiments.choosing import about_choosing
 from trainmap.experiments.compare import Report, compare, role, subset_name, unopposed
@@ -113,7 +114,7 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
         trained = done[teacher.hash]
         costs["map"] = {
             **map_costs(group.map, entries, done),
-            "note": f"training {teacher.model}, {scored['epochs']} of {scored['recorded_epochs']} epochs",
+            "note": f"training {teacher.model}, {scored['epochs']} of {counted(scored['recorded_epochs'], 'epoch')}",
         }
         costs["scoring"] = {
             "flops": 0,
@@ -131,7 +132,8 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
         notes += [f"{name}: {reason}" for name, reason in _reasons(study, group.map, done).items()]
     missing = group.planned - len(group.rows)
     if missing:
-        notes.append(f"{missing} of {group.planned} runs of these tables are not finished.")
+        of = counted(group.planned, "run")
+        notes.append(f"{missing} of {of} of these tables {'is' if missing == 1 else 'are'} not finished.")
     alone = unopposed(group.rows) if has_random(group) else []
     if alone:
         names = dict.fromkeys(subset_name(row["subset"]) for row in alone)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from trainmap.errors import unknown
+from trainmap.errors import counted, unknown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,7 +39,7 @@ def of_table(found: Catalogue) -> Table:
     """For a terminal."""
     from rich.table import Table
 
-    table = Table(title=f"{found.inputs}, {found.classes} classes")
+    table = Table(title=f"{found.inputs}, {counted(found.classes, 'class', 'classes')}")
     for head in HEADS:
         table.add_column(head, justify="left" if head == "model" else "right", no_wrap=True)
     for line in lines(found):
