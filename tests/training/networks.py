@@ -113,7 +113,7 @@ def positioned() -> nn.Module:
 
 
 def conv(dims: int, before: int, after: int, kernel: int = 3, **options: Any) -> nn.Module:
-    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
+    kind: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
     return kind(before, after, kernel, **{"padding": kernel // 2} | options)
 
 

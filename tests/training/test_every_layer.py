@@ -27,7 +27,9 @@ from trainmap.training.data import Dataset
 from trainmap.training.evaluate import predict
 from trainmap.training.inputs import Inputs
 from trainmap.training.pruning import prune_channels
+from trainmap.training.quantization import quantize
 from trainmap.training.recipes import Recipe
+from trainmap.training.shipping import export_onnx, quantize_onnx
 from trainmap.training.sparsity import prunable, sparsify, zero_smallest
 
 REFUSED = {  # kind → the layer that the message names
@@ -263,8 +265,52 @@ def test_time_and_memory_of_the_graph_are_bounded(monkeypatch: pytest.MonkeyPatc
         prune_channels(model, PIXELS, 0.5)
 
 
+IN_FLOAT = {  # kind → weights that torchao leaves; None: all, which is refused
+    "linear": [],
+    "conv1d, flattened": [],
+    "conv3d, flattened": ["1.weight"],
+    "conv3d head": None,
+    "transposed within": ["2.weight"],
+    "bilinear": ["pair.weight"],
+    "lstm": ["rnn.weight_ih_l0", "rnn.weight_hh_l0"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", IN_FLOAT)
+def test_eight_bits_say_what_stays_in_single_precision(kind: str) -> None:
+    inputs, model = made(kind)
+    data, left = data_for(inputs), IN_FLOAT[kind]
+    if left is None:
+        with pytest.raises(TrainmapError, match=r"no weight can be kept in 8 bits: torchao leaves '1' \(Conv3d\), "):
+            quantize(model, data)
+        return
+    small, plain = quantize(model, data), predict(model, data)
+    assert small.numbers.get("float", []) == left
+    assert np.abs(predict(small.model, data) - plain).max() < 0.05 * np.abs(plain).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["conv3d head", "transposed 1d head", "depthwise transposed", "bilinear", "norms"])
+def test_onnx_files_put_out_what_the_networks_do(kind: str) -> None:
+    inputs, model = made(kind)
+    data = data_for(inputs)
+    plain = predict(model, data)
+    np.testing.assert_allclose(predict(export_onnx(model, inputs).model, data), plain, rtol=1e-3, atol=1e-4)
+    assert np.abs(predict(quantize_onnx(model, data).model, data) - plain).max() < 0.05 * np.abs(plain).max()
+
+
+@pytest.mark.slow
+def test_what_onnx_runtime_cannot_quantise_is_named() -> None:
+    inputs, model = made("grouped transposed")
+    with pytest.raises(
+        TrainmapError, match=r"which has '2' \(ConvTranspose2d\), cannot be quantised: .*; try quantize"
+    ):
+        quantize_onnx(model, data_for(inputs))
+
+
 FAMOUS = {  # torchvision's → an error that names a layer, or pruned
-    "shufflenet_v2_x0_5": r"behind layer 'stage2.*' \(\w+\) cannot be followed",
+    "shufflenet_v2_x0_5": r"behind layer 'stage4.1.branch2.6' \(BatchNorm2d\) cannot be followed",
     "swin_t": r"'features.7.1.attn.qkv' \(Linear\) cannot be made narrower",
     "vit_b_16": r"self_attention' \(MultiheadAttention\) cannot be made narrower",
     "mobilenet_v3_small": "",

@@ -7,7 +7,7 @@ from torch import nn
 
 from trainmap.errors import TrainmapError
 from trainmap.selection.pool import Features
-from trainmap.training.data import load_splits, to_input
+from trainmap.training.data import Dataset, load_splits, to_input
 from trainmap.training.features import features_of
 from trainmap.training.models import MODELS, build
 from trainmap.training.zoo import ZOO
@@ -61,3 +61,22 @@ def test_the_number_of_examples_at_a_time_changes_nothing_that_matters() -> None
 def test_an_unknown_layer_is_an_error() -> None:
     with pytest.raises(TrainmapError, match="unknown layer"):
         features_of(build("cnn-8", 10, DIGITS.inputs, seed=0), DIGITS, layer="none")
+
+
+def test_a_layer_that_is_not_called_is_named() -> None:
+    """The last nn.Linear of an attention layer is read and not called."""
+
+    class Attended(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.heads = torch.nn.MultiheadAttention(4, 2, batch_first=True)
+            self.conv = torch.nn.Conv1d(4, 3, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = x.reshape(len(x), 2, 4)
+            return self.conv(self.heads(x, x, x)[0].transpose(1, 2)).mean(2)
+
+    ids = np.arange(6, dtype=np.int64)
+    data = Dataset("made", ids, np.zeros((6, 8), np.float32), ids % 3, 3)
+    with pytest.raises(TrainmapError, match=r"the last nn\.Linear is not called; name another layer"):
+        features_of(Attended(), data)

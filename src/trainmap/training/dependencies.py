@@ -20,8 +20,7 @@ from trainmap.training.weights import is_made
 MOST_OPERATIONS = 10_000
 """Operations of a forward pass; of a network with more, no graph is built."""
 MOST_INDICES = 10_000_000
-"""Channels that are followed from one operation to the next, over all layers of a network: at most some 2 GB, some 30 s
-(a DenseNet-201 takes MEASURED)."""
+"""Channels that are followed from one operation to the next, over all layers of a network: some 2 GB at most."""
 
 ROOTS = (_ConvNd, nn.Linear)
 NARROWED = (*ROOTS, _BatchNorm, nn.LayerNorm, nn.GroupNorm, _InstanceNorm, nn.PReLU, nn.Embedding)
@@ -164,7 +163,7 @@ class Dependencies:
         group = self.pruning.Group()
         for dep, kept in merged.values():
             item = GroupItem(dep=dep, idxs=list(kept))
-            item.root_idxs = list(kept.values())
+            item.root_idxs = list(kept.values())  # pyright: ignore[reportAttributeAccessIssue]
             group.items.append(item)
         group._DG = self.graph
         return group

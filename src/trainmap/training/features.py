@@ -52,6 +52,15 @@ def tapped(model: nn.Module, layer: str | None) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
+def _last(kept: list[Tensor], layer: str | None) -> Tensor:
+    """What was taken last. Linear layers within ``nn.MultiheadAttention``, and unused ones, give nothing."""
+    if not kept:
+        raise TrainmapError(
+            f"{f'layer {layer!r}' if layer else 'the last nn.Linear'} is not called; name another layer"
+        )
+    return kept[-1]
+
+
 def projector_between(
     student: nn.Module,
     teacher: nn.Module,
@@ -65,7 +74,7 @@ def projector_between(
     for network, layer in zip((student, teacher), layers, strict=True):
         with evaluating(network.to(device)), torch.no_grad(), tapped(network, layer) as kept:
             network(inputs.example(1, device))
-        shapes.append(tuple(kept[-1].shape[1:]))
+        shapes.append(tuple(_last(kept, layer).shape[1:]))
     if shapes[0] == shapes[1]:
         return None
     state = np.random.SeedSequence([seed, 0, 2]).generate_state(1, np.uint32)
@@ -119,7 +128,7 @@ def features_of(
         for part in as_tensor(dataset.x, device).split(BATCH):
             kept.clear()
             model(to_input(part, channels_last))
-            features = kept[-1]
+            features = _last(kept, layer)
             if features.ndim not in (2, 3, 4):
                 raise TrainmapError(
                     f"features must be (D,), (L, D) or (channels, H, W), got {tuple(features.shape[1:])}"

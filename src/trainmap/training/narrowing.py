@@ -40,9 +40,9 @@ def choose(
     Raises:
         TrainmapError: a group that goes through a layer which cannot be made narrower and is not in ``kept_whole``.
     """
-    heads = {
+    heads: dict[nn.Module, int] = {
         m.qkv: _heads(name, m) for m, name in along.names.items() if isinstance(getattr(m, "qkv", None), nn.Linear)
-    }
+    }  # pyright: ignore[reportAssignmentType]
     chosen: list[Chosen] = []
     whole: dict[str, str] = {}
     for root, group in along.roots():
@@ -161,8 +161,8 @@ def _taken(
                 _silence(module, idxs)
             elif isinstance(module, nn.LayerNorm | nn.GroupNorm):
                 norms.setdefault(module, set()).update(map(int, idxs))
-    qkv = {m.qkv for m in network.modules() if isinstance(getattr(m, "qkv", None), nn.Linear)}
-    comparable = not any(along.names[layer] in removed for layer in qkv)
+    qkv = [m.qkv for m in along.names if isinstance(getattr(m, "qkv", None), nn.Linear)]
+    comparable = not any(along.names.get(layer) in removed for layer in qkv)  # pyright: ignore[reportArgumentType, reportCallIssue]
     with _over_the_rest(norms):
         expected = logits_of(network, inputs)
     for one, fn in zip(chosen, fns, strict=True):

@@ -16,9 +16,14 @@ from torch import Tensor, nn
 from trainmap.errors import TrainmapError
 from trainmap.training.compressed import MISSING, Compressed, copy_of, counts, ranges_from
 from trainmap.training.data import Dataset
+from trainmap.training.dependencies import title
 from trainmap.training.fit import fit
 from trainmap.training.inputs import Inputs
+from trainmap.training.probe import check_same_shape, foreign, logits_of
 from trainmap.training.recipes import Recipe
+from trainmap.training.weights import KINDS
+
+CURE = "try quantize_onnx, or fewer channels"
 
 
 def quantize(model: nn.Module, calibration: Dataset, *, batch: int = 64) -> Compressed:
@@ -30,21 +35,28 @@ def quantize(model: nn.Module, calibration: Dataset, *, batch: int = 64) -> Comp
         batch: examples at a time; no more than that are held.
 
     Returns:
-        The graph; ``numbers`` has ``calibration_examples`` and ``calibration``, the SHA-256 of their ids in row order.
+        The graph; ``numbers`` has ``calibration_examples``, ``calibration``, the SHA-256 of their ids in row order,
+        and ``float``, the weights that torchao leaves in single precision (if there are any): those of volumes,
+        transposed convolutions, recurrent and bilinear layers, ``nn.MultiheadAttention``.
 
     Raises:
-        TrainmapError: no calibration examples, weights or activations that are not finite.
+        TrainmapError: no calibration examples, weights or activations that are not finite, a network that torchao
+            cannot follow or leaves in single precision as a whole.
     """
     pt2e = _library()
     network, inputs = copy_of(model), calibration.inputs
     x, numbers = ranges_from(calibration, batch, network)
     total, nonzero, flops = counts(network, inputs)
-    prepared = pt2e.prepare_pt2e(_graph(network, inputs), _quantizer(qat=False))
-    with torch.inference_mode():
-        for part in x.split(batch):
-            prepared(part)
+    before = logits_of(network, inputs)
+    with foreign(f"{type(network).__name__} cannot be quantised", CURE):
+        prepared = pt2e.prepare_pt2e(_graph(network, inputs), _quantizer(qat=False))
+        with torch.inference_mode():
+            for part in x.split(batch):
+                prepared(part)
+        made = _converted(pt2e, prepared)
+    check_same_shape(made, before, inputs, "8 bits")
     words = f"int8 after training, calibrated on {len(calibration):,}"
-    return Compressed(_converted(pt2e, prepared), words, total, nonzero, flops, numbers=numbers)
+    return Compressed(made, words, total, nonzero, flops, numbers=numbers | _left(network, made))
 
 
 def train_quantized(
@@ -62,7 +74,7 @@ def train_quantized(
         options: more arguments of ``fit``, such as the teacher's logits.
 
     Raises:
-        TrainmapError: a batch norm whose scale is exactly zero.
+        TrainmapError: a batch norm whose scale is exactly zero, and what ``quantize`` raises.
 
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.
     """
@@ -75,19 +87,45 @@ def train_quantized(
                 "train the network first, or build it with zero_init_last=False"
             )
     total, nonzero, flops = counts(network, train.inputs)
-    graph = _graph(network.to(device).train(), train.inputs, device)
-    prepared = _Prepared(pt2e.prepare_qat_pt2e(graph, _quantizer(qat=True)))
+    before = logits_of(network, train.inputs)
+    with foreign(f"{type(network).__name__} cannot be trained with rounding", CURE):
+        graph = _graph(network.to(device).train(), train.inputs, device)
+        prepared = _Prepared(pt2e.prepare_qat_pt2e(graph, _quantizer(qat=True)))
     result = fit(prepared, train, recipe, seed=seed, device=device, **options)
+    with foreign(f"{type(network).__name__} cannot be quantised", CURE):
+        made = _converted(pt2e, prepared.cpu().eval().graph)
+    check_same_shape(made, before, train.inputs, "8 bits")
     words = f"int8, {recipe.epochs} epochs on {len(train):,} with rounding"
     return Compressed(
-        _converted(pt2e, prepared.cpu().eval().graph),
+        made,
         words,
         total,
         nonzero,
         flops,
         training_flops=result.flops,
-        numbers={"bits": 8},
+        numbers={"bits": 8} | _left(network, made),
     )
+
+
+def _left(network: nn.Module, made: torch.fx.GraphModule) -> dict[str, list[str]]:
+    """The layers that torchao leaves in single precision (volumes, transposed, recurrent and bilinear layers, ...).
+
+    Raises:
+        TrainmapError: it leaves all of them.
+    """
+    state = made.state_dict()
+    left = [
+        f"{name}.{weight}"
+        for name, module in network.named_modules()
+        for weight, _ in module.named_parameters(recurse=False)
+        if isinstance(module, tuple(KINDS)) and getattr(state.get(f"{name}.{weight}"), "ndim", 0) > 1
+    ]
+    if not any(tensor.dtype == torch.int8 for tensor in state.values()):
+        layers = dict(network.named_modules())
+        names = dict.fromkeys(one.rpartition(".")[0] for one in left)
+        told = ", ".join(title(name, layers[name]) for name in list(names)[:3]) or type(network).__name__
+        raise TrainmapError(f"no weight can be kept in 8 bits: torchao leaves {told} in single precision; {CURE}")
+    return {"float": left} if left else {}
 
 
 def lower(graph: torch.fx.GraphModule, x: Tensor) -> torch.fx.GraphModule:
