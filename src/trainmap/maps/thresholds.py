@@ -35,7 +35,7 @@ right ones of rare classes; 3 the other way (development recordings, docs/audit.
 TWO_HEAPS = 0.85
 """Share of the variance that lies between two heaps (Otsu 1979). One even heap has 0.75, a bell 0.64. Two heaps of
 right and wrong labels have 0.82 to 0.99, a class that was learned late 0.68 to 0.84, once 0.89."""
-MANY, MOST = 1 / 3, 0.5
+MANY, MOST = 0.25, 0.5
 """Shares of a class that the rule alone would suspect, and that is suspected, from which on a warning says so."""
 LEARNED = 0.2
 """How much of its epochs (by weight) a class must be predicted in: below it the epochs tell nothing of the class."""
