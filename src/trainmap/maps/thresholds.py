@@ -35,7 +35,7 @@ right ones of rare classes; 3 the other way (development recordings, docs/audit.
 TWO_HEAPS = 0.85
 """Share of the variance that lies between two heaps (Otsu 1979). One even heap has 0.75, a bell 0.64. Two heaps of
 right and wrong labels have 0.82 to 0.99, a class that was learned late 0.68 to 0.84, once 0.89."""
-MANY, MOST = 1 / 3, 0.5
+MANY, MOST = 0.25, 0.5
 """Shares of a class that the rule alone would suspect, and that is suspected, from which on a warning says so."""
 LEARNED = 0.2
 """How much of its epochs (by weight) a class must be predicted in: below it the epochs tell nothing of the class."""
@@ -153,21 +153,26 @@ def by_class(
         return found
     found.small[:] = (examples < FEWEST) & (_rarity(examples, examples.max()) > RARER)
     rows = np.split(known[np.argsort(place, kind="stable")], np.cumsum(examples)[:-1])
-    together = known[found.small[place]]
+    middles: dict[int, float] = {}  # of the classes that are preferred: a frequent one is, to many others
+    pool = known[found.small[place]]
+    together = _own(suspicion[pool], label_share[pool], threshold)
     for k in np.unique(place[suspicion[known] >= threshold]).tolist():
-        doubted = other[rows[k]][suspicion[rows[k]] >= threshold]
+        mine = suspicion[rows[k]]
+        doubted = other[rows[k]][mine >= threshold]
         rivals = np.searchsorted(classes, doubted)
-        rivals = rivals[(rivals < len(classes)) & (classes[np.minimum(rivals, len(classes) - 1)] == doubted)]
+        rivals = rivals[classes[np.minimum(rivals, len(classes) - 1)] == doubted]
         rarity = float(np.median(_rarity(examples[k], examples[rivals]))) if len(rivals) else 0.0
         if rarity <= RARER:
             continue
-        judged = together if found.small[k] else rows[k]
-        typical = np.inf
-        if centre is not None:
-            typical = float(np.median([2 * centre - np.median(suspicion[rows[rival]]) for rival in np.unique(rivals)]))
-        own = _own(suspicion[judged], float(np.nanmean(label_share[judged])), threshold, typical)
+        outlier, learned = together if found.small[k] else _own(mine, label_share[rows[k]], threshold)
+        own = outlier
+        if centre is not None and learned:
+            for rival in np.unique(rivals).tolist():
+                middles.setdefault(rival, float(np.median(suspicion[rows[rival]])))
+            exchanged = 2 * centre - np.median([middles[rival] for rival in np.unique(rivals).tolist()])
+            own = max(threshold, min(outlier, float(exchanged)))
         part = min(1.0, (rarity - RARER) / (RARE - RARER))
-        found.values[k] = own if part == 1 else (1 - part) * threshold + part * min(own, suspicion[rows[k]].max() + 1)
+        found.values[k] = own if part == 1 else (1 - part) * threshold + part * min(own, mine.max() + 1)
     return found
 
 
@@ -176,15 +181,15 @@ def _rarity(examples: Any, others: Any) -> Any:
     return np.log(others / examples) - np.sqrt(1 / others + 1 / examples)
 
 
-def _own(values: Array, learned: float, threshold: float, typical: float) -> float:
-    """The threshold of a rare class by its own suspicions."""
+def _own(values: Array, label_share: Array, threshold: float) -> tuple[float, bool]:
+    """What stands out among the suspicions of a class, and whether it was learned; nothing does where they are few."""
     if len(values) < FEWEST:
-        return np.inf
-    if learned >= LEARNED and _two_heaps(values, threshold):
-        return threshold
+        return np.inf, False
+    learned = bool(np.nanmean(label_share) >= LEARNED)
+    if learned and _two_heaps(values, threshold):
+        return threshold, learned
     middle = np.median(values)
-    outlier = float(middle + OUTLIER * 1.4826 * np.median(np.abs(values - middle)))
-    return max(threshold, min(outlier, typical) if learned >= LEARNED else outlier)
+    return max(threshold, float(middle + OUTLIER * 1.4826 * np.median(np.abs(values - middle)))), learned
 
 
 def _two_heaps(values: Array, threshold: float) -> bool:
