@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import trainmap as tm
+from trainmap.checksums import sealed
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.config import load_experiment
 from trainmap.experiments.estimate import Entry, estimate, makespan
@@ -238,11 +239,11 @@ def test_a_folder_without_an_experiment_or_with_a_newer_one_is_refused(tmp_path:
     save_study(open_study(done), tmp_path)
     assert open_study(tmp_path) == open_study(done)
     about = json.loads((tmp_path / "experiment.json").read_text())
-    (tmp_path / "experiment.json").write_text(json.dumps(about | {"version": 99}))
+    (tmp_path / "experiment.json").write_text(json.dumps(sealed(about | {"version": 99})))
     with pytest.raises(StoreError, match="newer trainmap"):
         open_study(tmp_path)
     (tmp_path / "experiment.json").write_text("{}")
-    with pytest.raises(StoreError, match="is not the plan of an experiment"):
+    with pytest.raises(StoreError, match="is not a plan of an experiment"):
         open_study(tmp_path)
 
 
