@@ -12,7 +12,7 @@ from trainmap.cli_compress import compress, forgets
 from trainmap.cli_exchange import exports, imports
 from trainmap.cli_experiments import register
 from trainmap.cli_terminal import DynamicsPath, MapPath, number, progress, say, show_or_json, split
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, cause
 
 app = typer.Typer(
     name="trainmap",
@@ -304,6 +304,9 @@ def main() -> None:
         app()
     except TrainmapError as error:
         typer.echo(f"trainmap: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:  # a full disk, a folder that may not be written
+        typer.echo(f"trainmap: {TrainmapError(error.filename or 'the output')}: {cause(error)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         typer.echo("trainmap: interrupted; call it again to go on", err=True)

@@ -50,7 +50,7 @@ def forgets(
     from rich.console import Console
 
     from trainmap.errors import TrainmapError
-    from trainmap.files import write_atomically
+    from trainmap.files import writing
     from trainmap.maps.flips import flips
     from trainmap.maps.predictions import Predictions, regions_of
     from trainmap.views.forgets import of_flips, plot_flips
@@ -67,7 +67,7 @@ def forgets(
     found = flips(*sides, baseline=other, groups=groups)
     Console().print(of_flips(found))
     if out is not None:
-        with write_atomically(out) as handle:
+        with writing(out) as handle:
             found.examples.write_csv(handle) if out.suffix == ".csv" else found.examples.write_parquet(handle)
         typer.echo(f"{out}: {len(found.examples):,} examples")
     if plot is not None:

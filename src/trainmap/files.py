@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import get_ident
 from typing import Any, BinaryIO
 
-from trainmap.errors import StoreError, TrainmapError, cause
+from trainmap.errors import LONGEST, StoreError, TrainmapError, cause, shown
+from trainmap.limits import check_room
+
+JSON_MEMORY = 24
+"""Bytes of memory that a byte of JSON may take: "[[],[],..." takes 21."""
 
 
 @contextmanager
@@ -27,6 +32,7 @@ def reading(path: str | os.PathLike[str], what: str = "file", cure: str = "resto
         StoreError: the file is not there, cannot be read, or is not what it must be.
     """
     try:
+        _check_kind(path, what)
         yield
     except TrainmapError:
         raise
@@ -44,6 +50,60 @@ def reading(path: str | os.PathLike[str], what: str = "file", cure: str = "resto
         raise
 
 
+def _check_kind(path: str | os.PathLike[str], what: str) -> None:
+    """Refuse a pipe, a socket or a device: reading one never ends, or waits for a writer that never comes."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return  # whoever opens it says so
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise StoreError(f"{path} is not a {what}: it is a pipe, a socket or a device; give a file")
+
+
+def read_bytes(path: str | os.PathLike[str], what: str = "file", cure: str = "restore it from a copy") -> bytes:
+    """A file that fits in memory, whole. Raises StoreError."""
+    with reading(path, what, cure):
+        check_room(path, os.stat(path).st_size)
+        return Path(path).read_bytes()
+
+
+def read_text(path: str | os.PathLike[str], what: str = "file", cure: str = "restore it from a copy") -> str:
+    """A text file in UTF-8, with or without a byte order mark. Raises StoreError."""
+    with reading(path, what, cure):
+        return read_bytes(path, what, cure).decode("utf-8-sig")
+
+
+def read_json(path: str | os.PathLike[str], what: str = "file", cure: str = "restore it from a copy") -> Any:
+    """The value of a JSON file; see ``parse_json``.
+
+    Raises:
+        StoreError: no such file, not JSON, or more of it than fits in memory.
+    """
+    with reading(path, what, cure):
+        check_room(path, JSON_MEMORY * os.stat(path).st_size)
+        return parse_json(read_text(path, what, cure))
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: not JSON, a key twice in one object, or an integer of more than 4,300 digits.
+        RecursionError: nested more deeply than Python goes.
+    """
+    return json.loads(text, object_pairs_hook=distinct)
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON text; of a key that stands there twice nobody knows which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        again = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"the key {shown(again)} stands twice in one object")
+    return found
+
+
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """``write_atomically`` for a file that a user named: its folder is made, and what fails is a mistake in one line.
@@ -56,12 +116,23 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(target) as handle:
             yield handle
+    except ValueError as error:  # a NUL in the path, half a character
+        if isinstance(error, TrainmapError) or not _unnameable(target):
+            raise
+        raise StoreError(f"{path} cannot be written: no file can have this name ({cause(error)})") from error
     except OSError as error:
         where = Path(error.filename or target)
         why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or error
         raise StoreError(
             f"{path} cannot be written: {why}" + (f" ({where})" if where.parent != target.parent else "")
         ) from error
+
+
+def _unnameable(path: Path) -> bool:
+    try:
+        return b"\0" in os.fsencode(path)
+    except UnicodeEncodeError:
+        return True
 
 
 @contextmanager
@@ -101,13 +172,14 @@ def sync_folder(folder: Path) -> None:
 def of_type(value: Any, kinds: type | tuple[type, ...], name: str) -> Any:
     """A value that was read from a file, when it is of this type; TypeError otherwise. True is no number."""
     if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"'{name}' cannot be {json.dumps(value)}")
+        text = json.dumps(value)
+        raise TypeError(f"'{name}' cannot be {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}")
     return value
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically, keys in the order given."""
-    with write_atomically(path) as handle:
+    """Write ``value`` as indented JSON, keys in the order given; see ``writing``."""
+    with writing(path) as handle:
         handle.write(as_json(value))
 
 

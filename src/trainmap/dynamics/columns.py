@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.manifest import EpochEntry, FileEntry
 from trainmap.errors import StoreError
-from trainmap.files import write_atomically
+from trainmap.files import reading, write_atomically
 
 Array = NDArray[Any]
 
@@ -70,15 +70,15 @@ def _to_arrow(column: Array) -> pa.Array:
 def check_file(folder: Path, entry: FileEntry, whole: bool = False) -> Path:
     """The path of a listed file, after checking that it is there with its length (and, ``whole``, every byte)."""
     path = folder / entry.file
-    try:
+    with reading(path, "file of a recording"):
+        if not path.exists():
+            raise StoreError(f"{path} is listed in the manifest and missing; restore it from a copy")
         size = path.stat().st_size
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is listed in the manifest and missing; restore it from a copy") from error
     if size != entry.bytes:
         raise StoreError(f"{path} is torn: {size} bytes, the manifest says {entry.bytes}; restore it from a copy")
     if whole:
         crc32 = 0
-        with open(path, "rb") as handle:
+        with reading(path, "file of a recording"), open(path, "rb") as handle:
             while data := handle.read(1 << 22):
                 crc32 = zlib.crc32(data, crc32)
         if crc32 != entry.crc32:
@@ -87,14 +87,26 @@ def check_file(folder: Path, entry: FileEntry, whole: bool = False) -> Path:
 
 
 def open_columns(source: Any, path: Path) -> pa.RecordBatch:
-    """The record batch of an epoch from a memory map or buffer; nothing is read yet. ``path`` names it in errors."""
-    try:
+    """The record batch of an epoch from a memory map or buffer; no number is read yet. ``path`` names it in errors.
+
+    It is checked in full: without that a damaged offset or text leads out of the file, which ends the process. Of
+    columns of numbers nothing is read for it.
+    """
+    with reading(path, "whole Arrow file"):
         reader = pa.ipc.open_file(source)
         if reader.num_record_batches != 1:
             raise StoreError(f"{path} must hold one record batch, got {reader.num_record_batches}")
-        return reader.get_batch(0)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path} is not a whole Arrow file ({error}); restore it from a copy") from error
+        batch = reader.get_batch(0)
+        if len(set(batch.schema.names)) < len(batch.schema.names):
+            raise StoreError(f"{path} has a column twice; restore it from a copy")
+        batch.validate(full=True)
+        return batch
+
+
+def map_columns(path: Path) -> pa.RecordBatch:
+    """The record batch of an epoch's file, memory-mapped."""
+    with reading(path, "whole Arrow file"):
+        return open_columns(pa.memory_map(str(path)), path)
 
 
 @dataclass(frozen=True)
@@ -107,7 +119,7 @@ class Layout:
 
     @staticmethod
     def of(path: Path) -> Layout:
-        with pa.memory_map(str(path)) as mapped:
+        with reading(path, "whole Arrow file"), pa.memory_map(str(path)) as mapped:
             whole = mapped.read_buffer(mapped.size())
             batch = open_columns(whole, path)
             places: dict[str, tuple[int, np.dtype[Any], int]] = {}

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainmap.errors import StoreError
-from trainmap.files import write_atomically
+from trainmap.errors import StoreError, shown
+from trainmap.files import read_json, reading, write_atomically
 
 FORMAT = "trainmap-dynamics"
 VERSION = 1
 NAME = "manifest.json"
 
+MOST_CLASSES = 1 << 24
+"""A label of more is no class: one example's logits would take 64 MB."""
+
+Count = Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]
 Source = Literal["train", "sweep"]
 Level = Literal["stats", "signals", "logits"]
 
@@ -26,20 +29,20 @@ class FileEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     file: str = Field(pattern=r"^(epochs|stats)/\d{5,}\.arrow$")
-    bytes: int
-    crc32: int
+    bytes: Count
+    crc32: Count
 
 
 class EpochEntry(FileEntry):
     """One recorded epoch, and how many examples were seen in it."""
 
-    seen: int
+    seen: Count
 
 
 class StatsEntry(FileEntry):
     """The running sums over so many epochs."""
 
-    epochs: int
+    epochs: Count
 
 
 class Manifest(BaseModel):
@@ -48,13 +51,13 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     format: Literal["trainmap-dynamics"] = FORMAT
     version: Literal[1] = VERSION
-    examples: int
-    classes: int
+    examples: Count
+    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES, strict=True)]
     id_type: Literal["int64", "string"]
     source: Source
     level: Level
-    part: int | None = None
-    parts: int | None = None
+    part: Count | None = None
+    parts: Count | None = None
     joined: str | None = None
     allow_missing: bool = False
     ids_given: bool = False
@@ -98,26 +101,24 @@ def read_manifest(folder: Path) -> Manifest:
         StoreError: no manifest, not JSON, another program's folder, a newer format, a field missing or unknown.
     """
     path = folder / NAME
-    try:
-        raw: Any = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)"
-        ) from error
-    except NotADirectoryError as error:
-        raise StoreError(f"{folder} is a file; a dynamics folder is needed") from error
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path} is not JSON ({error}); restore it from a copy") from error
+    with reading(path, NAME):
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file; a dynamics folder is needed")
+        if not path.exists():
+            raise StoreError(f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)")
+    raw: Any = read_json(path, "manifest in JSON")
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise StoreError(f"{path} was not written by trainmap: 'format' must be '{FORMAT}'")
     version = raw.get("version")
     if type(version) is not int or version > VERSION:
-        raise StoreError(f"{path} has format version {version}, this trainmap reads up to {VERSION}: upgrade trainmap")
+        raise StoreError(
+            f"{path} has format version {shown(version)}, this trainmap reads up to {VERSION}: upgrade trainmap"
+        )
     try:
         return Manifest.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{path}: '{where}' is wrong ({first['msg']}); restore it from a copy") from error
+        raise StoreError(
+            f"{path}: {shown(where)} is wrong ({first['msg']}, got {shown(first['input'])}); restore it from a copy"
+        ) from error

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.dynamics.columns import check_file, open_columns, write_columns
+from trainmap.dynamics.columns import check_file, map_columns, write_columns
 from trainmap.dynamics.index import build_index, ids_from_arrow
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
 from trainmap.dynamics.processes import PARTS, locked, part_folder, refuse_lost, worlds
@@ -192,7 +192,7 @@ def _learn_labels(ids: Array, labels: Array, rows: Array, gold: Array, epoch: in
 
 def _open(path: Path, manifest: Manifest, epoch: int, whole: bool = False) -> pa.RecordBatch:
     file = check_file(path, manifest.epochs[epoch], whole)
-    return open_columns(pa.memory_map(str(file)), file)
+    return map_columns(file)
 
 
 def _ids(batch: pa.RecordBatch) -> Array:

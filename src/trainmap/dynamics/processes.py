@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trainmap.dynamics.manifest import NAME, read_manifest
-from trainmap.errors import RecordingError, StoreError, some
+from trainmap.errors import RecordingError, StoreError, some, whole
 
 PARTS = "parts"
 
@@ -24,7 +24,8 @@ def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
         rank, world_size = _environment()
     if rank is None or world_size is None:
         raise RecordingError("rank and world_size go together; pass both or neither")
-    if not 0 <= rank < world_size:
+    rank, world_size = whole(rank, "rank"), whole(world_size, "world_size", 1)
+    if rank >= world_size:
         raise RecordingError(f"rank must be 0 to world_size - 1, got {rank} of {world_size}")
     return rank, world_size
 

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits
 from trainmap.dynamics.epoch import Epoch, check_logits
 from trainmap.dynamics.index import sort_ids
-from trainmap.dynamics.manifest import Level, Manifest, Source
+from trainmap.dynamics.manifest import MOST_CLASSES, Level, Manifest, Source
 from trainmap.dynamics.processes import place
 from trainmap.dynamics.roster import NOT_YET, Known, Learned, check_classes
-from trainmap.dynamics.signals import UNKNOWN_LABEL
+from trainmap.dynamics.signals import UNKNOWN_LABEL, chunk_rows
 from trainmap.dynamics.writer import Writer
 from trainmap.errors import RecordingError, StoreError, some
+from trainmap.limits import human, memory_allowed
 
 Array = NDArray[Any]
 
@@ -82,6 +83,7 @@ class Recorder:
         _check_choice("level", level, Level)
         if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
             raise RecordingError(f"classes must be an integer of at least 2, got {classes!r}")
+        check_classes_fit(int(classes))
         if labels is not None and ids is None:
             raise RecordingError("labels need ids to belong to; pass ids as well")
         self.classes, self.source, self.allow_missing = int(classes), source, allow_missing
@@ -274,6 +276,16 @@ class Recorder:
         if kind is None:
             self.close()
         self._closed = True
+
+
+def check_classes_fit(classes: int) -> None:
+    """Refuse a number of classes for which not even the logits that wait for their turn would fit in memory."""
+    if (size := 4 * classes * chunk_rows(classes)) > memory_allowed() or classes > MOST_CLASSES:
+        raise RecordingError(
+            f"classes must be at most {MOST_CLASSES:,} and leave room for the logits of a few examples: {classes:,} "
+            f"classes need {human(size)}, a recorder may take {human(memory_allowed())}; is this the "
+            "number of examples?"
+        )
 
 
 def _part_columns(roster: Known, columns: dict[str, Array]) -> dict[str, Array]:

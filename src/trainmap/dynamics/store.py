@@ -24,14 +24,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.columns import Layout, check_file, open_columns
+from trainmap.dynamics.columns import Layout, check_file, map_columns
 from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.manifest import Manifest, read_manifest
 from trainmap.dynamics.processes import has_parts
-from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, read_only
-from trainmap.dynamics.stats import Stats
+from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, empty_signals, read_only
+from trainmap.dynamics.stats import Stats, empty_stats
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import reading, write_atomically
+from trainmap.parquet_files import check_parquet
 
 Array = NDArray[Any]
 
@@ -71,7 +72,7 @@ def write_examples(folder: Path, ids: Array, labels: Array, more: Mapping[str, A
 def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
     """(ids, labels) in row order; -1 is a label that is not known. Integer ids take no memory beside the two arrays."""
     path, rows = folder / EXAMPLES, manifest.examples
-    try:
+    with reading(path, "table of examples"):
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             id_type, held = str(file.schema_arrow.field("id").type), file.metadata.num_rows
             if id_type != manifest.id_type or held != rows:
@@ -79,34 +80,33 @@ def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
                     f"{path} has {held} ids of type {id_type}, the manifest says {rows} of type {manifest.id_type}; "
                     "restore it from a copy"
                 )
+            check_parquet(path, file, ["id", "label"])
             ids, labels, names, start = np.empty(rows, np.int64), np.empty(rows, np.int64), [], 0
             for batch in file.iter_batches(READ_ROWS, columns=["id", "label"]):
                 stop = start + len(batch)
+                batch.validate(full=True)
                 labels[start:stop] = batch["label"].fill_null(UNKNOWN_LABEL).to_numpy(zero_copy_only=False)
                 if id_type == "string":
                     names.extend(batch["id"].to_pylist())
                 else:
                     ids[start:stop] = batch["id"].to_numpy()
                 start = stop
-    except FileNotFoundError as error:
-        raise StoreError(f"{path} is missing; restore it from a copy") from error
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise StoreError(f"{path} cannot be read ({error}); restore it from a copy") from error
-    pa.default_memory_pool().release_unused()
-    return (np.array(names, dtype=np.str_) if id_type == "string" else ids), labels
+        pa.default_memory_pool().release_unused()
+        return (to_ids(names) if id_type == "string" else ids), labels
 
 
 def read_stats(folder: Path, manifest: Manifest) -> Stats:
     """The running sums, by memory map: they stay readable when a recorder replaces the file."""
     assert manifest.stats is not None
     path = folder / manifest.stats.file
-    try:
-        batch = open_columns(pa.memory_map(str(path)), path)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read ({error}); restore it from a copy") from error
+    batch = map_columns(path)
     if batch.num_rows != manifest.examples:
         raise StoreError(f"{path} has {batch.num_rows} rows, the manifest says {manifest.examples}")
-    columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
+    with reading(path, "file of running sums"):
+        columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
+        for name, column in empty_stats(0).columns.items():
+            if name not in columns or columns[name].dtype != column.dtype:
+                raise StoreError(f"{path} must have '{name}' as {column.dtype}; restore it from a copy")
     return Stats(manifest.stats.epochs, columns)
 
 
@@ -207,11 +207,16 @@ class Dynamics:
     @cached_property
     def layouts(self) -> list[Layout]:
         """Where each epoch's columns lie."""
+        expected = empty_signals(0, self.classes)
         layouts = [Layout.of(self.path / entry.file) for entry in self.manifest.epochs]
         for layout in layouts:
             if layout.rows != self.examples:
                 raise StoreError(f"{layout.path} has {layout.rows} rows, the manifest says {self.examples}")
             for name, (_, dtype, width) in layout.places.items():
+                if name in expected and (dtype, width) != (expected[name].dtype, 1):
+                    raise StoreError(f"{layout.path} has '{name}' as {dtype}, it must be {expected[name].dtype}")
+                if name == "logits" and width != self.classes:
+                    raise StoreError(f"{layout.path} has {width} logits an example, the manifest says {self.classes}")
                 if (dtype, width) != layouts[0].places.get(name, (0, dtype, width))[1:]:
                     raise StoreError(f"{layout.path} has '{name}' of another type than {layouts[0].path}")
         return layouts
@@ -241,7 +246,7 @@ class Dynamics:
         if not 0 <= epoch < self.epochs:
             raise TrainmapError(f"epoch must be 0 to {self.epochs - 1}, got {epoch}")
         path = self.path / self.manifest.epochs[epoch].file
-        batch = open_columns(pa.memory_map(str(path)), path)
+        batch = map_columns(path)
         if signal not in batch.schema.names:
             raise TrainmapError(f"epoch {epoch} holds {', '.join(batch.schema.names)}; got '{signal}'")
         column = batch.column(signal)
@@ -274,7 +279,8 @@ class Dynamics:
             _, dtype, width = self.layouts[0].places[name]
             columns[name] = np.empty((epochs, stop - start, width)[: 3 if name == "logits" else 2], dtype)
         for epoch in range(epochs):
-            with open(self.layouts[epoch].path, "rb", buffering=0) as handle:
+            path = self.layouts[epoch].path
+            with reading(path, "whole Arrow file"), open(path, "rb", buffering=0) as handle:
                 for name, column in columns.items():
                     self.layouts[epoch].read(name, start, column[epoch], handle)
         columns = {name: read_only(column) for name, column in columns.items()}

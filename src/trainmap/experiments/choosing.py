@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from trainmap.array_files import read_npy, read_npz
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, whole
 from trainmap.experiments.nodes import data_of, load_network
 from trainmap.experiments.study import Entry
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.trajectories import Clusters, cluster
 from trainmap.selection.card import Selection
@@ -117,7 +118,7 @@ def features_run(config: dict[str, Any]) -> dict[str, Any]:
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     out = Path(config["where"]["out"])
     out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / "features.npz") as handle:
+    with writing(out / "features.npz") as handle:
         np.savez(handle, ids=train.ids, values=values)
     return {
         "width": values.shape[1],
@@ -141,7 +142,7 @@ def clusters_run(config: dict[str, Any]) -> dict[str, Any]:
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     out = Path(config["where"]["out"])
     out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / "clusters.npz") as handle:
+    with writing(out / "clusters.npz") as handle:
         np.savez(handle, ids=found.ids, labels=found.labels, centres=found.centres)
     return {"sizes": found.sizes.tolist(), "clustering_seconds": seconds, "clustering_cpu_seconds": cpu_seconds}
 
@@ -158,13 +159,13 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any, known: Map
     """
     where, how = config["where"], {**config["strategy"]["options"], **known}
     if "features" in where:
-        with np.load(Path(where["features"]) / "features.npz") as file:
-            how["features"] = Features(file["ids"], file["values"])
+        file = read_npz(Path(where["features"]) / "features.npz", ("ids", "values"))
+        how["features"] = Features(file["ids"], file["values"])
     if "clusters" in where:
-        with np.load(Path(where["clusters"]) / "clusters.npz") as file:
-            how["clusters"] = Clusters(file["ids"], file["labels"], file["centres"])
+        file = read_npz(Path(where["clusters"]) / "clusters.npz", ("ids", "labels", "centres"))
+        how["clusters"] = Clusters(file["ids"], file["labels"], file["centres"])
     if "logits" in where:
-        logits = np.load(Path(where["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
+        logits = read_npy(Path(where["logits"]) / "logits.npy")
         loss = teacher_loss(logits, datamap.labels)  # both in the order of the ids
         datamap = datamap.with_scores(datamap.ids, {TEACHER_LOSS: loss})
     seed, balance = config["seed"], config["balance"]

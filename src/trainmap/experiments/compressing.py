@@ -6,7 +6,6 @@ training set of all that comes of it.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ import torch
 
 from trainmap.experiments.judge import judged, prediction_path, weighs
 from trainmap.experiments.nodes import data_of, fixed_ids, load_network
+from trainmap.files import read_json
 from trainmap.maps.predictions import Predictions
 from trainmap.training.compress import finetune
 from trainmap.training.compressed import Compressed, uncompressed
@@ -57,7 +57,7 @@ def compressed_run(config: dict[str, Any]) -> dict[str, Any]:
     fixed = isinstance(made.model, OnnxNetwork | torch.fx.GraphModule)  # computed on the CPU
     row = judged(config | ({"device": "cpu"} if fixed else {}), made.model, data, keep=True)
     before, after = (Predictions.open(prediction_path(place, "test")).predicted for place in (folder, out))
-    trained = json.loads((folder / "row.json").read_bytes())
+    trained = read_json(folder / "row.json", "row of a student", "run it again")
     epochs = how.get("finetune_epochs", 0)
     row |= {key: trained[key] for key in ("examples", "steps", "train_loss")}
     row |= {key: trained[key] for key in ("fraction", "proxy_flops") if key in trained}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.experiments.demo import held as demo_plan
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED
 from trainmap.experiments.student import splits
-from trainmap.files import write_json
+from trainmap.files import reading, write_json
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.predictions import Predictions
 from trainmap.selection.select import select
+from trainmap.training.checkpoint import read as read_checkpoint
 from trainmap.training.compress import Compressed, Measured, finetune, measure, uncompressed
 from trainmap.training.compressed_files import save, suffix
 from trainmap.training.data import Dataset, Splits
@@ -94,17 +93,18 @@ def compress_teacher(demo: str | Path, out: str | Path, order: Order, data_root:
 def teacher_of(demo: Path, data_root: str | None) -> tuple[nn.Module, Splits, Recipe]:
     """The trained teacher of a demo folder, its data, and the recipe that it was trained by."""
     try:
-        plan: Mapping[str, Any] = json.loads((demo / "teacher" / "plan.json").read_text())
-        state = torch.load(demo / "teacher" / "checkpoint.pt", map_location="cpu", weights_only=True)
-    except (OSError, json.JSONDecodeError) as error:
-        raise TrainmapError(f"{demo} has no trained teacher; make one: trainmap demo --out {demo}") from error
+        plan = demo_plan(demo / "teacher" / "plan.json")
+        state = read_checkpoint(demo / "teacher" / "checkpoint.pt")
+    except TrainmapError as error:
+        raise TrainmapError(f"{demo} has no trained teacher ({error}); make one: trainmap demo --out {demo}") from error
     if state["progress"]["epoch"] < plan["epochs"]:
         raise TrainmapError(f"the teacher of {demo} is not ready; call trainmap demo --out {demo} again to go on")
     data = splits(plan["data"], data_root, SPLIT_SEED)
     if data.train.fingerprint() != plan["dataset"]:
         raise TrainmapError(f"the data of {plan['data']} is not what the teacher of {demo} was trained on")
     model = build(plan["teacher"], data.train.classes, data.train.inputs, TEACHER_SEED)
-    model.load_state_dict(state["model"])
+    with reading(demo / "teacher" / "checkpoint.pt", "checkpoint of this teacher", "make the demo again"):
+        model.load_state_dict(state["model"])
     return model.eval(), data, default_recipe(plan["teacher"], plan["data"], epochs=plan["epochs"])
 
 

@@ -6,7 +6,6 @@ logits are kept, and every student's run is its configuration.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,12 +18,12 @@ import torch
 from trainmap.dynamics.manifest import versions
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError, TrainmapError
+from trainmap.errors import StoreError, TrainmapError, shown
 from trainmap.experiments.launch import run_all
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
 from trainmap.experiments.report import Report, write_report
 from trainmap.experiments.student import splits
-from trainmap.files import write_json
+from trainmap.files import read_json, write_json
 from trainmap.maps.datamap import DataMap
 from trainmap.training.cost import forward_flops, parameters
 from trainmap.training.data import Splits
@@ -32,6 +31,7 @@ from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import default_recipe, fit
 from trainmap.training.models import build
 from trainmap.training.teacher import read_card, teacher_logits
+from trainmap.typed import as_type
 from trainmap.views.plot import plot_map
 
 Stage = Callable[[str, int], Callable[[int, str], None]]  # (what, total) -> advance(done, detail)
@@ -114,9 +114,9 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
     )
     result_file = made / "result.json"
     if result_file.exists():
-        held = json.loads(result_file.read_text())
-        if held.keys() == {field.name for field in fields(Teacher)}:  # an older version kept no CPU seconds: again
-            return Teacher(**held)
+        kept = held(result_file)
+        if kept.keys() == {field.name for field in fields(Teacher)}:  # an older version kept no CPU seconds: again
+            return as_type(Teacher, kept, result_file, "remove it to make it again")
     train = data.train
     recipe = default_recipe(plan.teacher, plan.data, epochs=plan.teacher_epochs, inputs=train.inputs)
     model = build(plan.teacher, train.classes, train.inputs, TEACHER_SEED)
@@ -156,7 +156,7 @@ def make_map(folder: Path, stage: Stage) -> tuple[DataMap, dict[str, float]]:
     """The map with its table and its picture, made once, and the ``seconds`` and ``cpu_seconds`` that scoring took."""
     kept, table, picture = folder / "scoring.json", folder / "map.parquet", folder / "map.png"
     if kept.exists() and table.exists() and picture.exists():
-        scoring = json.loads(kept.read_text())
+        scoring = held(kept)
         if "cpu_seconds" in scoring:  # an older version kept none: again
             return DataMap.open(table), scoring
     advance = stage("map", 2)
@@ -239,12 +239,20 @@ def describe(
     )
 
 
+def held(path: Path) -> dict[str, Any]:
+    """What a demo keeps in a JSON file. Raises StoreError."""
+    found = read_json(path, "file of a demo", "remove it to make it again")
+    return as_type(dict[str, Any], found, path, "remove it to make it again")
+
+
 def _check_same(path: Path, what: dict[str, Any]) -> None:
     """A folder holds one teacher; more seeds, students or subsets may come, another teacher may not."""
     if not path.exists():
         return write_json(path, what)
-    held = json.loads(path.read_text())
-    changed = [f"{key} {held.get(key)!r}, now {value!r}" for key, value in what.items() if held.get(key) != value]
+    before = held(path)
+    changed = [
+        f"{key} {shown(before.get(key))}, now {shown(value)}" for key, value in what.items() if before.get(key) != value
+    ]
     if changed:
         raise StoreError(f"{path.parent.parent} holds a demo with {'; '.join(changed)}; use another folder")
     return None

@@ -15,6 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from trainmap.files import read_json
+from trainmap.typed import as_type
+
 log = logging.getLogger(__name__)
 
 
@@ -23,8 +26,23 @@ def _owners(folder: Path, digest: str) -> list[tuple[Path, dict[str, Any]]]:
     found = []
     for path in sorted(folder.glob(f"{digest}.*.lock")):
         with suppress(FileNotFoundError):  # given up meanwhile
-            found.append((path, json.loads(path.read_bytes())))
+            found.append((path, _owner(path)))
     return found
+
+
+def _owner(path: Path) -> dict[str, Any]:
+    """Who a lock names.
+
+    Raises:
+        StoreError: a file that names nobody: cut off, or of another program.
+    """
+    cure = "if nobody is at work on the run, remove it"
+    if not path.exists():
+        raise FileNotFoundError(path)
+    found = read_json(path, "lock", cure)
+    kinds = {"pid": int, "host": str, "birth": str | None}
+    told = found if isinstance(found, dict) else {}
+    return told | {name: as_type(kind, told.get(name), path, cure) for name, kind in kinds.items()}
 
 
 def _alive(owner: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from trainmap.array_files import read_npy
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
@@ -26,7 +27,7 @@ from trainmap.experiments.student import ids_hash, repeated
 from trainmap.experiments.sweeps import Beside, Sweep
 from trainmap.experiments.tracking import track
 from trainmap.experiments.watch import Watch
-from trainmap.files import write_atomically, write_json
+from trainmap.files import read_json, reading, write_json, writing
 from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import plan_flips
@@ -43,7 +44,9 @@ from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
 from trainmap.training.relabel import relabelled
 from trainmap.training.teacher import read_card, teacher_logits
+from trainmap.training.tensor_files import read_tensors
 from trainmap.training.zoo import PRETRAINED
+from trainmap.typed import as_type
 from trainmap.views.plot import plot_map
 
 HELD_OUT = "held-out.json"
@@ -119,7 +122,7 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
             both = Beside(watched, Sweep(open_.enter_context(beside), model, test, config["device"]))
         result = _train(config, model, data, train, recorder=both)
     out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / "model.pt") as handle:
+    with writing(out / "model.pt") as handle:
         torch.save(model.state_dict(), handle)
     _forget_checkpoint(config)
     row = judged(config, model, data)
@@ -201,7 +204,9 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
 
 def held_out_of(where: dict[str, str], teacher: str) -> float | None:
     """The accuracy on the validation data of a teacher whose folder ``where`` names; None without validation data."""
-    return json.loads((Path(where[teacher]) / HELD_OUT).read_text())["accuracy"]
+    path = Path(where[teacher]) / HELD_OUT
+    found = as_type(dict[str, float | None], read_json(path, "accuracy of a teacher", "train it again"), path)
+    return found["accuracy"]
 
 
 def logits_run(config: dict[str, Any]) -> dict[str, Any]:
@@ -250,7 +255,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         told = ("loss", "temperature", "weight", "gold", "warmup", "options")
         how["distillation"] = Distillation(**{name: config["teacher"][name] for name in told})
         if "logits" in config["teacher"]:
-            logits = np.load(Path(config["where"]["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
+            logits = read_npy(Path(config["where"]["logits"]) / "logits.npy")
             how["teacher_logits"] = logits if ids is None else logits[train.rows(ids)]
         else:
             how["teacher"] = load_network(config["teacher"], Path(config["where"]["teacher"]), train)
@@ -267,7 +272,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     if config.get("keep"):
         out, copy = Path(config["where"]["out"]), copy_of(model)
         row |= weighs(uncompressed(copy, train.inputs), train.inputs)
-        with write_atomically(out / "model.pt") as handle:
+        with writing(out / "model.pt") as handle:
             torch.save(copy.state_dict(), handle)
         write_json(out / "row.json", row)
     return row
@@ -296,7 +301,10 @@ def load_network(config: dict[str, Any], folder: Path, train: Dataset) -> nn.Mod
     """The network that a run left in its folder, from the ``model`` and ``seed`` of its configuration."""
     name = config["model"].removesuffix(PRETRAINED)  # its weights are loaded right away
     model = _build({**config, "model": name}, train)
-    model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
+    path, cure = folder / "model.pt", "remove the folder and train it again"
+    state = read_tensors(path, "file of weights", cure)
+    with reading(path, "file of this network's weights", cure):
+        model.load_state_dict(state)
     return model
 
 

@@ -21,7 +21,7 @@ from trainmap.experiments.report import html_page, markdown, markdown_grids, row
 from trainmap.experiments.searches import search_grids
 from trainmap.experiments.statistics import Estimate, interval
 from trainmap.experiments.study import Study, failures, open_study, results
-from trainmap.files import write_atomically, write_json
+from trainmap.files import reading, write_json, writing
 from trainmap.views.results import Panel, Point, Series, plot_costs, plot_sizes
 
 
@@ -60,6 +60,11 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     """
     place = Path(folder)
     study = open_study(place)
+    with reading(place, "folder of an experiment whose files fit together", "run the experiment again"):
+        return _write(study, place)
+
+
+def _write(study: Study, place: Path) -> dict[str, Path]:
     done = results(study, place)
     found = [(group, report_of(study, group, done, place)) for group in groups(study, done)]
     tables = [(group, records(group, report)) for group, report in found if group.rows]
@@ -97,7 +102,7 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}
     for name, text in texts.items():
-        with write_atomically(place / name) as handle:
+        with writing(place / name) as handle:
             handle.write(text.encode())
     write_json(
         place / "results.json",

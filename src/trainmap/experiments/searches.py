@@ -6,14 +6,12 @@ meet on the test data, paired by seed. The search has seen neither those seeds n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from trainmap.array_files import read_npy
 from trainmap.errors import TrainmapError
 from trainmap.experiments.formats import show_difference, show_estimate, show_flops, show_seconds
 from trainmap.experiments.grids import VERDICTS, Cell, Grid
@@ -23,7 +21,7 @@ from trainmap.experiments.statistics import Difference, interval, paired_differe
 from trainmap.experiments.students import CHECKPOINT_FLOPS, Column, Students, columns
 from trainmap.experiments.study import Entry, Study
 from trainmap.experiments.tuning import Hyperparameters, Lesson, Trial, check_search, search
-from trainmap.files import write_json
+from trainmap.files import read_json, write_json
 from trainmap.training.cost import training_flops
 from trainmap.training.fit import Distillation
 from trainmap.training.recipes import Recipe
@@ -120,7 +118,7 @@ def search_run(config: dict[str, Any]) -> dict[str, Any]:
         ``trials``, the best first; ``found``, the best one with the ``gold`` that follows; and the costs.
     """
     data, out = data_of(config), Path(config["where"]["out"])
-    logits = np.load(Path(config["where"]["logits"]) / "logits.npy", mmap_mode="r", allow_pickle=False)
+    logits = read_npy(Path(config["where"]["logits"]) / "logits.npy")
     how = Distillation(**config["distillation"])
     lesson = Lesson(config["model"], Recipe(**config["recipe"]), data, logits, how, config["device"])
     out.mkdir(parents=True, exist_ok=True)
@@ -155,7 +153,7 @@ def tuned_run(config: dict[str, Any]) -> dict[str, Any]:
     Args:
         config: of a student, and ``search`` (hash); ``where``: also ``search`` (its folder).
     """
-    found = json.loads((Path(config["where"]["search"]) / "found.json").read_bytes())
+    found = read_json(Path(config["where"]["search"]) / "found.json", "result of a search", "search again")
     recipe = {**config["recipe"], "peak_lr": found["peak_lr"]}
     teacher = {**config["teacher"], **{name: found[name] for name in ("temperature", "weight", "gold")}}
     return student_run({**config, "recipe": recipe, "teacher": teacher})

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from trainmap.array_files import read_npy
 from trainmap.errors import TrainmapError
 from trainmap.selection.card import Selection
 from trainmap.training.cost import parameters
@@ -50,7 +51,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     if config["teacher"] is not None:
         if read_card(where["logits"]).teacher != config["teacher"]["fingerprint"]:
             raise TrainmapError(f"{where['logits']} must be the logits of this run's teacher, but are another's")
-        logits = np.load(where["logits"], mmap_mode="r", allow_pickle=False)
+        logits = read_npy(where["logits"])
         told = ("loss", "temperature", "weight", "options")
         distillation = Distillation(**{name: config["teacher"][name] for name in told if name in config["teacher"]})
     if config["ids"] is not None:

@@ -10,38 +10,42 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from trainmap.dynamics.manifest import versions
-from trainmap.errors import StoreError, unknown
+from trainmap.errors import StoreError, shown, some, unknown
 from trainmap.experiments.cluster import LAUNCHERS
 from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Line, made_at
 from trainmap.experiments.launch import Outcome, run_all
 from trainmap.experiments.locks import held
-from trainmap.experiments.task import error_path, result_path
-from trainmap.files import write_json
+from trainmap.experiments.result_fields import Name, check_result
+from trainmap.experiments.task import REMOVE, error_path, read_failure, read_record, result_path
+from trainmap.files import read_json, reading, write_json
+from trainmap.typed import as_type
 
 VERSION = 1
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Entry:
     """A task as the plan keeps it."""
 
-    hash: str
-    kind: str
+    hash: Name
+    kind: Annotated[str, Field(pattern=r"^[a-z ]+$")]
     name: str
-    after: tuple[str, ...]
+    after: tuple[Name, ...]
     dataset: str
     model: str
-    flops: int
-    examples: int
-    bytes: int
+    flops: Count
+    examples: Count
+    bytes: Count
     config: Mapping[str, Any]
 
 
@@ -59,7 +63,7 @@ class Study:
 
     title: str
     notes: tuple[str, ...]
-    level: float
+    level: Annotated[float, Field(gt=0, lt=1)]
     device: str
     entries: tuple[Entry, ...]
     lines: tuple[Line, ...]
@@ -110,20 +114,27 @@ def open_study(folder: str | Path) -> Study:
     Raises:
         StoreError: no such file, another one, a newer one.
     """
-    path = Path(folder) / "experiment.json"
-    try:
-        about = json.loads(path.read_text())
-        if about.pop("format") != "trainmap-experiment":
-            raise StoreError(f"{path} is not the plan of an experiment")
-        if about.pop("version") > VERSION:
-            raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
-        entries = tuple(Entry(**{**entry, "after": tuple(entry["after"])}) for entry in about.pop("entries"))
-        lines = tuple(Line(**line) for line in about.pop("lines"))
-        return Study(entries=entries, lines=lines, **about)
-    except FileNotFoundError as error:
-        raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one") from error
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreError(f"{path} is not the plan of an experiment ({error!r}); run the experiment again") from error
+    path, cure = Path(folder) / "experiment.json", "run the experiment again"
+    with reading(path, "plan of an experiment", cure):
+        if not path.exists():
+            raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one")
+    about = read_json(path, "plan of an experiment", cure)
+    if not isinstance(about, dict) or about.pop("format", None) != "trainmap-experiment":
+        raise StoreError(f"{path} is not the plan of an experiment")
+    if as_type(int, about.pop("version", None), path, cure) > VERSION:
+        raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
+    if strange := about.keys() - {field.name for field in fields(Study)}:
+        raise StoreError(f"{path} was changed: {some(sorted(strange))} does not belong; {cure}")
+    study = as_type(Study, about, path, cure)
+    known: set[str] = set()
+    for entry in study.entries:
+        if entry.hash in known or not known.issuperset(entry.after):
+            raise StoreError(f"{path} was changed: the task {shown(entry.hash)} stands twice or before its own; {cure}")
+        known.add(entry.hash)
+    for line in study.lines:
+        if line.run not in known or line.map not in known | {""}:
+            raise StoreError(f"{path} was changed: a row is of the task {shown(line.run)}, which is not in it; {cure}")
+    return study
 
 
 def run_study(
@@ -177,11 +188,9 @@ def results(study: Study, folder: str | Path) -> dict[str, dict[str, Any]]:
     for entry in study.entries:
         path = result_path(Path(folder) / "runs", entry.hash)
         if path.exists():
-            try:
-                record = json.loads(path.read_bytes())
-                found[entry.hash] = {**record["result"], "task_seconds": record["seconds"]}
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise StoreError(f"{path} must be the result of a run, but is not ({error!r}); remove it") from error
+            result, seconds = read_record(path, REMOVE)
+            check_result(path, entry.kind, result)
+            found[entry.hash] = {**result, "task_seconds": seconds}
     return found
 
 
@@ -191,7 +200,7 @@ def failures(study: Study, folder: str | Path) -> dict[str, str]:
     for entry in study.entries:
         path = error_path(Path(folder) / "runs", entry.hash)
         if path.exists() and not result_path(Path(folder) / "runs", entry.hash).exists():
-            found[entry.name] = json.loads(path.read_bytes())["traceback"]
+            found[entry.name] = read_failure(path)[0]
     return found
 
 

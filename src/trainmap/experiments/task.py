@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
-from trainmap.errors import StoreError, TrainmapError
-from trainmap.files import write_json
+from trainmap.errors import StoreError, TrainmapError, shown
+from trainmap.files import read_json, write_json
+from trainmap.typed import as_type
 
 Stamp = tuple[int, int] | None
 
@@ -128,19 +130,45 @@ def finished_outcome(folder: Path, task: Task, skipped: bool) -> Outcome | None:
     path = result_path(folder, task.hash)
     if not path.exists():
         return None
-    try:
-        record = json.loads(path.read_bytes())
-        return Outcome(task, True, record["result"], None, record["seconds"], skipped)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"{path} must be the result of a run, but is not ({error!r}); remove it to run again"
-        ) from error
+    result, seconds = read_record(path, REMOVE)
+    return Outcome(task, True, result, None, seconds, skipped)
 
 
 def failed_outcome(folder: Path, task: Task) -> Outcome:
     """What a run that failed left behind."""
-    record = json.loads(error_path(folder, task.hash).read_bytes())
-    return Outcome(task, False, None, record["traceback"], record["seconds"], skipped=False)
+    text, seconds = read_failure(error_path(folder, task.hash))
+    return Outcome(task, False, None, text, seconds, skipped=False)
+
+
+REMOVE = "remove it to run again"
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def read_record(path: Path, cure: str) -> tuple[dict[str, Any], float]:
+    """What a finished run returned, and its seconds.
+
+    Raises:
+        StoreError: a result file that is not one.
+    """
+    found = read_json(path, "result of a run", cure)
+    if not isinstance(found, dict):
+        raise StoreError(f"{path} must be the result of a run, got {shown(found)}; {cure}")
+    kept = {name: found.get(name) for name in ("result", "seconds")}
+    record = as_type(dict[str, Any], kept, path, cure)
+    return as_type(dict[str, Any], record["result"], path, cure), as_type(Seconds, record["seconds"], path, cure)
+
+
+def read_failure(path: Path) -> tuple[str, float]:
+    """The traceback of a run that failed, and its seconds.
+
+    Raises:
+        StoreError: an error file that is not one.
+    """
+    found = read_json(path, "error of a run", REMOVE)
+    if not isinstance(found, dict):
+        raise StoreError(f"{path} must be the error of a run, got {shown(found)}; {REMOVE}")
+    text = as_type(str, found.get("traceback"), path, REMOVE)
+    return text.strip() or "(no traceback)", as_type(Seconds, found.get("seconds"), path, REMOVE)
 
 
 def write_result(folder: Path, task: Task, result: dict[str, Any], seconds: float) -> None:

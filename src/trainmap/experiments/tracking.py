@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import reading, writing
 
 Log = Callable[[int, Mapping[str, float]], None]  # (epoch, name -> number)
 
@@ -91,8 +91,7 @@ def write_epochs(path: Path, rows: list[dict[str, float]]) -> None:
     writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(path) as handle:
+    with writing(path) as handle:
         handle.write(out.getvalue().encode())
 
 
@@ -100,5 +99,5 @@ def read_epochs(path: Path) -> list[dict[str, float]]:
     """What ``write_epochs`` wrote; nothing when there is no such file."""
     if not path.exists():
         return []
-    with open(path, newline="") as handle:
+    with reading(path, "table of epochs", "remove it and train again"), open(path, newline="") as handle:
         return [{key: float(value) for key, value in row.items() if value != ""} for row in csv.DictReader(handle)]

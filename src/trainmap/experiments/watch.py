@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from trainmap.experiments.tracking import Log, read_epochs, write_epochs
 from trainmap.training.checkpoint import previous
+from trainmap.training.checkpoint import read as read_checkpoint
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import EpochRecorder
@@ -49,7 +49,7 @@ class Watch:
         for file in (previous(checkpoint), checkpoint):
             if not file.exists():
                 continue
-            state = torch.load(file, map_location="cpu", weights_only=True)
+            state = read_checkpoint(file)
             progress = state["progress"]
             rows = [row for row in read_epochs(self.path) if row["epoch"] < progress["epoch"]]
             if not progress["epoch"] or (recorder is not None and recorder.epoch != progress["epoch"]):

@@ -21,11 +21,12 @@ from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
-from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import of_type, writing
+from trainmap.errors import StoreError, TrainmapError, cause, shown, some
+from trainmap.files import of_type, parse_json, reading, writing
 from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
 from trainmap.maps.scores import score_named
+from trainmap.parquet_files import read_parquet
 
 Array = NDArray[Any]
 
@@ -229,24 +230,25 @@ class DataMap:
     @staticmethod
     def open(path: str | Path) -> DataMap:
         """Open a saved map. The order of its rows does not matter: they are sorted by id."""
-        try:
-            table = pq.read_table(path)
-        except FileNotFoundError as error:
-            raise StoreError(f"there is no map at {path}") from error
-        except (pa.ArrowInvalid, OSError) as error:
-            raise StoreError(f"{path} is not a Parquet file ({error}); a map is made by `trainmap map`") from error
+        table = read_parquet(path, "map", cure="a map is a Parquet file made by `trainmap map`")
         metadata = (table.schema.metadata or {}).get(KEY)
         if metadata is None:
             raise StoreError(f"{path} is a table, but not a map: it was not written by `trainmap map`")
         try:
-            about = json.loads(metadata)
+            about = parse_json(metadata.decode())
             version, *rest = (of_type(about[name], kinds, name) for name, kinds in ABOUT.items())
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise StoreError(f"{path} says that it is a map, but not of what ({error!r}); make it again") from error
+        except (ValueError, RecursionError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path} says that it is a map, but not of what ({cause(error)}); make it again"
+            ) from error
         if version > VERSION:
-            raise StoreError(f"{path} has map version {version}, this trainmap reads up to {VERSION}: upgrade it")
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)
+            raise StoreError(
+                f"{path} has map version {shown(version)}, this trainmap reads up to {VERSION}: upgrade it"
+            )
+        with reading(path, "map", "make it again"):
+            frame = pl.from_arrow(table)
+            assert isinstance(frame, pl.DataFrame)
+            frame = _typed(frame)
         try:
             datamap = DataMap(frame.sort("id") if "id" in frame.columns else frame, *rest)
         except TrainmapError as error:
@@ -254,6 +256,21 @@ class DataMap:
         if fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
             raise StoreError(f"{path} was changed: its ids or labels are not those that the map was made for")
         return datamap
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of a map as the types that they were saved with; what another program made of them is told."""
+    wanted = {"label": pl.Int64, "region": pl.String, **dict.fromkeys(AXES, pl.Float64)}
+    if "id" in frame.columns and frame["id"].dtype != pl.String:
+        wanted["id"] = pl.Int64
+    for name, kind in wanted.items():
+        if name not in frame.columns:
+            continue  # the map says so
+        own = frame[name].dtype
+        if own != kind and not (own.is_integer() and kind == pl.Int64) and not (own.is_float() and kind.is_float()):
+            raise StoreError(f"the column '{name}' must hold {kind}, got {own}")
+        frame = frame.with_columns(pl.col(name).cast(kind))
+    return frame
 
 
 def check_format(path: str | Path) -> Path:

@@ -10,7 +10,6 @@ A plan is made from ids and labels, applied by your own training code, and kept 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import RecordingError, StoreError, TrainmapError, some
-from trainmap.files import as_json, of_type, writing
+from trainmap.files import as_json, of_type, read_json, writing
 
 Array = NDArray[Any]
 
@@ -224,12 +223,7 @@ def _save(path: str | Path, kind: str, plan: Any) -> Path:
 
 def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
     """The attributes of a saved plan, all of them there."""
-    try:
-        about = json.loads(Path(path).read_text())
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no plan at {path}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{path} is not a plan: {error}") from error
+    about = read_json(path, "plan", "make it again")
     if not isinstance(about, dict) or about.pop("format", None) != f"trainmap-{kind}":
         raise StoreError(f"{path} is not a plan of {kind.replace('-', ' ')} that trainmap wrote")
     wanted = [field.name for field in fields(plan)]
@@ -244,4 +238,6 @@ def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
                 about[name] = (to_ids if name in IDS else to_labels)(value)
     except (TypeError, RecordingError) as error:
         raise StoreError(f"{path} was changed: it cannot be read ({error}); make it again") from error
+    if {len(about[name]) for name in ("ids", "original", "planted") if name in about} - {len(about.get("ids", ()))}:
+        raise StoreError(f"{path} was changed: ids, original and planted must be equally long; make it again")
     return about

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import write_atomically
+from trainmap.files import reading, writing
 from trainmap.maps.datamap import DataMap
+from trainmap.parquet_files import read_frame
 
 Array = NDArray[Any]
 
@@ -78,11 +79,9 @@ class Predictions:
     @property
     def modal(self) -> Array:
         """(N,) the class that most trainings predict, the smaller one winning a tie."""
-        classes = int(self.predicted.max()) + 1
-        votes = np.zeros((len(self.ids), classes), np.int64)
-        for row in self.predicted:
-            votes[np.arange(len(self.ids)), row] += 1
-        return votes.argmax(axis=1)
+        votes = np.stack([(self.predicted == row).sum(axis=0) for row in self.predicted])
+        most = np.where(votes == votes.max(axis=0), self.predicted, np.iinfo(np.int64).max)
+        return most.min(axis=0)
 
     def save(self, path: str | Path) -> Path:
         """Write a table (.parquet): id, label, and ``predicted_0``, ``predicted_1``, ..."""
@@ -91,8 +90,7 @@ class Predictions:
             raise TrainmapError(f"predictions are kept in a .parquet file, got {target.name}")
         columns = {"id": self.ids, "label": self.labels}
         columns |= {f"predicted_{number}": row for number, row in enumerate(self.predicted)}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(target) as handle:
+        with writing(target) as handle:
             pl.DataFrame(columns).write_parquet(handle)
         return target
 
@@ -105,15 +103,18 @@ class Predictions:
         """
         if Path(path).is_dir():
             return Predictions.from_dynamics(Dynamics.open(path))
-        try:
-            table = pl.read_parquet(path)
-            columns = [name for name in table.columns if name.startswith("predicted_")]
+        table = read_frame(path, "table of predictions", cure="make it again")
+        columns = [name for name in table.columns if name.startswith("predicted_")]
+        if (
+            lacking := [name for name in ("id", "label") if name not in table.columns]
+            or ["predicted_0"][len(columns) :]
+        ):
+            raise StoreError(
+                f"{path} holds no predictions: it needs columns id, label, predicted_0, ...; {lacking[0]} is missing"
+            )
+        with reading(path, "table of predictions", "make it again"):
             ids, labels = table["id"].to_numpy(), table["label"].to_numpy()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise StoreError(f"{path} holds no predictions: {str(error).splitlines()[0]}") from error
-        if not columns:
-            raise StoreError(f"{path} holds no predictions: it needs columns id, label, predicted_0, ...")
-        return Predictions.of(ids, labels, np.stack([table[name].to_numpy() for name in columns]))
+            return Predictions.of(ids, labels, np.stack([table[name].to_numpy() for name in columns]))
 
 
 def regions_of(datamap: DataMap, side: Predictions) -> dict[Any, str | None]:

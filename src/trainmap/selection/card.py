@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,9 +16,11 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
-from trainmap.errors import StoreError, TrainmapError, some, whole
-from trainmap.files import as_json, of_type, writing
+from trainmap.errors import StoreError, TrainmapError, shown, some, whole
+from trainmap.files import as_json, of_type, read_json, reading, writing
 from trainmap.maps.datamap import DataMap
+from trainmap.parquet_files import read_parquet
+from trainmap.typed import as_type
 
 Array = NDArray[Any]
 
@@ -173,11 +174,9 @@ class Selection:
         card = Path(path)
         about = _read_card(card)
         beside = card.parent / about.pop("ids")
-        try:
-            column = pq.read_table(beside)["id"]
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
-            raise StoreError(f"{beside}, the ids of {card.name}, cannot be read: {error}") from error
-        ids = ids_from_arrow(column)
+        column = read_parquet(beside, f"file of the ids of {card.name}", ["id"], "make the selection again")["id"]
+        with reading(beside, f"file of the ids of {card.name}", "make the selection again"):
+            ids = to_ids(ids_from_arrow(column))
         if _sha(ids) != about.pop("sha256") or len(ids) != about.pop("size"):
             raise StoreError(f"{beside} was changed: its ids are not those of {card.name}")
         return Selection(ids=ids, **about)
@@ -205,17 +204,12 @@ class Difference:
 
 def _read_card(card: Path) -> dict[str, Any]:
     """What a card says, with every entry there."""
-    try:
-        about = json.loads(card.read_text())
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no card at {card}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise StoreError(f"{card} is not a card: {error}") from error
+    about = read_json(card, "card", "make it again")
     if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
         raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
     version = about.pop("version", None)
-    if not isinstance(version, int) or version > VERSION:
-        raise StoreError(f"{card} has card version {version}, this trainmap reads up to {VERSION}: upgrade it")
+    if type(version) is not int or version > VERSION:
+        raise StoreError(f"{card} has card version {shown(version)}, this trainmap reads up to {VERSION}: upgrade it")
     expected = {entry.name for entry in fields(Selection)} | {"size", "sha256"}
     if wrong := expected.symmetric_difference(about):
         raise StoreError(f"{card} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")
@@ -225,9 +219,9 @@ def _read_card(card: Path) -> dict[str, Any]:
         for name in ("seed", "examples", "size"):
             of_type(about[name], int, name)
         of_type(about["balance"], (str, type(None)), "balance")
-        about["parts"] = tuple(Taken(**part) for part in about["parts"])
     except TypeError as error:
         raise StoreError(f"{card} was changed: it cannot be read ({error}); make it again") from error
+    about["parts"] = as_type(tuple[Taken, ...], about["parts"], card, "make it again")
     about["ids"] = Path(about["ids"]).name
     return about
 

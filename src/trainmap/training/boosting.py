@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from trainmap.array_files import read_npy
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically, write_json
+from trainmap.files import write_json, writing
 from trainmap.training.data import Dataset
-from trainmap.training.teacher import TeacherCard, read_card
+from trainmap.training.teacher import CACHE, DELETE, TeacherCard, read_card
 
 LEAST_PROBABILITY = 1e-6
 
@@ -89,7 +90,7 @@ def boosted_teacher(
         "flips": False,
     }
     if path.exists() and card_path.exists() and key.items() <= asdict(read_card(path)).items():
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return read_npy(path, CACHE, DELETE)
     wall, cpu = time.perf_counter(), time.process_time()
     logits = np.empty((len(train), train.classes), np.float16)
     part = deal(train, folds, seed)
@@ -99,11 +100,11 @@ def boosted_teacher(
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     path.parent.mkdir(parents=True, exist_ok=True)
     card_path.unlink(missing_ok=True)  # first, so that a kill never leaves a card beside another array
-    with write_atomically(path) as handle:
+    with writing(path) as handle:
         np.save(handle, logits)
     card = TeacherCard(**key, flops=0, seconds=seconds, cpu_seconds=cpu_seconds)
     write_json(card_path, asdict(card))
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return read_npy(path, CACHE)
 
 
 def deal(dataset: Dataset, folds: int, seed: int) -> NDArray[np.int64]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import reading, writing
+from trainmap.training.tensor_files import read_tensors
+from trainmap.typed import as_type
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def save(
         "optimizer": optimizer.state_dict(),
         "learned": {name: _tensors(part.state()) for name, part in (learned or {}).items() if part is not None},
     }
-    with write_atomically(path) as handle:
+    with writing(path) as handle:
         torch.save(state, handle)
 
 
@@ -92,7 +92,7 @@ def resume(
     Raises:
         TrainmapError: the checkpoint is not one, or of another run, or no checkpoint is at the recorder's epoch.
     """
-    states = {file: _read(file) for file in (path, previous(path)) if file.exists()}
+    states = {file: read(file) for file in (path, previous(path)) if file.exists()}
     if not states:
         return Progress()
     for file, state in states.items():
@@ -106,25 +106,25 @@ def resume(
             f"the recorder is at epoch {recorded} and the checkpoints at {', '.join(map(str, epochs.values()))}; "
             "they are not of one run: delete both and start again"
         )
-    model.load_state_dict(states[chosen]["model"])
-    optimizer.load_state_dict(states[chosen]["optimizer"])
-    for name, part in (learned or {}).items():
-        if part is not None:
-            part.restore(_arrays(states[chosen]["learned"][name]))
+    with reading(chosen, "checkpoint of this run", "delete it to start again"):
+        model.load_state_dict(states[chosen]["model"])
+        optimizer.load_state_dict(states[chosen]["optimizer"])
+        for name, part in (learned or {}).items():
+            if part is not None:
+                part.restore(_arrays(states[chosen]["learned"][name]))
     if chosen != path:
         os.replace(chosen, path)
     return Progress(**states[chosen]["progress"])
 
 
-def _read(file: Path) -> dict[str, Any]:
-    if not zipfile.is_zipfile(file):  # what torch.save writes; without this, torch tries its format of old
-        raise TrainmapError(f"{file} is not a checkpoint; delete it to start again, or name another file")
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise TrainmapError(f"{file} is not a checkpoint that can be read; delete it to start again") from error
+def read(file: Path) -> dict[str, Any]:
+    """What ``save`` wrote. Raises TrainmapError."""
+    state = read_tensors(file, "checkpoint", "delete it to start again, or name another file")
     if not isinstance(state, dict) or state.keys() != {"run", "progress", "model", "optimizer", "learned"}:
         raise TrainmapError(f"{file} is not a checkpoint of a training run; name another file")
+    if wrong := [name for name, part in state.items() if not isinstance(part, dict)]:
+        raise TrainmapError(f"{file} is not a checkpoint of a training run ('{wrong[0]}' is none); name another file")
+    as_type(Progress, state["progress"], file, "delete it to start again")
     return state
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import reading, writing
 from trainmap.training.compressed import Compressed
 from trainmap.training.inputs import Inputs
 from trainmap.training.onnx_network import OnnxNetwork
 from trainmap.training.quantization import program_of
+from trainmap.training.tensor_files import read_tensors
 
 
 def save(compressed: Compressed, path: str | Path, inputs: Inputs) -> Path:
@@ -31,8 +30,7 @@ def save(compressed: Compressed, path: str | Path, inputs: Inputs) -> Path:
     target, ending = Path(path), suffix(compressed.model)
     if target.suffix != ending:
         raise TrainmapError(f"'{compressed.method}' is kept in a {ending} file, got {target.name}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(file_of(compressed.model, inputs))
     return target
 
@@ -66,17 +64,23 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     Raises:
         TrainmapError: the file is missing, no such file, or of another architecture.
     """
-    if not zipfile.is_zipfile(path):  # what torch.save writes; without this, torch tries its format of old
-        raise TrainmapError(f"{path} is not a file of weights" if Path(path).exists() else f"{path} does not exist")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise TrainmapError(f"{path} is not a file of weights: {str(error).splitlines()[0]}") from error
+    state = read_tensors(path, "file of weights", "save it again")
     mine = model.state_dict()
     if not isinstance(state, dict) or state.keys() != mine.keys():
         raise TrainmapError(f"{path} holds the weights of another architecture; build the one that was saved")
-    if wrong := [name for name in mine if mine[name].ndim != state[name].ndim]:
+    if wrong := [name for name in mine if not _like(mine[name], state[name])]:
         raise TrainmapError(f"{path} holds the weights of another architecture ({wrong[0]} differs)")
+    with reading(path, "file of weights of this network", "build the one that was saved"):
+        _put(model, state)
+    return model.eval()
+
+
+def _like(mine: Any, other: Any) -> bool:
+    return isinstance(other, Tensor) and other.ndim == mine.ndim and other.dtype == mine.dtype
+
+
+def _put(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give every layer its tensors, and its sizes theirs."""
     for name, module in model.named_modules():
         own = {key: state[f"{name}.{key}" if name else key] for key, _ in _own_tensors(module)}
         for key, tensor in _own_tensors(module):
@@ -85,7 +89,6 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
         if "weight" in own:
             _set_sizes(module, own["weight"].shape)
     set_attention_sizes(model)
-    return model.eval()
 
 
 def set_attention_sizes(model: nn.Module) -> None:

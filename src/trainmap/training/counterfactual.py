@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, some
+from trainmap.parquet_files import read_frame
 from trainmap.training.data import Dataset, Splits
 from trainmap.training.texts import embeddings, tokens
 
@@ -40,8 +41,6 @@ def load_counterfactual(
 
     Source: Kaushik et al. 2020, arXiv:1909.12434.
     """
-    import polars as pl
-
     if representation not in ("tokens", "embeddings"):
         raise TrainmapError(f"representation must be 'tokens' or 'embeddings', got {representation!r}")
     root = Path(data_root)
@@ -49,7 +48,7 @@ def load_counterfactual(
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise TrainmapError(f"counterfactual pairs are not there: put cad_nli.parquet into {root}")
-    table = pl.read_parquet(path)
+    table = read_frame(path, "table of counterfactual pairs")
     if lacking := [name for name in COLUMNS if name not in table.columns]:
         raise TrainmapError(f"{path} must have columns {', '.join(COLUMNS)}; it lacks {', '.join(lacking)}")
     if strange := sorted(set(table["label"].to_list()) - set(LABELS), key=str):

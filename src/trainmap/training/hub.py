@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trainmap.errors import TrainmapError, some
+from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.files import reading
 from trainmap.training.folders import pixels
 from trainmap.training.rows import PART_NAMES, Rows
 from trainmap.training.texts import tokens
@@ -27,6 +28,11 @@ def hub_rows(name: str, size: int | None = None) -> Rows:
             column of labels and one of images or texts.
     """
     parts = _load(name)
+    with reading(name, "dataset of the datasets library"):
+        return _rows(name, parts, size)
+
+
+def _rows(name: str, parts: dict[str, Any], size: int | None) -> Rows:
     ordered = [key for part in ("train", "validation", "test") for key in parts if PART_NAMES.get(key) == part]
     if "train" not in (PART_NAMES[key] for key in ordered):
         raise TrainmapError(f"hf:{name} must have a part 'train', got {some(parts)}")
@@ -59,11 +65,11 @@ def _load(name: str) -> dict[str, Any]:
     except ImportError as error:
         raise TrainmapError("datasets of the hub need: pip install 'trainmap[hub]'") from error
     try:
-        loaded = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with reading(name, "dataset of the datasets library"):
+            loaded = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
+    except StoreError as error:
         raise TrainmapError(
-            f"hf:{name} could not be loaded ({reason}); save it with save_to_disk and give the path"
+            f"hf:{name} could not be loaded ({error}); save it with save_to_disk and give the path"
         ) from error
     return {str(key): part for key, part in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
 

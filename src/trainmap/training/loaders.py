@@ -12,6 +12,7 @@ import numpy as np
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.files import as_it_stands_or_under
+from trainmap.parquet_files import read_frame
 from trainmap.training.audio import fsdd_rows, speech_commands_rows
 from trainmap.training.folders import folder_rows
 from trainmap.training.hub import hub_rows
@@ -120,7 +121,10 @@ def _clinc150(root: Path) -> Rows:
     rows = _parquet(root, "clinc150")
     import polars as pl
 
-    frame = pl.read_parquet(_file("clinc150", root), columns=["label", "is_oos"])
+    path = _file("clinc150", root)
+    frame = read_frame(path, "table of clinc150", ["label", "is_oos"])
+    if frame["is_oos"].dtype != pl.Boolean or frame["is_oos"].null_count():
+        raise TrainmapError(f"{path}: the column 'is_oos' must be true or false in every row")
     outside = frame["is_oos"].to_numpy()
     inside = sorted(set(frame.filter(~pl.col("is_oos"))["label"]))
     place = {label: number for number, label in enumerate(inside)}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
+from trainmap.files import reading
 from trainmap.training.compressed import MISSING
 
 
@@ -28,8 +29,9 @@ class OnnxNetwork(nn.Module):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         self.content = content
-        self.session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self.input: str = self.session.get_inputs()[0].name
+        with reading("the ONNX network", "network that ONNX Runtime runs", "export it again"):
+            self.session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.input: str = self.session.get_inputs()[0].name
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ...) → (B, classes) on the device of ``x``."""

@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, some
+from trainmap.parquet_files import read_frame
 from trainmap.training.rows import Rows, label_numbers, part_names
 from trainmap.training.texts import tokens
 
@@ -89,6 +90,8 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label") -> Rows:
                 f"{name}: the column 'id' must hold an integer in every row, got {frame['id'].dtype} with "
                 f"{frame['id'].null_count()} missing; number the rows, and keep the names in a file of your own"
             )
+        if frame["id"].len() and frame["id"].max() > 2**63 - 1:  # pyright: ignore[reportOperatorIssue]
+            raise TrainmapError(f"{name}: the column 'id' must fit in 64-bit signed integers, got {frame['id'].max()}")
         ids = frame["id"].cast(pl.Int64).to_numpy()
     if "text" in frame.columns:
         texts = _texts(name, frame["text"])
@@ -143,10 +146,7 @@ def parquet_rows(path: str, label: str = "label", name: str | None = None) -> Ro
     Raises:
         TrainmapError: a file that is missing or cannot be read, and what ``table_rows`` raises.
     """
-    try:
-        frame = pl.read_parquet(path)
-    except (OSError, pl.exceptions.ComputeError) as error:
-        raise TrainmapError(f"{path} is not a readable Parquet file ({error})") from error
+    frame = read_frame(path, "readable Parquet file")
     return table_rows(name or Path(path).stem, frame, label)
 
 

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
-from trainmap.errors import TrainmapError
-from trainmap.files import write_json
+from trainmap.array_files import read_npy
+from trainmap.errors import StoreError, TrainmapError
+from trainmap.files import read_json, write_json
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import predict, predict_pairs
+from trainmap.typed import as_type
 
+CACHE, CARD, DELETE = "file of teacher logits", "card of teacher logits", "delete it to compute anew"
 PART = 10_000
 """Examples between two times that the logits so far are safe on disk; whole batches of ``predict``."""
 
@@ -36,6 +39,19 @@ class TeacherCard:
     order: str
     flips: bool
     flops: int
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """How far logits are made, beside what they are of."""
+
+    teacher: str
+    dataset: str
+    order: str
+    flips: bool
+    done: Annotated[int, Field(ge=0)]
     seconds: float
     cpu_seconds: float
 
@@ -81,7 +97,7 @@ def teacher_logits(
     if path.exists() and card_path.exists():
         kept = asdict(read_card(path))
         if all(kept[name] == value for name, value in key.items()):
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return read_npy(path, CACHE, "delete it to compute anew")
 
     if len(dataset) == 0:
         raise TrainmapError(f"nothing to predict: the dataset '{dataset.name}' has no examples")
@@ -93,7 +109,7 @@ def teacher_logits(
     _card_path(partial).unlink()
     flops = inference_flops(forward_flops(model, dataset.inputs), len(dataset), flips)
     write_json(card_path, {**key, "flops": flops, **spent})
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    return read_npy(path, CACHE)
 
 
 def _make(
@@ -132,13 +148,14 @@ def _make(
 
 def _begun(partial: Path, key: dict[str, Any]) -> dict[str, Any]:
     """How far an interrupted call for the same logits came; nothing done when there was none."""
-    try:
-        state = json.loads(_card_path(partial).read_text())
-    except (OSError, json.JSONDecodeError):
-        state = {}
-    fits = partial.exists() and all(state.get(name) == value for name, value in key.items())
     names = ("done", "seconds", "cpu_seconds")
-    return {name: state[name] for name in names} if fits else dict.fromkeys(names, 0)
+    try:
+        kept = as_type(_Partial, read_json(_card_path(partial), CARD), _card_path(partial))
+        read_npy(partial, CACHE)
+    except StoreError:  # none, or not of these logits: they are made from the beginning
+        return dict.fromkeys(names, 0)
+    fits = all(getattr(kept, name) == value for name, value in key.items())
+    return {name: getattr(kept, name) for name in names} if fits else dict.fromkeys(names, 0)
 
 
 def read_card(path: str | Path) -> TeacherCard:
@@ -148,10 +165,7 @@ def read_card(path: str | Path) -> TeacherCard:
         TrainmapError: no card, or one that cannot be read.
     """
     card_path = _card_path(Path(path))
-    try:
-        return TeacherCard(**json.loads(card_path.read_text()))
-    except (OSError, json.JSONDecodeError, TypeError) as error:
-        raise TrainmapError(f"{card_path} is not the card of teacher logits; delete it to compute anew") from error
+    return as_type(TeacherCard, read_json(card_path, CARD, DELETE), card_path, DELETE)
 
 
 def fingerprint(model: nn.Module) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.array_files import read_npy
 from trainmap.errors import TrainmapError
 from trainmap.files import write_atomically
 from trainmap.training.rows import Encode
@@ -102,7 +103,13 @@ def embeddings(texts: Sequence[str], cache: Path, embed: Embed | None = None, em
         digest = hashlib.sha256("\0".join([embedder, *texts]).encode()).hexdigest()
         path = cache / f"{embedder}-{digest[:16]}.npy"
         if path.exists():
-            return np.load(path, allow_pickle=False), 0
+            kept = np.array(read_npy(path, "file of embeddings", "delete it to make it again"))
+            if kept.ndim != 2 or len(kept) != len(texts) or kept.dtype != np.float32:
+                raise TrainmapError(
+                    f"{path} must hold {len(texts)} embeddings in float32, got {kept.dtype} {kept.shape}; delete it to "
+                    "make it again"
+                )
+            return kept, 0
         x = (minilm if embed is None else embed)(texts)
         try:
             cache.mkdir(parents=True, exist_ok=True)

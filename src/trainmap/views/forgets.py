@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.maps.flips import KINDS, Flips
 
 if TYPE_CHECKING:
@@ -128,8 +128,7 @@ def plot_flips(found: Flips, path: str | os.PathLike[str], grouping: str = "regi
         if rows[0]["baseline_churn"] is not None:
             figure.legend(loc="outside lower right", frameon=False, fontsize=8.5)
         figure.savefig(content, format=target.suffix.lower()[1:], dpi=dpi, metadata=METADATA[target.suffix.lower()])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(content.getvalue())
     return target
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.views.style import FAINT, INK, PALETTE, SIZES, SOFT, STYLE
 
 COLUMNS = 3  # panels side by side
@@ -112,8 +112,7 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
         figure.savefig(
             buffer, format=target.suffix[1:] or "png", metadata={"Software": None} if target.suffix == ".png" else None
         )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(buffer.getvalue())
     return target
 

@@ -17,7 +17,8 @@ from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
 from trainmap.dynamics.store import EXAMPLES, Dynamics, write_examples
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import sync_folder
+from trainmap.files import reading, sync_folder
+from trainmap.parquet_files import read_parquet
 
 Array = NDArray[Any]
 
@@ -106,6 +107,7 @@ def write_dynamics(
 def kept_column(dynamics: Dynamics, name: str) -> Array | None:
     """A further column of ``examples.parquet`` that an importer kept, (N,), or None."""
     path = dynamics.path / EXAMPLES
-    if name not in pq.read_schema(path).names:
-        return None
-    return np.asarray(pq.read_table(path, columns=[name])[name].to_numpy())
+    with reading(path, "table of examples"):
+        if name not in pq.read_schema(path).names:
+            return None
+        return np.asarray(read_parquet(path, "table of examples", [name])[name].to_numpy())
