@@ -63,6 +63,11 @@ def shown(value: Any, limit: int = LONGEST) -> str:
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def short(text: str) -> str:
+    """A text of a user for a message, without quotes: one line, cut in its middle."""
+    return _without_middle(one_line(text), LONGEST)
+
+
 def cause(error: BaseException) -> str:
     """What a foreign library said, for a message of ours: one line, cut; its kind where it said nothing."""
     said = one_line(error.strerror if isinstance(error, OSError) and error.strerror else str(error))

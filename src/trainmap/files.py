@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import Any, BinaryIO
 
-from trainmap.errors import LONGEST, StoreError, TrainmapError, cause, shown
+from trainmap.errors import StoreError, TrainmapError, cause, short, shown
 from trainmap.limits import check_room
 
 JSON_MEMORY = 24
@@ -172,9 +172,13 @@ def sync_folder(folder: Path) -> None:
 def of_type(value: Any, kinds: type | tuple[type, ...], name: str) -> Any:
     """A value that was read from a file, when it is of this type; TypeError otherwise. True is no number."""
     if not isinstance(value, kinds) or isinstance(value, bool):
-        text = json.dumps(value)
-        raise TypeError(f"'{name}' cannot be {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}")
+        raise TypeError(f"'{name}' cannot be {as_written(value)}")
     return value
+
+
+def as_written(value: Any) -> str:
+    """A value of a JSON file for a message, as the file has it."""
+    return short(json.dumps(value))
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -28,7 +28,8 @@ def as_type(kind: Any, value: Any, path: str | os.PathLike[str], cure: str = "re
         where = ".".join(map(str, first["loc"])) or "it"
         said = first["msg"].replace("Input should be", "must be")
         raise StoreError(
-            f"{path} was changed: {shown(where)} {said[:1].lower()}{said[1:]}, got {shown(first['input'])}; {cure}"
+            f"{path} was changed: it cannot be read ({shown(where)} {said[:1].lower()}{said[1:]}, got "
+            f"{shown(first['input'])}); {cure}"
         ) from error
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainmap.errors import StoreError, shown
+from trainmap.errors import StoreError, short, shown
 from trainmap.files import read_json, reading, write_atomically
 
 FORMAT = "trainmap-dynamics"
@@ -101,7 +101,7 @@ def read_manifest(folder: Path) -> Manifest:
         StoreError: no manifest, not JSON, another program's folder, a newer format, a field missing or unknown.
     """
     path = folder / NAME
-    with reading(path, NAME):
+    with reading(folder, "folder of dynamics"):
         if folder.exists() and not folder.is_dir():
             raise StoreError(f"{folder} is a file; a dynamics folder is needed")
         if not path.exists():
@@ -112,7 +112,7 @@ def read_manifest(folder: Path) -> Manifest:
     version = raw.get("version")
     if type(version) is not int or version > VERSION:
         raise StoreError(
-            f"{path} has format version {shown(version)}, this trainmap reads up to {VERSION}: upgrade trainmap"
+            f"{path} has format version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade trainmap"
         )
     try:
         return Manifest.model_validate(raw)

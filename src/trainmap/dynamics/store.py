@@ -73,6 +73,8 @@ def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
     """(ids, labels) in row order; -1 is a label that is not known. Integer ids take no memory beside the two arrays."""
     path, rows = folder / EXAMPLES, manifest.examples
     with reading(path, "table of examples"):
+        if not path.exists():
+            raise StoreError(f"{path} is missing; restore it from a copy")
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             id_type, held = str(file.schema_arrow.field("id").type), file.metadata.num_rows
             if id_type != manifest.id_type or held != rows:
@@ -213,12 +215,12 @@ class Dynamics:
             if layout.rows != self.examples:
                 raise StoreError(f"{layout.path} has {layout.rows} rows, the manifest says {self.examples}")
             for name, (_, dtype, width) in layout.places.items():
+                if (dtype, width) != layouts[0].places.get(name, (0, dtype, width))[1:]:
+                    raise StoreError(f"{layout.path} has '{name}' of another type than {layouts[0].path}")
                 if name in expected and (dtype, width) != (expected[name].dtype, 1):
                     raise StoreError(f"{layout.path} has '{name}' as {dtype}, it must be {expected[name].dtype}")
                 if name == "logits" and width != self.classes:
                     raise StoreError(f"{layout.path} has {width} logits an example, the manifest says {self.classes}")
-                if (dtype, width) != layouts[0].places.get(name, (0, dtype, width))[1:]:
-                    raise StoreError(f"{layout.path} has '{name}' of another type than {layouts[0].path}")
         return layouts
 
     @cached_property

@@ -21,7 +21,7 @@ from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
-from trainmap.errors import StoreError, TrainmapError, cause, shown, some
+from trainmap.errors import StoreError, TrainmapError, cause, short, some
 from trainmap.files import of_type, parse_json, reading, writing
 from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
@@ -243,7 +243,7 @@ class DataMap:
             ) from error
         if version > VERSION:
             raise StoreError(
-                f"{path} has map version {shown(version)}, this trainmap reads up to {VERSION}: upgrade it"
+                f"{path} has map version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it"
             )
         with reading(path, "map", "make it again"):
             frame = pl.from_arrow(table)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
-from trainmap.errors import StoreError, TrainmapError, shown, some, whole
+from trainmap.errors import StoreError, TrainmapError, short, some, whole
 from trainmap.files import as_json, of_type, read_json, reading, writing
 from trainmap.maps.datamap import DataMap
 from trainmap.parquet_files import read_parquet
@@ -209,7 +209,7 @@ def _read_card(card: Path) -> dict[str, Any]:
         raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
     version = about.pop("version", None)
     if type(version) is not int or version > VERSION:
-        raise StoreError(f"{card} has card version {shown(version)}, this trainmap reads up to {VERSION}: upgrade it")
+        raise StoreError(f"{card} has card version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it")
     expected = {entry.name for entry in fields(Selection)} | {"size", "sha256"}
     if wrong := expected.symmetric_difference(about):
         raise StoreError(f"{card} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")

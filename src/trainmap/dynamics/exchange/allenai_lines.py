@@ -14,7 +14,7 @@ from pyarrow import json as arrow_json
 
 from trainmap.dynamics.signals import LIMIT
 from trainmap.errors import StoreError, cause, shown, some
-from trainmap.files import JSON_MEMORY, parse_json, reading
+from trainmap.files import JSON_MEMORY, as_written, parse_json, reading
 from trainmap.limits import memory_allowed
 
 WHAT = "file of one epoch"
@@ -103,21 +103,21 @@ class Lines:
             guid, gold, logits = record["guid"], record["gold"], record[logits_key]
             if not is_guid(guid) or isinstance(guid, str) != self.shape.strings:
                 kind = "strings" if self.shape.strings else "integers"
-                self.fail(line, f"guid must be like the first ones, which are {kind}, got {shown(guid)}")
+                self.fail(line, f"guid must be like the first ones, which are {kind}, got {as_written(guid)}")
             if isinstance(guid, str) and (guid.endswith("\0") or _has_surrogate(guid)):
                 self.fail(line, f"guid {shown(guid)} ends in NUL or is not Unicode text; rename it at its source")
             if isinstance(guid, int) and not -(2**63) <= guid < 2**63:
                 self.fail(line, f"guid must fit in 64 bits, got {shown(guid)}; write it as a string")
             if type(gold) is not int or not 0 <= gold < self.shape.classes:
-                self.fail(line, f"gold must be 0 to {self.shape.classes - 1}, got {shown(gold)} (guid {shown(guid)})")
+                self.fail(line, f"gold must be 0 to {self.shape.classes - 1}, got {as_written(gold)} (guid {shown(guid)})")
             if not isinstance(logits, list) or len(logits) != self.shape.classes:
-                got = f"{len(logits)} values" if isinstance(logits, list) else shown(logits)
+                got = f"{len(logits)} values" if isinstance(logits, list) else as_written(logits)
                 self.fail(line, f"{logits_key} must be {self.shape.classes} numbers, got {got} (guid {shown(guid)})")
             for value in logits:
                 if type(value) not in (int, float) or not abs(value) <= LIMIT:
                     self.fail(
                         line,
-                        f"{logits_key} must be finite numbers within ±{LIMIT:g}, got {shown(value)} "
+                        f"{logits_key} must be finite numbers within ±{LIMIT:g}, got {as_written(value)} "
                         f"(guid {shown(guid)}); has the training diverged?",
                     )
         raise StoreError(f"{self.file}: {otherwise}")

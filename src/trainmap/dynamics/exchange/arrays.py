@@ -175,7 +175,7 @@ def read_pred_probs(path: str | Path) -> dict[str, Any]:
     Raises:
         StoreError: not such a file, or pred_probs or labels are not in it.
     """
-    arrays = read_npz(path, ("pred_probs", "labels"), ("ids",), ".npz file with pred_probs and labels")
+    arrays = read_npz(path, ("pred_probs", "labels"), ("ids",), "file of pred_probs and labels (.npz)")
     if arrays["pred_probs"].ndim == 2:
         arrays["pred_probs"] = arrays["pred_probs"][None]
     return arrays

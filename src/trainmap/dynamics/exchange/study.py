@@ -26,8 +26,8 @@ from trainmap.dynamics.exchange.folder import check_new, check_source, kept_colu
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
-from trainmap.errors import RecordingError, StoreError, TrainmapError, shown, some
-from trainmap.files import JSON_MEMORY, distinct, reading, writing
+from trainmap.errors import RecordingError, StoreError, TrainmapError, short, some
+from trainmap.files import JSON_MEMORY, as_written, distinct, reading, writing
 from trainmap.limits import check_room
 
 Array = NDArray[Any]
@@ -77,7 +77,7 @@ def import_study(
         epochs = epochs or len(values)
         if len(values) != epochs:
             raise StoreError(
-                f"{path}: example {shown(key)} has {len(values)} epochs, the first has {epochs}; all need the same"
+                f"{path}: example {short(key)} has {len(values)} epochs, the first has {epochs}; all need the same"
             )
         keys.append(key)
         flat.extend(values)
@@ -128,22 +128,22 @@ def _ids(path: str | Path, keys: list[str], id_type: Literal["int64", "string"] 
 def _probabilities(path: str | Path, key: str, entry: Any) -> list[float]:
     values = entry.get(PROBABILITIES) if isinstance(entry, dict) else None
     if not isinstance(values, list) or not values or any(type(value) not in (int, float) for value in values):
-        raise StoreError(f"{path}: example {shown(key)} must have '{PROBABILITIES}', a list of numbers")
+        raise StoreError(f"{path}: example {short(key)} must have '{PROBABILITIES}', a list of numbers")
     if not all(0 <= value <= 1 for value in values):
-        raise StoreError(f"{path}: example {shown(key)} must have probabilities in 0 to 1, got {some(values)}")
+        raise StoreError(f"{path}: example {short(key)} must have probabilities in 0 to 1, got {some(values)}")
     return values
 
 
 def _number(path: str | Path, key: str, entry: dict[str, Any], name: str) -> float:
     value = entry.get(name)
     if not isinstance(value, int | float) or isinstance(value, bool) or not -FLOAT_MAX <= value <= FLOAT_MAX:
-        raise StoreError(f"{path}: example {shown(key)} must have a finite number '{name}', got {shown(value)}")
+        raise StoreError(f"{path}: example {short(key)} must have a finite number '{name}', got {as_written(value)}")
     return float(value)
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Any]]:
     """(key, value) of one JSON object that is read piece by piece; a key that stands there twice comes twice."""
-    with reading(path, "JSON file", "export it again"):
+    with reading(path, "file of the study", "export it again"):
         try:
             with open(path, encoding="utf-8-sig") as handle:
                 yield from _Stream(path, handle).members()
