@@ -15,11 +15,13 @@ from trainmap.errors import StoreError, some
 from trainmap.files import reading
 from trainmap.limits import check_room
 
+MAGIC = b"\x93NUMPY"
+
 Array = NDArray[Any]
 
 
 def read_npz(
-    path: str | os.PathLike[str], names: Sequence[str], optional: Sequence[str] = (), what: str = ".npz file"
+    path: str | os.PathLike[str], names: Sequence[str], optional: Sequence[str] = (), what: str = "readable .npz file"
 ) -> dict[str, Array]:
     """The arrays of these names; others are not looked at.
 
@@ -31,13 +33,16 @@ def read_npz(
         StoreError: no such file, not an .npz file of plain numbers or text, a name is missing, an array that is
             larger than a file may be (``limits.check_room``) or than its file says.
     """
-    with reading(path, what), zipfile.ZipFile(path) as file:
+    with reading(path, what), open(path, "rb") as handle:
+        if handle.read(len(MAGIC)) == MAGIC:
+            raise StoreError(f"{path} is not a {what}: it is one array (.npy); save it by numpy.savez under its name")
+        file = zipfile.ZipFile(handle)
         held = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
         if len(held) < len(file.infolist()):
             raise StoreError(f"{path} holds an array twice; write it again")
         if lacking := [name for name in names if name not in held]:
             raise StoreError(
-                f"{path} must hold {', '.join(names)}; {', '.join(lacking)} is missing, it has {some(held, 9)}"
+                f"{path} must hold {', '.join(names)}; missing: {', '.join(lacking)}; it has {some(held, 9)}"
             )
         found = {}
         for name in (*names, *(name for name in optional if name in held)):

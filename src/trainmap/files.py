@@ -32,25 +32,27 @@ def reading(path: str | os.PathLike[str], what: str = "file", cure: str = "resto
         StoreError: the file is not there, cannot be read, or is not what it must be.
     """
     try:
-        _check_kind(path, what)
+        check_kind(path, what)
         yield
     except TrainmapError:
         raise
     except FileNotFoundError as error:
         raise StoreError(f"there is no {what} at {error.filename or path}") from error
     except OSError as error:
+        if error.errno is None:  # of a library that calls bytes which it does not understand so
+            raise StoreError(f"{path} is not a {what} ({cause(error)}); {cure}") from error
         raise StoreError(f"{path} cannot be read: {cause(error)}") from error
     except MemoryError as error:
         raise StoreError(f"{path} asks for more memory than there is; it is damaged, or too large for here") from error
     except Exception as error:
-        raise StoreError(f"{path} is not a {what} that can be read ({cause(error)}); {cure}") from error
+        raise StoreError(f"{path} is not a {what} ({cause(error)}); {cure}") from error
     except BaseException as error:
         if type(error).__name__ == "PanicException":  # polars: a panic of Rust, no Exception
-            raise StoreError(f"{path} is not a {what} that can be read ({cause(error)}); {cure}") from error
+            raise StoreError(f"{path} is not a {what} ({cause(error)}); {cure}") from error
         raise
 
 
-def _check_kind(path: str | os.PathLike[str], what: str) -> None:
+def check_kind(path: str | os.PathLike[str], what: str) -> None:
     """Refuse a pipe, a socket or a device: reading one never ends, or waits for a writer that never comes."""
     try:
         mode = os.stat(path).st_mode

@@ -110,7 +110,7 @@ def test_files_that_are_not_such_arrays_are_errors(tmp_path: Path) -> None:
     for name, message in (
         ("none.npz", "there is no file"),
         ("text.npz", "is not a file of pred_probs"),
-        ("one.npy", "got one array"),
+        ("one.npy", "it is one array"),
         ("lacking.npz", "labels are not among 'pred_probs'"),
     ):
         with pytest.raises(StoreError, match=message):

@@ -249,7 +249,10 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: ((d / "manifest.json").unlink(), (d / "manifest.json").mkdir()),
         "manifest.json cannot be read: Is a directory",
     ),
-    "a torn manifest": (lambda d: cut(d / "manifest.json"), "manifest.json is not a manifest in JSON .* restore it from a copy"),
+    "a torn manifest": (
+        lambda d: cut(d / "manifest.json"),
+        "manifest.json is not a manifest in JSON .* restore it from a copy",
+    ),
     "bytes for a manifest": (lambda d: (d / "manifest.json").write_bytes(b"\xff\xfe\x00"), "is not a manifest in JSON"),
     "an empty manifest": (lambda d: (d / "manifest.json").write_text(""), "is not a manifest in JSON"),
     "a list": (lambda d: (d / "manifest.json").write_text("[]"), "was not written by trainmap: 'format' must be"),

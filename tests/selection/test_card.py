@@ -217,7 +217,9 @@ def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> Non
         Selection.open(tmp_path)
     path = selection.save(tmp_path / "card.json")
     ids_of(path).unlink()
-    with pytest.raises(StoreError, match=r"there is no file of the ids of card\.json at .*card\.ids-[0-9a-f]{12}\.parquet"):
+    with pytest.raises(
+        StoreError, match=r"there is no file of the ids of card\.json at .*card\.ids-[0-9a-f]{12}\.parquet"
+    ):
         Selection.open(path)
 
 

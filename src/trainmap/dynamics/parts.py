@@ -192,7 +192,23 @@ def _learn_labels(ids: Array, labels: Array, rows: Array, gold: Array, epoch: in
 
 def _open(path: Path, manifest: Manifest, epoch: int, whole: bool = False) -> pa.RecordBatch:
     file = check_file(path, manifest.epochs[epoch], whole)
-    return map_columns(file)
+    batch = map_columns(file)
+    _check_columns(file, batch, manifest)
+    return batch
+
+
+def _check_columns(file: Path, batch: pa.RecordBatch, manifest: Manifest) -> None:
+    """An epoch of a part has its ids, labels, arrivals and signals, each as it was written."""
+    wanted = {"id": pa.int64() if manifest.id_type == "int64" else pa.string(), "label": pa.int64()}
+    signals = empty_signals(0, manifest.classes)
+    wanted |= {"arrival": pa.int64()} | {name: pa.from_numpy_dtype(column.dtype) for name, column in signals.items()}
+    if manifest.level == "logits":
+        wanted["logits"] = pa.list_(pa.float16(), manifest.classes)
+    for name, kind in wanted.items():
+        place = batch.schema.get_field_index(name)
+        if place < 0 or batch.schema.field(place).type != kind or batch.column(place).null_count:
+            got = "not there" if place < 0 else f"{batch.schema.field(place).type}, or has empty places"
+            raise StoreError(f"{file} must have '{name}' as {kind} without empty places, it is {got}; restore it")
 
 
 def _ids(batch: pa.RecordBatch) -> Array:

@@ -80,7 +80,7 @@ def read_counts(path: Path) -> np.ndarray:
     Raises:
         StoreError: no such file, or one without ``counts``.
     """
-    return read_npz(path, ("counts",), what=".npz file with an array 'counts'")["counts"]
+    return read_npz(path, ("counts",), what="readable .npz file with an array 'counts'")["counts"]
 
 
 def fingerprint(counts: np.ndarray) -> str:

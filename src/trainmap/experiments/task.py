@@ -151,11 +151,9 @@ def read_record(path: Path, cure: str) -> tuple[dict[str, Any], float]:
         StoreError: a result file that is not one.
     """
     found = read_json(path, "result of a run", cure)
-    if not isinstance(found, dict):
-        raise StoreError(f"{path} must be the result of a run, got {shown(found)}; {cure}")
-    kept = {name: found.get(name) for name in ("result", "seconds")}
-    record = as_type(dict[str, Any], kept, path, cure)
-    return as_type(dict[str, Any], record["result"], path, cure), as_type(Seconds, record["seconds"], path, cure)
+    if not isinstance(found, dict) or not {"result", "seconds"} <= found.keys():
+        raise StoreError(f"{path} must be the result of a run, but is not ({shown(found)}); {cure}")
+    return as_type(dict[str, Any], found["result"], path, cure), as_type(Seconds, found["seconds"], path, cure)
 
 
 def read_failure(path: Path) -> tuple[str, float]:
@@ -168,7 +166,7 @@ def read_failure(path: Path) -> tuple[str, float]:
     if not isinstance(found, dict):
         raise StoreError(f"{path} must be the error of a run, got {shown(found)}; {REMOVE}")
     text = as_type(str, found.get("traceback"), path, REMOVE)
-    return text.strip() or "(no traceback)", as_type(Seconds, found.get("seconds"), path, REMOVE)
+    return text if text.strip() else "(no traceback)", as_type(float, found.get("seconds"), path, REMOVE)
 
 
 def write_result(folder: Path, task: Task, result: dict[str, Any], seconds: float) -> None:

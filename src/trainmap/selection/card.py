@@ -209,7 +209,9 @@ def _read_card(card: Path) -> dict[str, Any]:
         raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
     version = about.pop("version", None)
     if type(version) is not int or version > VERSION:
-        raise StoreError(f"{card} has card version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it")
+        raise StoreError(
+            f"{card} has card version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it"
+        )
     expected = {entry.name for entry in fields(Selection)} | {"size", "sha256"}
     if wrong := expected.symmetric_difference(about):
         raise StoreError(f"{card} was changed: {some(sorted(wrong))} is missing or does not belong; make it again")

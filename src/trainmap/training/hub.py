@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import reading
+from trainmap.errors import StoreError, TrainmapError, cause, some
+from trainmap.files import check_kind, reading
 from trainmap.training.folders import pixels
 from trainmap.training.rows import PART_NAMES, Rows
 from trainmap.training.texts import tokens
@@ -66,10 +66,13 @@ def _load(name: str) -> dict[str, Any]:
         raise TrainmapError("datasets of the hub need: pip install 'trainmap[hub]'") from error
     try:
         with reading(name, "dataset of the datasets library"):
+            for path in Path(name).rglob("*"):
+                check_kind(path, "file of a dataset")
             loaded = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
     except StoreError as error:
+        said = cause(error.__cause__ or error)
         raise TrainmapError(
-            f"hf:{name} could not be loaded ({error}); save it with save_to_disk and give the path"
+            f"hf:{name} could not be loaded ({said}); save it with save_to_disk and give the path"
         ) from error
     return {str(key): part for key, part in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from trainmap.array_files import read_npy
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.files import read_json, write_json
+from trainmap.files import read_json, reading, write_json
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import predict, predict_pairs
@@ -119,7 +119,8 @@ def _make(
     shape = (len(dataset), 2, dataset.classes) if key["flips"] else (len(dataset), dataset.classes)
     state = _begun(partial, key)
     mode: Any = "r+" if state["done"] else "w+"
-    kept = np.lib.format.open_memmap(partial, mode, np.float16, shape)
+    with reading(partial, CACHE, DELETE):
+        kept = np.lib.format.open_memmap(partial, mode, np.float16, shape)
     bar = Progress(console=Console(stderr=True), transient=True, disable=not progress)
     with bar:
         task = bar.add_task("teacher logits", total=len(dataset), completed=state["done"])

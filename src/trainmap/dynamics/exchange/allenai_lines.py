@@ -88,6 +88,8 @@ class Lines:
                     yield batch
         except pa.ArrowInvalid as error:
             self.find_mistake(cause(error))
+        except OSError as error:
+            raise StoreError(f"{self.file} cannot be read: {cause(error)}") from error
 
     def find_mistake(self, otherwise: str) -> NoReturn:
         """Name the first line that is not as it must be."""
@@ -109,7 +111,9 @@ class Lines:
             if isinstance(guid, int) and not -(2**63) <= guid < 2**63:
                 self.fail(line, f"guid must fit in 64 bits, got {shown(guid)}; write it as a string")
             if type(gold) is not int or not 0 <= gold < self.shape.classes:
-                self.fail(line, f"gold must be 0 to {self.shape.classes - 1}, got {as_written(gold)} (guid {shown(guid)})")
+                self.fail(
+                    line, f"gold must be 0 to {self.shape.classes - 1}, got {as_written(gold)} (guid {shown(guid)})"
+                )
             if not isinstance(logits, list) or len(logits) != self.shape.classes:
                 got = f"{len(logits)} values" if isinstance(logits, list) else as_written(logits)
                 self.fail(line, f"{logits_key} must be {self.shape.classes} numbers, got {got} (guid {shown(guid)})")
