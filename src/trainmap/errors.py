@@ -11,7 +11,7 @@ from typing import Any
 LONGEST = 200  # characters of a value that a message shows
 LONGEST_MESSAGE = 4000
 _LONG_WORD = re.compile(rf"\S{{{LONGEST + 1},}}")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_UNPRINTABLE = re.compile("\n+")
 
 
 class TrainmapError(ValueError):
@@ -40,7 +40,9 @@ class DivergedError(TrainmapError):
 
 def one_line(text: str) -> str:
     """``text`` without line breaks, control characters and half characters: what a terminal, a log or a file takes."""
-    return _UNPRINTABLE.sub(" ", text).strip()
+    if text.isprintable():
+        return text.strip()
+    return _UNPRINTABLE.sub(" ", "".join(letter if letter.isprintable() else "\n" for letter in text)).strip()
 
 
 def _without_middle(text: str, limit: int) -> str:

@@ -18,7 +18,6 @@ from trainmap.limits import check_room
 if TYPE_CHECKING:
     import polars as pl
 
-WIDTH = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 VIEW = 16  # bytes of a string's entry in a table, beside its text
 MOST_COLUMNS = 20_000
 """A table of more is a matrix: its footer alone takes minutes."""
@@ -34,16 +33,14 @@ def check_parquet(path: str | os.PathLike[str], file: pq.ParquetFile, columns: S
     if about.num_columns > MOST_COLUMNS:
         raise StoreError(f"{path} has {about.num_columns:,} columns, at most {MOST_COLUMNS:,} are read; store an array")
     size = rows = 0
-    for number in range(about.num_row_groups):
+    for number in range(about.num_row_groups):  # what a column says of itself is not asked: pyarrow 26 aborts at some
         group = about.row_group(number)
         rows += group.num_rows
-        for place in range(group.num_columns):
-            chunk = group.column(place)
-            if columns is not None and chunk.path_in_schema.partition(".")[0] not in columns:
-                continue
-            if chunk.num_values < 0 or chunk.total_uncompressed_size < 0:
-                raise StoreError(f"{path} declares a negative size; it is damaged: restore it from a copy")
-            size += max(chunk.total_uncompressed_size, chunk.num_values * WIDTH.get(chunk.physical_type, VIEW))
+        if group.num_rows < 0 or group.total_byte_size < 0:
+            raise StoreError(f"{path} declares a negative size; it is damaged: restore it from a copy")
+        size += group.total_byte_size
+    taken = [field for field in file.schema_arrow if columns is None or field.name in columns]
+    size = max(size, rows * sum(_width(field.type) for field in taken))
     if rows != about.num_rows:
         raise StoreError(f"{path} declares {about.num_rows} rows and holds {rows}; restore it from a copy")
     check_room(path, size)
@@ -81,13 +78,19 @@ def read_frame(
     cure: str = "restore it from a copy",
 ) -> pl.DataFrame:
     """``read_parquet`` as a polars table."""
-    import polars as pl
-
     table = read_parquet(path, what, columns, cure)
     with reading(path, what, cure):
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)
-        return frame
+        return to_frame(table)
+
+
+def to_frame(table: pa.Table) -> pl.DataFrame:
+    """A checked table for polars; without notes of other programs on it, at some of which polars panics."""
+    import polars as pl
+
+    plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in table.schema])
+    frame = pl.from_arrow(table.cast(plain))
+    assert isinstance(frame, pl.DataFrame)
+    return frame
 
 
 def _plain(path: str | os.PathLike[str], table: pa.Table, texts: Sequence[str]) -> pa.Table:
@@ -108,6 +111,13 @@ def _text_bytes(chunk: Any) -> int:
     lengths = np.asarray(pc.fill_null(pc.call_function("binary_length", [chunk.dictionary]), 0), np.int64)
     places = np.asarray(chunk.indices.drop_null(), np.int64)
     return int(lengths[places].sum()) + VIEW * len(chunk) if len(lengths) else VIEW * len(chunk)
+
+
+def _width(kind: pa.DataType) -> int:
+    try:
+        return max(1, kind.bit_width // 8)
+    except ValueError:  # texts and lists
+        return VIEW
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -203,6 +203,17 @@ def open_study_file(folder: Path) -> None:
 # --- datasets -------------------------------------------------------------------------------------------------------
 
 
+def open_idx(folder: Path) -> None:
+    from trainmap.errors import TrainmapError
+    from trainmap.training import sources
+
+    def nowhere(*_: Any) -> Any:
+        raise TrainmapError("nothing is downloaded here")
+
+    sources._download = nowhere
+    splits("mnist")(folder)
+
+
 def splits(name: str) -> Callable[[Path], Any]:
     def read(folder: Path) -> Any:
         from trainmap.training.data import load_splits
@@ -622,7 +633,7 @@ READERS: dict[str, Reader] = {
     "allenai": Reader(save_allenai, open_allenai, ("training_dynamics/*",), 1.5),
     "file of the study": Reader(save_study_file, open_study_file),
     "images, npz": Reader(save_images, splits("{folder}/a.npz")),
-    "images, idx": Reader(save_idx, splits("mnist")),
+    "images, idx": Reader(save_idx, open_idx),
     "table": Reader(save_table, splits("{folder}/t.parquet"), weight=0.7),
     "texts": Reader(save_texts, splits("{folder}/t.parquet"), weight=0.7),
     "clinc150": Reader(save_clinc, splits("clinc150"), weight=0.5),

@@ -3,8 +3,9 @@
     python tests/fuzz/worker.py '[["FOLDER", "READER", START, STOP], ...]'
 
 A line "T reader" comes before the inputs of a reader, a line "B n" before an input and a line
-"E n outcome milliseconds megabytes what" after it, so that whoever reads them knows which input a crash or a hang belongs to. Memory is limited: what an input asks for beyond it is refused by the
-system, and a reader that asks all the same is seen.
+"E n outcome milliseconds megabytes what" after it, so that whoever reads them knows which input a crash or a hang
+belongs to. Memory is limited: what an input asks for beyond it is refused by the system, and a reader that asks all
+the same is seen.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ def fuzz(said: TextIO, base: str, name: str, start: int, stop: int) -> None:
     print(f"T {name}", file=said)
     state, what = outcome(reader, folder)  # the libraries are loaded now
     restore(folder, sound)
+    os.ftruncate(2, 0)
+    os.lseek(2, 0, os.SEEK_SET)
     limit_memory()
     print(f"S {state} {what[:300]}", file=said)
     try:
@@ -121,6 +124,10 @@ def fuzz(said: TextIO, base: str, name: str, start: int, stop: int) -> None:
             state, what = outcome(reader, folder)
             took = 1000 * (time.perf_counter() - began)
             held = peak() - before
+            if os.fstat(2).st_size:  # a panic of Rust, a message of C++: more than the one line
+                state, what = "foreign", f"the error stream has {os.pread(2, 200, 0)!r} after {state} {what}"
+                os.ftruncate(2, 0)
+                os.lseek(2, 0, os.SEEK_SET)
             words = f"{kind} {target.name}: {what}".encode("ascii", "replace").decode().replace("\n", " ")
             print(f"E {number} {state} {took:.1f} {held:.1f} {words}", file=said)
             restore(folder, sound)
@@ -130,9 +137,8 @@ def fuzz(said: TextIO, base: str, name: str, start: int, stop: int) -> None:
 
 def main(tasks: list[tuple[str, str, int, int]]) -> None:
     said = os.fdopen(os.dup(1), "w", buffering=1)
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 1)
-    os.dup2(silent, 2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(os.memfd_create("errors"), 2)
     warnings.simplefilter("ignore")
     for task in tasks:
         fuzz(said, *task)

@@ -127,7 +127,11 @@ class Layout:
                 values, width = column, 1
                 if isinstance(column, pa.FixedSizeListArray):
                     values, width = column.flatten(), column.type.list_size
-                if values.null_count or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+                if (
+                    column.null_count
+                    or values.null_count
+                    or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type))
+                ):
                     continue  # ids and labels of a part; the signals are plain numbers
                 data = values.buffers()[1]
                 dtype = np.dtype(values.type.to_pandas_dtype())

@@ -248,10 +248,9 @@ class Dynamics:
         if not 0 <= epoch < self.epochs:
             raise TrainmapError(f"epoch must be 0 to {self.epochs - 1}, got {epoch}")
         path = self.path / self.manifest.epochs[epoch].file
-        batch = map_columns(path)
-        if signal not in batch.schema.names:
-            raise TrainmapError(f"epoch {epoch} holds {', '.join(batch.schema.names)}; got '{signal}'")
-        column = batch.column(signal)
+        if signal not in (held := self.layouts[epoch].places):
+            raise TrainmapError(f"epoch {epoch} holds {', '.join(held)}; got '{signal}'")
+        column = map_columns(path).column(signal)
         if isinstance(column, pa.FixedSizeListArray):
             return column.flatten().to_numpy(zero_copy_only=True).reshape(self.examples, -1)
         return column.to_numpy(zero_copy_only=True)

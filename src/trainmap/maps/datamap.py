@@ -26,7 +26,7 @@ from trainmap.files import of_type, parse_json, reading, writing
 from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import Rule, assign, check_fraction, check_rule, overlap
 from trainmap.maps.scores import score_named
-from trainmap.parquet_files import read_parquet
+from trainmap.parquet_files import read_parquet, to_frame
 
 Array = NDArray[Any]
 
@@ -246,9 +246,7 @@ class DataMap:
                 f"{path} has map version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it"
             )
         with reading(path, "map", "make it again"):
-            frame = pl.from_arrow(table)
-            assert isinstance(frame, pl.DataFrame)
-            frame = _typed(frame)
+            frame = _typed(to_frame(table))
         try:
             datamap = DataMap(frame.sort("id") if "id" in frame.columns else frame, *rest)
         except TrainmapError as error:

@@ -114,7 +114,7 @@ def fsdd_rows(path: Path) -> Rows:
             f"{path} must hold integers: audio (T,), offsets (N + 1,) ascending within it, digit (N,) of 0 to 9, "
             "take (N,) and one rate; restore it from a copy"
         )
-    sounds = ((audio[start:end], int(rate)) for start, end in pairwise(offsets))
+    sounds = ((audio[start:end], rate.item()) for start, end in pairwise(offsets))
     part = np.where(take < 5, "test", "train")
     return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS)
 

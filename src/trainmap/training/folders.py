@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ from trainmap.training.rows import PART_NAMES, Rows, label_numbers
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("1", "L", "LA")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it cannot read it raises, too
 MOST_PIXELS = 1 << 26
 """Of one picture, 8192 x 8192: what a compressed file of a few kB may unpack to is bounded by this."""
 DEEP = ("I", "F")

@@ -28,6 +28,7 @@ class OnnxNetwork(nn.Module):
             raise TrainmapError(MISSING) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 4  # what is wrong with a file is raised; its warnings are not for a terminal
         self.content = content
         with reading("the ONNX network", "network that ONNX Runtime runs", "export it again"):
             self.session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -54,7 +54,8 @@ def epoch_files(path: str | Path) -> list[Path]:
         if match := re.fullmatch(r"dynamics_epoch_(\d+)\.jsonl", item.name):
             if str(int(match[1])) != match[1]:
                 raise StoreError(f"{item}: an epoch's number has no leading zeros; rename it or remove it")
-            found[int(match[1])] = item
+            with reading(item, "file of one epoch"):  # what is no file is refused here, before anyone waits for it
+                found[int(match[1])] = item
         elif item.name.startswith("dynamics_epoch_"):
             raise StoreError(f"{item} is no dynamics_epoch_N.jsonl; rename, unpack or remove it")
     if not found:
