@@ -194,7 +194,23 @@ def as_json(value: Any) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; no for a name that no file can have (too long, with a NUL)."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def is_dir(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a folder; no for a name that none can have."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
 def as_it_stands_or_under(root: Path, name: str) -> Path:
     """Where a file that a user named lies: the path ``name``, or ``root/name`` where that alone is a file."""
     path = Path(name)
-    return root / name if not path.is_file() and (root / name).is_file() else path
+    return root / name if not is_file(path) and is_file(root / name) else path

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trainmap.dynamics.manifest import NAME, read_manifest
 from trainmap.errors import RecordingError, StoreError, some, whole
+from trainmap.files import is_dir
 
 PARTS = "parts"
 
@@ -50,7 +51,7 @@ def part_folder(path: Path, rank: int | None, world_size: int | None) -> Path:
 
 def has_parts(folder: Path) -> bool:
     """Whether several processes recorded into ``folder``."""
-    return (folder / PARTS).is_dir()
+    return is_dir(folder / PARTS)
 
 
 def refuse_mixture(path: Path, world_size: int | None) -> None:

@@ -90,6 +90,8 @@ class Flips:
         """The labels to train with, (N,) int64: yours, with the flips in."""
         names, gold = _same_data(ids, labels, self.dataset)
         changed = gold.copy()
+        if not np.isin(self.ids, names).all():
+            raise TrainmapError("this plan was changed: it flips ids that its dataset does not have; make it again")
         places = np.argsort(names, kind="stable")
         changed[places[np.searchsorted(names[places], self.ids)]] = self.planted
         return changed

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import reading, writing
+from trainmap.files import is_dir, reading, writing
 from trainmap.maps.datamap import DataMap
 from trainmap.parquet_files import read_frame
 
@@ -101,7 +101,7 @@ class Predictions:
         Raises:
             TrainmapError: neither of them.
         """
-        if Path(path).is_dir():
+        if is_dir(path):
             return Predictions.from_dynamics(Dynamics.open(path))
         table = read_frame(path, "table of predictions", cure="make it again")
         columns = [name for name in table.columns if name.startswith("predicted_")]

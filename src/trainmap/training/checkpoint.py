@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, cause, some
 from trainmap.files import reading, writing
 from trainmap.training.tensor_files import read_tensors
 from trainmap.typed import as_type
@@ -124,7 +124,13 @@ def read(file: Path) -> dict[str, Any]:
         raise TrainmapError(f"{file} is not a checkpoint of a training run; name another file")
     if wrong := [name for name, part in state.items() if not isinstance(part, dict)]:
         raise TrainmapError(f"{file} is not a checkpoint of a training run ('{wrong[0]}' is none); name another file")
-    as_type(Progress, state["progress"], file, "delete it to start again")
+    if strange := state["progress"].keys() - {entry.name for entry in fields(Progress)}:
+        raise TrainmapError(f"{file} was changed: {some(sorted(map(str, strange)))} does not belong; delete it")
+    try:
+        as_type(Progress, state["progress"], file, "delete it to start again")
+        as_type(dict[str, str], state["run"], file, "delete it to start again")
+    except TypeError as error:  # a tensor, where a number must be
+        raise TrainmapError(f"{file} was changed: {cause(error)}; delete it to start again") from error
     return state
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from trainmap.errors import TrainmapError
-from trainmap.files import reading
+from trainmap.files import is_dir, reading
 from trainmap.limits import check_room
 from trainmap.training.rows import PART_NAMES, Rows, label_numbers
 
@@ -37,7 +37,7 @@ def folder_rows(folder: Path, size: int | None = None) -> Rows:
     Raises:
         TrainmapError: no images, a file that cannot be read, a class that no part trains, or pictures of many sizes.
     """
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise TrainmapError(f"{folder} is not a folder")
     parts = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in PART_NAMES)
     found = [(part, path) for part in parts for path in _files(part)] or [(folder, path) for path in _files(folder)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainmap.errors import StoreError, TrainmapError, cause, some
-from trainmap.files import check_kind, reading
+from trainmap.files import check_kind, is_dir, reading
 from trainmap.training.folders import pixels
 from trainmap.training.rows import PART_NAMES, Rows
 from trainmap.training.texts import tokens
@@ -68,7 +68,7 @@ def _load(name: str) -> dict[str, Any]:
         with reading(name, "dataset of the datasets library"):
             for path in Path(name).rglob("*"):
                 check_kind(path, "file of a dataset")
-            loaded = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
+            loaded = datasets.load_from_disk(name) if is_dir(name) else datasets.load_dataset(name)
     except StoreError as error:
         said = cause(error.__cause__ or error)
         raise TrainmapError(

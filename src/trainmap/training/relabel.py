@@ -9,7 +9,7 @@ import numpy as np
 
 from trainmap.array_files import read_npz
 from trainmap.errors import TrainmapError
-from trainmap.files import as_it_stands_or_under
+from trainmap.files import as_it_stands_or_under, is_file
 from trainmap.training.data import Dataset
 
 
@@ -27,7 +27,7 @@ def relabelled(train: Dataset, source: str, root: Path) -> Dataset:
     """
     name, _, array = source.rpartition(":")
     path = as_it_stands_or_under(root, name)
-    if not path.is_file():
+    if not is_file(path):
         raise TrainmapError(f"labels: {path} is not there, nor under {root}; give FILE.npz:ARRAY")
     labels = read_npz(path, (array,))[array]
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or train.ids.min() < 0 or train.ids.max() >= len(labels):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainmap.array_files import read_npz
 from trainmap.errors import TrainmapError, unknown
-from trainmap.files import reading
+from trainmap.files import is_file, reading
 from trainmap.limits import check_room
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
@@ -67,7 +67,7 @@ def find(name: str, root: Path) -> Images:
         raise unknown("dataset", name, DATASETS)
     source = DATASETS[name]
     for path in (root / f"{name}.npz", root / f"{name.replace('-', '_')}.npz"):
-        if path.is_file():
+        if is_file(path):
             return _checked(name, _read_npz(path), source)
     for folder in (root / name, root, *([Path(source.system)] if source.system else [])):
         if source.idx and (files := _idx_files(folder)):
@@ -92,7 +92,7 @@ IDX_FILES = (
 def _idx_files(folder: Path) -> list[Path] | None:
     """The four files, each plain or .gz; None when one is missing."""
     found = [
-        next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None) for name in IDX_FILES
+        next((path for path in (folder / name, folder / f"{name}.gz") if is_file(path)), None) for name in IDX_FILES
     ]
     return [path for path in found if path] if all(found) else None
 

@@ -24,7 +24,7 @@ from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.signals import LIMIT, empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, shown, some
-from trainmap.files import reading, write_atomically
+from trainmap.files import is_dir, reading, write_atomically
 
 Array = NDArray[Any]
 
@@ -43,9 +43,9 @@ def epoch_files(path: str | Path) -> list[Path]:
         StoreError: there is none, or epochs are missing: they must be 0 to E - 1.
     """
     folder = Path(path)
-    if (folder / FOLDER).is_dir():
+    if is_dir(folder / FOLDER):
         folder = folder / FOLDER
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise StoreError(f"{path} must be a folder with {FOLDER}/dynamics_epoch_0.jsonl, ...; it is not a folder")
     found: dict[int, Path] = {}
     with reading(folder, "folder that can be listed"):
