@@ -93,6 +93,8 @@ def read_examples(folder: Path, manifest: Manifest) -> tuple[Array, Array]:
                 else:
                     ids[start:stop] = batch["id"].to_numpy()
                 start = stop
+        if start != rows:
+            raise StoreError(f"{path} holds {start} of its {rows} ids; restore it from a copy")
         pa.default_memory_pool().release_unused()
         return (to_ids(names) if id_type == "string" else ids), labels
 

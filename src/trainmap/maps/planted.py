@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
+from trainmap.dynamics.manifest import MOST_CLASSES
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import RecordingError, StoreError, TrainmapError, some
 from trainmap.files import as_json, of_type, read_json, writing
@@ -238,6 +239,8 @@ def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
             value = of_type(about[name], KINDS.get(name, list), name)
             if isinstance(value, list):
                 about[name] = (to_ids if name in IDS else to_labels)(value)
+        if not (2 <= about["classes"] <= MOST_CLASSES and 0 <= about["seed"] < 1 << 64):
+            raise StoreError(f"{path} was changed: 'classes' and 'seed' must be those of a plan; make it again")
     except (TypeError, RecordingError) as error:
         raise StoreError(f"{path} was changed: it cannot be read ({error}); make it again") from error
     if {len(about[name]) for name in ("ids", "original", "planted") if name in about} - {len(about.get("ids", ()))}:

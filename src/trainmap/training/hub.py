@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import check_kind, is_dir, reading
@@ -68,6 +69,8 @@ def _load(name: str) -> dict[str, Any]:
         with reading(name, "dataset of the datasets library"):
             for path in Path(name).rglob("*"):
                 check_kind(path, "file of a dataset")
+                if path.suffix == ".arrow" and path.is_file():
+                    _check_arrow(path)
             loaded = datasets.load_from_disk(name) if is_dir(name) else datasets.load_dataset(name)
     except StoreError as error:
         said = cause(error.__cause__ or error)
@@ -75,6 +78,19 @@ def _load(name: str) -> dict[str, Any]:
             f"hf:{name} could not be loaded ({said}); save it with save_to_disk and give the path"
         ) from error
     return {str(key): part for key, part in loaded.items()} if isinstance(loaded, dict) else {"train": loaded}
+
+
+def _check_arrow(path: Path) -> None:
+    """Read the tables of a file and check them in full: the library maps it as it is, and damage ends the process."""
+    with reading(path, "Arrow file of a dataset"), pa.memory_map(str(path)) as mapped:
+        if path.stat().st_size and mapped.read(6) == b"ARROW1":
+            file = pa.ipc.open_file(mapped)
+            batches = (file.get_batch(at) for at in range(file.num_record_batches))
+        else:
+            mapped.seek(0)
+            batches = iter(pa.ipc.open_stream(mapped))
+        for batch in batches:
+            batch.validate(full=True)
 
 
 def _one(name: str, kind: str, columns: list[str]) -> str:

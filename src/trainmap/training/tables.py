@@ -81,6 +81,10 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label") -> Rows:
     """
     if label not in frame.columns:
         raise TrainmapError(f"{name}: there must be a column '{label}', got {some(frame.columns, 20)}")
+    if (kind := frame[label].dtype).is_nested():
+        raise TrainmapError(
+            f"{name}: the column '{label}' must hold one label in every row, words or numbers, got {kind}"
+        )
     y, names = label_numbers(name, frame[label].to_list())
     part = part_names(name, frame["split"].to_list() if "split" in frame.columns else ["all"] * len(frame))
     ids = None
