@@ -598,7 +598,7 @@ def open_words(folder: Path) -> None:
         "ids": to_ids,
         "labels": to_labels,
         "logits": to_logits,
-        "rank": lambda both: place(*(both if isinstance(both, list) and len(both) == 2 else (both, both))),
+        "rank": lambda both: place(*[both, both] if not isinstance(both, list) or len(both) != 2 else both),
         "classes": lambda value: tm.Recorder(folder / "r", value),
         "sizes": lambda text: check_name(str(text)),
     }

@@ -45,6 +45,8 @@ def _rows(name: str, parts: dict[str, Any], size: int | None) -> Rows:
     y = np.array([-1 if number is None else number for number in numbers], dtype=np.int64)
     if unlabelled := int((y < 0).sum()):
         raise TrainmapError(f"hf:{name}: every row must have a label, {unlabelled} have none")
+    if len(y) and y.max() >= features[label].num_classes:
+        raise TrainmapError(f"hf:{name}: labels must be 0 to {features[label].num_classes - 1}, got {y.max()}")
     part = np.concatenate([np.full(len(parts[key]), PART_NAMES[key], "<U24") for key in ordered])
     classes = features[label].num_classes
     title = name.rstrip("/").rsplit("/", 1)[-1]
