@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 def test_the_readmes_example_runs_as_it_stands_and_again_on_its_own_folder(tmp_path: Path) -> None:
     code = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(code) == 1
-    for _ in range(2):  # the second run finds a finished recording and makes the same selection from it
+    for _ in range(2):  # the second run records anew over the first
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code[0]], cwd=tmp_path, capture_output=True, text=True, timeout=120
         )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import StoreError
-from trainmap.files import as_json, reading, write_atomically
+from trainmap.files import as_json, read_json, reading, write_atomically
 
 KEY = "checksum"
 """In a JSON document: ``crc32:`` and eight hex digits, over the document without it."""
@@ -115,7 +115,7 @@ def read_sealed(path: Path, what: str = "file", cure: str = "restore it from a c
         StoreError: not there, no JSON object, or its checksum does not fit.
     """
     with reading(path, what, cure):
-        value: Any = json.loads(path.read_bytes())
+        value: Any = read_json(path, what, cure)
         if not isinstance(value, dict):
             raise StoreError(f"{path} is not a {what}: it must be a JSON object; {cure}")
         return unsealed(value, path, cure)

@@ -16,7 +16,7 @@ from trainmap.cli_targets import replaceable
 from trainmap.cli_terminal import DynamicsPath, MapPath, Verify, number, progress, say, show_or_json, split
 from trainmap.cli_terminal import show as draw
 from trainmap.cli_verify import verify as verify_all
-from trainmap.errors import TrainmapError, counted
+from trainmap.errors import TrainmapError, cause, counted
 
 app = typer.Typer(
     name="trainmap",
@@ -314,6 +314,9 @@ def main() -> None:
         app()
     except TrainmapError as error:
         say(f"trainmap: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:  # a full disk, a folder that may not be written
+        typer.echo(f"trainmap: {TrainmapError(error.filename or 'the output')}: {cause(error)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         say("trainmap: interrupted; call it again to go on", err=True)

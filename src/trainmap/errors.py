@@ -9,16 +9,23 @@ from numbers import Integral
 from typing import Any
 
 LONGEST = 200  # characters of a value that a message shows
+LONGEST_MESSAGE = 4000
+_LONG_WORD = re.compile(rf"\S{{{LONGEST + 1},}}")
 _UNPRINTABLE = re.compile(  # control characters, separators, marks that turn the text around, halves of characters
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+"
 )
 
 
 class TrainmapError(ValueError):
-    """A mistake in the input. The message is complete in one line; the command prints it and exits 2."""
+    """A mistake in the input. The message is complete in one line; the command prints it and exits 2.
+
+    Whatever the message was made of, it is one line of printable characters, and no word of it (a path, a name, a
+    number of a file) is longer than ``LONGEST``: those are cut in their middle, for both ends tell what they are.
+    """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(one_line(str(message)))
+        text = _LONG_WORD.sub(lambda word: _without_middle(word[0], LONGEST), one_line(str(message)))
+        super().__init__(_without_middle(text, LONGEST_MESSAGE))
 
 
 class RecordingError(TrainmapError):
@@ -35,7 +42,13 @@ class DivergedError(TrainmapError):
 
 def one_line(text: str) -> str:
     """``text`` without line breaks, control characters and half characters: what a terminal, a log or a file takes."""
-    return _UNPRINTABLE.sub(" ", text).strip()
+    if text.isprintable():
+        return text.strip()
+    return _UNPRINTABLE.sub(" ", "".join(letter if letter.isprintable() else "\n" for letter in text)).strip()
+
+
+def _without_middle(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit // 2 - 3]}...{text[-(limit // 2) :]}"
 
 
 def printable(text: str, instead: str = " ") -> str:
@@ -68,6 +81,11 @@ def shown(value: Any, limit: int = LONGEST) -> str:
     except ValueError:  # an integer of more digits than Python writes
         text = f"an integer of {value.bit_length()} bits"
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def short(text: str) -> str:
+    """A text of a user for a message, without quotes: one line, cut in its middle."""
+    return _without_middle(one_line(text), LONGEST)
 
 
 def cause(error: BaseException) -> str:

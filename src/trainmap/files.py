@@ -5,13 +5,18 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from trainmap.errors import StoreError, TrainmapError, cause
+from trainmap.errors import StoreError, TrainmapError, cause, short, shown
+from trainmap.limits import check_room
 from trainmap.temporary import new_file
+
+JSON_MEMORY = 24
+"""Bytes of memory that a byte of JSON may take: "[[],[],..." takes 21."""
 
 
 @contextmanager
@@ -27,21 +32,78 @@ def reading(path: str | os.PathLike[str], what: str = "file", cure: str = "resto
         StoreError: the file is not there, cannot be read, or is not what it must be.
     """
     try:
+        check_kind(path, what)
         yield
     except TrainmapError:
         raise
     except FileNotFoundError as error:
         raise StoreError(f"there is no {what} at {error.filename or path}") from error
     except OSError as error:
+        if error.errno is None:  # of a library that calls bytes which it does not understand so
+            raise StoreError(f"{path} is not a {what} ({cause(error)}); {cure}") from error
         raise StoreError(f"{path} cannot be read: {cause(error)}") from error
     except MemoryError as error:
         raise StoreError(f"{path} asks for more memory than there is; it is damaged, or too large for here") from error
     except Exception as error:
-        raise StoreError(f"{path} is not a {what} that can be read ({cause(error)}); {cure}") from error
+        raise StoreError(f"{path} is not a {what} ({cause(error)}); {cure}") from error
     except BaseException as error:
         if type(error).__name__ == "PanicException":  # polars: a panic of Rust, no Exception
-            raise StoreError(f"{path} is not a {what} that can be read ({cause(error)}); {cure}") from error
+            raise StoreError(f"{path} is not a {what} ({cause(error)}); {cure}") from error
         raise
+
+
+def check_kind(path: str | os.PathLike[str], what: str) -> None:
+    """Refuse a pipe, a socket or a device: reading one never ends, or waits for a writer that never comes."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return  # whoever opens it says so
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise StoreError(f"{path} is not a {what}: it is a pipe, a socket or a device; give a file")
+
+
+def read_bytes(path: str | os.PathLike[str], what: str = "file", cure: str = "restore it from a copy") -> bytes:
+    """A file that fits in memory, whole. Raises StoreError."""
+    with reading(path, what, cure):
+        check_room(path, os.stat(path).st_size)
+        return Path(path).read_bytes()
+
+
+def read_text(path: str | os.PathLike[str], what: str = "file", cure: str = "restore it from a copy") -> str:
+    """A text file in UTF-8, with or without a byte order mark. Raises StoreError."""
+    with reading(path, what, cure):
+        return read_bytes(path, what, cure).decode("utf-8-sig")
+
+
+def read_json(path: str | os.PathLike[str], what: str = "file", cure: str = "restore it from a copy") -> Any:
+    """The value of a JSON file; see ``parse_json``.
+
+    Raises:
+        StoreError: no such file, not JSON, or more of it than fits in memory.
+    """
+    with reading(path, what, cure):
+        check_room(path, JSON_MEMORY * os.stat(path).st_size)
+        return parse_json(read_text(path, what, cure))
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: not JSON, a key twice in one object, or an integer of more than 4,300 digits.
+        RecursionError: nested more deeply than Python goes.
+    """
+    return json.loads(text, object_pairs_hook=distinct)
+
+
+def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON text; of a key that stands there twice nobody knows which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        again = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"the key {shown(again)} stands twice in one object")
+    return found
 
 
 @contextmanager
@@ -56,12 +118,23 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         target.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(target) as handle:
             yield handle
+    except ValueError as error:  # a NUL in the path, half a character
+        if isinstance(error, TrainmapError) or not _unnameable(target):
+            raise
+        raise StoreError(f"{path} cannot be written: no file can have this name ({cause(error)})") from error
     except OSError as error:
         where = Path(error.filename or target)
         why = "Not a directory" if isinstance(error, FileExistsError) else error.strerror or error
         raise StoreError(
             f"{path} cannot be written: {why}" + (f" ({where})" if where.parent != target.parent else "")
         ) from error
+
+
+def _unnameable(path: Path) -> bool:
+    try:
+        return b"\0" in os.fsencode(path)
+    except UnicodeEncodeError:
+        return True
 
 
 @contextmanager
@@ -102,13 +175,18 @@ def sync_folder(folder: Path) -> None:
 def of_type(value: Any, kinds: type | tuple[type, ...], name: str) -> Any:
     """A value that was read from a file, when it is of this type; TypeError otherwise. True is no number."""
     if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"'{name}' cannot be {json.dumps(value)}")
+        raise TypeError(f"'{name}' cannot be {as_written(value)}")
     return value
 
 
+def as_written(value: Any) -> str:
+    """A value of a JSON file for a message, as the file has it."""
+    return short(json.dumps(value))
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write ``value`` as indented JSON, atomically, keys in the order given."""
-    with write_atomically(path) as handle:
+    """Write ``value`` as indented JSON, keys in the order given; see ``writing``."""
+    with writing(path) as handle:
         handle.write(as_json(value))
 
 
@@ -121,7 +199,28 @@ def as_json(value: Any) -> bytes:
         return f"{json.dumps(value, indent=2)}\n".encode()
 
 
+def is_file(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file; no for a name that no file can have (too long, with a NUL)."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def is_dir(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a folder; no for a name that none can have."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def there(path: str | os.PathLike[str]) -> bool:
+    """Whether there is such a file or folder; no for a name that none can have."""
+    return is_file(path) or is_dir(path)
+
+
 def as_it_stands_or_under(root: Path, name: str) -> Path:
     """Where a file or folder that a user named lies: the path ``name``, or ``root/name`` where that alone is there."""
     path = Path(name)
-    return root / name if not path.exists() and (root / name).exists() else path
+    return root / name if not there(path) and there(root / name) else path

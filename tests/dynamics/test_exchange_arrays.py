@@ -110,8 +110,8 @@ def test_files_that_are_not_such_arrays_are_errors(tmp_path: Path) -> None:
     np.savez(tmp_path / "lacking.npz", pred_probs=np.zeros((2, 3)))
     for name, message in (
         ("none.npz", "there is no file"),
-        ("text.npz", "is not an .npz file of numbers"),
-        ("one.npy", "got one array"),
+        ("text.npz", "is not a file of pred_probs"),
+        ("one.npy", "it is one array"),
         ("lacking.npz", "labels are not among 'pred_probs'"),
     ):
         with pytest.raises(StoreError, match=message):

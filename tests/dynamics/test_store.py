@@ -250,9 +250,12 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: ((d / "manifest.json").unlink(), (d / "manifest.json").mkdir()),
         "manifest.json cannot be read: Is a directory",
     ),
-    "a torn manifest": (lambda d: cut(d / "manifest.json"), "manifest.json is not JSON .* restore it from a copy"),
-    "bytes for a manifest": (lambda d: (d / "manifest.json").write_bytes(b"\xff\xfe\x00"), "is not JSON"),
-    "an empty manifest": (lambda d: (d / "manifest.json").write_text(""), "is not JSON"),
+    "a torn manifest": (
+        lambda d: cut(d / "manifest.json"),
+        "manifest.json is not a manifest in JSON .* restore it from a copy",
+    ),
+    "bytes for a manifest": (lambda d: (d / "manifest.json").write_bytes(b"\xff\xfe\x00"), "is not a manifest in JSON"),
+    "an empty manifest": (lambda d: (d / "manifest.json").write_text(""), "is not a manifest in JSON"),
     "a list": (lambda d: (d / "manifest.json").write_text("[]"), "was not written by trainmap: 'format' must be"),
     "another program": (lambda d: edit_manifest(d, format="other"), "was not written by trainmap"),
     "a newer format": (
@@ -289,6 +292,17 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "examples without ids": (
         lambda d: pq.write_table(pa.table({"name": [1]}), d / "examples.parquet"),
         "examples.parquet is torn",
+    ),
+    "torn examples that no manifest lists": (
+        lambda d: (cut(d / "examples.parquet"), edit_manifest(d, examples_file=None)),
+        "examples.parquet is not a table of examples",
+    ),
+    "examples without ids that no manifest lists": (
+        lambda d: (
+            pq.write_table(pa.table({"name": [1]}), d / "examples.parquet"),
+            edit_manifest(d, examples_file=None),
+        ),
+        "examples.parquet is not a table of examples",
     ),
     "an epoch missing": (
         lambda d: (d / "epochs/00001.arrow").unlink(),

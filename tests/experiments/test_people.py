@@ -108,7 +108,7 @@ def test_where_the_judgements_lie_is_no_part_of_a_hash(done: Path, tmp_path: Pat
     ("change", "message"),
     [
         ("human.counts=nowhere.npz", "human.counts: "),
-        ("human.counts=tiny.yaml", "must be an .npz file with an array 'counts'"),
+        ("human.counts=tiny.yaml", "is not a readable .npz file with an array 'counts'"),
         ("human.counts=judged/few.npz", "human.counts: counts must be (449, 10), the test examples and classes of"),
         ("human.scores=[confidenze]", "human.scores.0: unknown score 'confidenze'; did you mean 'confidence'?"),
         ("human.scores=[aum, dual]", "human.scores.1: dual needs a map of at least 10 epochs, got 3; record more"),

@@ -185,7 +185,7 @@ def test_labels_of_a_file_take_the_place_of_those_of_the_training_part(tmp_path:
     assert noisy.fingerprint() != plain.fingerprint()
     for source, message in (
         ("nobody.npz:first", "nobody.npz is not there"),
-        ("people.npz:second", "unknown array of people.npz 'second'"),
+        ("people.npz:second", r"people\.npz must hold second; missing: second; it has 'first', 'short'"),
         ("people.npz:short", r"one entry for each id up to .* got uint8 \(5,\)"),
     ):
         with pytest.raises(TrainmapError, match=message):

@@ -274,7 +274,7 @@ def rewritten(
     [
         (lambda about: about | {"version": 2}, "has map version 2, this trainmap reads up to 1: upgrade"),
         (lambda about: {k: v for k, v in about.items() if k != "rule"}, "says that it is a map, but not of what"),
-        (lambda about: "not json", "is not a map that can be read"),
+        (lambda about: "not json", r"is not a map \(Expecting value.*make it again"),
         (lambda about: [1], "says that it is a map, but not of what"),
         (lambda about: about | {"version": "2"}, 'version.* cannot be "2"'),
         (lambda about: about | {"fraction": "x"}, 'fraction.* cannot be "x"'),
@@ -310,14 +310,14 @@ def test_what_is_no_map_is_refused(tmp_path: Path, datamap: DataMap) -> None:
     with pytest.raises(StoreError, match="there is no map at"):
         DataMap.open(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("id,label\n")
-    with pytest.raises(StoreError, match=r"is not a map that can be read|cannot be read"):
+    with pytest.raises(StoreError, match="is not a map"):
         DataMap.open(tmp_path / "text.parquet")
     datamap.table.write_parquet(tmp_path / "table.parquet")
     with pytest.raises(StoreError, match="is a table, but not a map"):
         DataMap.open(tmp_path / "table.parquet")
     torn = datamap.save(tmp_path / "torn.parquet")
     torn.write_bytes(torn.read_bytes()[:-100])
-    with pytest.raises(StoreError, match=r"is not a map that can be read|cannot be read"):
+    with pytest.raises(StoreError, match="is not a map"):
         DataMap.open(torn)
 
 

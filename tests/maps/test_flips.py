@@ -160,7 +160,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="level"):
         flips(Predictions.of([1], [0], [0]), Predictions.of([1], [0], [0]), level=1.0)
     (tmp_path / "x.parquet").write_text("no")
-    with pytest.raises(StoreError, match=r"is not a table of predictions|cannot be read"):
+    with pytest.raises(StoreError, match="is not a table of predictions"):
         Predictions.open(tmp_path / "x.parquet")
     with pytest.raises(TrainmapError, match=r"\.parquet"):
         Predictions.of([1], [0], [0]).save(tmp_path / "x.csv")

@@ -213,11 +213,13 @@ def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> Non
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StoreError, match="is not a card"):
         Selection.open(tmp_path / "binary.json")
-    with pytest.raises(StoreError, match="cannot be read: Is a directory"):
+    with pytest.raises(StoreError, match="is a folder; that is not a card, a .json file"):
         Selection.open(tmp_path)
     path = selection.save(tmp_path / "card.json")
     ids_of(path).unlink()
-    with pytest.raises(StoreError, match=r"there is no file of the ids of card\.json at .*card\.ids-\w+\.parquet"):
+    with pytest.raises(
+        StoreError, match=r"there is no file of the ids of card\.json at .*card\.ids-[0-9a-f]{12}\.parquet"
+    ):
         Selection.open(path)
 
 
@@ -271,10 +273,10 @@ def test_ids_of_another_selection_beside_a_card_are_seen(
     with pytest.raises(StoreError, match="was changed"):
         Selection.open(path)
     beside.write_bytes(b"PAR1 torn")
-    with pytest.raises(StoreError, match=r"cannot be read|can be read"):
+    with pytest.raises(StoreError, match=r"is not a file of the ids of card\.json"):
         Selection.open(path)
     pq.write_table(pa.table({"name": [1]}), beside)
-    with pytest.raises(StoreError, match=r"cannot be read|can be read"):
+    with pytest.raises(StoreError, match=r"is not a file of the ids of card\.json"):
         Selection.open(path)
 
 

@@ -283,6 +283,6 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: py
     run(tmp_path / "run.pt", recipe=RECIPE, on_epoch=lambda epoch, loss: epoch == 1)
     with monkeypatch.context() as patch:
         patch.setattr(trainmap.files.os, "fsync", full)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(TrainmapError, match="cannot be written: no space"):
             run(tmp_path / "run.pt")
     assert_same(run(tmp_path / "run.pt")[0], run(None)[0])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -119,21 +120,33 @@ def test_what_is_quantised_cannot_be_tuned(way: object) -> None:
         finetune(small, made(), Recipe(epochs=1), seed=0)
 
 
-def test_mistakes_are_named(tmp_path: Path) -> None:
+def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = used("cnn-8")
     path = save(uncompressed(model, SMALL), tmp_path / "a.pt", SMALL)
     with pytest.raises(TrainmapError, match="another architecture"):
         load_weights(build("vit-32", 3, SMALL, seed=0), path)
-    with pytest.raises(TrainmapError, match="does not exist"):
+    with pytest.raises(TrainmapError, match=r"there is no file of weights at .*none\.pt"):
         load_weights(model, tmp_path / "none.pt")
     (tmp_path / "torn.pt").write_bytes(path.read_bytes()[:500])
     (tmp_path / "words.pt").write_text("hello, these are words and no weights")
     (tmp_path / "pickle.pt").write_bytes(pickle.dumps({"weight": np.zeros(3)}))
     torch.save({"weight": np.zeros(3)}, tmp_path / "objects.pt")
     torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    for name, message in dict.fromkeys(("torn", "words", "pickle", "objects"), "not a file of weights").items():
-        with pytest.raises(TrainmapError, match=message):
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    for name in ("torn", "words", "pickle", "objects", "packed"):
+        with pytest.raises(TrainmapError, match="not a file of weights"):
             load_weights(model, tmp_path / f"{name}.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr("trainmap.limits.memory_of_machine", lambda: 1000)
+        with pytest.raises(TrainmapError, match="asks for .* of memory, a file may take 500 B"):
+            load_weights(model, path)
+    flipped = bytearray(path.read_bytes())
+    flipped[len(flipped) // 2] ^= 1
+    (tmp_path / "flipped.pt").write_bytes(flipped)
+    with pytest.raises(TrainmapError, match=r"flipped\.pt is damaged: .* does not match its checksum"):
+        load_weights(model, tmp_path / "flipped.pt")
     with pytest.raises(TrainmapError, match="another architecture"):
         load_weights(model, tmp_path / "tensor.pt")
     with pytest.raises(TrainmapError, match=r"kept in a \.pt file"):

@@ -137,10 +137,21 @@ def test_a_table_that_is_nothing_but_an_index_and_foreign_notes_are_errors(tmp_p
     frame = pl.DataFrame({"__index_level_0__": range(4), "label": [0, 1, 0, 1]})
     with pytest.raises(TrainmapError, match="there must be a column of features beside label, id, split and"):
         table_rows("t", frame)
-    for notes in (b"{", b"[]", b'{"index_columns": 5}', b"\xff", b"[" * 100_000):
+    counted = b'{"index_columns": [{"name": "id", "start": 0, "stop": %d, "step": 1}]}'
+    wrong = (
+        b"{",
+        b"[]",
+        b'{"index_columns": 5}',
+        b"\xff",
+        b"[" * 100_000,
+        counted % 5,
+        counted % 10**15,
+        counted % 10**30,
+    )
+    for notes in wrong:
         table = pq.read_table(tmp_path / "t.parquet") if (tmp_path / "t.parquet").exists() else frame.to_arrow()
         pq.write_table(table.replace_schema_metadata({"pandas": notes}), tmp_path / "t.parquet")
-        with pytest.raises(TrainmapError, match=r"t\.parquet is not a Parquet file that can be read"):
+        with pytest.raises(TrainmapError, match=r"t\.parquet is not a readable Parquet file"):
             load_splits(str(tmp_path / "t.parquet"))
 
 

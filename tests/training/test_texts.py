@@ -152,5 +152,5 @@ def test_a_text_dataset_that_is_not_there_says_where_it_belongs(tmp_path: Path) 
     with pytest.raises(TrainmapError, match=r"sst2 is not there: put .*sst2\.parquet"):
         load_splits("sst2", tmp_path)
     (tmp_path / "sst2.parquet").write_bytes(b"no")
-    with pytest.raises(TrainmapError, match="is not a Parquet file that can be read"):
+    with pytest.raises(TrainmapError, match=r"sst2\.parquet is not a readable Parquet file"):
         load_splits("sst2", tmp_path)

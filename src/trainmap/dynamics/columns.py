@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from trainmap.checksums import check_bytes
 from trainmap.dynamics.manifest import EpochEntry, FileEntry
 from trainmap.errors import StoreError
-from trainmap.files import write_atomically
+from trainmap.files import reading, write_atomically
 
 Array = NDArray[Any]
 
@@ -82,8 +82,9 @@ def check_file(folder: Path, entry: FileEntry, whole: bool = False, afresh: bool
     """The path of a listed file, after checking that it is there with its length (and, ``whole``, every byte; what this
     process has checked before is not read again, unless ``afresh``)."""
     path = folder / entry.file
-    if not path.exists():
-        raise StoreError(f"{path} is listed in the manifest and missing; restore it from a copy")
+    with reading(path, "file of a recording"):
+        if not path.exists():
+            raise StoreError(f"{path} is listed in the manifest and missing; restore it from a copy")
     check_bytes(path, entry.bytes, entry.crc32 if whole else None, "the manifest", afresh)
     return path
 
@@ -96,14 +97,26 @@ def check_files(folder: Path, entries: Sequence[FileEntry]) -> None:
 
 
 def open_columns(source: Any, path: Path) -> pa.RecordBatch:
-    """The record batch of an epoch from a memory map or buffer; nothing is read yet. ``path`` names it in errors."""
-    try:
+    """The record batch of an epoch from a memory map or buffer; no number is read yet. ``path`` names it in errors.
+
+    It is checked in full: without that a damaged offset or text leads out of the file, which ends the process. Of
+    columns of numbers nothing is read for it.
+    """
+    with reading(path, "whole Arrow file"):
         reader = pa.ipc.open_file(source)
         if reader.num_record_batches != 1:
             raise StoreError(f"{path} must hold one record batch, got {reader.num_record_batches}")
-        return reader.get_batch(0)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path} is not a whole Arrow file ({error}); restore it from a copy") from error
+        batch = reader.get_batch(0)
+        if len(set(batch.schema.names)) < len(batch.schema.names):
+            raise StoreError(f"{path} has a column twice; restore it from a copy")
+        batch.validate(full=True)
+        return batch
+
+
+def map_columns(path: Path) -> pa.RecordBatch:
+    """The record batch of an epoch's file, memory-mapped."""
+    with reading(path, "whole Arrow file"):
+        return open_columns(pa.memory_map(str(path)), path)
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ class Layout:
 
     @staticmethod
     def of(path: Path) -> Layout:
-        with pa.memory_map(str(path)) as mapped:
+        with reading(path, "whole Arrow file"), pa.memory_map(str(path)) as mapped:
             whole = mapped.read_buffer(mapped.size())
             batch = open_columns(whole, path)
             places: dict[str, tuple[int, np.dtype[Any], int]] = {}
@@ -124,7 +137,11 @@ class Layout:
                 values, width = column, 1
                 if isinstance(column, pa.FixedSizeListArray):
                     values, width = column.flatten(), column.type.list_size
-                if values.null_count or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+                if (
+                    column.null_count
+                    or values.null_count
+                    or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type))
+                ):
                     continue  # ids and labels of a part; the signals are plain numbers
                 data = values.buffers()[1]
                 dtype = np.dtype(values.type.to_pandas_dtype())

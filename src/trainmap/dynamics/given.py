@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.index import sort_ids
-from trainmap.dynamics.manifest import Repeats
+from trainmap.dynamics.manifest import MOST_CLASSES, Repeats
 from trainmap.dynamics.roster import check_classes
+from trainmap.dynamics.signals import chunk_rows
 from trainmap.errors import RecordingError, shown
+from trainmap.limits import human, memory_allowed
 
 Array = NDArray[Any]
-
-MOST_CLASSES = 10_000_000  # 128 rows of logits in single precision are 5 GB then
 
 
 def check_choice(name: str, got: object, choices: Any) -> None:
@@ -27,8 +27,12 @@ def check_choice(name: str, got: object, choices: Any) -> None:
 def check_number_of_classes(classes: object) -> int:
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
         raise RecordingError(f"classes must be an integer of at least 2, got {shown(classes)}")
-    if classes > MOST_CLASSES:
-        raise RecordingError(f"classes must be at most {MOST_CLASSES:,}, got {shown(classes)}")
+    if (size := 4 * int(classes) * chunk_rows(int(classes))) > memory_allowed() or classes > MOST_CLASSES:
+        raise RecordingError(
+            f"classes must be at most {MOST_CLASSES:,} and leave room for the logits of a few examples: {classes:,} "
+            f"classes need {human(size)}, a recorder may take {human(memory_allowed())}; is this the "
+            "number of examples?"
+        )
     return int(classes)
 
 

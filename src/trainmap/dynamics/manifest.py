@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainmap.checksums import KEY, sealed, unsealed
 from trainmap.errors import StoreError, cause, shown
-from trainmap.files import as_json, write_atomically
+from trainmap.files import as_json, parse_json, read_bytes, reading, write_atomically
 
 FORMAT = "trainmap-dynamics"
 VERSION = 2
 NAME = "manifest.json"
 EXAMPLES = "examples.parquet"
 
+MOST_CLASSES = 1 << 24
+"""A label of more is no class: one example's logits would take 64 MB."""
+
+Count = Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]
 Source = Literal["train", "sweep"]
 Level = Literal["stats", "signals", "logits"]
 Repeats = Literal["refuse", "first", "mean"]
@@ -29,15 +32,15 @@ class FileEntry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     file: str = Field(pattern=r"^(examples(-[0-9]+)?\.parquet|(epochs|stats)/[0-9]{5,}(-[0-9]+)?\.arrow)$")
-    bytes: int = Field(ge=0)
+    bytes: Count
     crc32: int = Field(ge=0, lt=1 << 32)
 
 
 class EpochEntry(FileEntry):
     """One recorded epoch, how many examples were seen in it, and how many were refused and left out."""
 
-    seen: int = Field(ge=0)
-    refused: int = Field(default=0, ge=0)
+    seen: Count
+    refused: Count = 0
 
 
 class StatsEntry(FileEntry):
@@ -52,13 +55,13 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     format: Literal["trainmap-dynamics"] = FORMAT
     version: Literal[1, 2] = VERSION
-    examples: int = Field(ge=0)
-    classes: int = Field(ge=2)
+    examples: Count
+    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES, strict=True)]
     id_type: Literal["int64", "string"]
     source: Source
     level: Level
-    part: int | None = None
-    parts: int | None = None
+    part: Count | None = None
+    parts: Count | None = None
     joined: str | None = None
     allow_missing: bool = False
     ids_given: bool = False
@@ -129,25 +132,18 @@ def read_manifest(folder: Path) -> Manifest:
         StoreError: no manifest, not JSON, another program's folder, a newer format, a field missing or unknown.
     """
     path = folder / NAME
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise StoreError(
-            f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)"
-        ) from error
-    except NotADirectoryError as error:
-        raise StoreError(f"{folder} is a file; a dynamics folder is needed") from error
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}") from error
-    return parse_manifest(content, path)
+    with reading(folder, "folder of dynamics"):
+        if folder.exists() and not folder.is_dir():
+            raise StoreError(f"{folder} is a file; a dynamics folder is needed")
+        if not path.exists():
+            raise StoreError(f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)")
+    return parse_manifest(read_bytes(path, "manifest in JSON"), path)
 
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:
     """The manifest that these bytes are; ``path`` names it in errors. See ``read_manifest``."""
-    try:
-        raw: Any = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is not JSON ({cause(error)}); restore it from a copy") from error
+    with reading(path, "manifest in JSON"):
+        raw: Any = parse_json(content.decode("utf-8-sig"))
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise StoreError(f"{path} was not written by trainmap: 'format' must be '{FORMAT}'")
     version = raw.get("version")
@@ -163,7 +159,8 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "manifest"
         raise StoreError(
-            f"{path}: '{where}' is wrong ({cause(ValueError(first['msg']))}); restore it from a copy"
+            f"{path}: {shown(where)} is wrong ({cause(ValueError(first['msg']))}, got {shown(first['input'])}); "
+            "restore it from a copy"
         ) from error
     unsealed(raw, path)
     return found

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.dynamics.columns import check_file, open_columns, write_columns
+from trainmap.dynamics.columns import check_file, map_columns, write_columns
 from trainmap.dynamics.index import build_index, ids_from_arrow
 from trainmap.dynamics.locks import locked
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
@@ -203,7 +203,23 @@ def _learn_labels(ids: Array, labels: Array, rows: Array, gold: Array, epoch: in
 
 def _open(path: Path, manifest: Manifest, epoch: int) -> pa.RecordBatch:
     file = check_file(path, manifest.epochs[epoch], whole=True)
-    return open_columns(pa.memory_map(str(file)), file)
+    batch = map_columns(file)
+    _check_columns(file, batch, manifest)
+    return batch
+
+
+def _check_columns(file: Path, batch: pa.RecordBatch, manifest: Manifest) -> None:
+    """An epoch of a part has its ids, labels, arrivals and signals, each as it was written."""
+    wanted = {"id": pa.int64() if manifest.id_type == "int64" else pa.string(), "label": pa.int64()}
+    signals = empty_signals(0, manifest.classes)
+    wanted |= {"arrival": pa.int64()} | {name: pa.from_numpy_dtype(column.dtype) for name, column in signals.items()}
+    if manifest.level == "logits":
+        wanted["logits"] = pa.list_(pa.float16(), manifest.classes)
+    for name, kind in wanted.items():
+        place = batch.schema.get_field_index(name)
+        if place < 0 or batch.schema.field(place).type != kind or batch.column(place).null_count:
+            got = "not there" if place < 0 else f"{batch.schema.field(place).type}, or has empty places"
+            raise StoreError(f"{file} must have '{name}' as {kind} without empty places, it is {got}; restore it")
 
 
 def _ids(batch: pa.RecordBatch) -> Array:

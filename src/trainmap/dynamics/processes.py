@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest
-from trainmap.errors import RecordingError, StoreError, shown, some
+from trainmap.errors import RecordingError, StoreError, shown, some, whole
+from trainmap.files import is_dir
 
 PARTS = "parts"
 
@@ -23,7 +24,8 @@ def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
         rank, world_size = _environment()
     if rank is None or world_size is None:
         raise RecordingError("rank and world_size go together; pass both or neither")
-    if not 0 <= rank < world_size:
+    rank, world_size = whole(rank, "rank"), whole(world_size, "world_size", 1)
+    if rank >= world_size:
         raise RecordingError(f"rank must be 0 to world_size - 1, got {rank} of {world_size}")
     return rank, world_size
 
@@ -48,7 +50,7 @@ def part_folder(path: Path, rank: int | None, world_size: int | None) -> Path:
 
 def has_parts(folder: Path) -> bool:
     """Whether several processes recorded into ``folder``."""
-    return (folder / PARTS).is_dir()
+    return is_dir(folder / PARTS)
 
 
 def refuse_mixture(path: Path, world_size: int | None) -> None:

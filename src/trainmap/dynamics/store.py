@@ -24,15 +24,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.columns import Layout, check_file, check_files, open_columns, write_listed
+from trainmap.dynamics.columns import Layout, check_file, check_files, map_columns, write_listed
 from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.manifest import EXAMPLES, FileEntry, Manifest, read_manifest
 from trainmap.dynamics.processes import has_parts
-from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, read_only
-from trainmap.dynamics.stats import Stats
+from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, empty_signals, read_only
+from trainmap.dynamics.stats import Stats, empty_stats
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import reading
 from trainmap.kinds import check_path
+from trainmap.parquet_files import check_parquet
 
 Array = NDArray[Any]
 
@@ -76,32 +77,37 @@ def read_examples(folder: Path, manifest: Manifest, verify: bool = True) -> tupl
     The file must be the one that the manifest lists (0.1 lists none), its ids ascend and its labels be classes.
     """
     path, rows = folder / manifest.examples_name, manifest.examples
-    if not path.exists():
-        raise StoreError(f"{path} is missing; restore it from a copy")
-    if manifest.examples_file is not None:
-        check_file(folder, manifest.examples_file, whole=verify)
-    with reading(path, "table of examples"), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        id_type, held = str(file.schema_arrow.field("id").type), file.metadata.num_rows
-        if id_type != manifest.id_type or held != rows:
-            raise StoreError(
-                f"{path} has {held} ids of type {id_type}, the manifest says {rows} of type {manifest.id_type}; "
-                "restore it from a copy"
-            )
-        ids, labels, names, start = np.empty(rows, np.int64), np.empty(rows, np.int64), [], 0
-        for batch in file.iter_batches(READ_ROWS, columns=["id", "label"]):
-            stop = start + len(batch)
-            if batch["id"].null_count:
-                raise StoreError(f"{path} has examples without an id; restore it from a copy")
-            labels[start:stop] = batch["label"].fill_null(UNKNOWN_LABEL).to_numpy(zero_copy_only=False)
-            if id_type == "string":
-                names.extend(batch["id"].to_pylist())
-            else:
-                ids[start:stop] = batch["id"].to_numpy()
-            start = stop
-    pa.default_memory_pool().release_unused()
-    ids = np.array(names, dtype=np.str_) if id_type == "string" else ids
-    _check_examples(path, ids, labels, manifest.classes)
-    return ids, labels
+    with reading(path, "table of examples"):
+        if not path.exists():
+            raise StoreError(f"{path} is missing; restore it from a copy")
+        if manifest.examples_file is not None:
+            check_file(folder, manifest.examples_file, whole=verify)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            id_type, held = str(file.schema_arrow.field("id").type), file.metadata.num_rows
+            if id_type != manifest.id_type or held != rows:
+                raise StoreError(
+                    f"{path} has {held} ids of type {id_type}, the manifest says {rows} of type {manifest.id_type}; "
+                    "restore it from a copy"
+                )
+            check_parquet(path, file, ["id", "label"])
+            ids, labels, names, start = np.empty(rows, np.int64), np.empty(rows, np.int64), [], 0
+            for batch in file.iter_batches(READ_ROWS, columns=["id", "label"]):
+                stop = start + len(batch)
+                batch.validate(full=True)
+                if batch["id"].null_count:
+                    raise StoreError(f"{path} has examples without an id; restore it from a copy")
+                labels[start:stop] = batch["label"].fill_null(UNKNOWN_LABEL).to_numpy(zero_copy_only=False)
+                if id_type == "string":
+                    names.extend(batch["id"].to_pylist())
+                else:
+                    ids[start:stop] = batch["id"].to_numpy()
+                start = stop
+        if start != rows:
+            raise StoreError(f"{path} holds {start} of its {rows} ids; restore it from a copy")
+        pa.default_memory_pool().release_unused()
+        ids = to_ids(names) if id_type == "string" else ids
+        _check_examples(path, ids, labels, manifest.classes)
+        return ids, labels
 
 
 def _check_examples(path: Path, ids: Array, labels: Array, classes: int) -> None:
@@ -119,11 +125,14 @@ def read_stats(folder: Path, manifest: Manifest, verify: bool = True) -> Stats:
     """The running sums, by memory map: they stay readable when a recorder replaces the file."""
     assert manifest.stats is not None
     path = check_file(folder, manifest.stats, whole=verify)
-    with reading(path, "file of running sums"):
-        batch = open_columns(pa.memory_map(str(path)), path)
+    batch = map_columns(path)
     if batch.num_rows != manifest.examples:
         raise StoreError(f"{path} has {batch.num_rows} rows, the manifest says {manifest.examples}")
-    columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
+    with reading(path, "file of running sums"):
+        columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
+        for name, column in empty_stats(0).columns.items():
+            if name not in columns or columns[name].dtype != column.dtype:
+                raise StoreError(f"{path} must have '{name}' as {column.dtype}; restore it from a copy")
     return Stats(manifest.stats.epochs, columns)
 
 
@@ -231,6 +240,7 @@ class Dynamics:
         """Where each epoch's columns lie; the epochs are compared with their checksums now."""
         if self.checked:
             check_files(self.path, self.manifest.epochs)
+        expected = empty_signals(0, self.classes)
         layouts = [Layout.of(self.path / entry.file) for entry in self.manifest.epochs]
         for layout in layouts:
             if layout.rows != self.examples:
@@ -238,6 +248,10 @@ class Dynamics:
             for name, (_, dtype, width) in layout.places.items():
                 if (dtype, width) != layouts[0].places.get(name, (0, dtype, width))[1:]:
                     raise StoreError(f"{layout.path} has '{name}' of another type than {layouts[0].path}")
+                if name in expected and (dtype, width) != (expected[name].dtype, 1):
+                    raise StoreError(f"{layout.path} has '{name}' as {dtype}, it must be {expected[name].dtype}")
+                if name == "logits" and width != self.classes:
+                    raise StoreError(f"{layout.path} has {width} logits an example, the manifest says {self.classes}")
         return layouts
 
     @cached_property
@@ -265,10 +279,9 @@ class Dynamics:
         if not 0 <= epoch < self.epochs:
             raise TrainmapError(f"epoch must be 0 to {self.epochs - 1}, got {epoch}")
         path = check_file(self.path, self.manifest.epochs[epoch], whole=self.checked)
-        batch = open_columns(pa.memory_map(str(path)), path)
-        if signal not in batch.schema.names:
-            raise TrainmapError(f"epoch {epoch} holds {', '.join(batch.schema.names)}; got '{signal}'")
-        column = batch.column(signal)
+        if signal not in (held := self.layouts[epoch].places):
+            raise TrainmapError(f"epoch {epoch} holds {', '.join(held)}; got '{signal}'")
+        column = map_columns(path).column(signal)
         if isinstance(column, pa.FixedSizeListArray):
             return column.flatten().to_numpy(zero_copy_only=True).reshape(self.examples, -1)
         return column.to_numpy(zero_copy_only=True)
@@ -298,7 +311,8 @@ class Dynamics:
             _, dtype, width = self.layouts[0].places[name]
             columns[name] = np.empty((epochs, stop - start, width)[: 3 if name == "logits" else 2], dtype)
         for epoch in range(epochs):
-            with open(self.layouts[epoch].path, "rb", buffering=0) as handle:
+            path = self.layouts[epoch].path
+            with reading(path, "whole Arrow file"), open(path, "rb", buffering=0) as handle:
                 for name, column in columns.items():
                     self.layouts[epoch].read(name, start, column[epoch], handle)
         columns = {name: read_only(column) for name, column in columns.items()}

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from trainmap.checksums import check_zip
+from trainmap.array_files import read_npz
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, counted, whole
 from trainmap.experiments.nodes import data_of, load_network
 from trainmap.experiments.study import Entry
-from trainmap.files import reading, write_atomically
+from trainmap.files import writing
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.trajectories import Clusters, cluster
 from trainmap.selection.card import Selection
@@ -119,7 +119,7 @@ def features_run(config: dict[str, Any]) -> dict[str, Any]:
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     out = Path(config["where"]["out"])
     out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / "features.npz") as handle:
+    with writing(out / "features.npz") as handle:
         np.savez(handle, ids=train.ids, values=values)
     return {
         "width": values.shape[1],
@@ -143,7 +143,7 @@ def clusters_run(config: dict[str, Any]) -> dict[str, Any]:
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
     out = Path(config["where"]["out"])
     out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / "clusters.npz") as handle:
+    with writing(out / "clusters.npz") as handle:
         np.savez(handle, ids=found.ids, labels=found.labels, centres=found.centres)
     return {"sizes": found.sizes.tolist(), "clustering_seconds": seconds, "clustering_cpu_seconds": cpu_seconds}
 
@@ -175,9 +175,8 @@ def chosen_by(config: dict[str, Any], datamap: DataMap, without: Any, known: Map
 
 def _arrays(path: Path, *names: str) -> list[np.ndarray]:
     """Arrays of an .npz file, each compared with its checksum there."""
-    check_zip(path, "file of arrays")
-    with reading(path, "file of arrays"), np.load(path, allow_pickle=False) as file:
-        return [file[name] for name in names]
+    found = read_npz(path, names, what="file of arrays")
+    return [found[name] for name in names]
 
 
 def about_choosing(run: str, entries: Mapping[str, Entry], done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import torch
 from trainmap.checksums import read_sealed
 from trainmap.experiments.judge import judged, prediction_path, weighs
 from trainmap.experiments.nodes import data_of, fixed_ids, load_network
+from trainmap.files import reading
 from trainmap.maps.predictions import Predictions
 from trainmap.training.compress import finetune
 from trainmap.training.compressed import Compressed, uncompressed
@@ -57,9 +58,10 @@ def compressed_run(config: dict[str, Any]) -> dict[str, Any]:
     fixed = isinstance(made.model, OnnxNetwork | torch.fx.GraphModule)  # computed on the CPU
     row = judged(config | ({"device": "cpu"} if fixed else {}), made.model, data, keep=True)
     before, after = (Predictions.open(prediction_path(place, "test")).predicted for place in (folder, out))
-    trained = read_sealed(folder / "row.json", "row of a student")
+    trained = read_sealed(folder / "row.json", "row of a student", "run it again")
     epochs = how.get("finetune_epochs", 0)
-    row |= {key: trained[key] for key in ("examples", "steps", "train_loss")}
+    with reading(folder / "row.json", "row of a student", "run it again"):
+        row |= {key: trained[key] for key in ("examples", "steps", "train_loss")}
     row |= {key: trained[key] for key in ("fraction", "proxy_flops") if key in trained}
     return row | {
         "examples_seen": trained["examples_seen"] + epochs * len(train),

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
 
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.errors import StoreError, TrainmapError, shown, unknown
+from trainmap.experiments.demo import Taught, held
 from trainmap.experiments.owner import COMPRESSED, check_free
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED
 from trainmap.experiments.student import splits
-from trainmap.files import reading
+from trainmap.files import is_file, reading
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.predictions import Predictions
 from trainmap.selection.select import select
+from trainmap.training.checkpoint import read as read_checkpoint
 from trainmap.training.compress import Compressed, Measured, finetune, measure, uncompressed
 from trainmap.training.compressed_files import save, suffix
 from trainmap.training.data import Dataset, Splits
@@ -30,7 +31,7 @@ from trainmap.training.quantization import quantize, train_quantized
 from trainmap.training.recipes import Recipe
 from trainmap.training.shipping import quantize_onnx
 from trainmap.training.sparsity import sparsify
-from trainmap.training.state_file import load_state
+from trainmap.typed import as_type
 
 CALIBRATION = 512
 
@@ -102,10 +103,10 @@ def _check_same(demo: Path, target: Path, order: Order) -> None:
         return
     with reading(path, "compressed network", "choose another folder"):
         about = read_sealed(path, "compressed network", "choose another folder")
-        held = {"teacher": about["teacher"], **about["order"]}
+        before = {"teacher": about["teacher"], **about["order"]}
     what = {"teacher": demo.name, **asdict(order)}
     changed = [
-        f"{key} {shown(held.get(key))}, now {shown(value)}" for key, value in what.items() if held.get(key) != value
+        f"{key} {shown(before.get(key))}, now {shown(value)}" for key, value in what.items() if before.get(key) != value
     ]
     if changed:
         raise StoreError(f"{target} holds a compressed network with {'; '.join(changed)}; choose another folder")
@@ -113,19 +114,20 @@ def _check_same(demo: Path, target: Path, order: Order) -> None:
 
 def teacher_of(demo: Path, data_root: str | None) -> tuple[nn.Module, Splits, Recipe]:
     """The trained teacher of a demo folder, its data, and the recipe that it was trained by."""
-    kept = demo / "teacher" / "plan.json", demo / "teacher" / "checkpoint.pt"
-    if not all(path.is_file() for path in kept):
+    about, checkpoint = demo / "teacher" / "plan.json", demo / "teacher" / "checkpoint.pt"
+    if not (is_file(about) and is_file(checkpoint)):
         raise TrainmapError(f"{demo} has no trained teacher; make one: trainmap demo --out {demo}")
-    plan: Mapping[str, Any] = read_sealed(kept[0], "plan of a demo")
-    state = load_state(kept[1], "checkpoint")
-    if state["progress"]["epoch"] < plan["epochs"]:
+    plan: Taught = as_type(Taught, held(about), about, "make the demo again")
+    state = read_checkpoint(checkpoint)
+    if state["progress"]["epoch"] < plan.epochs:
         raise TrainmapError(f"the teacher of {demo} is not ready; call trainmap demo --out {demo} again to go on")
-    data = splits(plan["data"], data_root, SPLIT_SEED)
-    if data.train.fingerprint() != plan["dataset"]:
-        raise TrainmapError(f"the data of {plan['data']} is not what the teacher of {demo} was trained on")
-    model = build(plan["teacher"], data.train.classes, data.train.inputs, TEACHER_SEED)
-    model.load_state_dict(state["model"])
-    return model.eval(), data, default_recipe(plan["teacher"], plan["data"], epochs=plan["epochs"])
+    data = splits(plan.data, data_root, SPLIT_SEED)
+    if data.train.fingerprint() != plan.dataset:
+        raise TrainmapError(f"the data of {plan.data} is not what the teacher of {demo} was trained on")
+    model = build(plan.teacher, data.train.classes, data.train.inputs, TEACHER_SEED)
+    with reading(checkpoint, "checkpoint of this teacher", "make the demo again"):
+        model.load_state_dict(state["model"])
+    return model.eval(), data, default_recipe(plan.teacher, plan.data, epochs=plan.epochs)
 
 
 def _channels(original: Compressed, train: Dataset, recipe: Recipe, order: Order) -> Compressed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,16 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.experiments.sections import Experiment, ExperimentFile, Grid
 from trainmap.experiments.yamlfile import Located, Where, parse, read
 
 Scale = Literal["small", "paper"]
+MOST_POINTS = 10_000
+MOST_WORK = 10_000_000
+"""Values of all the points of a grid together."""
+MOST_RUNS = 200_000
+"""Of the students of one point."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,25 @@ def load_experiment(path: str | Path, scale: str | None = None, sets: Sequence[s
         found = _set(found, word)
     grid = found.part("grid") or Located({}, {})
     asked = _validated(Grid, grid, ("grid",))
-    return [
-        Variant(_validated(Experiment, point), label, values, point)
-        for point, label, values in _points(found.without(["grid"]), asked, grid)
-    ]
+    made: list[Variant] = []
+    runs = 0
+    for point, label, values in _points(found.without(["grid"]), asked, grid):
+        made.append(Variant(_validated(Experiment, point), label, values, point))
+        if (runs := runs + _runs(made[-1].experiment)) > MOST_RUNS:
+            raise TrainmapError(
+                f"{path}: datasets, subsets, sizes, students, seeds and the grid make more than {MOST_RUNS:,} runs; "
+                "make the lists shorter, or several files"
+            )
+    return made
+
+
+def _runs(experiment: Experiment) -> int:
+    """At most so many runs of students: each list of the file times the others."""
+    maps = len(experiment.teachers if experiment.maps is None else experiment.maps)
+    seeds = len(experiment.seeds)
+    sizes = sum(len(experiment.sizes if subset.sizes is None else subset.sizes) for subset in experiment.subsets)
+    columns = sum(len(student.distillation) * len(student.compress) for student in experiment.students)
+    return len(experiment.data.names) * max(maps, 1) * sizes * seeds * columns * len(experiment.budgets)
 
 
 def schema() -> dict[str, Any]:
@@ -102,11 +123,20 @@ def _points(found: Located, grid: Grid, places: Located) -> Iterator[tuple[Locat
         raise _error(places, ("zip", *twice), "is in cross as well; keep one of them", ("grid",))
     for path, values in grid.cross.items():
         if (at := _repeated(values)) is not None:
-            raise _error(places, ("cross", path, at), f"{values[at]!r} stands twice; keep one of them", ("grid",))
+            raise _error(places, ("cross", path, at), f"{shown(values[at])} stands twice; keep one of them", ("grid",))
     zipped = [dict(zip(grid.zip, values)) for values in zip(*grid.zip.values())] or [{}]
     if (at := _repeated(zipped)) is not None:
         message = f"the values at {at} are those of an earlier place in all lists; keep one of them"
         raise _error(places, ("zip", next(iter(grid.zip)), at), message, ("grid",))
+    count = len(zipped) * math.prod(len(values) for values in grid.cross.values())
+    if count > MOST_POINTS or count * len(found.places) > MOST_WORK:
+        raise _error(
+            places,
+            ("cross",),
+            f"the lists make {count:,} points of {len(found.places):,} values, at most {MOST_POINTS:,} points and "
+            f"{MOST_WORK:,} values are planned; make the lists shorter, or several files",
+            ("grid",),
+        )
     crossed = [dict(zip(grid.cross, values)) for values in itertools.product(*grid.cross.values())]
     short = _short_names([*grid.cross, *grid.zip])
     for together, combination in itertools.product(zipped, crossed):
@@ -126,8 +156,12 @@ def _points(found: Located, grid: Grid, places: Located) -> Iterator[tuple[Locat
 
 def _repeated(values: Sequence[Any]) -> int | None:
     """Where the first value stands that is there before; None where all differ."""
-    written = [json.dumps(value) for value in values]
-    return next((at for at, text in enumerate(written) if text in written[:at]), None)
+    seen: set[str] = set()
+    for at, value in enumerate(values):
+        if (text := json.dumps(value)) in seen:
+            return at
+        seen.add(text)
+    return None
 
 
 def _short_names(paths: Sequence[str]) -> dict[str, str]:
@@ -159,7 +193,7 @@ def _validated(model: type[Any], found: Located, above: Where = ()) -> Any:
         if first["type"] == "missing":
             said = "is missing and must be given"
         elif first["type"] != "value_error":
-            said = f"{said}, got {first['input']!r}"
+            said = f"{said}, got {shown(first['input'])}"
         raise _error(found, where, f"{said}{more}", above) from error
 
 

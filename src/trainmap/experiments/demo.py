@@ -24,6 +24,7 @@ from trainmap.experiments.launch import run_all
 from trainmap.experiments.owner import DEMO, check_free
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
 from trainmap.experiments.report import Report, write_report
+from trainmap.experiments.result_fields import Cost
 from trainmap.experiments.student import splits
 from trainmap.maps.datamap import DataMap
 from trainmap.training.checkpoint import previous
@@ -33,6 +34,7 @@ from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import default_recipe, fit
 from trainmap.training.models import build
 from trainmap.training.teacher import read_card, teacher_logits
+from trainmap.typed import as_type
 from trainmap.views.plot import plot_map
 
 Stage = Callable[[str, int], Callable[[int, str], None]]  # (what, total) -> advance(done, detail)
@@ -50,6 +52,17 @@ class Teacher:
     inference_flops: int
     inference_seconds: float
     inference_cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What the demo of a folder teaches: ``teacher/plan.json``."""
+
+    data: str
+    dataset: str
+    teacher: str
+    epochs: int
+    seed: int
 
 
 def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
@@ -116,9 +129,9 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
     )
     result_file = made / "result.json"
     if result_file.exists():
-        held = read_sealed(result_file, "result of a teacher", "remove it to make it again")
-        if held.keys() == {field.name for field in fields(Teacher)}:  # an older version kept no CPU seconds: again
-            return Teacher(**held)
+        kept = held(result_file)
+        if kept.keys() == {field.name for field in fields(Teacher)}:  # an older version kept no CPU seconds: again
+            return as_type(Teacher, kept, result_file, "remove it to make it again")
     train = data.train
     recipe = default_recipe(plan.teacher, plan.data, epochs=plan.teacher_epochs, inputs=train.inputs)
     model = build(plan.teacher, train.classes, train.inputs, TEACHER_SEED)
@@ -164,13 +177,13 @@ def make_map(folder: Path, stage: Stage) -> tuple[DataMap, dict[str, float]]:
     """The map with its table and its picture, made once, and the ``seconds`` and ``cpu_seconds`` that scoring took."""
     kept, table, picture = folder / "scoring.json", folder / "map.parquet", folder / "map.png"
     if kept.exists() and table.exists() and picture.exists():
-        scoring = read_sealed(kept, "record of a scoring", "remove it to score again")
+        scoring = held(kept)
         fingerprint = scoring.pop("map", None)
         if "cpu_seconds" in scoring:  # an older version kept none: again
             datamap = DataMap.open(table)
             if fingerprint not in (None, datamap.fingerprint):
                 raise StoreError(f"{table} is not the map that was made here; remove {kept} to make it again")
-            return datamap, scoring
+            return datamap, as_type(dict[str, Cost], scoring, kept, "remove it to score again")
     advance = stage("map", 2)
     wall, cpu = time.perf_counter(), time.process_time()
     datamap = DataMap.from_dynamics(Dynamics.open(folder / "dynamics"))
@@ -252,13 +265,18 @@ def describe(
     )
 
 
+def held(path: Path) -> dict[str, Any]:
+    """What a demo keeps in a JSON file. Raises StoreError."""
+    return read_sealed(path, "file of a demo", "remove it to make it again")
+
+
 def _check_same(path: Path, what: dict[str, Any]) -> None:
     """A folder holds one teacher; more seeds, students or subsets may come, another teacher may not."""
     if not path.exists():
         return write_sealed(path, what)
-    held = read_sealed(path, "plan of a demo")
+    before = held(path)
     changed = [
-        f"{key} {shown(held.get(key))}, now {shown(value)}" for key, value in what.items() if held.get(key) != value
+        f"{key} {shown(before.get(key))}, now {shown(value)}" for key, value in what.items() if before.get(key) != value
     ]
     if changed:
         raise StoreError(f"{path.parent.parent} holds a demo with {'; '.join(changed)}; use another folder")

@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainmap.files import sync_folder
+from trainmap.errors import StoreError
+from trainmap.files import read_json, sync_folder
 from trainmap.machine import birth, place
 from trainmap.temporary import new_file, sweep
 
@@ -50,13 +51,13 @@ def _generation(path: Path) -> int:
 
 
 def _owner(path: Path) -> dict[str, Any]:
-    """Who a lock says its owner is. Locks appear whole and on disk, so one that is no lock (empty, torn, a folder) was
-    damaged later or planted: it has no owner, and the next generation outbids it."""
+    """Who a lock says its owner is. Locks appear whole and on disk, so one that is no lock (empty, torn, a folder, a
+    pipe) was damaged later or planted: it has no owner, and the next generation outbids it."""
     try:
-        told: Any = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, RecursionError):
+        told = read_json(path, "lock")
+    except StoreError as error:
+        if isinstance(error.__cause__, FileNotFoundError | MemoryError):  # given up meanwhile; says nothing of the lock
+            raise error.__cause__ from None
         return {}
     fits = isinstance(told, dict) and all(isinstance(told.get(name), kind) for name, kind in TYPES.items())
     return told if fits and type(told["pid"]) is int and told["pid"] > 0 else {}

@@ -22,12 +22,13 @@ from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.experiments.judge import costs, judged, weighs
+from trainmap.experiments.result_fields import Share
 from trainmap.experiments.schedules import fit_arguments
 from trainmap.experiments.student import ids_hash, repeated
 from trainmap.experiments.sweeps import Beside, Sweep
 from trainmap.experiments.tracking import track
 from trainmap.experiments.watch import Watch
-from trainmap.files import reading, write_atomically
+from trainmap.files import reading, writing
 from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import plan_flips
@@ -46,6 +47,7 @@ from trainmap.training.relabel import relabelled
 from trainmap.training.state_file import load_state
 from trainmap.training.teacher import open_logits, read_card, teacher_logits
 from trainmap.training.zoo import PRETRAINED
+from trainmap.typed import as_type
 from trainmap.views.plot import plot_map
 
 HELD_OUT = "held-out.json"
@@ -126,7 +128,7 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
             both = Beside(watched, Sweep(open_.enter_context(beside), model, test, config["device"]))
         result = _train(config, model, data, train, recorder=both)
     out.mkdir(parents=True, exist_ok=True)
-    with write_atomically(out / "model.pt") as handle:
+    with writing(out / "model.pt") as handle:
         torch.save(model.state_dict(), handle)
     _forget_checkpoint(config)
     row = judged(config, model, data)
@@ -209,9 +211,9 @@ def selection_run(config: dict[str, Any]) -> dict[str, Any]:
 def held_out_of(where: dict[str, str], teacher: str) -> float | None:
     """The accuracy on the validation data of a teacher whose folder ``where`` names; None without validation data."""
     path = Path(where[teacher]) / HELD_OUT
-    about = read_sealed(path, "accuracy of a teacher")
-    with reading(path, "accuracy of a teacher"):
-        return about["accuracy"]
+    found = read_sealed(path, "accuracy of a teacher", "train it again")
+    with reading(path, "accuracy of a teacher", "train it again"):
+        return as_type(Share | None, found["accuracy"], path, "train it again")
 
 
 def logits_run(config: dict[str, Any]) -> dict[str, Any]:
@@ -277,7 +279,7 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     if config.get("keep"):
         out, copy = Path(config["where"]["out"]), copy_of(model)
         row |= weighs(uncompressed(copy, train.inputs), train.inputs)
-        with write_atomically(out / "model.pt") as handle:
+        with writing(out / "model.pt") as handle:
             torch.save(copy.state_dict(), handle)
         write_sealed(out / "row.json", row)
     return row
@@ -306,8 +308,9 @@ def load_network(config: dict[str, Any], folder: Path, train: Dataset) -> nn.Mod
     """The network that a run left in its folder, from the ``model`` and ``seed`` of its configuration."""
     name = config["model"].removesuffix(PRETRAINED)  # its weights are loaded right away
     model = _build({**config, "model": name}, train)
-    state = load_state(folder / "model.pt", "network")
-    with reading(folder / "model.pt", "network of this architecture"):
+    path, cure = folder / "model.pt", "remove the folder and train it again"
+    state = load_state(path, "network", cure)
+    with reading(path, "network of this architecture", cure):
         model.load_state_dict(state)
     return model
 

@@ -22,7 +22,7 @@ from trainmap.experiments.report import escape, html_page, listed, markdown, mar
 from trainmap.experiments.searches import search_grids
 from trainmap.experiments.statistics import Estimate, interval
 from trainmap.experiments.study import Study, failures, open_study, results
-from trainmap.files import write_atomically, write_json
+from trainmap.files import reading, write_json, writing
 from trainmap.views.results import Panel, Point, Series, plot_costs, plot_sizes
 
 
@@ -61,6 +61,11 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     """
     place = Path(folder)
     study = open_study(place)
+    with reading(place, "folder of an experiment whose files fit together", "run the experiment again"):
+        return _write(study, place)
+
+
+def _write(study: Study, place: Path) -> dict[str, Path]:
     done = results(study, place)
     found = [(group, report_of(study, group, done, place)) for group in groups(study, done)]
     tables = [(group, records(group, report)) for group, report in found if group.rows]
@@ -100,7 +105,7 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     for name in beside.keys() - texts.keys():  # of a plan that had something to say there
         (place / name).unlink(missing_ok=True)
     for name, text in texts.items():
-        with write_atomically(place / name) as handle:
+        with writing(place / name) as handle:
             handle.write(text.encode())
     write_json(
         place / "results.json",

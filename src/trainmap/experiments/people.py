@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from trainmap.array_files import read_npz
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError, TrainmapError
+from trainmap.errors import TrainmapError
 from trainmap.experiments.grids import Cell, Grid
 from trainmap.experiments.statistics import interval
 from trainmap.experiments.study import Study
@@ -79,11 +80,7 @@ def read_counts(path: Path) -> np.ndarray:
     Raises:
         StoreError: no such file, or one without ``counts``.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return np.asarray(file["counts"])
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise StoreError(f"{path} must be an .npz file with an array 'counts' ({error})") from error
+    return read_npz(path, ("counts",), what="readable .npz file with an array 'counts'")["counts"]
 
 
 def fingerprint(counts: np.ndarray) -> str:

@@ -22,7 +22,7 @@ from trainmap.cells import csv_text
 from trainmap.errors import TrainmapError, one_line, printable
 from trainmap.experiments.compare import Report, Row
 from trainmap.experiments.grids import OPPONENTS, Cell, Grid, grids, summary
-from trainmap.files import write_atomically
+from trainmap.files import writing
 
 if TYPE_CHECKING:
     from trainmap.experiments.page import Page
@@ -64,7 +64,7 @@ def write_report(report: Report, folder: str | os.PathLike[str]) -> dict[str, Pa
     }
     place.mkdir(parents=True, exist_ok=True)
     for name, text in texts.values():
-        with write_atomically(place / name) as handle:
+        with writing(place / name) as handle:
             handle.write(text.encode())
     return {kind: place / name for kind, (name, _) in texts.items()}
 

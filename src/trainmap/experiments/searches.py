@@ -16,6 +16,7 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.formats import show_difference, show_estimate, show_flops, show_seconds
 from trainmap.experiments.grids import VERDICTS, Cell, Grid
 from trainmap.experiments.nodes import data_of, student_run
+from trainmap.experiments.result_fields import Found
 from trainmap.experiments.sections import Map, Student
 from trainmap.experiments.statistics import Difference, interval, paired_difference
 from trainmap.experiments.students import CHECKPOINT_FLOPS, Column, Students, columns
@@ -27,6 +28,7 @@ from trainmap.training.fit import Distillation
 from trainmap.training.kept_logits import open_logits
 from trainmap.training.recipes import Recipe
 from trainmap.training.teaching import settled
+from trainmap.typed import as_type
 
 if TYPE_CHECKING:
     from trainmap.experiments.planner import Planner
@@ -154,11 +156,13 @@ def tuned_run(config: dict[str, Any]) -> dict[str, Any]:
     Args:
         config: of a student, and ``search`` (hash); ``where``: also ``search`` (its folder).
     """
-    path = Path(config["where"]["search"]) / "found.json"
-    found = read_sealed(path, "result of a search")
-    with reading(path, "result of a search"):
-        recipe = {**config["recipe"], "peak_lr": found["peak_lr"]}
-        teacher = {**config["teacher"], **{name: found[name] for name in ("temperature", "weight", "gold")}}
+    path, again = Path(config["where"]["search"]) / "found.json", "search again"
+    told = read_sealed(path, "result of a search", again)
+    found = as_type(Found, told, path, again)
+    recipe = {**config["recipe"], "peak_lr": found.peak_lr}
+    teacher = {**config["teacher"], "temperature": found.temperature, "weight": found.weight}
+    with reading(path, "result of a search", again):
+        teacher["gold"] = as_type(float, told["gold"], path, again)
     return student_run({**config, "recipe": recipe, "teacher": teacher})
 
 

@@ -14,39 +14,44 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
-from trainmap.errors import StoreError, counted, shown, unknown
+from trainmap.errors import StoreError, counted, shown, some, unknown
 from trainmap.experiments import locks
 from trainmap.experiments.cluster import LAUNCHERS
 from trainmap.experiments.config import Variant
 from trainmap.experiments.graph import Graph, Line, made_at
 from trainmap.experiments.launch import Outcome, run_all
 from trainmap.experiments.owner import EXPERIMENT, check_free
+from trainmap.experiments.result_fields import Name, check_result
 from trainmap.experiments.task import error_path, read_record, result_path
 from trainmap.files import reading
+from trainmap.typed import as_type
 
 VERSION = 1
 PLAN = "experiment.json"
+Count = Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Entry:
     """A task as the plan keeps it."""
 
-    hash: str
-    kind: str
+    hash: Name
+    kind: Annotated[str, Field(pattern=r"^[a-z ]+$")]
     name: str
-    after: tuple[str, ...]
+    after: tuple[Name, ...]
     dataset: str
     model: str
-    flops: int
-    examples: int
-    bytes: int
+    flops: Count
+    examples: Count
+    bytes: Count
     config: Mapping[str, Any]
 
 
@@ -64,7 +69,7 @@ class Study:
 
     title: str
     notes: tuple[str, ...]
-    level: float
+    level: Annotated[float, Field(gt=0, lt=1)]
     device: str
     entries: tuple[Entry, ...]
     lines: tuple[Line, ...]
@@ -115,18 +120,31 @@ def open_study(folder: str | Path) -> Study:
     Raises:
         StoreError: no such file, another one, a newer one.
     """
-    path = Path(folder) / "experiment.json"
-    if not path.exists():
-        raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one")
-    with reading(path, "plan of an experiment", "run the experiment again"):
-        about = read_sealed(path, "plan of an experiment", "run the experiment again")
-        if about.pop("format") != "trainmap-experiment":
-            raise StoreError(f"{path} is not the plan of an experiment")
-        if about.pop("version") > VERSION:
-            raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
-        entries = tuple(Entry(**{**entry, "after": tuple(entry["after"])}) for entry in about.pop("entries"))
-        lines = tuple(Line(**line) for line in about.pop("lines"))
-        return Study(entries=entries, lines=lines, **about)
+    path, cure = Path(folder) / PLAN, "run the experiment again"
+    with reading(path, "plan of an experiment", cure):
+        if not path.exists():
+            raise StoreError(f"{folder} holds no experiment; `trainmap run FILE.yaml --out {folder}` makes one")
+    about = read_sealed(path, "plan of an experiment", cure)
+    if about.pop("format", None) != "trainmap-experiment":
+        raise StoreError(f"{path} is not a plan of an experiment")
+    if as_type(int, about.pop("version", None), path, cure) > VERSION:
+        raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
+    if strange := about.keys() - {field.name for field in fields(Study)}:
+        raise StoreError(f"{path} was changed: {some(sorted(strange))} does not belong; {cure}")
+    said = about.pop("provenance", None)
+    study: Study = as_type(Study, {**about, "provenance": {}}, path, cure)
+    if not isinstance(said, dict):
+        raise StoreError(f"{path} was changed: provenance must be an object, got {shown(said)}; {cure}")
+    study = replace(study, provenance=said)  # as it stands: a file's name may hold half characters
+    known: set[str] = set()
+    for entry in study.entries:
+        if entry.hash in known or not known.issuperset(entry.after):
+            raise StoreError(f"{path} was changed: the task {shown(entry.hash)} stands twice or before its own; {cure}")
+        known.add(entry.hash)
+    for line in study.lines:
+        if line.run not in known or line.map not in known | {""}:
+            raise StoreError(f"{path} was changed: a row is of the task {shown(line.run)}, which is not in it; {cure}")
+    return study
 
 
 def claim(study: Study, folder: str | Path, into: bool = False) -> str:
@@ -284,6 +302,7 @@ def results(study: Study, folder: str | Path) -> dict[str, dict[str, Any]]:
         path = result_path(Path(folder) / "runs", entry.hash)
         if path.exists():
             record = read_record(path, entry.hash)
+            check_result(path, entry.kind, record["result"])
             found[entry.hash] = {**record["result"], "task_seconds": record["seconds"]}
     return found
 

@@ -13,15 +13,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from trainmap.checksums import read_sealed, write_sealed
-from trainmap.errors import StoreError, TrainmapError
+from trainmap.errors import StoreError, TrainmapError, shown
 from trainmap.files import of_type, reading
+from trainmap.typed import as_type
 
 Stamp = tuple[int, int] | None
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -147,12 +150,14 @@ def read_record(path: Path, digest: str, holds: str = "result") -> dict[str, Any
     """
     cure = "remove it to run again"
     record = read_sealed(path, f"record of a run with its {holds}", cure)
+    if not {"function", "config", "seconds", holds} <= record.keys():
+        raise StoreError(f"{path} must be the {holds} of a run, but is not ({shown(record)}); {cure}")
     with reading(path, f"record of a run with its {holds}", cure):
         config = json.dumps(record["config"], sort_keys=True, separators=(",", ":"))
         if hashlib.sha256(f"{record['function']}\n{config}".encode()).hexdigest() != digest:
             raise StoreError(f"{path} is of another run; {cure}")
-        of_type(record["seconds"], (int, float), "seconds")
-        of_type(record[holds], dict if holds == "result" else str, holds)
+        as_type(Seconds if holds == "result" else float, record["seconds"], path, cure)  # NaN: of a killed worker
+        of_type(record[holds], dict if holds == "result" else str, holds)  # half characters are text here
         return record
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.files import reading, write_atomically
+from trainmap.files import read_text, reading, writing
 
 CHECK = "crc32"  # the last column
 Log = Callable[[int, Mapping[str, float]], None]  # (epoch, name -> number)
@@ -97,8 +97,7 @@ def write_epochs(path: Path, rows: list[dict[str, float]]) -> None:
     for follow, row in zip(reversed(range(len(rows))), rows, strict=True):
         cells = [str(row.get(name, "")) for name in names]
         writer.writerow([*cells, _crc32(names, cells, follow)])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(path) as handle:
+    with writing(path) as handle:
         handle.write(out.getvalue().encode())
 
 
@@ -111,8 +110,9 @@ def read_epochs(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     cure = "remove the folder of the run to begin it anew"
-    with reading(path, "table of epochs", cure), open(path, newline="", encoding="utf-8") as handle:
-        names, *rows = csv.reader(handle)
+    text = read_text(path, "table of epochs", cure)
+    with reading(path, "table of epochs", cure):
+        names, *rows = csv.reader(io.StringIO(text, newline=""))
         last = enumerate(reversed(rows))
         sealed = bool(rows) and all(row[-1] == _crc32(names[:-1], row[:-1], follow) for follow, row in last)
         if not rows or any(len(row) != len(names) for row in rows) or sealed != (names[-1] == CHECK):

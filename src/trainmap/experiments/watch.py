@@ -10,10 +10,10 @@ from torch import nn
 
 from trainmap.experiments.tracking import Log, read_epochs, write_epochs
 from trainmap.training.checkpoint import previous
+from trainmap.training.checkpoint import read as read_checkpoint
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import EpochRecorder
-from trainmap.training.state_file import load_state
 
 
 class Watch:
@@ -49,7 +49,7 @@ class Watch:
         for file in (previous(checkpoint), checkpoint):
             if not file.exists():
                 continue
-            state = load_state(file, "checkpoint", "delete it to start again")
+            state = read_checkpoint(file)
             progress = state["progress"]
             rows = [row for row in read_epochs(self.path) if row["epoch"] < progress["epoch"]]
             if not progress["epoch"] or (recorder is not None and recorder.epoch != progress["epoch"]):

@@ -14,7 +14,14 @@ from typing import Any
 
 import yaml
 
-from trainmap.errors import TrainmapError, some
+from trainmap.errors import TrainmapError, shown, some
+from trainmap.files import read_text, reading
+
+LONGEST_FILE = 1 << 20
+"""Bytes of a YAML file: PyYAML takes 10 s for them."""
+MOST_VALUES = 10_000
+DEEPEST = 50
+LONGEST_NUMBER = 300
 
 Where = tuple[str | int, ...]  # the keys and positions that lead to a value
 
@@ -72,9 +79,13 @@ class Located:
             inside = (value or {}).get(key)
             copy = dict(value or {})
         elif isinstance(value, list):
-            raise TrainmapError(f"a list of {len(value)}: name an entry by 0 to {len(value) - 1} or *, got '{key}'")
+            raise TrainmapError(
+                f"a list of {len(value)}: name an entry by 0 to {len(value) - 1} or *, got {shown(key)}"
+            )
         else:
-            raise TrainmapError(f"'{key}' must be a key of a mapping, but there is {type(value).__name__} {value!r}")
+            raise TrainmapError(
+                f"{shown(key)} must be a key of a mapping, but there is {type(value).__name__} {shown(value)}"
+            )
         below = {at[1:]: place for at, place in self.places.items() if at[:1] == (key,)}
         changed = Located(inside, below).with_part(rest, new)
         copy[key] = changed.value
@@ -83,14 +94,14 @@ class Located:
 
     def merged(self, other: Located) -> Located:
         """Mappings joined key by key, ``other`` winning; anything else (lists too) is replaced whole."""
-        if not (isinstance(self.value, dict) and isinstance(other.value, dict)):
-            return other
-        found = self
-        for key in other.value:
-            mine, theirs = found.part(key), other.part(key)
-            assert theirs is not None
-            found = found.with_part((key,), theirs if mine is None else mine.merged(theirs))
-        return found
+        replaced: set[Where] = set()
+        value = _merge(self.value, other.value, (), replaced)
+
+        def new(at: Where) -> bool:
+            return any(at[:end] in replaced for end in range(len(at) + 1))
+
+        kept = {at: place for at, place in self.places.items() if not new(at)}
+        return Located(value, kept | {at: place for at, place in other.places.items() if new(at)})
 
     def paths(self, dotted: str) -> list[Where]:
         """The paths that ``students.*.epochs`` names; ``*`` is every entry of a list or mapping.
@@ -99,6 +110,8 @@ class Located:
             TrainmapError: ``*`` where there is nothing to choose from.
         """
         found: list[tuple[Where, Any]] = [((), self.value)]
+        if dotted.count(".") >= DEEPEST:
+            raise TrainmapError(f"{shown(dotted)}: a path has at most {DEEPEST} words")
         for word in dotted.split("."):
             steps: list[tuple[Where, Any]] = []
             for where, value in found:
@@ -106,13 +119,28 @@ class Located:
                     if not isinstance(value, dict | list) or not value:
                         raise TrainmapError(f"'{dotted}': there is nothing at '*'")
                     keys: list[str | int] = list(value) if isinstance(value, dict) else list(range(len(value)))
-                elif isinstance(value, list) and re.fullmatch(r"\d+", word):
+                elif isinstance(value, list) and re.fullmatch(r"[0-9]{1,9}", word):
                     keys = [int(word)]
                 else:
                     keys = [word]
                 steps += [((*where, key), _inside(value, key)) for key in keys]
             found = steps
         return [where for where, _ in found]
+
+
+def _merge(mine: Any, theirs: Any, where: Where, replaced: set[Where]) -> Any:
+    """The value of ``Located.merged``; the paths that are of ``theirs`` are put into ``replaced``."""
+    if not (isinstance(mine, dict) and isinstance(theirs, dict)):
+        replaced.add(where)
+        return theirs
+    found = dict(mine)
+    for key, value in theirs.items():
+        if key in mine:
+            found[key] = _merge(mine[key], value, (*where, key), replaced)
+        else:
+            replaced.add((*where, key))
+            found[key] = value
+    return found
 
 
 def _inside(value: Any, key: str | int) -> Any:
@@ -127,17 +155,18 @@ def read(path: str | Path) -> Located:
     Raises:
         TrainmapError: no such file, or not YAML; says the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainmapError(f"{path} cannot be read: {error}") from error
-    return parse(text, str(path), lines=True)
+    with reading(path, "YAML file", "write it in UTF-8"):
+        if (size := Path(path).stat().st_size) > LONGEST_FILE:
+            raise TrainmapError(f"{path} has {size:,} bytes, an experiment file has at most {LONGEST_FILE:,}")
+    return parse(read_text(path, "YAML file", "write it in UTF-8"), str(path), lines=True)
 
 
 def parse(text: str, origin: str, lines: bool = False) -> Located:
     """One YAML document; ``origin`` names it in errors, with line numbers or without."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except RecursionError as error:
+        raise TrainmapError(f"{origin}: nested more than {DEEPEST} deep; an experiment is not") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if lines and mark is not None else ""
@@ -149,8 +178,13 @@ def parse(text: str, origin: str, lines: bool = False) -> Located:
 
 
 def _build(node: yaml.Node, where: Where, places: dict[Where, str], origin: str, lines: bool) -> Any:
+    """The value of a node. An alias is built as often as it is used, so a few bytes can name any number of values."""
     place = f"{origin}:{node.start_mark.line + 1}" if lines and node.start_mark is not None else origin
     places[where] = place
+    if len(places) > MOST_VALUES:
+        raise TrainmapError(f"{place}: more than {MOST_VALUES:,} values, each alias counted where it is used")
+    if len(where) > DEEPEST:
+        raise TrainmapError(f"{place}: nested more than {DEEPEST} deep; an experiment is not")
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node, place)
     if isinstance(node, yaml.SequenceNode):
@@ -162,7 +196,7 @@ def _build(node: yaml.Node, where: Where, places: dict[Where, str], origin: str,
             raise TrainmapError(f"{place}: a key must be a word, got {some([key.tag])}")
         if key.value in found:
             at = f"{origin}:{key.start_mark.line + 1}" if lines and key.start_mark is not None else origin
-            raise TrainmapError(f"{at}: '{key.value}' stands twice; keep one of them")
+            raise TrainmapError(f"{at}: {shown(key.value)} stands twice; keep one of them")
         found[key.value] = _build(value, (*where, key.value), places, origin, lines)
         if lines and key.start_mark is not None:
             places[*where, key.value] = f"{origin}:{key.start_mark.line + 1}"  # the line of the key, not of its block
@@ -171,7 +205,7 @@ def _build(node: yaml.Node, where: Where, places: dict[Where, str], origin: str,
 
 def _scalar(node: yaml.ScalarNode, place: str) -> Any:
     if node.tag not in {f"tag:yaml.org,2002:{kind}" for kind in KNOWN_TAGS}:
-        raise TrainmapError(f"{place}: the tag '{node.tag}' means nothing here; leave it out")
+        raise TrainmapError(f"{place}: the tag {shown(node.tag)} means nothing here; leave it out")
     if node.style is not None:  # quoted, or a block of text
         return node.value
     kind = next((name for name, pattern in SCALARS if pattern.fullmatch(node.value)), "str")
@@ -181,6 +215,8 @@ def _scalar(node: yaml.ScalarNode, place: str) -> Any:
         case "bool":
             return node.value.lower() == "true"
         case "int":
+            if len(node.value) > LONGEST_NUMBER:
+                raise TrainmapError(f"{place}: a number has at most {LONGEST_NUMBER} digits, got {len(node.value):,}")
             return int(node.value)
         case "float":
             return float(node.value.lower().replace(".inf", "inf").replace(".nan", "nan"))

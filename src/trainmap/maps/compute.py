@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, shown
 from trainmap.kinds import check_kind
+from trainmap.limits import human
 from trainmap.maps.from_stats import FROM_STATS, needs_epochs, score_from_stats
 from trainmap.maps.scores import SCORES, Score, score_named
 
@@ -244,19 +245,12 @@ def memory_held() -> int:
         return 0
 
 
-def human(size: int) -> str:
-    """1500000 -> "1.5 MB"."""
-    value, unit = float(size), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:
-            break
-        value, unit = value / 1000, larger
-    return f"{value:.3g} {unit}"
-
-
 def parse_bytes(text: str) -> int:
     """ "1.5GB" -> 1500000000; B, kB, MB, GB, TB, in any case, with or without a space."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
     if match is None:
-        raise TrainmapError(f"an amount of memory is a number with a unit, for example 1GB or 500MB; got '{text}'")
+        raise TrainmapError(
+            "an amount of memory is a number of at most 15 digits with a unit, for example 1GB or 500MB; got "
+            f"{shown(text)}"
+        )
     return int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))

@@ -19,13 +19,14 @@ from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
-from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import of_type, writing
+from trainmap.errors import StoreError, TrainmapError, cause, short, some
+from trainmap.files import of_type, reading, writing
 from trainmap.kinds import as_path, check_name, check_path
 from trainmap.maps.compute import available, check_question, compute
 from trainmap.maps.regions import REGIONS, Rule, assign, check_fraction, check_rule, overlap, unclear
 from trainmap.maps.scores import score_named
 from trainmap.maps.table_file import check_table, read_table, write_table
+from trainmap.parquet_files import to_frame
 
 Array = NDArray[Any]
 
@@ -252,11 +253,14 @@ class DataMap:
         try:
             version, *rest = (of_type(about[name], kinds, name) for name, kinds in ABOUT.items())
         except (KeyError, TypeError) as error:
-            raise StoreError(f"{path} says that it is a map, but not of what ({error!r}); make it again") from error
+            why = cause(error)
+            raise StoreError(f"{path} says that it is a map, but not of what ({why}); make it again") from error
         if version > VERSION:
-            raise StoreError(f"{path} has map version {version}, this trainmap reads up to {VERSION}: upgrade it")
-        frame = pl.from_arrow(table)
-        assert isinstance(frame, pl.DataFrame)
+            raise StoreError(
+                f"{path} has map version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it"
+            )
+        with reading(path, "map", "make it again"):
+            frame = _typed(to_frame(table))
         try:
             datamap = DataMap(frame.sort("id") if "id" in frame.columns else frame, *rest)
         except TrainmapError as error:
@@ -267,6 +271,21 @@ class DataMap:
             check_table(path, to_arrow(datamap.table), about)
         _check_ranges(path, datamap)
         return datamap.with_rule(datamap.rule)
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """The columns of a map as the types that they were saved with; what another program made of them is told."""
+    wanted = {"label": pl.Int64, "region": pl.String, **dict.fromkeys(AXES, pl.Float64)}
+    if "id" in frame.columns and frame["id"].dtype != pl.String:
+        wanted["id"] = pl.Int64
+    for name, kind in wanted.items():
+        if name not in frame.columns:
+            continue  # the map says so
+        own = frame[name].dtype
+        if own != kind and not (own.is_integer() and kind == pl.Int64) and not (own.is_float() and kind.is_float()):
+            raise StoreError(f"the column '{name}' must hold {kind}, got {own}")
+        frame = frame.with_columns(pl.col(name).cast(kind))
+    return frame
 
 
 def check_format(path: str | Path) -> Path:

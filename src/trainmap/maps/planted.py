@@ -10,7 +10,6 @@ A plan is made from ids and labels, applied by your own training code, and kept 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from trainmap.checksums import KEY, sealed, unsealed
 from trainmap.dynamics.arrays import to_ids, to_labels
+from trainmap.dynamics.manifest import MOST_CLASSES
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import RecordingError, StoreError, TrainmapError, some
-from trainmap.files import as_json, of_type, reading, writing
+from trainmap.files import as_json, of_type, read_json, writing
 
 Array = NDArray[Any]
 
@@ -92,6 +92,8 @@ class Flips:
         """The labels to train with, (N,) int64: yours, with the flips in."""
         names, gold = _same_data(ids, labels, self.dataset)
         changed = gold.copy()
+        if not np.isin(self.ids, names).all():
+            raise TrainmapError("this plan was changed: it flips ids that its dataset does not have; make it again")
         places = np.argsort(names, kind="stable")
         changed[places[np.searchsorted(names[places], self.ids)]] = self.planted
         return changed
@@ -250,8 +252,7 @@ def _save(path: str | Path, kind: str, plan: Any) -> Path:
 
 def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
     """The attributes of a saved plan, all of them there."""
-    with reading(path, "plan"):
-        written: Any = json.loads(Path(path).read_bytes())
+    written: Any = read_json(path, "plan", "make it again")
     about = {name: value for name, value in written.items() if name != KEY} if isinstance(written, dict) else written
     if not isinstance(about, dict) or about.pop("format", None) != f"trainmap-{kind}":
         raise StoreError(f"{path} is not a plan of {kind.replace('-', ' ')} that trainmap wrote")
@@ -266,7 +267,11 @@ def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
             value = of_type(about[name], KINDS.get(name, list), name)
             if isinstance(value, list):
                 about[name] = (to_ids if name in IDS else to_labels)(value)
+        if not (2 <= about["classes"] <= MOST_CLASSES and 0 <= about["seed"] < 1 << 64):
+            raise StoreError(f"{path} was changed: 'classes' and 'seed' must be those of a plan; make it again")
     except (TypeError, RecordingError) as error:
         raise StoreError(f"{path} was changed: it cannot be read ({error}); make it again") from error
+    if {len(about[name]) for name in ("ids", "original", "planted") if name in about} - {len(about.get("ids", ()))}:
+        raise StoreError(f"{path} was changed: ids, original and planted must be equally long; make it again")
     unsealed(written, Path(path), "make it again")
     return about

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, some
-from trainmap.files import reading, writing
+from trainmap.files import is_dir, reading, writing
 from trainmap.maps.datamap import DataMap, to_arrow
 from trainmap.maps.table_file import check_table, read_table, write_table
+from trainmap.parquet_files import to_frame
 
 Array = NDArray[Any]
 
@@ -81,11 +82,9 @@ class Predictions:
     @property
     def modal(self) -> Array:
         """(N,) the class that most trainings predict, the smaller one winning a tie."""
-        classes = int(self.predicted.max()) + 1
-        votes = np.zeros((len(self.ids), classes), np.int64)
-        for row in self.predicted:
-            votes[np.arange(len(self.ids)), row] += 1
-        return votes.argmax(axis=1)
+        votes = np.stack([(self.predicted == row).sum(axis=0) for row in self.predicted])
+        most = np.where(votes == votes.max(axis=0), self.predicted, np.iinfo(np.int64).max)
+        return most.min(axis=0)
 
     def save(self, path: str | Path) -> Path:
         """Write a table (.parquet): id, label, and ``predicted_0``, ``predicted_1``, ..."""
@@ -109,18 +108,24 @@ class Predictions:
         Raises:
             TrainmapError: neither of them.
         """
-        if Path(path).is_dir():
+        if is_dir(path):
             return Predictions.from_dynamics(Dynamics.open(path, verify=verify))
         arrow, about = read_table(path, "table of predictions")
         if verify and isinstance(about, dict):
             check_table(path, arrow, about)
-        with reading(path, "table of predictions"):
-            table = pl.DataFrame(pl.from_arrow(arrow))
+        with reading(path, "table of predictions", "make it again"):
+            table = to_frame(arrow)
         columns = [name for name in table.columns if name.startswith("predicted_")]
-        if not columns or not {"id", "label"} <= set(table.columns):
-            raise StoreError(f"{path} holds no predictions: it needs columns id, label, predicted_0, ...")
-        ids, labels = table["id"].to_numpy(), table["label"].to_numpy()
-        return Predictions.of(ids, labels, np.stack([table[name].to_numpy() for name in columns]))
+        if (
+            lacking := [name for name in ("id", "label") if name not in table.columns]
+            or ["predicted_0"][len(columns) :]
+        ):
+            raise StoreError(
+                f"{path} holds no predictions: it needs columns id, label, predicted_0, ...; {lacking[0]} is missing"
+            )
+        with reading(path, "table of predictions", "make it again"):
+            ids, labels = table["id"].to_numpy(), table["label"].to_numpy()
+            return Predictions.of(ids, labels, np.stack([table[name].to_numpy() for name in columns]))
 
 
 def regions_of(datamap: DataMap, side: Predictions) -> dict[Any, str | None]:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from trainmap.checksums import KEY, lost
 from trainmap.errors import StoreError
-from trainmap.files import reading
+from trainmap.files import parse_json, reading
+from trainmap.parquet_files import read_parquet
 
 METADATA = b"trainmap"
 
@@ -31,10 +32,10 @@ def read_table(path: str | Path, what: str) -> tuple[pa.Table, Any]:
     Raises:
         StoreError: not there, or no Parquet file that can be read.
     """
-    with reading(path, what):
-        table = pq.read_table(path, page_checksum_verification=True)
+    table = read_parquet(path, what, cure="make it again")
+    with reading(path, what, "make it again"):
         told = (table.schema.metadata or {}).get(METADATA)
-        return table.replace_schema_metadata(None), None if told is None else json.loads(told)
+        return table.replace_schema_metadata(None), None if told is None else parse_json(told.decode())
 
 
 def check_table(path: str | Path, table: pa.Table, about: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,11 +17,13 @@ from trainmap.checksums import KEY, sealed, unsealed
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
-from trainmap.errors import StoreError, TrainmapError, some, whole
-from trainmap.files import as_json, of_type, reading, writing
+from trainmap.errors import StoreError, TrainmapError, short, some, whole
+from trainmap.files import as_json, as_written, of_type, read_json, reading, writing
 from trainmap.kinds import as_path, check_kind, check_path
 from trainmap.maps.datamap import DataMap
+from trainmap.parquet_files import read_parquet
 from trainmap.selection.subset import check_indexed, taken
+from trainmap.typed import as_type
 
 Array = NDArray[Any]
 
@@ -238,8 +239,9 @@ class Selection:
         card = Path(path)
         about = _read_card(card, verify)
         beside = card.parent / about.pop("ids")
-        with reading(beside, f"file of the ids of {card.name}"):
-            ids = ids_from_arrow(pq.read_table(beside, page_checksum_verification=True)["id"])
+        column = read_parquet(beside, f"file of the ids of {card.name}", ["id"], "make the selection again")["id"]
+        with reading(beside, f"file of the ids of {card.name}", "make the selection again"):
+            ids = to_ids(ids_from_arrow(column))
         sha, size = about.pop("sha256"), about.pop("size")
         if len(ids) != size or (verify and _sha(ids) != sha):
             raise StoreError(f"{beside} was changed: its ids are not those of {card.name}")
@@ -268,14 +270,15 @@ class Difference:
 
 def _read_card(card: Path, verify: bool = True) -> dict[str, Any]:
     """What a card says, with every entry there."""
-    with reading(card, "card"):
-        written: Any = json.loads(card.read_bytes())
+    written: Any = read_json(card, "card", "make it again")
     about = {name: value for name, value in written.items() if name != KEY} if isinstance(written, dict) else written
     if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
         raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
     version = about.pop("version", None)
-    if not isinstance(version, int) or version > VERSION:
-        raise StoreError(f"{card} has card version {version}, this trainmap reads up to {VERSION}: upgrade it")
+    if type(version) is not int or version > VERSION:
+        raise StoreError(
+            f"{card} has card version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it"
+        )
     if version == 1:
         about.setdefault("numbered", False)
     expected = {entry.name for entry in fields(Selection)} | {"size", "sha256"}
@@ -289,10 +292,10 @@ def _read_card(card: Path, verify: bool = True) -> dict[str, Any]:
             of_type(about[name], int, name)
         of_type(about["balance"], (str, type(None)), "balance")
         if not isinstance(about["numbered"], bool):
-            raise TypeError(f"'numbered' cannot be {json.dumps(about['numbered'])}")
-        about["parts"] = tuple(Taken(**part) for part in about["parts"])
+            raise TypeError(f"'numbered' cannot be {as_written(about['numbered'])}")
     except TypeError as error:
         raise StoreError(f"{card} was changed: it cannot be read ({error}); make it again") from error
+    about["parts"] = as_type(tuple[Taken, ...], about["parts"], card, "make it again")
     if not 0 <= about["size"] <= about["examples"]:
         raise StoreError(
             f"{card} was changed: {about['size']} of {about['examples']} examples cannot be; make it again"

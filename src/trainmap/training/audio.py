@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
+from trainmap.array_files import read_npz
 from trainmap.errors import TrainmapError
+from trainmap.files import read_text, reading
+from trainmap.limits import check_room
 from trainmap.training.rows import Rows, label_numbers
-from trainmap.training.sources import read_npz
 
 MELS = 40
 WINDOW_SECONDS, HOP_SECONDS = 0.025, 0.010
@@ -42,6 +45,8 @@ def spectrogram(signal: NDArray[Any], rate: int, seconds: float) -> NDArray[np.u
     """
     if signal.ndim != 1 or not np.isfinite(signal).all():
         raise TrainmapError(f"a recording must be (T,) finite values, got {signal.dtype} {signal.shape}; mix to mono")
+    if not 1000 <= rate <= 1_000_000:
+        raise TrainmapError(f"a recording must have 1,000 to 1,000,000 samples a second, got {rate}")
     window, hop, length = round(WINDOW_SECONDS * rate), round(HOP_SECONDS * rate), round(seconds * rate)
     fft = 1 << (window - 1).bit_length()
     fitted = _fit_length(signal.astype(np.float64), length)
@@ -101,10 +106,22 @@ def fsdd_rows(path: Path) -> Rows:
     Raises:
         TrainmapError: a file without these arrays.
     """
-    audio, offsets, digit, take, rate = read_npz(path, ("audio", "offsets", "digit", "take", "rate"))
-    sounds = ((audio[start:end], int(rate)) for start, end in pairwise(offsets))
+    audio, offsets, digit, take, rate = read_npz(path, ("audio", "offsets", "digit", "take", "rate")).values()
+    whole = all(array.dtype.kind in "iu" for array in (audio, offsets, digit, take, rate)) and rate.size == 1
+    alike = offsets.ndim == digit.ndim == take.ndim == audio.ndim == 1 and len(digit) == len(take) == len(offsets) - 1
+    if not (whole and alike and len(digit) and _ascend(offsets, len(audio)) and 0 <= digit.min() <= digit.max() < 10):
+        raise TrainmapError(
+            f"{path} must hold integers: audio (T,), offsets (N + 1,) ascending within it, digit (N,) of 0 to 9, "
+            "take (N,) and one rate; restore it from a copy"
+        )
+    sounds = ((audio[start:end], rate.item()) for start, end in pairwise(offsets))
     part = np.where(take < 5, "test", "train")
     return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS)
+
+
+def _ascend(offsets: NDArray[Any], end: int) -> bool:
+    steps = offsets.astype(np.float64)
+    return steps[0] >= 0 and steps[-1] <= end and bool((np.diff(steps) >= 0).all())
 
 
 SPEECH_SECONDS = 1.0
@@ -123,7 +140,7 @@ def speech_commands_rows(folder: Path) -> Rows:
     lists = {"validation": folder / "validation_list.txt", "test": folder / "testing_list.txt"}
     if missing := [str(path) for path in lists.values() if not path.is_file()]:
         raise TrainmapError(f"speech-commands must have its official lists; missing: {', '.join(missing)}")
-    part_of = {line: part for part, path in lists.items() for line in path.read_text().split()}
+    part_of = {line: part for part, path in lists.items() for line in read_text(path, "list").split()}
     paths = sorted(path for path in folder.glob("*/*.wav") if not path.parent.name.startswith("_"))
     if not paths:
         raise TrainmapError(f"{folder} must hold a folder of .wav files for each word, got none")
@@ -133,8 +150,9 @@ def speech_commands_rows(folder: Path) -> Rows:
 
 
 def _read_wav(path: Path) -> tuple[NDArray[Any], int]:
-    try:
-        rate, signal = wavfile.read(path)
-    except (ValueError, OSError) as error:
-        raise TrainmapError(f"{path} is not a readable .wav file ({error})") from error
+    with reading(path, "readable .wav file"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of scipy, on chunks that it does not know
+        check_room(path, 8 * path.stat().st_size)
+        rate, signal = wavfile.read(path, mmap=True)  # what it declares beyond its end takes no memory
+        signal = np.array(signal)
     return signal.astype(np.int16) - 128 if signal.dtype == np.uint8 else signal, int(rate)  # 8 bits: 128 is silence

@@ -14,7 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from trainmap.checksums import card_of, write_card
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import writing
 from trainmap.training.data import Dataset
 from trainmap.training.kept_logits import open_logits, read_card
 
@@ -100,7 +100,7 @@ def boosted_teacher(
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
     path.parent.mkdir(parents=True, exist_ok=True)
     card_path.unlink(missing_ok=True)  # first, so that a kill never leaves a card beside another array
-    with write_atomically(path) as handle:
+    with writing(path) as handle:
         np.save(handle, logits)
     write_card(path, {**key, "flops": 0, "seconds": seconds, "cpu_seconds": cpu_seconds})
     return open_logits(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.errors import TrainmapError, cause, some
+from trainmap.files import reading, writing
 from trainmap.training.state_file import load_state
+from trainmap.typed import as_type
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def save(
         "optimizer": optimizer.state_dict(),
         "learned": {name: _tensors(part.state()) for name, part in (learned or {}).items() if part is not None},
     }
-    with write_atomically(path) as handle:
+    with writing(path) as handle:
         torch.save(state, handle)
 
 
@@ -92,7 +93,7 @@ def resume(
     Raises:
         TrainmapError: the checkpoint is not one, or of another run, or all are of later epochs than the recorder's.
     """
-    states = {file: _read(file) for file in (path, previous(path)) if file.exists()}
+    states = {file: read(file) for file in (path, previous(path)) if file.exists()}
     if not states:
         return Progress()
     for file, state in states.items():
@@ -106,20 +107,31 @@ def resume(
             f"the recorder is at epoch {recorded} and the checkpoints at {', '.join(map(str, epochs.values()))}; "
             "they are not of one run: give the checkpoint of the recorded run, or delete both and start again"
         )
-    model.load_state_dict(states[chosen]["model"])
-    optimizer.load_state_dict(states[chosen]["optimizer"])
-    for name, part in (learned or {}).items():
-        if part is not None:
-            part.restore(_arrays(states[chosen]["learned"][name]))
+    with reading(chosen, "checkpoint of this run", "delete it to start again"):
+        model.load_state_dict(states[chosen]["model"])
+        optimizer.load_state_dict(states[chosen]["optimizer"])
+        for name, part in (learned or {}).items():
+            if part is not None:
+                part.restore(_arrays(states[chosen]["learned"][name]))
     if chosen != path:
         os.replace(chosen, path)
     return Progress(**states[chosen]["progress"])
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read(file: Path) -> dict[str, Any]:
+    """What ``save`` wrote. Raises TrainmapError."""
     state = load_state(file, "checkpoint", "delete it to start again, or name another file")
     if not isinstance(state, dict) or state.keys() != {"run", "progress", "model", "optimizer", "learned"}:
         raise TrainmapError(f"{file} is not a checkpoint of a training run; name another file")
+    if wrong := [name for name, part in state.items() if not isinstance(part, dict)]:
+        raise TrainmapError(f"{file} is not a checkpoint of a training run ('{wrong[0]}' is none); name another file")
+    if strange := state["progress"].keys() - {entry.name for entry in fields(Progress)}:
+        raise TrainmapError(f"{file} was changed: {some(sorted(map(str, strange)))} does not belong; delete it")
+    try:
+        as_type(Progress, state["progress"], file, "delete it to start again")
+        as_type(dict[str, str], state["run"], file, "delete it to start again")
+    except TypeError as error:  # a tensor, where a number must be
+        raise TrainmapError(f"{file} was changed: {cause(error)}; delete it to start again") from error
     return state
 
 

@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from trainmap.checksums import onnx_sealed
 from trainmap.errors import TrainmapError
-from trainmap.files import write_atomically
+from trainmap.files import reading, writing
 from trainmap.training.compressed import Compressed
 from trainmap.training.dependencies import is_depthwise
 from trainmap.training.inputs import Inputs
@@ -34,8 +34,7 @@ def save(compressed: Compressed, path: str | Path, inputs: Inputs) -> Path:
     target, ending = Path(path), suffix(compressed.model)
     if target.suffix != ending:
         raise TrainmapError(f"'{compressed.method}' is kept in a {ending} file, got {target.name}")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(target) as handle:
+    with writing(target) as handle:
         handle.write(file_of(compressed.model, inputs))
     return target
 
@@ -69,12 +68,23 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     Raises:
         TrainmapError: the file is missing, no such file, or of another architecture.
     """
-    state = load_state(Path(path), "file of weights")
+    state = load_state(path, "file of weights", "save it again")
     mine = model.state_dict()
     if not isinstance(state, dict) or state.keys() != mine.keys():
         raise TrainmapError(f"{path} holds the weights of another architecture; build the one that was saved")
-    if wrong := [name for name in mine if mine[name].ndim != state[name].ndim]:
+    if wrong := [name for name in mine if not _like(mine[name], state[name])]:
         raise TrainmapError(f"{path} holds the weights of another architecture ({wrong[0]} differs)")
+    with reading(path, "file of weights of this network", "build the one that was saved"):
+        _put(model, state)
+    return model.eval()
+
+
+def _like(mine: Any, other: Any) -> bool:
+    return isinstance(other, Tensor) and other.ndim == mine.ndim and other.dtype == mine.dtype
+
+
+def _put(model: nn.Module, state: dict[str, Tensor]) -> None:
+    """Give every layer its tensors, and its sizes theirs."""
     for name, module in model.named_modules():
         own = {key: state[f"{name}.{key}" if name else key] for key, _ in _own_tensors(module)}
         for key, tensor in _own_tensors(module):
@@ -83,7 +93,6 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
         for key in [key for key in ("weight", "running_mean") if key in own][:1]:
             _set_sizes(module, own[key].shape)
     set_attention_sizes(model)
-    return model.eval()
 
 
 def set_attention_sizes(model: nn.Module) -> None:

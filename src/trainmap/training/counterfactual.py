@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, shown, some
+from trainmap.files import is_file
+from trainmap.parquet_files import read_frame
 from trainmap.training.data import Dataset, Splits
 from trainmap.training.texts import embeddings, tokens
 
@@ -40,18 +42,20 @@ def load_counterfactual(
 
     Source: Kaushik et al. 2020, arXiv:1909.12434.
     """
-    import polars as pl
-
     if representation not in ("tokens", "embeddings"):
         raise TrainmapError(f"representation must be 'tokens' or 'embeddings', got {shown(representation)}")
     root = Path(data_root)
     places = (root / "cad_nli.parquet", root / "cad_nli" / "cad_nli.parquet")
-    path = next((place for place in places if place.is_file()), None)
+    path = next((place for place in places if is_file(place)), None)
     if path is None:
         raise TrainmapError(f"counterfactual pairs are not there: put cad_nli.parquet into {root}")
-    table = pl.read_parquet(path)
+    table = read_frame(path, "table of counterfactual pairs")
     if lacking := [name for name in COLUMNS if name not in table.columns]:
         raise TrainmapError(f"{path} must have columns {', '.join(COLUMNS)}; it lacks {', '.join(lacking)}")
+    if wrong := [name for name in COLUMNS if str(table[name].dtype) != "String" or table[name].null_count()]:
+        raise TrainmapError(
+            f"{path}: the column '{wrong[0]}' must hold a text in every row, got {table[wrong[0]].dtype}"
+        )
     if strange := sorted(set(table["label"].to_list()) - set(LABELS), key=str):
         raise TrainmapError(f"{path}: labels must be {', '.join(LABELS)}, got {some(strange)}")
     y = np.array([LABELS.index(label) for label in table["label"]], dtype=np.int64)

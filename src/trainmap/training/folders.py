@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from trainmap.errors import TrainmapError
+from trainmap.files import is_dir, is_file, reading
+from trainmap.limits import check_room
 from trainmap.training.rows import PART_NAMES, Rows, label_numbers
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 GREY = ("1", "L", "LA")
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it cannot read it raises, too
+MOST_PIXELS = 1 << 26
+"""Of one picture, 8192 x 8192: what a compressed file of a few kB may unpack to is bounded by this."""
 DEEP = ("I", "F")
 """How the modes begin whose values go beyond 255 (16 and 32 bits): Pillow would cut them off."""
 
@@ -30,9 +37,9 @@ def folder_rows(folder: Path, size: int | None = None) -> Rows:
     Raises:
         TrainmapError: no images, a file that cannot be read, a class that no part trains, or pictures of many sizes.
     """
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise TrainmapError(
-            f"{folder} is not a folder{', but a file' if folder.exists() else ', nor under the data root'}"
+            f"{folder} is not a folder{', but a file' if is_file(folder) else ', nor under the data root'}"
         )
     parts = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in PART_NAMES)
     found = [(part, path) for part in parts for path in _files(part)] or [(folder, path) for path in _files(folder)]
@@ -60,7 +67,10 @@ def pixels(name: str, pictures: Iterable[Image.Image], size: int | None) -> NDAr
     Raises:
         TrainmapError: pictures of different sizes and no ``size``, or with more than 8 bits a channel.
     """
-    arrays = [_array(name, picture, size) for picture in pictures]
+    arrays, total = [], 0
+    for picture in pictures:
+        arrays.append(_array(name, picture, size))
+        check_room(name, total := total + arrays[-1].nbytes)
     if len(sizes := {array.shape[:2] for array in arrays}) > 1:
         raise TrainmapError(
             f"{name}: pictures must have one size, got {len(sizes)} ({min(sizes)} to {max(sizes)}); write @32 after "
@@ -90,9 +100,13 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _open(path: Path) -> Image.Image:
-    try:
+    with reading(path, "readable image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Pillow, on what is odd in a file; what it cannot read it raises
         with Image.open(path) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise TrainmapError(
+                    f"{path} has {picture.width:,} x {picture.height:,} pixels, at most {MOST_PIXELS:,} are taken; "
+                    "scale it down"
+                )
             picture.load()
             return picture
-    except (UnidentifiedImageError, OSError) as error:
-        raise TrainmapError(f"{path} is not a readable image ({error})") from error

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from trainmap.errors import TrainmapError, some
+from trainmap.errors import StoreError, TrainmapError, cause, some
+from trainmap.files import check_kind, is_dir, reading
 from trainmap.training.folders import pixels
 from trainmap.training.index_columns import index_names
 from trainmap.training.rows import PART_NAMES, Rows
@@ -28,6 +30,11 @@ def hub_rows(name: str, size: int | None = None) -> Rows:
             column of labels and one of images or texts.
     """
     parts = _load(name)
+    with reading(name, "dataset of the datasets library"):
+        return _rows(name, parts, size)
+
+
+def _rows(name: str, parts: dict[str, Any], size: int | None) -> Rows:
     ordered = [key for part in ("train", "validation", "test") for key in parts if PART_NAMES.get(key) == part]
     if "train" not in (PART_NAMES[key] for key in ordered):
         raise TrainmapError(f"hf:{name} must have a part 'train', got {some(parts)}")
@@ -40,6 +47,8 @@ def hub_rows(name: str, size: int | None = None) -> Rows:
     y = np.array([-1 if number is None else number for number in numbers], dtype=np.int64)
     if unlabelled := int((y < 0).sum()):
         raise TrainmapError(f"hf:{name}: every row must have a label, {unlabelled} have none")
+    if len(y) and y.max() >= features[label].num_classes:
+        raise TrainmapError(f"hf:{name}: labels must be 0 to {features[label].num_classes - 1}, got {y.max()}")
     part = np.concatenate([np.full(len(parts[key]), PART_NAMES[key], "<U24") for key in ordered])
     classes = features[label].num_classes
     title = name.rstrip("/").rsplit("/", 1)[-1]
@@ -61,14 +70,32 @@ def _load(name: str) -> dict[str, Any]:
     except ImportError as error:
         raise TrainmapError("datasets of the hub need: pip install 'trainmap[hub]'") from error
     try:
-        loaded = datasets.load_from_disk(name) if Path(name).is_dir() else datasets.load_dataset(name)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        with reading(name, "dataset of the datasets library"):
+            for path in Path(name).rglob("*"):
+                check_kind(path, "file of a dataset")
+                if path.suffix == ".arrow" and path.is_file():
+                    _check_arrow(path)
+            loaded = datasets.load_from_disk(name) if is_dir(name) else datasets.load_dataset(name)
+    except StoreError as error:
+        said = cause(error.__cause__ or error)
         raise TrainmapError(
-            f"hf:{name} could not be loaded ({reason}); save it with save_to_disk and give the path"
+            f"hf:{name} could not be loaded ({said}); save it with save_to_disk and give the path"
         ) from error
     parts = dict(loaded) if isinstance(loaded, dict) else {"train": loaded}
     return {str(key): part.with_format(None) for key, part in parts.items()}  # saved as "torch", it would give tensors
+
+
+def _check_arrow(path: Path) -> None:
+    """Read the tables of a file and check them in full: the library maps it as it is, and damage ends the process."""
+    with reading(path, "Arrow file of a dataset"), pa.memory_map(str(path)) as mapped:
+        if path.stat().st_size and mapped.read(6) == b"ARROW1":
+            file = pa.ipc.open_file(mapped)
+            batches = (file.get_batch(at) for at in range(file.num_record_batches))
+        else:
+            mapped.seek(0)
+            batches = iter(pa.ipc.open_stream(mapped))
+        for batch in batches:
+            batch.validate(full=True)
 
 
 def _one(name: str, kind: str, columns: list[str]) -> str:

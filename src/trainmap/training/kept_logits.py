@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap import checksums
+from trainmap.array_files import read_npy
 from trainmap.errors import StoreError
 from trainmap.files import reading
+from trainmap.typed import as_type
 
 ANEW = "delete both to compute anew"
 
@@ -43,6 +45,7 @@ def read_card(path: str | Path) -> TeacherCard:
     card = checksums.card_of(Path(path))
     about: Any = checksums.read_sealed(card, "card of teacher logits", ANEW)
     with reading(card, "card of teacher logits", ANEW):
+        as_type(TeacherCard, about, card, ANEW)
         return TeacherCard(**about)
 
 
@@ -56,8 +59,7 @@ def open_logits(path: str | Path, verify: bool = True) -> NDArray[np.float16]:
     file = Path(path)
     if verify and checksums.card_of(file).exists():
         checksums.read_card(file, cure=ANEW)
-    with reading(file, "array of logits", ANEW):
-        found = np.load(file, mmap_mode="r", allow_pickle=False)
-        if found.dtype != np.float16 or found.ndim not in (2, 3) or not found.flags.c_contiguous:
-            raise StoreError(f"{file} must hold (N, C) or (N, 2, C) float16, got {found.dtype} {found.shape}; {ANEW}")
-        return found
+    found = read_npy(file, "array of logits", ANEW)
+    if found.dtype != np.float16 or found.ndim not in (2, 3) or not found.flags.c_contiguous:
+        raise StoreError(f"{file} must hold (N, C) or (N, 2, C) float16, got {found.dtype} {found.shape}; {ANEW}")
+    return found

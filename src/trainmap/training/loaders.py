@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from trainmap.errors import TrainmapError, unknown
-from trainmap.files import as_it_stands_or_under
+from trainmap.files import as_it_stands_or_under, is_dir, is_file
+from trainmap.parquet_files import read_frame
 from trainmap.training.audio import fsdd_rows, speech_commands_rows
 from trainmap.training.folders import folder_rows
 from trainmap.training.hub import hub_rows
@@ -47,7 +49,7 @@ def open_rows(name: str, root: Path) -> Rows:
     plain = name.removesuffix(EMBEDDINGS)
     if plain.endswith(FILES):
         plain = str(as_it_stands_or_under(root, plain))
-        if not Path(plain).is_file():
+        if not is_file(plain):
             raise TrainmapError(
                 f"{plain} is not there, nor under the data root {root}; a dataset is a file, a folder or one of: "
                 f"{', '.join([*READERS, *DATASETS])}"
@@ -80,9 +82,9 @@ def check_name(name: str) -> None:
     known = plain in READERS or plain in DATASETS
     if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
         return
-    if not Path(_size(plain)[0]).is_dir():
+    if not is_dir(_size(plain)[0]):
         suffix = Path(plain).suffix.lower()
-        if suffix in CONVERTED or Path(plain).is_file():
+        if suffix in CONVERTED or is_file(plain):
             tab = ", separator='\\t'" if suffix == ".tsv" else ""
             read = f"polars.{CONVERTED.get(suffix, 'read_csv')}('{plain}'{tab})"
             raise TrainmapError(
@@ -95,7 +97,7 @@ def check_name(name: str) -> None:
 def _size(name: str) -> tuple[str, int | None]:
     """``pictures@32`` → pictures, 32."""
     path, at, size = name.rpartition("@")
-    return (path, int(size)) if at and size.isdecimal() and int(size) > 0 else (name, None)
+    return (path, int(size)) if at and re.fullmatch("[1-9][0-9]{0,5}", size) else (name, None)
 
 
 def _images(name: str, root: Path) -> Rows:
@@ -122,7 +124,7 @@ def _file(name: str, root: Path, *others: str, suffix: str = ".parquet") -> Path
     """The first that exists of root/<name>/<name>.parquet, root/<name>.parquet and the same under other names."""
     places = [root / inner / f"{stem}{suffix}" for stem in (name, *others) for inner in (stem, ".")]
     for place in places:
-        if place.is_file():
+        if is_file(place):
             return place
     raise TrainmapError(f"{name} is not there: put {places[0]} or {places[1]}")
 
@@ -139,7 +141,10 @@ def _clinc150(root: Path) -> Rows:
     rows = _parquet(root, "clinc150")
     import polars as pl
 
-    frame = pl.read_parquet(_file("clinc150", root), columns=["label", "is_oos"])
+    path = _file("clinc150", root)
+    frame = read_frame(path, "table of clinc150", ["label", "is_oos"])
+    if frame["is_oos"].dtype != pl.Boolean or frame["is_oos"].null_count():
+        raise TrainmapError(f"{path}: the column 'is_oos' must be true or false in every row")
     outside = frame["is_oos"].to_numpy()
     inside = sorted(set(frame.filter(~pl.col("is_oos"))["label"]))
     place = {label: number for number, label in enumerate(inside)}
@@ -150,7 +155,7 @@ def _clinc150(root: Path) -> Rows:
 
 def _speech_commands(root: Path) -> Rows:
     folders = [root / "speech_commands", root / "speech-commands"]
-    folder = next((folder for folder in folders if folder.is_dir()), None)
+    folder = next((folder for folder in folders if is_dir(folder)), None)
     if folder is None:
         raise TrainmapError(f"speech-commands is not there: unpack the download into {folders[0]}")
     return speech_commands_rows(folder)

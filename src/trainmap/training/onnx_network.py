@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
+from trainmap.files import reading
 from trainmap.training.compressed import MISSING
 
 
@@ -27,9 +28,11 @@ class OnnxNetwork(nn.Module):
             raise TrainmapError(MISSING) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.log_severity_level = 4  # what is wrong with a file is raised; its warnings are not for a terminal
         self.content = content
-        self.session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        self.input: str = self.session.get_inputs()[0].name
+        with reading("the ONNX network", "network that ONNX Runtime runs", "export it again"):
+            self.session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self.input: str = self.session.get_inputs()[0].name
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, ...) → (B, classes) on the device of ``x``."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from trainmap.errors import TrainmapError, unknown
-from trainmap.files import as_it_stands_or_under
+from trainmap.array_files import read_npz
+from trainmap.errors import TrainmapError
+from trainmap.files import as_it_stands_or_under, is_file
 from trainmap.training.data import Dataset
 
 
@@ -27,15 +27,9 @@ def relabelled(train: Dataset, source: str, root: Path) -> Dataset:
     """
     name, _, array = source.rpartition(":")
     path = as_it_stands_or_under(root, name)
-    if not path.is_file():
+    if not is_file(path):
         raise TrainmapError(f"labels: {path} is not there, nor under {root}; give FILE.npz:ARRAY")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            if array not in file:
-                raise unknown(f"array of {name}", array, list(file))
-            labels = file[array]
-    except (OSError, TypeError, zipfile.BadZipFile) as error:
-        raise TrainmapError(f"labels: {path} is not a readable .npz file ({error})") from error
+    labels = read_npz(path, (array,))[array]
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or train.ids.min() < 0 or train.ids.max() >= len(labels):
         raise TrainmapError(
             f"labels must be integers with one entry for each id up to {train.ids.max()} of {train.name}, got "

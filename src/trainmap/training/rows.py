@@ -86,7 +86,7 @@ def draw(
         np.random.default_rng([seed, label]).permutation(ids[labels == label])[: take[label]]
         for label in range(classes)
     ]
-    return np.sort(np.concatenate(chosen))
+    return np.sort(np.concatenate([ids[:0], *chosen]))
 
 
 def label_numbers(name: str, labels: Sequence[Any]) -> tuple[NDArray[np.int64], list[str]]:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from trainmap.array_files import read_npz
 from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.training.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import Metrics, evaluate, predict
-from trainmap.training.sources import read_npz
 
 DIGIT = 20
 """MNIST's digits fill a box of 20 x 20 in the middle of 28 x 28."""
@@ -131,7 +131,7 @@ def usps(root: Path) -> Dataset:
     path = next((place for place in places if place.is_file()), None)
     if path is None:
         raise TrainmapError(f"usps is not there: put usps.npz (x_test, y_test) into {root}")
-    x, y = read_npz(path, ("x_test", "y_test"))
+    x, y = read_npz(path, ("x_test", "y_test")).values()
     if x.dtype != np.uint8 or x.ndim != 3:
         raise TrainmapError(f"{path}: x_test must be uint8 (N, 16, 16), got {x.dtype} {x.shape}")
     return Dataset("usps", np.arange(len(x), dtype=np.int64), as_mnist(x), y.astype(np.int64), 10)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib
-import zipfile
-import zlib
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.array_files import read_npz
 from trainmap.errors import TrainmapError, unknown
+from trainmap.files import is_file, reading
+from trainmap.limits import check_room
 
 Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 """x_train, y_train, x_test, y_test."""
@@ -66,7 +67,7 @@ def find(name: str, root: Path) -> Images:
         raise unknown("dataset", name, DATASETS)
     source = DATASETS[name]
     for path in (root / f"{name}.npz", root / f"{name.replace('-', '_')}.npz"):
-        if path.is_file():
+        if is_file(path):
             return _checked(name, _read_npz(path), source)
     for folder in (root / name, root, *([Path(source.system)] if source.system else [])):
         if source.idx and (files := _idx_files(folder)):
@@ -76,26 +77,8 @@ def find(name: str, root: Path) -> Images:
 
 
 def _read_npz(path: Path) -> Arrays:
-    x_train, y_train, x_test, y_test = read_npz(path, ("x_train", "y_train", "x_test", "y_test"))
+    x_train, y_train, x_test, y_test = read_npz(path, ("x_train", "y_train", "x_test", "y_test")).values()
     return x_train, y_train, x_test, y_test
-
-
-def read_npz(path: Path, names: Sequence[str]) -> list[NDArray[Any]]:
-    """The arrays of these names.
-
-    Raises:
-        TrainmapError: the file cannot be read, or lacks one of them.
-    """
-    if not zipfile.is_zipfile(path):
-        raise TrainmapError(f"{path} is not a readable .npz file")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            parts = {name: file[name] for name in names if name in file}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise TrainmapError(f"{path} is not a readable .npz file ({error})") from error
-    if missing := [name for name in names if name not in parts]:
-        raise TrainmapError(f"{path} must hold {', '.join(names)}; missing: {', '.join(missing)}")
-    return [parts[name] for name in names]
 
 
 IDX_FILES = (
@@ -109,25 +92,33 @@ IDX_FILES = (
 def _idx_files(folder: Path) -> list[Path] | None:
     """The four files, each plain or .gz; None when one is missing."""
     found = [
-        next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None) for name in IDX_FILES
+        next((path for path in (folder / name, folder / f"{name}.gz") if is_file(path)), None) for name in IDX_FILES
     ]
     return [path for path in found if path] if all(found) else None
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """An idx file of unsigned bytes: 0, 0, type 8, number of dimensions, sizes (big-endian int32), values."""
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise TrainmapError(f"{path} is not a readable gzip file ({error})") from error
-    start = 4 + 4 * raw[3] if len(raw) > 4 else 0
-    if len(raw) < start or raw[:3] != b"\x00\x00\x08":
-        raise TrainmapError(f"{path} is not an idx file of unsigned bytes")
-    shape = tuple(int(side) for side in np.frombuffer(raw, ">i4", count=raw[3], offset=4))
-    values = np.frombuffer(raw, np.uint8, offset=start)
-    if values.size != np.prod(shape):
-        raise TrainmapError(f"{path} must hold {shape} = {np.prod(shape)} values, got {values.size}; is it torn?")
-    return values.reshape(shape).copy()
+    """An idx file of unsigned bytes: 0, 0, type 8, number of dimensions, sizes (big-endian uint32), values.
+
+    The sizes are checked before the values are unpacked, and no more of them is unpacked than the sizes say.
+    """
+    packed = path.suffix == ".gz"
+    with reading(path, "gzip file" if packed else "idx file"):
+        with gzip.open(path) if packed else open(path, "rb") as handle:
+            head = handle.read(4)
+            sides = (
+                handle.read(4 * head[3]) if len(head) == 4 and head[:3] == b"\x00\x00\x08" and 0 < head[3] <= 4 else b""
+            )
+            if not sides or len(sides) < 4 * head[3]:
+                raise TrainmapError(f"{path} is not an idx file of unsigned bytes")
+            shape = tuple(int(side) for side in np.frombuffer(sides, ">u4"))
+            size = math.prod(shape)
+            check_room(path, size, path.stat().st_size if packed else None)
+            values = handle.read(size + 1)
+        if len(values) != size:
+            got = "more" if len(values) > size else len(values)
+            raise TrainmapError(f"{path} must hold {shape} = {size} values, got {got}; is it torn?")
+        return np.frombuffer(values, np.uint8).reshape(shape).copy()
 
 
 def _download(name: str, source: Source, root: Path) -> Arrays:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, some
 from trainmap.files import reading
+from trainmap.parquet_files import read_frame
 from trainmap.training.index_columns import index_names, pandas_index
 from trainmap.training.leaks import leaks
 from trainmap.training.rows import Rows, label_numbers, part_names
@@ -92,6 +93,10 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequ
     """
     if label not in frame.columns:
         raise TrainmapError(f"{name}: there must be a column '{label}', got {some(frame.columns, 20)}")
+    if (kind := frame[label].dtype).is_nested():
+        raise TrainmapError(
+            f"{name}: the column '{label}' must hold one label in every row, words or numbers, got {kind}"
+        )
     y, names = label_numbers(name, frame[label].to_list())
     part = part_names(name, frame["split"].to_list() if "split" in frame.columns else ["all"] * len(frame))
     ids = None
@@ -101,6 +106,8 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequ
                 f"{name}: the column 'id' must hold an integer in every row, got {frame['id'].dtype} with "
                 f"{frame['id'].null_count()} missing; number the rows, and keep the names in a file of your own"
             )
+        if frame["id"].len() and frame["id"].max() > 2**63 - 1:  # pyright: ignore[reportOperatorIssue]
+            raise TrainmapError(f"{name}: the column 'id' must fit in 64-bit signed integers, got {frame['id'].max()}")
         ids = frame["id"].cast(pl.Int64).to_numpy()
     if "text" in frame.columns:
         texts = _texts(name, frame["text"])
@@ -173,9 +180,12 @@ def parquet_rows(path: str, label: str = "label", name: str | None = None) -> Ro
     Raises:
         TrainmapError: a file that is missing or cannot be read, and what ``table_rows`` raises.
     """
-    with reading(path, "Parquet file"):
-        frame, (index, ids) = pl.read_parquet(path), pandas_index(path)
+    frame = read_frame(path, "readable Parquet file")
+    with reading(path, "readable Parquet file"):
+        index, ids = pandas_index(path)
         if ids is not None and "id" not in frame.columns:
+            if len(ids) != len(frame):  # before memory is taken for as many as the note says
+                raise ValueError(f"{len(frame)} rows, and by pandas' note on it {len(ids)} ids")
             frame = frame.with_columns(id=pl.Series(ids, dtype=pl.Int64))
     return table_rows(name or Path(path).stem, frame, label, index)
 

@@ -7,17 +7,19 @@ import math
 import os
 import time
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
+from trainmap.array_files import read_npy
 from trainmap.checksums import card_of, read_sealed, write_card, write_sealed
 from trainmap.dynamics.precision import check_logits, halved
 from trainmap.errors import StoreError, TrainmapError
@@ -25,10 +27,25 @@ from trainmap.files import reading
 from trainmap.training.cost import forward_flops, inference_flops
 from trainmap.training.data import Dataset
 from trainmap.training.evaluate import predict, predict_pairs
-from trainmap.training.kept_logits import TeacherCard, open_logits, read_card
+from trainmap.training.kept_logits import ANEW, TeacherCard, open_logits, read_card
+from trainmap.typed import as_type
 
 PART = 10_000
 """Examples between two times that the logits so far are safe on disk; whole batches of ``predict``."""
+
+
+@dataclass(frozen=True)
+class _Partial:
+    """How far logits are made, beside what they are of."""
+
+    teacher: str
+    dataset: str
+    order: str
+    flips: bool
+    done: Annotated[int, Field(ge=0)]
+    crc32_done: int
+    seconds: float
+    cpu_seconds: float
 
 
 def teacher_logits(
@@ -97,7 +114,8 @@ def _make(
     state = _begun(partial, key, shape)
     if not state["done"]:
         _make_empty(partial, shape)
-    kept = np.lib.format.open_memmap(partial, "r+")
+    with reading(partial, "array of logits", ANEW):
+        kept = np.lib.format.open_memmap(partial, "r+")
     bar = Progress(console=Console(stderr=True), transient=True, disable=not progress)
     with bar:
         task = bar.add_task("teacher logits", total=len(dataset), completed=state["done"])
@@ -142,14 +160,14 @@ def _begun(partial: Path, key: dict[str, Any], shape: tuple[int, ...]) -> dict[s
     if partial.is_symlink():
         return fresh
     try:
-        state = read_sealed(card_of(partial), "card")
-        if not all(state.get(name) == value for name, value in key.items()):
+        state = asdict(as_type(_Partial, read_sealed(card_of(partial), "card"), card_of(partial)))
+        if not all(state[name] == value for name, value in key.items()):
             return fresh
-        with reading(partial, "array of logits"):
-            kept = np.load(partial, mmap_mode="r", allow_pickle=False)
+        kept = read_npy(partial, "array of logits", ANEW)
+        with reading(partial, "array of logits", ANEW):
             fits = kept.shape == shape and kept.dtype == np.dtype("<f2") and kept.flags.c_contiguous
             whole = fits and zlib.crc32(kept[: state["done"]].data) == state["crc32_done"]
-    except (StoreError, KeyError):
+    except StoreError:
         return fresh
     return {name: state[name] for name in fresh} if whole else fresh
 

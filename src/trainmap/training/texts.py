@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.array_files import read_npy
 from trainmap.checksums import card_of, read_card, write_card
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import reading, write_atomically
@@ -123,11 +124,13 @@ def _kept(path: Path, digest: str, count: int) -> NDArray[np.float32]:
     cure = "delete it to compute anew"
     if card_of(path).exists() and read_card(path, cure=cure).get("texts") != digest:
         raise StoreError(f"{path} holds the embeddings of other texts; {cure}")
+    kept = read_npy(path, "array of embeddings", cure)
     with reading(path, "array of embeddings", cure):
-        x = np.load(path, allow_pickle=False)
-        if x.ndim != 2 or len(x) != count or x.dtype.kind != "f" or not np.isfinite(x).all():
-            raise StoreError(f"{path} must hold ({count}, D) finite numbers, got {x.dtype} {x.shape}; {cure}")
-        return x
+        if kept.ndim != 2 or len(kept) != count or kept.dtype != np.float32 or not np.isfinite(kept).all():
+            raise StoreError(
+                f"{path} must hold ({count}, D) finite numbers in float32, got {kept.dtype} {kept.shape}; {cure}"
+            )
+        return np.array(kept)
 
 
 def minilm(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -102,7 +102,7 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
                 handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)])
         figure.set_figheight(3.1 * lines + _add_legend(figure, {name: handles[name] for name in (*others, *names)}))
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=target.suffix[1:], metadata=METADATA[target.suffix])
+        figure.savefig(buffer, format=target.suffix[1:] or "png", metadata=METADATA.get(target.suffix))
     with writing(target) as handle:
         handle.write(buffer.getvalue())
     return target

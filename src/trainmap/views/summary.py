@@ -11,6 +11,7 @@ from rich.text import Text
 
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError
+from trainmap.files import is_dir, reading
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
 from trainmap.maps.scores import hard_end
@@ -22,10 +23,11 @@ SOURCES = {"train": "train (the training step)", "sweep": "sweep (an evaluation 
 
 def summary(path: Path, verify: bool = True) -> Group:
     """The summary of whatever ``path`` is: a dynamics folder, a map (.parquet) or a card (.json)."""
-    if path.is_dir():
+    if is_dir(path):
         return of_dynamics(Dynamics.open(path, verify=verify))
-    if not path.exists():
-        raise StoreError(f"there is nothing at {path}; {TAKES}")
+    with reading(path, "recording, map or card"):
+        if not path.exists():
+            raise StoreError(f"there is nothing at {path}; {TAKES}")
     if path.suffix == ".parquet":
         return of_map(DataMap.open(path, verify))
     if path.suffix == ".json":

@@ -26,7 +26,7 @@ from trainmap.dynamics.probabilities import Doubt
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import RecordingError, StoreError, TrainmapError, shown, some
-from trainmap.files import write_atomically
+from trainmap.files import is_dir, reading, write_atomically
 from trainmap.kinds import check_kind
 
 Array = NDArray[Any]
@@ -46,25 +46,28 @@ def epoch_files(path: str | Path) -> list[Path]:
         StoreError: there is none, or epochs are missing: they must be 0 to E - 1.
     """
     folder = Path(path)
-    if (folder / FOLDER).is_dir():
+    if is_dir(folder / FOLDER):
         folder = folder / FOLDER
-    if not folder.is_dir():
+    if not is_dir(folder):
         raise StoreError(f"{path} must be a folder with {FOLDER}/dynamics_epoch_0.jsonl, ...; it is not a folder")
     found: dict[int, Path] = {}
-    for item in folder.iterdir():
+    with reading(folder, "folder that can be listed"):
+        items = list(folder.iterdir())
+    for item in items:
         if match := re.fullmatch(r"dynamics_epoch_(\d+)\.jsonl", item.name):
             if str(int(match[1])) != match[1]:
                 raise StoreError(f"{item}: an epoch's number has no leading zeros; rename it or remove it")
-            found[int(match[1])] = item
+            with reading(item, "file of one epoch"):  # what is no file is refused here, before anyone waits for it
+                found[int(match[1])] = item
         elif item.name.startswith("dynamics_epoch_"):
             raise StoreError(f"{item} is no dynamics_epoch_N.jsonl; rename, unpack or remove it")
     if not found:
         raise StoreError(f"{folder} holds no dynamics_epoch_N.jsonl")
-    lost = sorted(set(range(max(found) + 1)) - set(found))
-    if lost:
+    if lost := max(found) + 1 - len(found):
+        first = next(epoch for epoch in range(len(found) + 1) if epoch not in found)
         raise StoreError(
-            f"{folder}: epochs must be 0 to {max(found)} without a gap; dynamics_epoch_{lost[0]}.jsonl is missing"
-            + (f" (and {len(lost) - 1} more)" if len(lost) > 1 else "")
+            f"{folder}: epochs must be 0 to {max(found)} without a gap; dynamics_epoch_{first}.jsonl is missing"
+            + (f" (and {lost - 1} more)" if lost > 1 else "")
         )
     return [found[epoch] for epoch in range(len(found))]
 
@@ -128,8 +131,13 @@ def _look(file: Path, ignore_fields: bool) -> Shape:
         if len(logits) < 2:
             raise StoreError(f"{file} line {line}: logits_epoch_0 must have at least 2 values, got {len(logits)}")
         longest = 64 * len(logits) + 4 * len(json.dumps(record))
-        return Shape(isinstance(record["guid"], str), len(logits), max(BLOCK_BYTES, longest), ignore_fields)
-    raise StoreError(f"{file} has no lines; an epoch has one for each example")
+        block = min(max(BLOCK_BYTES, longest), 2**31 - 1)  # as Arrow counts them
+        return Shape(isinstance(record["guid"], str), len(logits), block, ignore_fields)
+    raise _no_lines(file)
+
+
+def _no_lines(file: Path) -> StoreError:
+    return StoreError(f"{file} has no lines; an epoch has one for each example")
 
 
 def _examples(files: list[Path], shape: Shape) -> tuple[Array, Array, Array]:
@@ -138,6 +146,8 @@ def _examples(files: list[Path], shape: Shape) -> tuple[Array, Array, Array]:
     known_gold = np.empty(0, np.int64)
     for epoch, file in enumerate(files):
         batches = list(Lines(file, epoch, shape).batches("guid", "gold"))
+        if not batches:
+            raise _no_lines(file)
         names = to_ids(np.concatenate([ids_from_arrow(batch.column("guid")) for batch in batches]))
         gold = np.concatenate([batch.column("gold").to_numpy() for batch in batches])
         if known is not None:
@@ -177,6 +187,8 @@ def _read_epoch(
         logits[rows] = here
         seen[rows] = True
     count = int(seen.sum())
+    if not count:
+        raise _no_lines(lines.file)
     if count < len(ids) and not allow_missing:
         raise StoreError(
             f"{lines.file}: {len(ids) - count} of {len(ids)} guids are missing "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,11 @@ import pyarrow as pa
 from pyarrow import json as arrow_json
 
 from trainmap.dynamics.precision import LIMIT
-from trainmap.errors import StoreError, shown, some
+from trainmap.errors import StoreError, cause, shown, some
+from trainmap.files import JSON_MEMORY, as_written, parse_json, reading
+from trainmap.limits import memory_allowed
+
+WHAT = "file of one epoch"
 
 
 @dataclass(frozen=True)
@@ -38,17 +43,22 @@ class Lines:
 
     def parsed(self) -> Iterator[tuple[int, Any]]:
         """Slowly, (line number, value) of every line that is not blank; only to name the line of a mistake."""
-        with open(self.file, encoding="utf-8") as handle:
-            try:
-                for line, text in enumerate(handle, 1):
-                    if text.strip():
-                        try:
-                            yield line, json.loads(text)
-                        except json.JSONDecodeError as error:
-                            torn = "" if text.endswith("\n") else "; is the file torn?"
-                            self.fail(line, f"must be one JSON object ({error.msg} at column {error.colno}){torn}")
-            except UnicodeDecodeError as error:
-                raise StoreError(f"{self.file} must be UTF-8 text: {error}") from error
+        longest = memory_allowed() // JSON_MEMORY
+        with reading(self.file, WHAT), open(self.file, encoding="utf-8-sig") as handle:
+            for line in itertools.count(1):
+                text = handle.readline(longest + 1)
+                if not text:
+                    return
+                if len(text) > longest:
+                    self.fail(line, f"must have at most {longest:,} characters, for which there is memory")
+                if text.strip():
+                    try:
+                        yield line, parse_json(text)
+                    except json.JSONDecodeError as error:
+                        torn = "" if text.endswith("\n") else "; is the file torn?"
+                        self.fail(line, f"must be one JSON object ({error.msg} at column {error.colno}){torn}")
+                    except (ValueError, RecursionError) as error:
+                        self.fail(line, f"must be one JSON object ({cause(error)})")
 
     def lines_of(self, guid: int | str) -> list[int]:
         """The lines on which a guid stands."""
@@ -74,9 +84,12 @@ class Lines:
                         continue
                     if any(column.null_count for column in batch.columns):
                         self.find_mistake("a field is missing or null")
+                    batch.validate(full=True)
                     yield batch
         except pa.ArrowInvalid as error:
-            self.find_mistake(str(error))
+            self.find_mistake(cause(error))
+        except OSError as error:
+            raise StoreError(f"{self.file} cannot be read: {cause(error)}") from error
 
     def find_mistake(self, otherwise: str) -> NoReturn:
         """Name the first line that is not as it must be."""
@@ -94,17 +107,17 @@ class Lines:
                 self.fail(line, float_guid(guid))
             if not is_guid(guid) or isinstance(guid, str) != self.shape.strings:
                 kind = "strings" if self.shape.strings else "integers"
-                self.fail(line, f"guid must be like the first ones, which are {kind}, got {json.dumps(guid)}")
+                self.fail(line, f"guid must be like the first ones, which are {kind}, got {as_written(guid)}")
             if isinstance(guid, str) and (guid.endswith("\0") or _has_surrogate(guid)):
-                self.fail(line, f"guid {json.dumps(guid)} ends in NUL or is not Unicode text; rename it at its source")
+                self.fail(line, f"guid {shown(guid)} ends in NUL or is not Unicode text; rename it at its source")
             if isinstance(guid, int) and not -(2**63) <= guid < 2**63:
-                self.fail(line, f"guid must fit in 64 bits, got {guid}; write it as a string")
+                self.fail(line, f"guid must fit in 64 bits, got {shown(guid)}; write it as a string")
             if type(gold) is not int or not 0 <= gold < self.shape.classes:
                 self.fail(
-                    line, f"gold must be 0 to {self.shape.classes - 1}, got {json.dumps(gold)} (guid {shown(guid)})"
+                    line, f"gold must be 0 to {self.shape.classes - 1}, got {as_written(gold)} (guid {shown(guid)})"
                 )
             if not isinstance(logits, list) or len(logits) != self.shape.classes:
-                got = f"{len(logits)} values" if isinstance(logits, list) else json.dumps(logits)
+                got = f"{len(logits)} values" if isinstance(logits, list) else as_written(logits)
                 self.fail(line, f"{logits_key} must be {self.shape.classes} numbers, got {got} (guid {shown(guid)})")
             for place, value in enumerate(logits):
                 self._check_logit(line, logits_key, guid, value, place == gold)

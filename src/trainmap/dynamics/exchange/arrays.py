@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.array_files import read_npz
 from trainmap.dynamics.arrays import to_ids, to_labels, to_logits
 from trainmap.dynamics.exchange.folder import check_new, check_source, write_dynamics
 from trainmap.dynamics.index import sort_ids
@@ -23,7 +23,7 @@ from trainmap.dynamics.probabilities import SUM_TOLERANCE, is_coarse
 from trainmap.dynamics.roster import check_classes
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
-from trainmap.errors import RecordingError, StoreError, TrainmapError, some
+from trainmap.errors import RecordingError, TrainmapError, some
 from trainmap.files import writing
 from trainmap.kinds import check_kind
 
@@ -125,7 +125,7 @@ def import_pred_probs(
     names, order = sort_ids(np.arange(len(gold)) if ids is None else to_ids(ids))
     if len(names) != len(gold):
         raise TrainmapError(f"{len(names)} ids need {len(names)} labels, got {len(gold)}")
-    first: Array = _epoch(pred_probs[0]) if len(pred_probs) else np.empty(0)
+    first: Array = _epoch(pred_probs[0]) if hasattr(pred_probs, "__getitem__") and len(pred_probs) else np.empty(0)
     if first.ndim != 2:
         raise TrainmapError(
             "pred_probs must be (epochs, examples, classes) or a list of (examples, classes) arrays, got "
@@ -200,21 +200,7 @@ def read_pred_probs(path: str | Path) -> dict[str, Any]:
     Raises:
         StoreError: not such a file, or pred_probs or labels are not in it.
     """
-    try:
-        file = np.load(path, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise StoreError(f"{path} must be an .npz file with pred_probs and labels, got one array")
-        with file:
-            arrays = {name: file[name] for name in ("pred_probs", "labels", "ids") if name in file.files}
-            held = some(file.files, 9)
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no file {path}") from error
-    except StoreError:
-        raise
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
-        raise StoreError(f"{path} is not an .npz file of numbers: {error}") from error
-    if lacking := [name for name in ("pred_probs", "labels") if name not in arrays]:
-        raise StoreError(f"{path} must hold pred_probs and labels; {' and '.join(lacking)} are not among {held}")
+    arrays = read_npz(path, ("pred_probs", "labels"), ("ids",), "file of pred_probs and labels (.npz)")
     if arrays["pred_probs"].ndim == 2:
         arrays["pred_probs"] = arrays["pred_probs"][None]
     return arrays

@@ -15,7 +15,8 @@ from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
 from trainmap.dynamics.store import Dynamics, write_examples
 from trainmap.errors import StoreError, TrainmapError, cause, some
-from trainmap.files import reading, sync_folder
+from trainmap.files import is_dir, is_file, reading, sync_folder
+from trainmap.parquet_files import read_parquet
 from trainmap.temporary import new_folder_beside, remove
 
 Array = NDArray[Any]
@@ -30,7 +31,7 @@ def check_source(source: str) -> None:
 def check_new(path: str | Path) -> None:
     """Refuse a folder that would be written over: nothing ever is."""
     target = Path(path)
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+    if is_file(target) or (is_dir(target) and any(target.iterdir())):
         what = "is a file" if target.is_file() else f"holds {some(sorted(item.name for item in target.iterdir()))}"
         raise StoreError(f"{path} must be a new or an empty folder, it {what}; choose another or remove it")
 
@@ -110,4 +111,4 @@ def kept_column(dynamics: Dynamics, name: str) -> Array | None:
     with reading(path, "table of examples"):
         if name not in pq.read_schema(path).names:
             return None
-        return np.asarray(pq.read_table(path, columns=[name], page_checksum_verification=True)[name].to_numpy())
+        return np.asarray(read_parquet(path, "table of examples", [name])[name].to_numpy())

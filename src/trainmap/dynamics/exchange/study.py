@@ -12,7 +12,6 @@ epochs the prediction was right: dynamics made from it hold ``p_gold`` alone, an
 from __future__ import annotations
 
 import json
-import math
 import re
 from array import array
 from collections.abc import Iterator, Mapping
@@ -27,9 +26,10 @@ from trainmap.dynamics.exchange.folder import check_new, check_source, kept_colu
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
-from trainmap.errors import RecordingError, StoreError, TrainmapError, some
-from trainmap.files import writing
+from trainmap.errors import RecordingError, StoreError, TrainmapError, short, some
+from trainmap.files import JSON_MEMORY, as_written, distinct, reading, writing
 from trainmap.kinds import check_kind
+from trainmap.limits import check_room
 
 Array = NDArray[Any]
 
@@ -38,6 +38,7 @@ NUMBERS = ("confidence", "variability", "correctness", "forgetfulness")
 KEPT = "study_"  # columns of examples.parquet: study_confidence, ...
 TEXT_CHARACTERS = 1 << 20
 EXPORT_ROWS = 1 << 14
+FLOAT_MAX = float(np.finfo(np.float64).max)
 
 
 def import_study(
@@ -77,7 +78,7 @@ def import_study(
         epochs = epochs or len(values)
         if len(values) != epochs:
             raise StoreError(
-                f"{path}: example {key} has {len(values)} epochs, the first has {epochs}; all need the same"
+                f"{path}: example {short(key)} has {len(values)} epochs, the first has {epochs}; all need the same"
             )
         keys.append(key)
         flat.extend(values)
@@ -128,41 +129,42 @@ def _ids(path: str | Path, keys: list[str], id_type: Literal["int64", "string"] 
 def _probabilities(path: str | Path, key: str, entry: Any) -> list[float]:
     values = entry.get(PROBABILITIES) if isinstance(entry, dict) else None
     if not isinstance(values, list) or not values or any(type(value) not in (int, float) for value in values):
-        raise StoreError(f"{path}: example {key} must have '{PROBABILITIES}', a list of numbers")
+        raise StoreError(f"{path}: example {short(key)} must have '{PROBABILITIES}', a list of numbers")
     if not all(0 <= value <= 1 for value in values):
-        raise StoreError(f"{path}: example {key} must have probabilities in 0 to 1, got {some(values)}")
+        raise StoreError(f"{path}: example {short(key)} must have probabilities in 0 to 1, got {some(values)}")
     return values
 
 
 def _number(path: str | Path, key: str, entry: dict[str, Any], name: str) -> float:
     value = entry.get(name)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise StoreError(f"{path}: example {key} must have a finite number '{name}', got {json.dumps(value)}")
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -FLOAT_MAX <= value <= FLOAT_MAX:
+        raise StoreError(f"{path}: example {short(key)} must have a finite number '{name}', got {as_written(value)}")
     return float(value)
 
 
 def _entries(path: Path) -> Iterator[tuple[str, Any]]:
     """(key, value) of one JSON object that is read piece by piece; a key that stands there twice comes twice."""
-    try:
-        with open(path, encoding="utf-8") as handle:
-            yield from _Stream(handle).members()
-    except FileNotFoundError as error:
-        raise StoreError(f"there is no file {path}") from error
-    except (UnicodeDecodeError, IsADirectoryError) as error:
-        raise StoreError(f"{path} must be a JSON file: {error}") from error
-    except json.JSONDecodeError as error:
-        raise StoreError(f"{path} must be one JSON object, whole: {error.msg} (is the file torn?)") from error
+    with reading(path, "file of the study", "export it again"):
+        try:
+            with open(path, encoding="utf-8-sig") as handle:
+                yield from _Stream(path, handle).members()
+        except json.JSONDecodeError as error:
+            raise StoreError(f"{path} must be one JSON object, whole: {error.msg} (is the file torn?)") from error
 
 
 class _Stream:
     """A window on the text of a JSON object."""
 
-    def __init__(self, handle: TextIO) -> None:
-        self.handle, self.text, self.at, self.ended = handle, "", 0, False
-        self.decode = json.JSONDecoder().raw_decode
+    def __init__(self, path: Path, handle: TextIO) -> None:
+        self.path, self.handle, self.text, self.at, self.ended = path, handle, "", 0, False
+        self.decode = json.JSONDecoder(object_pairs_hook=distinct).raw_decode
 
     def more(self) -> None:
-        piece = self.handle.read(TEXT_CHARACTERS)
+        """Twice as much as is there: a long value is decoded again and again until it is whole, which then takes twice
+        the time of once, and not the square."""
+        left = len(self.text) - self.at
+        check_room(self.path, JSON_MEMORY * left)
+        piece = self.handle.read(max(TEXT_CHARACTERS, left))
         self.ended = not piece
         self.text, self.at = self.text[self.at :] + piece, 0
 
@@ -207,7 +209,9 @@ class _Stream:
             if self.token(",}") == "}":
                 break
             found = self.token('"')
-        if (self.text[self.at :] + self.handle.read()).strip():
+        while not self.ended and not self.text[self.at :].strip():
+            self.more()
+        if self.text[self.at :].strip():
             raise json.JSONDecodeError("more text after the object", self.text, self.at)
 
 

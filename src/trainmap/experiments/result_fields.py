@@ -1,0 +1,167 @@
+"""What a report reads of the result of each kind of task, and which type it must have: checked once, as it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from trainmap.typed import as_type
+
+Name = Annotated[str, Field(pattern=r"^[\w-]{1,128}$")]
+"""A hash; part of a file's name."""
+Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+Cost = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Of a run that trained a network."""
+
+    test_accuracy: Share
+    test_macro_f1: Share
+    train_flops: Cost
+    train_seconds: Cost
+    train_cpu_seconds: Cost
+    parameters: Count
+    steps: Count
+    examples: Count = 0
+    fraction: Share = 0.0
+    nonzero: Cost = 0.0
+    forward_flops: Cost = 0.0
+    bytes: Cost = 0.0
+    zipped_bytes: Cost = 0.0
+    agreement: Share = 0.0
+    inference_seconds: Cost = 0.0
+
+
+@dataclass(frozen=True)
+class Taught(Trained):
+    """Of a teacher."""
+
+    epochs: Count = 0
+    sweep_seconds: Cost = 0.0
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Of a map."""
+
+    epochs: Count
+    recorded_epochs: Annotated[int, Field(ge=1)]
+    scoring_seconds: Cost
+    scoring_cpu_seconds: Cost
+    overlap: Mapping[str, Share | None]
+    fingerprint: str
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Of a selection."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Of what strategies and students read: logits, features, clusters."""
+
+    inference_flops: Cost = 0.0
+    inference_seconds: Cost = 0.0
+    inference_cpu_seconds: Cost = 0.0
+    clustering_seconds: Cost = 0.0
+    clustering_cpu_seconds: Cost = 0.0
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """How one score goes with people; None where there is no number."""
+
+    score: str
+    examples: Count
+    disputed: Count
+    spearman: Number | None
+    low: Number | None
+    high: Number | None
+    auroc: Number | None
+    auroc_low: Number | None
+    auroc_high: Number | None
+
+
+@dataclass(frozen=True)
+class Disputed:
+    """People's disagreement in one region."""
+
+    entropy: Number
+    examples: Count
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Of people beside a map."""
+
+    scores: Annotated[tuple[Agreed, ...], Field(min_length=1)]
+    regions: Mapping[str, Disputed]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Of a search."""
+
+    peak_lr: Number
+    temperature: Number
+    weight: Number
+    validation_macro_f1: Share
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search chose."""
+
+    peak_lr: Number
+    temperature: Number
+    weight: Number
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Of a search for hyperparameters."""
+
+    train_flops: Cost
+    train_cpu_seconds: Cost
+    trials: tuple[Trial, ...]
+    found: Found
+
+
+FIELDS: Mapping[str, Any] = {
+    "teacher": Taught,
+    "map": Scored,
+    "selection": Chosen,
+    "teacher logits": Prepared,
+    "features": Prepared,
+    "clusters": Prepared,
+    "student": Trained,
+    "tuned": Trained,
+    "compressed": Trained,
+    "people": Judged,
+    "search": Searched,
+}
+
+
+def check_result(path: Path, kind: str, result: Mapping[str, Any]) -> None:
+    """Check what a report reads of the result of a task.
+
+    Raises:
+        StoreError: names the file, the field, what it must be and what it is.
+    """
+    cure = "remove it to run again"
+    if kind in FIELDS:
+        as_type(FIELDS[kind], dict(result), path, cure)
+    shares = {name: value for name, value in result.items() if name.endswith(("_macro_f1", "_accuracy"))}
+    as_type(dict[str, Share], shares, path, cure)
