@@ -577,10 +577,16 @@ def save_words(folder: Path) -> None:
     (folder / "words.json").write_text(json.dumps(words))
 
 
+def rank(both: Any) -> Any:
+    from trainmap.dynamics.processes import place
+
+    pair: list[Any] = both if isinstance(both, list) and len(both) == 2 else [both, both]
+    return place(*pair)
+
+
 def open_words(folder: Path) -> None:
     """The doors for values: each entry to its own, whatever it has become."""
     from trainmap.dynamics.arrays import to_ids, to_labels, to_logits
-    from trainmap.dynamics.processes import place
     from trainmap.errors import TrainmapError
     from trainmap.experiments.config import _set
     from trainmap.experiments.yamlfile import parse as yaml
@@ -598,7 +604,7 @@ def open_words(folder: Path) -> None:
         "ids": to_ids,
         "labels": to_labels,
         "logits": to_logits,
-        "rank": lambda both: place(*[both, both] if not isinstance(both, list) or len(both) != 2 else both),
+        "rank": rank,
         "classes": lambda value: tm.Recorder(folder / "r", value),
         "sizes": lambda text: check_name(str(text)),
     }
