@@ -116,7 +116,7 @@ def import_pred_probs(
     names, order = sort_ids(np.arange(len(gold)) if ids is None else to_ids(ids))
     if len(names) != len(gold):
         raise TrainmapError(f"{len(names)} ids need {len(names)} labels, got {len(gold)}")
-    if not hasattr(pred_probs, "__getitem__") or np.shape(pred_probs)[:1] in ((), (0,)) or np.ndim(pred_probs[0]) != 2:
+    if getattr(pred_probs, "shape", None) == () or len(pred_probs) == 0 or np.ndim(pred_probs[0]) != 2:
         raise TrainmapError(
             "pred_probs must be (epochs, examples, classes) or a list of (examples, classes) arrays, got "
             f"{np.shape(pred_probs)}; a single array goes in a list"
