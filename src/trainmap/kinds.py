@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import StoreError, TrainmapError, shown
+from trainmap.files import is_dir, is_file
 
 VALUES = {
     "Dynamics": ("a recording", "open it first: Dynamics.open(path)"),
@@ -42,12 +43,12 @@ def check_path(path: Any, wanted: str) -> None:
         StoreError: names what is there and what to do. Where nothing lies, or what may be right, the reader decides.
     """
     there, found = as_path(path), "a file"
-    if there.is_dir():
+    if is_dir(there):
         recorded = any((there / name).exists() for name in ("manifest.json", "parts"))
         found, wrong = "a recording" if recorded else "a folder", wanted != "recording"
     else:
         others = {"recording": (there.suffix,), "map": (".json", *DATA), "selection": (".parquet", *DATA)}
-        wrong = there.exists() and there.suffix in others[wanted]
+        wrong = is_file(there) and there.suffix in others[wanted]
     if wrong:
         need = FILES[wanted].format(recording=path if found == "a recording" else "DYNAMICS")
         raise StoreError(f"{path} is {found}; {need}")

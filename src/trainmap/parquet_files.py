@@ -90,6 +90,7 @@ def to_frame(table: pa.Table) -> pl.DataFrame:
     plain = pa.schema([pa.field(field.name, field.type, field.nullable) for field in table.schema])
     frame = pl.from_arrow(table.cast(plain))
     assert isinstance(frame, pl.DataFrame)
+    frame.columns = table.column_names  # polars calls a column without a name "column_0"
     return frame
 
 

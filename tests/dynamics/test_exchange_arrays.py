@@ -112,7 +112,7 @@ def test_files_that_are_not_such_arrays_are_errors(tmp_path: Path) -> None:
         ("none.npz", "there is no file"),
         ("text.npz", "is not a file of pred_probs"),
         ("one.npy", "it is one array"),
-        ("lacking.npz", "labels are not among 'pred_probs'"),
+        ("lacking.npz", "missing: labels; it has 'pred_probs'"),
     ):
         with pytest.raises(StoreError, match=message):
             read_pred_probs(tmp_path / name)

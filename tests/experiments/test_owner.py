@@ -91,7 +91,7 @@ def test_finished_tasks_that_leave_the_plan_are_told_and_the_plan_kept(held: Pat
 
 def test_every_earlier_plan_stays_findable(held: Path) -> None:
     for number, file in enumerate(("two.yaml", "three.yaml", "four.yaml"), 1):
-        assert f"experiment-{number}.json" in claim(study(file, title=file, file=file), held, into=True)
+        assert f"experiment-{number}.json" in claim(study(file[:-5], title=file, file=file), held, into=True)
     titles = [json.loads((held / f"experiment-{number}.json").read_text())["title"] for number in (1, 2, 3)]
     assert titles == ["One", "two.yaml", "three.yaml"]
 

@@ -76,9 +76,9 @@ def fuzz(tasks: list[Task]) -> dict[str, Tally]:
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
-        tasks = _watch(worker, tasks, found)
-        worker.kill()
-        worker.wait()
+        with worker:
+            tasks = _watch(worker, tasks, found)
+            worker.kill()
     return found
 
 

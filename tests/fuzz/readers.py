@@ -513,10 +513,12 @@ def save_grid(folder: Path) -> None:
     (folder / "a.yaml").write_text(YAML.split("small:")[0])
     variants = load_experiment(folder / "a.yaml")
     out = folder / "out"
-    study = study_of(variants, plan_graph(variants, out), {"file": "a.yaml"})
+    graph = plan_graph(variants, out)
+    study = study_of(variants, graph, {"file": "a.yaml"})
     save_study(study, out)
     for at, entry in enumerate(study.entries):
-        record = {"name": entry.name, "function": "a:b", "config": dict(entry.config), "seconds": 1.0}
+        function = graph.nodes[entry.hash].task.reference
+        record = {"name": entry.name, "function": function, "config": dict(entry.config), "seconds": 1.0}
         done = at < len(study.entries) - 1
         more = {"result": result_of(entry.kind, at)} if done else {"traceback": "Traceback\nValueError: no"}
         write_json(out / "runs" / f"{entry.hash}{'' if done else '.error'}.json", record | more)
@@ -577,10 +579,16 @@ def save_words(folder: Path) -> None:
     (folder / "words.json").write_text(json.dumps(words))
 
 
+def rank(both: Any) -> Any:
+    from trainmap.dynamics.processes import place
+
+    pair: list[Any] = both if isinstance(both, list) and len(both) == 2 else [both, both]
+    return place(*pair)
+
+
 def open_words(folder: Path) -> None:
     """The doors for values: each entry to its own, whatever it has become."""
     from trainmap.dynamics.arrays import to_ids, to_labels, to_logits
-    from trainmap.dynamics.processes import place
     from trainmap.errors import TrainmapError
     from trainmap.experiments.config import _set
     from trainmap.experiments.yamlfile import parse as yaml
@@ -598,7 +606,7 @@ def open_words(folder: Path) -> None:
         "ids": to_ids,
         "labels": to_labels,
         "logits": to_logits,
-        "rank": lambda both: place(*[both, both] if not isinstance(both, list) or len(both) != 2 else both),
+        "rank": rank,
         "classes": lambda value: tm.Recorder(folder / "r", value),
         "sizes": lambda text: check_name(str(text)),
     }

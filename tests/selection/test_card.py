@@ -213,7 +213,7 @@ def test_what_is_no_card_is_refused(selection: Selection, tmp_path: Path) -> Non
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(StoreError, match="is not a card"):
         Selection.open(tmp_path / "binary.json")
-    with pytest.raises(StoreError, match="is a folder; that is not a card, a .json file"):
+    with pytest.raises(StoreError, match=r"is a folder; that is not a card, a \.json file"):
         Selection.open(tmp_path)
     path = selection.save(tmp_path / "card.json")
     ids_of(path).unlink()

@@ -140,7 +140,7 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             load_weights(model, tmp_path / f"{name}.pt")
     with monkeypatch.context() as patch:
         patch.setattr("trainmap.limits.memory_of_machine", lambda: 1000)
-        with pytest.raises(TrainmapError, match="asks for .* of memory, a file may take 500 B"):
+        with pytest.raises(TrainmapError, match=r"asks for .* of memory, a file may take 500 B"):
             load_weights(model, path)
     flipped = bytearray(path.read_bytes())
     flipped[len(flipped) // 2] ^= 1

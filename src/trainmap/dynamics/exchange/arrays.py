@@ -125,7 +125,8 @@ def import_pred_probs(
     names, order = sort_ids(np.arange(len(gold)) if ids is None else to_ids(ids))
     if len(names) != len(gold):
         raise TrainmapError(f"{len(names)} ids need {len(names)} labels, got {len(gold)}")
-    first: Array = _epoch(pred_probs[0]) if hasattr(pred_probs, "__getitem__") and len(pred_probs) else np.empty(0)
+    counted = hasattr(pred_probs, "__getitem__") and getattr(pred_probs, "shape", None) != () and len(pred_probs) > 0
+    first: Array = _epoch(pred_probs[0]) if counted else np.empty(0)
     if first.ndim != 2:
         raise TrainmapError(
             "pred_probs must be (epochs, examples, classes) or a list of (examples, classes) arrays, got "
