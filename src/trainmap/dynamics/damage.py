@@ -15,7 +15,7 @@ from trainmap.dynamics.columns import check_file, open_columns
 from trainmap.dynamics.manifest import NAME, EpochEntry, FileEntry, Manifest, read_manifest
 from trainmap.dynamics.processes import has_parts, part_folder, worlds
 from trainmap.dynamics.stats import EARLY
-from trainmap.dynamics.store import EXAMPLES, read_examples
+from trainmap.dynamics.store import read_examples
 from trainmap.errors import StoreError
 from trainmap.files import reading
 
@@ -47,7 +47,7 @@ def check_recording(folder: Path) -> Iterator[Found]:
     yield folder / NAME, (folder / NAME).stat().st_size, None
     if manifest.examples or manifest.examples_file:
         if manifest.examples_file is not None and (damage := _of_file(folder, manifest.examples_file)):
-            yield folder / EXAMPLES, 0, damage
+            yield folder / manifest.examples_name, 0, damage
         else:
             yield _examples(folder, manifest)
     for entry in manifest.files:
@@ -64,7 +64,7 @@ def _of_file(folder: Path, entry: FileEntry) -> StoreError | None:
 
 
 def _examples(folder: Path, manifest: Manifest) -> Found:
-    path = folder / EXAMPLES
+    path = folder / manifest.examples_name
     try:
         read_examples(folder, manifest)
     except StoreError as error:

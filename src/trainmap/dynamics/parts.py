@@ -31,7 +31,7 @@ from trainmap.dynamics.locks import locked
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
 from trainmap.dynamics.processes import PARTS, part_folder, refuse_lost, worlds
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
-from trainmap.dynamics.store import EXAMPLES, read_examples, write_examples
+from trainmap.dynamics.store import read_examples, write_examples
 from trainmap.errors import StoreError, some
 from trainmap.temporary import new_file, new_folder_beside
 
@@ -127,7 +127,7 @@ def _is_current(folder: Path, digest: str) -> bool:
             check_file(folder, entry)
     except StoreError:
         return False
-    return manifest.joined == digest and (folder / EXAMPLES).exists()
+    return manifest.joined == digest and (folder / manifest.examples_name).exists()
 
 
 def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, target: Path, allow_missing: bool) -> None:
