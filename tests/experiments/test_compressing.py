@@ -218,6 +218,9 @@ def test_two_recorders_end_an_epoch_once_each_whatever_a_kill_left() -> None:
         def end_epoch(self) -> None:
             self.epoch += 1
 
+        def rewind(self, epoch: int) -> None:
+            self.epoch = epoch
+
     first, second = Counted(3), Counted(4)  # killed between the two
     both = Beside(first, second)
     for _ in range(2):

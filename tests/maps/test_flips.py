@@ -141,7 +141,7 @@ def test_predictions_are_kept_and_read_back_and_come_from_a_recording(tmp_path: 
     assert again.predicted.tolist() == side.predicted.tolist() == [[1, 0, 0], [1, 1, 1]]
     with tm.Recorder(tmp_path / "dynamics", classes=2, ids=[1, 2, 3], labels=[0, 1, 1]) as recorder:
         for logits in ([[1, 0], [1, 0], [1, 0]], [[1, 0], [0, 1], [1, 0]]):
-            recorder.update([1, 2, 3], np.array(logits, np.float32), [0, 1, 1])
+            recorder.update([1, 2, 3], 5 * np.array(logits, np.float32), [0, 1, 1])
             recorder.end_epoch()
     assert Predictions.open(tmp_path / "dynamics").predicted.tolist() == [[0, 1, 0]]
     recording = tm.Dynamics.open(tmp_path / "dynamics")

@@ -240,19 +240,24 @@ class Dynamics:
         """Where each epoch's columns lie; the epochs are compared with their checksums now."""
         if self.checked:
             check_files(self.path, self.manifest.epochs)
-        expected = empty_signals(0, self.classes)
-        layouts = [Layout.of(self.path / entry.file) for entry in self.manifest.epochs]
+        layouts = [self._layout(self.path / entry.file) for entry in self.manifest.epochs]
         for layout in layouts:
-            if layout.rows != self.examples:
-                raise StoreError(f"{layout.path} has {layout.rows} rows, the manifest says {self.examples}")
             for name, (_, dtype, width) in layout.places.items():
                 if (dtype, width) != layouts[0].places.get(name, (0, dtype, width))[1:]:
                     raise StoreError(f"{layout.path} has '{name}' of another type than {layouts[0].path}")
-                if name in expected and (dtype, width) != (expected[name].dtype, 1):
-                    raise StoreError(f"{layout.path} has '{name}' as {dtype}, it must be {expected[name].dtype}")
-                if name == "logits" and width != self.classes:
-                    raise StoreError(f"{layout.path} has {width} logits an example, the manifest says {self.classes}")
         return layouts
+
+    def _layout(self, path: Path) -> Layout:
+        """Where an epoch's columns lie, each of the type that it must have."""
+        layout, expected = Layout.of(path), empty_signals(0, self.classes)
+        if layout.rows != self.examples:
+            raise StoreError(f"{path} has {layout.rows} rows, the manifest says {self.examples}")
+        for name, (_, dtype, width) in layout.places.items():
+            if name in expected and (dtype, width) != (expected[name].dtype, 1):
+                raise StoreError(f"{path} has '{name}' as {dtype}, it must be {expected[name].dtype}")
+            if name == "logits" and width != self.classes:
+                raise StoreError(f"{path} has {width} logits an example, the manifest says {self.classes}")
+        return layout
 
     @cached_property
     def stats(self) -> Stats:
@@ -279,7 +284,7 @@ class Dynamics:
         if not 0 <= epoch < self.epochs:
             raise TrainmapError(f"epoch must be 0 to {self.epochs - 1}, got {epoch}")
         path = check_file(self.path, self.manifest.epochs[epoch], whole=self.checked)
-        if signal not in (held := self.layouts[epoch].places):
+        if signal not in (held := self._layout(path).places):
             raise TrainmapError(f"epoch {epoch} holds {', '.join(held)}; got '{signal}'")
         column = map_columns(path).column(signal)
         if isinstance(column, pa.FixedSizeListArray):

@@ -268,7 +268,8 @@ class DataMap:
         if fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
             raise StoreError(f"{path} was changed: its ids or labels are not those that the map was made for")
         if verify:
-            check_table(path, to_arrow(datamap.table), about)
+            with reading(path, "map", "make it again"):
+                check_table(path, to_arrow(datamap.table), about)
         _check_ranges(path, datamap)
         return datamap.with_rule(datamap.rule)
 

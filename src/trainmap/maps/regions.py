@@ -11,7 +11,7 @@ The thirds overlap, and on data that a network fits a third by rank says little:
 are then right in every epoch, and most of the most variable ones hardly vary. So in the column ``region`` the quantile
 rule looks at the values as well, at the corners that they can reach, ambiguous (1/2, 1/2), hard (0, 0), easy (0, 1):
 
-    ambiguous  v among the highest, and nearer to its corner than to that of certainty: v > |c - 1/2|
+    ambiguous  v among the highest, and nearer to its corner than to that of certainty: v > abs(c - 1/2)
     hard       else, c among the lowest, and nearer to its corner than to the easy one: c < 1/2
     easy       else, c among the highest, and nearer to its corner than to the hard one: c > 1/2
 

@@ -4,11 +4,11 @@ A class that is rarer than the one it is taken for is learned later and less sur
 preferred to most of its labels, right or wrong. One threshold for all classes then suspects it wholesale. Here a label
 of such a class must stand out among the labels of its own class:
 
-    two heaps    where the suspicions of the class fall into two heaps, one of them below the rule's threshold, the
-                 upper heap is suspected: the rule's threshold holds
-    outliers     otherwise above median + 2.5 (1.4826 MAD) of the class; or, in a class that was learned, where the
-                 label is as suspicious as half of the labels of the other class would be if they were exchanged
-    small        classes below ``FEWEST`` examples are judged together; where they are fewer together, none is suspected
+- two heaps: where the suspicions of the class fall into two heaps, one of them below the rule's threshold, the upper heap
+  is suspected: the rule's threshold holds;
+- outliers: otherwise above median + 2.5 (1.4826 MAD) of the class; or, in a class that was learned, where the label is as
+  suspicious as half of the labels of the other class would be if they were exchanged;
+- small: classes below ``FEWEST`` examples are judged together; where they are fewer together, none is suspected.
 
 A class that is as frequent as the ones it is taken for keeps the rule's threshold, so that balanced data are judged as
 by one threshold for all.
