@@ -401,6 +401,10 @@ def test_text_that_is_not_utf8_and_columns_that_come_twice_are_refused(tmp_path:
     pq.write_table(pa.table([pa.array([1]), pa.array([2])], ["a", "a"]), tmp_path / "b.parquet")
     with pytest.raises(StoreError, match="has a column twice"):
         read_parquet(tmp_path / "b.parquet")
+    for column in (pa.array([1]), pa.StructArray.from_arrays([pa.array([1])], names=["b\0c"])):
+        pq.write_table(pa.table([column], ["a\0" if column.type == pa.int64() else "a"]), tmp_path / "c.parquet")
+        with pytest.raises(StoreError, match="NUL character in the name of a column"):
+            read_frame(tmp_path / "c.parquet")
 
 
 def test_pictures_are_measured_before_they_are_unpacked(tmp_path: Path) -> None:

@@ -62,6 +62,8 @@ def read_parquet(
             names = file.schema_arrow.names
             if len(set(names)) < len(names):
                 raise StoreError(f"{path} has a column twice; name each column once")
+            if "\0" in file.schema_arrow.to_string(show_field_metadata=False, show_schema_metadata=False):
+                raise StoreError(f"{path} has a NUL character in the name of a column; {cure}")  # polars panics at it
             if lacking := [name for name in columns or () if name not in names]:
                 raise StoreError(f"{path} is not a {what}: it has no column '{lacking[0]}'; {cure}")
             check_parquet(path, file, columns)
