@@ -143,9 +143,66 @@ def test_a_call_that_was_broken_off_costs_the_epoch_so_far_and_no_training(
         for batch in batches[1:]:
             recorder.update(*batch)
         recorder.end_epoch()
-        assert recorder.refused == (0, 7)
+        assert recorder.refused == (1, 7)
     assert "broken off inside" in caplog.messages[0]
-    assert Dynamics.open(tmp_path / "d").manifest.epochs[0].seen == 33
+    (entry,) = Dynamics.open(tmp_path / "d").manifest.epochs
+    assert (entry.seen, entry.refused) == (33, 7)
+
+
+@pytest.mark.parametrize("device", [np.asarray, far])
+def test_what_an_interrupt_cost_is_in_the_manifest_refused_and_held_batches_and_the_broken_one_included(
+    device: Any, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, refused, broken, *others = run.batches(0)
+    with run.recorder(tmp_path / "d", **WARN) as recorder:
+        recorder.update(first[0], device(first[1]), first[2])
+        recorder.update(refused[0], np.full_like(refused[1], np.nan), refused[2])
+        where = (recorder._held, "add") if device is far else (recorder._numbers, "add")
+        with monkeypatch.context() as patch:
+            patch.setattr(*where, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                recorder.update(broken[0], device(broken[1]), broken[2])
+        for batch in others:
+            recorder.update(*batch)
+        recorder.end_epoch()
+        assert recorder.refused == (3, 21)
+        run.feed(recorder, 1)
+        recorder.end_epoch()
+    entries = Dynamics.open(tmp_path / "d").manifest.epochs
+    assert [(entry.seen, entry.refused) for entry in entries] == [(19, 21), (40, 0)]
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_rewind_begins_the_count_of_its_epoch_anew(run: Run, tmp_path: Path) -> None:
+    with run.recorder(tmp_path / "d", **WARN) as recorder:
+        recorder.update(run.ids[:2], np.full((2, 4), np.nan), run.labels[:2])
+        recorder.rewind(0)
+        run.feed(recorder, 0)
+        recorder.end_epoch()
+        assert recorder.refused == (1, 2)
+    assert Dynamics.open(tmp_path / "d").manifest.epochs[0].refused == 0
+
+
+def test_batches_are_recorded_in_the_order_of_the_calls_wherever_they_lie(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "d", 2, repeats="first") as recorder:
+        recorder.update([0, 1], far([[1.0, 0.0], [2.0, 0.0]]), [0, 0])
+        recorder.update([1, 2], np.array([[8.0, 0.0], [3.0, 0.0]]), [0, 0])
+        recorder.update([2, 3], far([[9.0, 0.0], [4.0, 0.0]]), [0, 0])
+        recorder.end_epoch()
+    assert Dynamics.open(tmp_path / "d").column(0, "margin").tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_several_batches_that_are_refused_at_once_are_counted_in_the_message(run: Run, tmp_path: Path) -> None:
+    recorder = run.recorder(tmp_path / "d")
+    for number, (ids, logits, labels) in enumerate(run.batches(0)):
+        recorder.update(ids, far(np.full_like(logits, np.nan) if number in (1, 3) else logits), labels)
+    with pytest.raises(RecordingError, match=r"7 of 7 .*\(the first of 2 batches refused of 6 held back\)$"):
+        recorder.end_epoch()
+    with pytest.raises(RecordingError, match=r"14 of 40 ids were not recorded"):
+        recorder.end_epoch()
 
 
 def test_a_caller_may_still_insist_on_a_whole_epoch(run: Run, tmp_path: Path) -> None:

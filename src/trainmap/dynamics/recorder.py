@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import check_shapes, on_accelerator, to_ids, to_labels, to_logits
 from trainmap.dynamics.epoch import Epoch
-from trainmap.dynamics.given import check_choice, check_given, check_number_of_classes, check_repeats
+from trainmap.dynamics.given import check_choice, check_flag, check_given, check_number_of_classes, check_repeats
 from trainmap.dynamics.held import Held, own_ids, own_labels
 from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source
 from trainmap.dynamics.probabilities import As
@@ -122,6 +122,8 @@ class Recorder:
         check_choice("on_error", on_error, OnError)
         if as_ is not None:
             check_choice("as_", as_, As)
+        allow_missing = check_flag(allow_missing, "allow_missing")
+        resume, overwrite = check_flag(resume, "resume"), check_flag(overwrite, "overwrite")
         if resume and overwrite:
             raise RecordingError("either resume=True (go on) or overwrite=True (begin anew); say one of them")
         self.classes, self.source, self.allow_missing = check_number_of_classes(classes), source, allow_missing
@@ -224,10 +226,12 @@ class Recorder:
         with self._turn:
             if self._broken or self._refusal is not None:
                 self._check_open()
+            self._tally.come(_size(ids))
             try:
                 if on_accelerator(logits):
                     self._hold(ids, logits, labels)
                 else:
+                    self._fetch()  # what came before this batch
                     self._record(to_ids(ids), to_logits(logits), to_labels(labels))
             except RecordingError as error:
                 self._leave_out(error, _size(ids))
@@ -282,6 +286,9 @@ class Recorder:
                 refused.append((error, len(ids)))
         self._held = Held()
         self._broken = False
+        if len(refused) > 1 and self.on_error == "raise":
+            error, _ = refused[0]
+            error.args = (f"{error} (the first of {len(refused)} batches refused of {len(batches)} held back)",)
         for error, size in refused:
             self._leave_out(error, size)
 
@@ -303,6 +310,8 @@ class Recorder:
         An epoch that was resumed in its middle has seen the rest alone: go back to its beginning (``rewind`` and a
         checkpoint from there), or keep what came before as NaN.
         """
+        if allow_missing is not None:
+            allow_missing = check_flag(allow_missing, "allow_missing")
         with self._turn:
             if self._broken or self._refusal is not None:
                 self._check_open()
@@ -404,6 +413,7 @@ class Recorder:
             except TrainmapError:
                 self._broken = before
                 raise
+            self._tally.start_epoch()
             self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -412,7 +422,6 @@ class Recorder:
         roster = self._roster
         self._roster = roster.anew() if isinstance(roster, Known) else Learned(self.classes, self.repeats)
         self._numbers = self._empty()
-        self._tally.start_epoch()
         self._broken = False
 
     def _check_open(self) -> None:
@@ -422,7 +431,9 @@ class Recorder:
             f"epoch {self.epoch}: a call was broken off inside (by an interrupt?), so that it is not certain what this "
             f"epoch holds; call rewind({self.epoch}) to begin it anew"
         )
-        self._leave_out(broken, self._roster.seen, 0)
+        if self.on_error == "raise":
+            raise broken
+        self._tally.lose(broken)
         self._begin_anew()
 
     def close(self) -> None:

@@ -17,24 +17,42 @@ class Refused(NamedTuple):
     batches: int = 0
     examples: int = 0
 
+    def and_(self, examples: int, batches: int) -> Refused:
+        return Refused(self.batches + batches, self.examples + examples)
+
 
 class Tally:
-    """Counts what was refused; ``in_epoch`` examples of it since ``start_epoch``."""
+    """Counts what came and what of it was refused, since the beginning and since ``start_epoch``."""
 
     def __init__(self) -> None:
-        self.refused, self.in_epoch = Refused(), 0
+        self.refused = Refused()
         self._told: set[object] = set()
+        self.start_epoch()
+
+    @property
+    def in_epoch(self) -> int:
+        """How many examples were left out of this epoch."""
+        return self._left_out.examples
+
+    def come(self, examples: int) -> None:
+        """A batch is here, whatever will become of it."""
+        self._came = self._came.and_(examples, 1)
+
+    def lose(self, error: TrainmapError) -> None:
+        """All that came in this epoch is left out of it."""
+        came, left_out = self._came, self._left_out
+        self.add(error, came.examples - left_out.examples, came.batches - left_out.batches)
 
     def add(self, error: TrainmapError, examples: int, batches: int = 1) -> None:
-        self.refused = Refused(self.refused.batches + batches, self.refused.examples + examples)
-        self.in_epoch += examples
+        self.refused = self.refused.and_(examples, batches)
+        self._left_out = self._left_out.and_(examples, batches)
         kind = _kind(error)
         if kind not in self._told:
             self._told.add(kind)
             log.warning("left out of the recording: %s (further ones for this reason are only counted)", error)
 
     def start_epoch(self) -> None:
-        self.in_epoch = 0
+        self._came = self._left_out = Refused()
 
 
 def _kind(error: TrainmapError) -> object:
