@@ -397,7 +397,7 @@ def replace_epoch(folder: Path, columns: dict[str, Any]) -> None:
 
 def test_an_epoch_with_a_column_of_another_type_is_refused(folder: Path) -> None:
     replace_epoch(folder, {"p_gold": np.zeros(40)})
-    with pytest.raises(StoreError, match=r"00001.arrow has 'p_gold' of another type than"):
+    with pytest.raises(StoreError, match=r"00001.arrow has 'p_gold' as float64, it must be float32"):
         Dynamics.open(folder).block()
 
 
@@ -424,7 +424,12 @@ def test_an_epoch_that_is_no_arrow_file_is_refused(folder: Path) -> None:
 
 def test_an_epoch_cut_while_it_is_read_is_an_error(folder: Path) -> None:
     dynamics = Dynamics.open(folder)
-    _ = dynamics.layouts
+    layout = dynamics.layouts[1]
     os.truncate(folder / "epochs/00001.arrow", 900)
-    with pytest.raises(StoreError, match=r"ended early while it was read"):
+    with pytest.raises(StoreError, match=r"00001.arrow is torn: 900 bytes"):
         dynamics.block()
+    with (
+        open(layout.path, "rb", buffering=0) as handle,
+        pytest.raises(StoreError, match=r"ended early while it was read"),
+    ):
+        layout.read("el2n", 0, np.empty(40, np.float32), handle)

@@ -59,6 +59,11 @@ def _inside(folder: Path) -> list[str]:
     return found
 
 
+def has_columns(folder: Path) -> bool:
+    """Whether there are files with names of ours in ``epochs`` or ``stats``."""
+    return any(_COLUMNS.fullmatch(item.name) for name in ("epochs", "stats") for item in (folder / name).glob("*"))
+
+
 def remove_files(folder: Path, entries: Iterable[FileEntry]) -> None:
     """Remove files that the manifest lists no longer."""
     for entry in entries:

@@ -119,6 +119,13 @@ def map_columns(path: Path) -> pa.RecordBatch:
         return open_columns(pa.memory_map(str(path)), path)
 
 
+def values(column: pa.Array) -> Array:
+    """A column of numbers without empty places where it lies: (n,), or (n, C) of a fixed-size list."""
+    if isinstance(column, pa.FixedSizeListArray):
+        return column.flatten().to_numpy().reshape(len(column), column.type.list_size)
+    return column.to_numpy()
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the bytes of each column lie in an epoch's file."""
@@ -134,17 +141,17 @@ class Layout:
             batch = open_columns(whole, path)
             places: dict[str, tuple[int, np.dtype[Any], int]] = {}
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
-                values, width = column, 1
+                flat, width = column, 1
                 if isinstance(column, pa.FixedSizeListArray):
-                    values, width = column.flatten(), column.type.list_size
+                    flat, width = column.flatten(), column.type.list_size
                 if (
                     column.null_count
-                    or values.null_count
-                    or not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type))
+                    or flat.null_count
+                    or not (pa.types.is_integer(flat.type) or pa.types.is_floating(flat.type))
                 ):
                     continue  # ids and labels of a part; the signals are plain numbers
-                data = values.buffers()[1]
-                dtype = np.dtype(values.type.to_pandas_dtype())
+                data = flat.buffers()[1]
+                dtype = np.dtype(flat.type.to_pandas_dtype())
                 offset = data.address - whole.address if data.size else 0
                 if not 0 <= offset <= whole.size - data.size:
                     raise StoreError(f"{path} must be uncompressed, so that its columns can be read where they lie")

@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.dynamics.columns import check_file, open_columns
+from trainmap.dynamics.clearing import has_columns
+from trainmap.dynamics.columns import check_file, open_columns, values
 from trainmap.dynamics.manifest import NAME, EpochEntry, FileEntry, Manifest, read_manifest
-from trainmap.dynamics.processes import has_parts, part_folder, worlds
+from trainmap.dynamics.processes import PARTS, has_parts, part_folder, worlds
 from trainmap.dynamics.stats import EARLY
 from trainmap.dynamics.store import read_examples
 from trainmap.errors import StoreError
@@ -23,18 +24,17 @@ Array = NDArray[Any]
 Found = tuple[Path, int, StoreError | None]  # a file, its bytes, what is wrong with it
 
 ROUNDING = 1e-5  # of single precision, above the ends of a range
-UNSEEN = "predicted"
 
 
 def is_recording(folder: Path) -> bool:
     """Whether a folder is a recording, or was one."""
-    return (folder / NAME).is_file() or any((folder / name).is_dir() for name in ("epochs", "stats", "parts"))
+    return (folder / NAME).is_file() or has_columns(folder) or bool(worlds(folder / PARTS))
 
 
 def check_recording(folder: Path) -> Iterator[Found]:
     """Every file of a recording and of its parts, read afresh."""
     if has_parts(folder):
-        for world in sorted(worlds(folder / "parts")):
+        for world in sorted(worlds(folder / PARTS)):
             for rank in range(world):
                 yield from check_recording(part_folder(folder, rank, world))
         if not (folder / NAME).exists():
@@ -81,9 +81,7 @@ def _of_values(folder: Path, entry: FileEntry, manifest: Manifest) -> StoreError
             if manifest.part is None and batch.num_rows != manifest.examples:
                 raise StoreError(f"{path} has {batch.num_rows} rows, the manifest says {manifest.examples}")
             columns = {
-                name: column.flatten().to_numpy().reshape(batch.num_rows, -1)
-                if isinstance(column, pa.FixedSizeListArray)
-                else column.to_numpy()
+                name: values(column)
                 for name, column in zip(batch.schema.names, batch.columns, strict=True)
                 if name != "id"
             }

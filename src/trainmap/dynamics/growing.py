@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.dynamics.columns import check_file, open_columns, write_columns
+from trainmap.dynamics.columns import check_file, open_columns, values, write_columns
 from trainmap.dynamics.manifest import EpochEntry
 from trainmap.dynamics.stats import Stats, empty_stats
 
@@ -41,7 +41,7 @@ def with_newcomers(
     for entry in entries:
         path = check_file(folder, entry, whole=True)
         batch = open_columns(pa.memory_map(str(path)), path)
-        columns = {name: _spread(_values(batch.column(name)), rows, len(ids)) for name in batch.schema.names}
+        columns = {name: _spread(values(batch.column(name)), rows, len(ids)) for name in batch.schema.names}
         new = write_columns(folder, next_name(entry.file), columns, entry.seen)
         grown.append(entry.model_copy(update={"file": new.file, "bytes": new.bytes, "crc32": new.crc32}))
     if len(stats):
@@ -57,9 +57,3 @@ def _spread(column: Array, rows: Array, size: int) -> Array:
     out = np.full((size, *column.shape[1:]), np.nan if column.dtype.kind == "f" else -1, column.dtype)
     out[rows] = column
     return out
-
-
-def _values(column: pa.Array) -> Array:
-    if isinstance(column, pa.FixedSizeListArray):
-        return column.flatten().to_numpy().reshape(len(column), -1)
-    return column.to_numpy()

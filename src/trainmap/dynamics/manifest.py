@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -138,6 +139,28 @@ def read_manifest(folder: Path) -> Manifest:
         if not path.exists():
             raise StoreError(f"{folder} is not a dynamics folder: it has no {NAME} (was an epoch ever finished?)")
     return parse_manifest(read_bytes(path, "manifest in JSON"), path)
+
+
+def is_torn_join(folder: Path) -> bool:
+    """Whether ``folder`` has a manifest that is damaged, and was that of a join as far as can be told.
+
+    One that says to be of another program, of a newer format or of a single process is not.
+    """
+    try:
+        content = (folder / NAME).read_bytes()
+    except OSError:
+        return False
+    try:
+        parse_manifest(content, folder / NAME)
+        return False
+    except StoreError:
+        pass
+    try:
+        raw = json.loads(content)
+    except ValueError:
+        return b'"joined": null' not in content
+    version = raw.get("version") if isinstance(raw, dict) and raw.get("format") == FORMAT else None
+    return isinstance(version, int) and version <= VERSION and raw.get("joined") is not None
 
 
 def parse_manifest(content: bytes, path: Path) -> Manifest:

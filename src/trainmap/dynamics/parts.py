@@ -25,14 +25,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.dynamics.columns import check_file, map_columns, write_columns
+from trainmap.dynamics.columns import check_file, map_columns, values, write_columns
 from trainmap.dynamics.index import build_index, ids_from_arrow
 from trainmap.dynamics.locks import locked
-from trainmap.dynamics.manifest import NAME, Manifest, read_manifest, versions, write_manifest
+from trainmap.dynamics.manifest import NAME, Manifest, is_torn_join, read_manifest, versions, write_manifest
 from trainmap.dynamics.processes import PARTS, part_folder, refuse_lost, worlds
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
 from trainmap.dynamics.store import read_examples, write_examples
 from trainmap.errors import StoreError, some
+from trainmap.files import sync_folder
 from trainmap.temporary import new_file, new_folder_beside
 
 Array = NDArray[Any]
@@ -108,16 +109,19 @@ def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
 def _digest(parts: Sequence[tuple[Path, Manifest]], epochs: int) -> str:
     """What a join was made from."""
     digest = hashlib.sha256()
+    if len({manifest.repeats for _, manifest in parts}) > 1:  # said where it matters: older joins stay
+        digest.update(b"first;")
     for _, manifest in parts:
         for entry in manifest.epochs[:epochs]:
-            digest.update(f"{entry.seen} {entry.bytes} {entry.crc32},".encode())
+            refused = f" {entry.refused}" if entry.refused else ""
+            digest.update(f"{entry.seen} {entry.bytes} {entry.crc32}{refused},".encode())
         digest.update(f"{manifest.examples} {manifest.allow_missing};".encode())
     return digest.hexdigest()
 
 
 def _is_current(folder: Path, digest: str) -> bool:
     """Whether the join in ``folder`` is whole and of these parts. If not it is made again: nothing is lost by that."""
-    if not (folder / NAME).exists():
+    if not (folder / NAME).exists() or is_torn_join(folder):
         return False
     manifest = read_manifest(folder)
     if manifest.joined is None:
@@ -125,9 +129,13 @@ def _is_current(folder: Path, digest: str) -> bool:
     try:
         for entry in manifest.files:
             check_file(folder, entry)
+        if manifest.examples_file is not None:
+            check_file(folder, manifest.examples_file, whole=True)
+        else:  # 0.1
+            read_examples(folder, manifest)
     except StoreError:
         return False
-    return manifest.joined == digest and (folder / manifest.examples_name).exists()
+    return manifest.joined == digest
 
 
 def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, target: Path, allow_missing: bool) -> None:
@@ -146,10 +154,13 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
         labels = np.full(len(ids), UNKNOWN_LABEL, np.int64)
     index = build_index(ids)
     entries = []
+    # The files of an old join are written over: from here on nothing lists them, for a reader or after a kill.
+    (target / NAME).unlink(missing_ok=True)
+    sync_folder(target)
     for epoch in range(epochs):
         batches = [_open(*part, epoch) for part in parts]
         rows = np.concatenate([index.rows(_ids(batch)) for batch in batches])
-        _learn_labels(ids, labels, rows, np.concatenate([_values(batch, "label") for batch in batches]), epoch)
+        _learn_labels(ids, labels, rows, _values(batches, "label"), epoch)
         keep = _originals(rows, batches)
         if len(keep) < len(ids) and not allow_missing:
             raise StoreError(
@@ -160,9 +171,10 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
         if first.level == "logits":
             columns["logits"] = np.full((len(ids), first.classes), np.nan, np.float16)
         for name, column in columns.items():
-            values = np.concatenate([_values(batch, name) for batch in batches])
-            column[rows[keep]] = values[keep]
-        entries.append(write_columns(target, f"epochs/{epoch:05d}.arrow", columns, len(keep)))
+            column[rows[keep]] = _values(batches, name)[keep]
+        entry = write_columns(target, f"epochs/{epoch:05d}.arrow", columns, len(keep))
+        refused = sum(manifest.epochs[epoch].refused for _, manifest in parts)
+        entries.append(entry.model_copy(update={"refused": refused}))
     examples_file = write_examples(target, ids, labels)
     joined = first.model_copy(
         update={
@@ -173,6 +185,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
             "joined": digest,
             "overwrote": False,
             "allow_missing": allow_missing,
+            "repeats": "first" if any(manifest.repeats == "first" for _, manifest in parts) else first.repeats,
             "epochs": entries,
             "written_by": versions(),
         }
@@ -182,7 +195,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
 
 def _originals(rows: Array, batches: Sequence[pa.RecordBatch]) -> Array:
     """Of every example's copies the one to keep: earliest arrival, then lowest rank."""
-    arrival = np.concatenate([_values(batch, "arrival") for batch in batches])
+    arrival = _values(batches, "arrival")
     rank = np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches])
     order = np.lexsort((rank, arrival, rows))
     _, first = np.unique(rows[order], return_index=True)
@@ -211,6 +224,8 @@ def _open(path: Path, manifest: Manifest, epoch: int) -> pa.RecordBatch:
 def _check_columns(file: Path, batch: pa.RecordBatch, manifest: Manifest) -> None:
     """An epoch of a part has its ids, labels, arrivals and signals, each as it was written."""
     wanted = {"id": pa.int64() if manifest.id_type == "int64" else pa.string(), "label": pa.int64()}
+    if not batch.num_rows and "id" in batch.schema.names and batch.schema.field("id").type == pa.int64():
+        wanted["id"] = pa.int64()  # a rank that had seen nobody yet did not know of what kind ids are
     signals = empty_signals(0, manifest.classes)
     wanted |= {"arrival": pa.int64()} | {name: pa.from_numpy_dtype(column.dtype) for name, column in signals.items()}
     if manifest.level == "logits":
@@ -226,11 +241,8 @@ def _ids(batch: pa.RecordBatch) -> Array:
     return ids_from_arrow(batch.column("id"))
 
 
-def _values(batch: pa.RecordBatch, name: str) -> Array:
-    column = batch.column(name)
-    if isinstance(column, pa.FixedSizeListArray):
-        return column.flatten().to_numpy().reshape(batch.num_rows, -1)
-    return column.to_numpy()
+def _values(batches: Sequence[pa.RecordBatch], name: str) -> Array:
+    return np.concatenate([values(batch.column(name)) for batch in batches])
 
 
 def _writable(folder: Path) -> bool:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainmap.dynamics.manifest import NAME, Manifest, read_manifest
+from trainmap.dynamics.manifest import NAME, Manifest, is_torn_join, read_manifest
 from trainmap.errors import RecordingError, StoreError, shown, some, whole
 from trainmap.files import is_dir
 
@@ -60,7 +60,8 @@ def refuse_mixture(path: Path, world_size: int | None) -> None:
             raise StoreError(f"{path} holds the parts of several processes; a single one needs another folder")
         return
     found = worlds(path / PARTS)
-    if (path / NAME).exists() and (not found or read_manifest(path).joined is None):
+    torn = bool(found) and is_torn_join(path)  # it is made again from the parts
+    if (path / NAME).exists() and not torn and (not found or read_manifest(path).joined is None):
         what = "a join whose parts are gone" if read_manifest(path).joined else "the recording of a single process"
         raise StoreError(f"{path} holds {what}; {world_size} processes need another folder")
     others = sorted(found - {world_size})

@@ -2,7 +2,7 @@
 
     dynamics/
       manifest.json         what exists (written last, by rename)
-      examples.parquet      row, id, label, in the order of the rows: sorted by id
+      examples.parquet      row, id, label, in the order of the rows: sorted by id (or the name in the manifest)
       epochs/00000.arrow    one row per example, one column per signal
       stats/00001.arrow     or, at level stats, the running sums over so many epochs
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,9 +25,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.columns import Layout, check_file, check_files, map_columns, write_listed
+from trainmap.dynamics.columns import Layout, check_file, check_files, map_columns, values, write_listed
+from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_to_arrow
-from trainmap.dynamics.manifest import EXAMPLES, FileEntry, Manifest, read_manifest
+from trainmap.dynamics.manifest import EXAMPLES, NAME, FileEntry, Manifest, read_manifest
 from trainmap.dynamics.processes import has_parts
 from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, empty_signals, read_only
 from trainmap.dynamics.stats import Stats, empty_stats
@@ -58,8 +60,8 @@ def fingerprint(ids: Any, labels: Any) -> str:
 def write_examples(
     folder: Path, ids: Array, labels: Array, more: Mapping[str, Array] | None = None, file: str = EXAMPLES
 ) -> FileEntry:
-    """Write ``examples.parquet``: row, id, label (null where no label is known yet), and what an importer keeps. Its
-    entry for the manifest."""
+    """Write the examples as ``folder/file``: row, id, label (null where no label is known yet), and what an importer
+    keeps. Its entry for the manifest."""
     table = pa.table(
         {
             "row": pa.array(np.arange(len(ids), dtype=np.int64)),
@@ -174,6 +176,7 @@ class Dynamics:
             StoreError: not a dynamics folder, a newer format, a missing, torn, damaged or foreign file, a lost part.
                 Damage inside an epoch is found, with this error, when the first of them is read.
         """
+        allow_missing, verify = check_flag(allow_missing, "allow_missing"), check_flag(verify, "verify")
         check_path(path, "recording")
         from trainmap.dynamics.parts import join_parts
 
@@ -238,9 +241,10 @@ class Dynamics:
     @cached_property
     def layouts(self) -> list[Layout]:
         """Where each epoch's columns lie; the epochs are compared with their checksums now."""
-        if self.checked:
-            check_files(self.path, self.manifest.epochs)
-        layouts = [self._layout(self.path / entry.file) for entry in self.manifest.epochs]
+        with self._as_opened():
+            if self.checked:
+                check_files(self.path, self.manifest.epochs)
+            layouts = [self._layout(self.path / entry.file) for entry in self.manifest.epochs]
         for layout in layouts:
             for name, (_, dtype, width) in layout.places.items():
                 if (dtype, width) != layouts[0].places.get(name, (0, dtype, width))[1:]:
@@ -283,13 +287,14 @@ class Dynamics:
         self._check_epochs_kept()
         if not 0 <= epoch < self.epochs:
             raise TrainmapError(f"epoch must be 0 to {self.epochs - 1}, got {epoch}")
-        path = check_file(self.path, self.manifest.epochs[epoch], whole=self.checked)
-        if signal not in (held := self._layout(path).places):
+        with self._as_opened():
+            path = check_file(self.path, self.manifest.epochs[epoch])
+            batch = map_columns(path)  # before it is compared: what is compared is then not older than this
+            check_file(self.path, self.manifest.epochs[epoch], whole=self.checked)
+            held = self._layout(path).places
+        if signal not in held:
             raise TrainmapError(f"epoch {epoch} holds {', '.join(held)}; got '{signal}'")
-        column = map_columns(path).column(signal)
-        if isinstance(column, pa.FixedSizeListArray):
-            return column.flatten().to_numpy(zero_copy_only=True).reshape(self.examples, -1)
-        return column.to_numpy(zero_copy_only=True)
+        return values(batch.column(signal))
 
     def block(
         self, start: int = 0, stop: int | None = None, signals: Sequence[str] | None = None, epochs: int | None = None
@@ -315,11 +320,13 @@ class Dynamics:
         for name in names:
             _, dtype, width = self.layouts[0].places[name]
             columns[name] = np.empty((epochs, stop - start, width)[: 3 if name == "logits" else 2], dtype)
-        for epoch in range(epochs):
-            path = self.layouts[epoch].path
-            with reading(path, "whole Arrow file"), open(path, "rb", buffering=0) as handle:
-                for name, column in columns.items():
-                    self.layouts[epoch].read(name, start, column[epoch], handle)
+        layouts = self.layouts[:epochs]
+        with self._as_opened():
+            for epoch, layout in enumerate(layouts):
+                with reading(layout.path, "whole Arrow file"), open(layout.path, "rb", buffering=0) as handle:
+                    check_file(self.path, self.manifest.epochs[epoch], whole=self.checked)
+                    for name, column in columns.items():
+                        layout.read(name, start, column[epoch], handle)
         columns = {name: read_only(column) for name, column in columns.items()}
         logits = columns.pop("logits", None)
         complete = all(entry.seen == self.examples for entry in self.manifest.epochs[:epochs])
@@ -341,6 +348,36 @@ class Dynamics:
         for _, _, damage in check_recording(self.path):
             if damage is not None:
                 raise damage
+
+    @contextmanager
+    def _as_opened(self) -> Iterator[None]:
+        """Around the reading of epochs: a recorder may have rewound, overwritten or joined them again meanwhile.
+
+        It changes the manifest before it uses a name again. So what was read is what was listed if its bytes are, or,
+        where these are not compared, if it is listed still when it has been read.
+        """
+        damage = None
+        try:
+            yield
+        except StoreError as error:
+            damage = error
+        if (damage is not None or not self.checked) and self._was_changed():
+            raise StoreError(
+                f"{self.path}: it was changed by a recorder since it was opened; open it again"
+            ) from damage
+        if damage is not None and self.manifest.joined is not None and has_parts(self.path):
+            cure = f"or remove {self.path / NAME}: then it is joined again from its parts"
+            raise StoreError(f"{damage}, {cure}") from damage
+        if damage is not None:
+            raise damage
+
+    def _was_changed(self) -> bool:
+        """Whether the manifest is gone, or lists other files in place of these."""
+        if not (self.path / NAME).exists():
+            return self.path.is_dir()
+        with suppress(StoreError):
+            return read_manifest(self.path).epochs[: len(self.manifest.epochs)] != self.manifest.epochs
+        return False
 
     def _check_epochs_kept(self) -> None:
         if self.manifest.stats is not None:

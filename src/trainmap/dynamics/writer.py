@@ -1,8 +1,10 @@
 """The folder of a recording as its one writer sees it: what is in it, and how one epoch more gets there for good.
 
 Order of writing: examples, then the epoch, then the manifest, each a temporary file that is flushed to disk and
-renamed. A kill between two of them leaves files that the manifest does not list, and these do not exist. What a
-manifest lists is never written over: newcomers bring new files under new names (see ``growing``).
+renamed. A kill between two of them leaves files that the manifest does not list, and these do not exist. What the
+manifest lists is never written over: newcomers and new labels bring new files under new names (see ``growing``), and
+what is rewound or overwritten goes from the manifest before its names are used again. A reader that was opened before
+that finds other bytes than it was told, and says so.
 """
 
 from __future__ import annotations
@@ -35,13 +37,12 @@ from trainmap.dynamics.manifest import (
     manifest_bytes,
     read_manifest,
     versions,
-    write_manifest,
 )
 from trainmap.dynamics.processes import PARTS, holds, part_folder, refuse_mixture, whole_epochs
 from trainmap.dynamics.stats import Stats, add_epoch, empty_stats
 from trainmap.dynamics.store import read_examples, read_stats, write_examples
 from trainmap.errors import StoreError, some
-from trainmap.files import sync_folder
+from trainmap.files import sync_folder, write_atomically
 
 Array = NDArray[Any]
 State = tuple[bytes | None, Manifest, Stats, Array | None]  # manifest on disk, what it says, the sums, the listed ids
@@ -176,7 +177,10 @@ class Writer:
             # from the manifest before its file is written again, so that no listed file is ever half old.
             common = whole_epochs(path, found.parts)
             if common < len(found.epochs):
-                self._write_manifest(self.manifest.model_copy(update={"epochs": found.epochs[:common]}))
+                update: dict[str, Any] = {"epochs": found.epochs[:common]}
+                if common == 0:  # nothing of a recording that another part has overwritten is left here
+                    update["overwrote"] = None
+                self._write_manifest(self.manifest.model_copy(update=update))
 
     def append(
         self,
@@ -300,7 +304,8 @@ class Writer:
         now = manifest_bytes(manifest)
         self._under_way = now, manifest, self._stats if stats is None else stats, self._ids if ids is None else ids
         try:
-            write_manifest(self.folder, manifest)
+            with write_atomically(self.folder / NAME) as handle:
+                handle.write(now)
         finally:  # what failed or was interrupted behind the rename changes nothing about what is there
             self.settle()
 
