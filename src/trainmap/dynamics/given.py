@@ -24,6 +24,13 @@ def check_choice(name: str, got: object, choices: Any) -> None:
         raise RecordingError(f"{name} must be one of {', '.join(map(repr, known))}, got {shown(got)}")
 
 
+def check_flag(value: object, name: str) -> bool:
+    """True or False (or numpy's); nothing else is taken for one of them: "no" and "False" would be true."""
+    if not isinstance(value, bool | np.bool_):
+        raise RecordingError(f"{name} must be True or False, got {shown(value)}")
+    return bool(value)
+
+
 def check_number_of_classes(classes: object) -> int:
     if isinstance(classes, bool) or not isinstance(classes, int | np.integer) or classes < 2:
         raise RecordingError(f"classes must be an integer of at least 2, got {shown(classes)}")

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
@@ -182,7 +183,7 @@ class DataMap:
         Raises:
             TrainmapError: ids that are unknown, repeat or are missing; a name that is taken; lengths that differ.
         """
-        ids = to_ids(ids)
+        allow_missing, ids = check_flag(allow_missing, "allow_missing"), to_ids(ids)
         if (ids.dtype.kind == "U") != (self.ids.dtype.kind == "U"):
             raise TrainmapError(f"ids must be of the kind of this map's, {self.table['id'].dtype}, got {ids.dtype}")
         rows = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
@@ -246,6 +247,7 @@ class DataMap:
         Raises:
             StoreError: no map, a newer one, or one that was changed or damaged.
         """
+        verify = check_flag(verify, "verify")
         check_path(path, "map")
         table, about = read_table(path, "map")
         if about is None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
+from trainmap.dynamics.given import check_flag
 from trainmap.errors import TrainmapError, shown, some, unknown
 from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
@@ -42,6 +43,7 @@ def add_columns(
         TrainmapError: no such dataset or column, ids that are neither whole numbers nor text, that the map does not
             know or that come twice, a column that is there already.
     """
+    allow_missing = check_flag(allow_missing, "allow_missing")
     check_kind(datamap, DataMap)
     _check_dataset(dataset)
     names = [*datamap.scores, "region"] if columns is None else list(columns)

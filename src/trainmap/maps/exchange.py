@@ -21,6 +21,7 @@ from trainmap.dynamics.exchange.allenai import ORDER, export_epochs
 from trainmap.dynamics.exchange.folder import kept_column
 from trainmap.dynamics.exchange.study import KEPT
 from trainmap.dynamics.exchange.tables import trajectories
+from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, some
 from trainmap.files import writing
@@ -51,6 +52,7 @@ def export_allenai(
 
     See ``export_metrics`` and ``trainmap.dynamics.exchange.allenai.export_epochs``.
     """
+    metrics_only = check_flag(metrics_only, "metrics_only")
     check_kind(dynamics, Dynamics)
     epochs = [] if metrics_only else [export_epochs(dynamics, out, on_progress)]
     return [export_metrics(dynamics, Path(out) / METRICS), *epochs]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from trainmap.checksums import KEY, sealed, unsealed
 from trainmap.dynamics.arrays import to_ids, to_labels
+from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import StoreError, TrainmapError, short, some, whole
@@ -235,6 +236,7 @@ class Selection:
         Raises:
             StoreError: no card, another file, a newer one, one with something missing; ids that are missing or changed.
         """
+        verify = check_flag(verify, "verify")
         check_path(path, "selection")
         card = Path(path)
         about = _read_card(card, verify)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.exchange.allenai_lines import Lines, Shape, float_guid, is_guid
 from trainmap.dynamics.exchange.folder import check_new, check_source, kept_column, new_folder, write_dynamics
+from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import MISSING, Index, build_index, ids_from_arrow
 from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.precision import LIMIT, masks
@@ -102,6 +103,10 @@ def import_allenai(
     Kept: guids with their type, gold, logits as float32, and the order in which guids first came (``order`` in
     examples.parquet), by which an export sorts. Not kept: the order within later epochs.
     """
+    allow_missing, ignore_fields = (
+        check_flag(allow_missing, "allow_missing"),
+        check_flag(ignore_fields, "ignore_fields"),
+    )
     check_source(source)
     check_new(out)
     files = epoch_files(path)
