@@ -6,12 +6,14 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, shown
 from trainmap.training.cost import forward_flops
 from trainmap.training.data import Dataset
 from trainmap.training.inputs import Inputs, to_input
@@ -76,5 +78,46 @@ def ranges_from(calibration: Dataset, batch: int, network: nn.Module) -> tuple[T
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A copy on the CPU, in eval mode."""
+    """A copy on the CPU, in eval mode.
+
+    Raises:
+        TrainmapError: something else than a network in plain torch; see ``check_network``.
+    """
+    check_network(model)
     return copy.deepcopy(model).cpu().eval()
+
+
+def check_network(model: object) -> None:
+    """Whether it is a network in plain torch with all its weights.
+
+    Raises:
+        TrainmapError: no module, one that was compiled or scripted (or holds such a one), or weights that have no size.
+    """
+    if not isinstance(model, nn.Module):
+        raise TrainmapError(
+            f"model must be a network (torch.nn.Module), got {type(model).__name__} {shown(model, 40)}; build or load it "
+            "first"
+        )
+    for name, module in model.named_modules():
+        where = f"module '{name}'" if name else "the network"
+        if "_orig_mod" in module._modules:
+            raise TrainmapError(
+                f"{where} was made by torch.compile; pass the module that was compiled (model._orig_mod)"
+            )
+        if isinstance(module, torch.jit.ScriptModule):
+            raise TrainmapError(
+                f"{where} is a torch.jit {type(module).__name__}, whose layers cannot be changed; pass the module that "
+                "it was made from"
+            )
+        held = [*module._parameters.items(), *module._buffers.items()]
+        if lazy := [inner for inner, tensor in held if tensor is not None and is_lazy(tensor)]:
+            raise TrainmapError(
+                f"{where} ({type(module).__name__}) has no size for its {lazy[0]} yet; call the network on one batch "
+                "first"
+            )
+
+
+def check_fraction(value: object, name: str) -> None:
+    """Whether it is a number at all. Raises TrainmapError."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TrainmapError(f"{name} must be a number between 0 and 1, got {shown(value)}")

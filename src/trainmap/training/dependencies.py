@@ -46,6 +46,7 @@ class Dependencies:
         names: layer → its path.
         rigid: node → the layer whose channels cannot go there, and why not.
         left: of ``MOST_INDICES``.
+        unreached: layers that ran, but to which no gradient comes.
     """
 
     pruning: Any
@@ -53,6 +54,7 @@ class Dependencies:
     names: dict[nn.Module, str]
     rigid: dict[Any, tuple[nn.Module, str]] = field(default_factory=dict)
     left: int = MOST_INDICES
+    unreached: list[str] = field(default_factory=list)
 
     @staticmethod
     def of(pruning: Any, model: nn.Module, x: Tensor) -> Dependencies:
@@ -61,7 +63,18 @@ class Dependencies:
         Raises:
             TrainmapError: too many operations, or a network that the library cannot follow.
         """
-        operations = _operations(checked(model, model(x), len(x)))
+        ran: list[nn.Module] = []
+        layers = [module for module in model.modules() if isinstance(module, ROOTS)]
+        hooks = [layer.register_forward_hook(lambda module, *_: ran.append(module)) for layer in layers]
+        logits = checked(model, model(x), len(x))
+        for hook in hooks:
+            hook.remove()
+        if logits.grad_fn is None:
+            raise TrainmapError(
+                f"{type(model).__name__} computes its logits without gradients (torch.no_grad, detach), along which "
+                "channels are followed; take that out of its forward"
+            )
+        operations = _operations(logits)
         if operations > MOST_OPERATIONS:
             raise TrainmapError(
                 f"a forward pass of {type(model).__name__} has {operations:,} operations, and channels are followed "
@@ -73,6 +86,7 @@ class Dependencies:
             graph.build_dependency(model, example_inputs=x)
         made = Dependencies(pruning, graph, names)
         made.rigid = made._rigid(model)
+        made.unreached = [names[layer] for layer in layers if layer in ran and layer not in graph.module2node]
         return made
 
     def roots(self) -> Iterator[tuple[nn.Module, Any]]:

@@ -44,7 +44,7 @@ def choose(
         m.qkv: _heads(name, m) for m, name in along.names.items() if isinstance(getattr(m, "qkv", None), nn.Linear)
     }  # pyright: ignore[reportAssignmentType]
     chosen: list[Chosen] = []
-    whole: dict[str, str] = {}
+    whole = dict.fromkeys(along.unreached, "computed without gradients (torch.no_grad, detach), cannot be followed")
     for root, group in along.roots():
         if along.heads(group):
             continue

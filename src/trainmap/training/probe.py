@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from trainmap.errors import TrainmapError, cause
+from trainmap.errors import TrainmapError, cause, shown
 from trainmap.training.inputs import Inputs
 from trainmap.training.modes import device_of, evaluating
 
@@ -50,6 +50,11 @@ def logits_of(model: nn.Module, inputs: Inputs, batch: int = 2, how: str = "") -
     Raises:
         TrainmapError: the network does not run, or puts out something else than one tensor (B, classes, ...).
     """
+    if not isinstance(inputs, Inputs):
+        raise TrainmapError(
+            "inputs must be what a network takes, Inputs.images(3, 32) or data.train.inputs, got "
+            f"{type(inputs).__name__} {shown(inputs, 40)}"
+        )
     x = examples(inputs, batch, device_of(model))
     with (
         evaluating(model),

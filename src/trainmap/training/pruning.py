@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainmap.errors import TrainmapError, unknown
-from trainmap.training.compressed import MISSING, Compressed, copy_of, counts
+from trainmap.errors import TrainmapError, shown, unknown, whole
+from trainmap.training.compressed import MISSING, Compressed, check_fraction, copy_of, counts
 from trainmap.training.compressed_files import set_attention_sizes
 from trainmap.training.data import Dataset
 from trainmap.training.dependencies import ROOTS, Dependencies
@@ -40,7 +40,7 @@ def prune_channels(
     Each convolution (of one to three dimensions, transposed, with groups) and linear layer keeps
     ``floor(channels (1 - ratio))`` channels, rounded down to a multiple of ``round_to``, at least ``round_to`` (or all,
     when it has fewer). Layers that are added or multiplied to each other lose the same channels; what makes the logits
-    keeps its outputs. Where the channels go through groups (of a convolution, a group norm, the heads of an attention
+    keeps its outputs. Frozen layers (``requires_grad`` False) are pruned as the others, and stay frozen. Where the channels go through groups (of a convolution, a group norm, the heads of an attention
     layer), the same places go in each of them, which keep their number.
 
     The result is held against the original: the logits have the same shape, and are those of the original with the
@@ -77,13 +77,17 @@ def prune_channels(
     Molchanov et al. 2019, arXiv:1906.10771 (Taylor).
     """
     pruning = _library()
-    if not 0 < ratio < 1 or round_to < 1:
-        raise TrainmapError(f"ratio must lie between 0 and 1 and round_to be at least 1, got {ratio} and {round_to}")
+    check_fraction(ratio, "ratio")
+    if not 0 < ratio < 1:
+        raise TrainmapError(f"ratio must lie between 0 and 1, got {shown(ratio)}")
+    round_to, seed = whole(round_to, "round_to", 1), whole(seed, "seed")
+    if not isinstance(keep, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in keep):
+        raise TrainmapError(f"keep must be a list of names of modules, keep=['fc'], or left out, got {shown(keep)}")
     if importance not in get_args(Importance):
         raise unknown("importance", importance, get_args(Importance))
     if importance == "taylor" and (calibration is None or not len(calibration)):
         raise TrainmapError("importance 'taylor' needs examples: calibration=train.subset(ids)")
-    looked_at = copy_of(model)
+    looked_at = _without_frozen(model)
     before = logits_of(looked_at, inputs)
     if not all(bool(parameter.isfinite().all()) for parameter in looked_at.parameters()):
         raise TrainmapError("the network has weights that are NaN or infinite; channels cannot be compared")
@@ -97,23 +101,35 @@ def prune_channels(
         along = Dependencies.of(pruning, looked_at, inputs.example(2))
         if importance == "taylor" and calibration is not None:
             _backward(looked_at, calibration, device)
-        chosen, whole = choose(along, _importance(pruning, importance), ratio, round_to, kept_whole)
+        chosen, wholes = choose(along, _importance(pruning, importance), ratio, round_to, kept_whole)
         if not chosen:
-            raise TrainmapError(f"no channel can go at ratio {ratio} and round_to {round_to}: {_reasons(whole)}")
-        pruned, removed = take_out(pruning, model, inputs, chosen)
+            raise TrainmapError(f"no channel can go at ratio {ratio} and round_to {round_to}: {_reasons(wholes)}")
+        pruned, removed = take_out(pruning, _without_frozen(model), inputs, chosen)
+    trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    for name, parameter in pruned.named_parameters():
+        parameter.requires_grad_(trained[name])
     set_attention_sizes(pruned)
     words = f"{ratio:.0%} of channels out, {importance}"
     check_same_shape(pruned, before, inputs, words)
     total, nonzero, flops = counts(pruned, inputs)
     numbers = {"ratio": ratio, "importance": importance, "removed": removed}
-    if whole:
-        numbers["whole"] = whole
+    if wholes:
+        numbers["whole"] = wholes
     return Compressed(pruned, words, total, nonzero, flops, numbers=numbers)
 
 
-def _reasons(whole: dict[str, str], most: int = 3) -> str:
-    told = "; ".join(f"{name}: {why}" for name, why in list(whole.items())[:most])
-    return told + ("; ..." if len(whole) > most else "") or "every layer makes the logits"
+def _without_frozen(model: nn.Module) -> nn.Module:
+    """A copy all of whose parameters have gradients: the graph of channels follows them."""
+    copied = copy_of(model)
+    for parameter in copied.parameters():
+        if parameter.is_floating_point():
+            parameter.requires_grad_(True)
+    return copied
+
+
+def _reasons(wholes: dict[str, str], most: int = 3) -> str:
+    told = "; ".join(f"{name}: {why}" for name, why in list(wholes.items())[:most])
+    return told + ("; ..." if len(wholes) > most else "") or "every layer makes the logits"
 
 
 def classifier(model: nn.Module, inputs: Inputs) -> nn.Module:

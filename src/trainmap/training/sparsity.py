@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainmap.errors import TrainmapError
-from trainmap.training.compressed import Compressed, copy_of, counts
+from trainmap.errors import TrainmapError, shown
+from trainmap.training.compressed import Compressed, check_fraction, copy_of, counts
 from trainmap.training.data import Dataset
 from trainmap.training.fit import fit
 from trainmap.training.inputs import Inputs
@@ -102,6 +102,8 @@ def sparsify(
     Differs: cuts after whole epochs (there every 100 to 1000 steps), over all layers together (there each layer by
     itself), and never lets a weight come back.
     """
+    for value, name in ((sparsity, "sparsity"), (initial, "initial"), (start, "start"), (end, "end")):
+        check_fraction(value, name)
     if not (0 <= initial <= sparsity and 0 <= start < end <= 1):
         raise TrainmapError(
             "a schedule needs 0 <= initial <= sparsity and 0 <= start < end <= 1, "
@@ -161,8 +163,9 @@ def _zero_to(model: nn.Module, sparsity: float) -> None:
 
 
 def _check(model: nn.Module, sparsity: float) -> None:
+    check_fraction(sparsity, "sparsity")
     if not 0 <= sparsity < 1:
-        raise TrainmapError(f"sparsity must be a fraction 0 to below 1, got {sparsity}")
+        raise TrainmapError(f"sparsity must be a fraction 0 to below 1, got {shown(sparsity)}")
     if not all(bool(parameter.isfinite().all()) for parameter in model.parameters()):
         raise TrainmapError("the network has weights that are NaN or infinite; their size cannot be compared")
 
