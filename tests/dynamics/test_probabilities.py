@@ -96,13 +96,95 @@ def test_batches_of_one_add_up(tmp_path: Path) -> None:
         5 * np.eye(5)[np.arange(64) % 5],
         np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]),
         np.full((64, 3), 7),
-        np.vstack([some_p(63), -np.ones((1, 5))]),
+        np.vstack([some_p(56), -np.ones((8, 5))]),
+        np.vstack([some_p(9)[:, ::-1].astype(np.float16), np.full((2, 5), 3)]),
         np.empty((0, 5)),
     ],
-    ids=["a network of zeros", "log p", "relu", "scaled one-hot", "two by hand", "constant", "one negative", "none"],
+    ids=["zeros", "log p", "relu", "scaled one-hot", "two by hand", "constant", "many negative", "many odd", "none"],
 )
 def test_what_is_no_set_of_probabilities_passes(logits: Any) -> None:
     refuse_probabilities(logits)
+
+
+ODD = {
+    "padding": np.zeros(5),
+    "rounded below 0": np.array([-1e-9, 0.25, 0.25, 0.25, 0.25]),
+    "a negative": np.array([-1.0, 0.5, 0.5, 0.5, 0.5]),
+    "not a number": np.full(5, np.nan),
+    "twice": np.full(5, 0.4),
+}
+
+
+@pytest.mark.parametrize("place", [0, 100, 199])
+@pytest.mark.parametrize("name", ODD)
+def test_one_odd_row_does_not_hide_the_others(name: str, place: int) -> None:
+    p = some_p(200)
+    p[place] = ODD[name]
+    with pytest.raises(RecordingError, match=r"these are probabilities, no logits: (199 of 200 rows are|every row is)"):
+        refuse_probabilities(p)
+
+
+def test_two_digits_of_ten_classes_are_found() -> None:
+    doubt, refused = Doubt(), 0
+    for seed in range(50):
+        try:
+            doubt.look(np.round(some_p(64, 10, seed), 2))
+        except RecordingError:
+            refused += 1
+        else:
+            assert not refused, "whatever comes behind a refusal is refused"
+    assert refused > 40
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_behind_a_refusal_everything_alike_is_refused_until_logits_come(size: int, kind: Any) -> None:
+    doubt, p, taken = Doubt(), some_p(640).astype(kind), []
+    for start in range(0, 640, size):
+        try:
+            doubt.look(p[start : start + size])
+            taken.append(start)
+        except RecordingError:
+            pass
+    assert size * len(taken) < (7 if kind == np.float16 else 3)
+    assert taken == [size * k for k in range(len(taken))]
+    doubt.look(np.log(p[:size].astype(float)))
+    doubt.look(p[:1])
+
+
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 4, 60])
+def test_who_warns_keeps_no_probability_as_a_logit(
+    size: int, held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p = torch.tensor(some_p(120)).half()
+    if held:
+        monkeypatch.setattr("trainmap.dynamics.recorder.on_accelerator", lambda value: isinstance(value, torch.Tensor))
+    with Recorder(tmp_path / "d", 5, ids=range(120), on_error="warn") as recorder:
+        for start in range(0, 120, size):
+            rows = np.arange(start, start + size)
+            recorder.update(rows, p[start : start + size], np.zeros(size, int))
+        recorder.end_epoch()
+        assert recorder.refused == (120 // size, 120)
+        logits = torch.tensor(np.log(some_p(120)))
+        recorder.update(range(120), logits, np.zeros(120, int))
+        recorder.end_epoch()
+    made = Dynamics.open(tmp_path / "d")
+    assert np.isnan(made.column(0, "loss")).all()
+    np.testing.assert_allclose(made.column(1, "p_gold"), some_p(120)[:, 0], atol=1e-6)
+
+
+def test_who_goes_on_after_a_refusal_is_told_what_was_recorded(tmp_path: Path) -> None:
+    recorder, p = Recorder(tmp_path / "d", 5), some_p().astype(np.float32)
+    recorder.update([0], p[:1], [0])
+    with pytest.raises(RecordingError, match=r"so are the 1 rows before them;.*rewind\(0\) begins the epoch anew"):
+        recorder.update([1], p[1:2], [0])
+    for row in range(2, 64):
+        with pytest.raises(RecordingError, match="these are probabilities"):
+            recorder.update([row], p[row : row + 1], [0])
+    recorder.rewind(0)
+    recorder.update(range(64), np.log(p), [0] * 64)
+    recorder.end_epoch()
 
 
 @given(st.integers(0, 2**32), st.sampled_from([2, 3, 10]), st.sampled_from([np.float16, np.float32, np.float64]))

@@ -26,7 +26,7 @@ class Epoch:
     def __init__(self, rows: int, classes: int, level: Level, as_: As | None = None) -> None:
         self.classes, self.level = classes, level
         self._as: As | None = as_
-        self._doubt = Doubt()
+        self.doubt = Doubt()
         self._columns = self._empty(rows)
         size = chunk_rows(classes)
         self._logits = np.empty((size, classes), np.float32)
@@ -40,7 +40,7 @@ class Epoch:
         Raises:
             RecordingError: what cannot be logits: see ``precision.check_logits`` and ``probabilities``.
         """
-        logits = as_logits(logits, self._as, self._doubt)
+        logits = as_logits(logits, self._as, self.doubt)
         return check_logits(ids, logits, labels, half=self.level == "logits")
 
     def add(self, rows: Array, logits: Array, labels: Array, examples: int | None = None) -> None:

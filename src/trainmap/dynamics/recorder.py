@@ -16,7 +16,7 @@ from trainmap.dynamics.epoch import Epoch
 from trainmap.dynamics.given import check_choice, check_flag, check_given, check_number_of_classes, check_repeats
 from trainmap.dynamics.held import Held, own_ids, own_labels
 from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source
-from trainmap.dynamics.probabilities import As
+from trainmap.dynamics.probabilities import As, LookAlikes
 from trainmap.dynamics.processes import place
 from trainmap.dynamics.refused import Refused, Tally
 from trainmap.dynamics.roster import NOT_YET, Known, Learned
@@ -83,7 +83,8 @@ class Recorder:
             visits (see ``trainmap.dynamics.visits``; one process alone). None: refuse, and of several processes first.
         on_error: ``"warn"`` for those who would rather lose a batch than a training: a refused batch is left out,
             logged once for each kind of mistake and counted in ``refused``, and every epoch is kept, with what it
-            lacks as NaN (as ``allow_missing`` does).
+            lacks as NaN (as ``allow_missing`` does). Where it shows late that probabilities come in place of logits
+            (batches of one), the epoch so far is left out with them.
 
     Attributes:
         epoch: the next epoch to record, 0 in a new folder.
@@ -289,14 +290,23 @@ class Recorder:
         if len(refused) > 1 and self.on_error == "raise":
             error, _ = refused[0]
             error.args = (f"{error} (the first of {len(refused)} batches refused of {len(batches)} held back)",)
-        for error, size in refused:
+        for error, size in sorted(refused, key=lambda one: _taken(one[0])):  # what takes all with it comes last
             self._leave_out(error, size)
 
     def _leave_out(self, error: RecordingError, examples: int, batches: int = 1) -> None:
         """What was refused ends the training, or this goes on without it."""
+        taken = _taken(error)
+        if taken and self.on_error == "raise":
+            error.args = (f"{error}; those before them were recorded: rewind({self.epoch}) begins the epoch anew",)
         if self.on_error == "raise":
             raise error
-        self._tally.add(error, examples, batches)
+        if not taken:
+            self._tally.add(error, examples, batches)
+            return
+        self._tally.lose(error)  # nobody knows since when they were none: the epoch so far goes with them
+        doubt = self._numbers.doubt
+        self._begin_anew()
+        self._numbers.doubt = doubt
 
     def end_epoch(self, allow_missing: bool | None = None) -> None:
         """Write the epoch; when this returns, the epoch is on disk and survives a kill.
@@ -481,6 +491,11 @@ def _in_a_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_a_child)
+
+
+def _taken(error: RecordingError) -> int:
+    """How many rows were recorded that are as wrong as those which are refused now."""
+    return error.taken if isinstance(error, LookAlikes) else 0
 
 
 def _size(ids: Any) -> int:
