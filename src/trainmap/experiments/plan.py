@@ -84,7 +84,7 @@ LONG = ("full", "random", "repeated-random", "ambiguous", "hard", "easy")  # the
 
 
 def plan_demo(
-    data: str = "digits",
+    data: str | Path = "digits",
     *,
     data_root: str | Path | None = None,
     teacher: str | None = None,
@@ -110,13 +110,15 @@ def plan_demo(
         distillation: train each student plainly and distilled ("both"), "only" distilled, or "never".
         temperature, weight: of the distillation.
     """
-    check_name(data)
+    data = check_name(data)
     size = SIZES.get(data, replace(SIZES["cifar10"], teacher_epochs=None))
     teacher = teacher or size.teacher
     names = tuple(students or size.students)
     for name in (teacher, *names):
         if name not in known_models():
             raise unknown("model", name, known_models())
+    if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise TrainmapError(f"students: '{twice[0]}' stands twice; keep one of them")
     if not 0 < fraction < 1:
         raise TrainmapError(f"fraction must be above 0 and below 1, got {fraction}")
     if distillation not in get_args(Distillation):

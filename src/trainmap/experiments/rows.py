@@ -119,6 +119,11 @@ def _slack(draw: Draw) -> float:
 def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Draw]:
     without = None if subset.without is None else _without(subset.without)
     if subset.key:
+        if subset.key not in SUBSETS and ("%" in subset.key or " " in subset.key):
+            raise TrainmapError(
+                f"'{subset.key}' is no name of a row; if it is in the selection language, write "
+                f'{{spec: "{subset.key}"}}'
+            )
         if subset.key not in SUBSETS:
             raise unknown("subset", subset.key, SUBSETS)
         row = SUBSETS[subset.key]

@@ -95,8 +95,8 @@ def check_network(model: object) -> None:
     """
     if not isinstance(model, nn.Module):
         raise TrainmapError(
-            f"model must be a network (torch.nn.Module), got {type(model).__name__} {shown(model, 40)}; build or load it "
-            "first"
+            f"model must be a network (torch.nn.Module), got {type(model).__name__} {shown(model, 40)}; build or "
+            "load it first"
         )
     for name, module in model.named_modules():
         where = f"module '{name}'" if name else "the network"

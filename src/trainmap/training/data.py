@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trainmap.errors import TrainmapError, some
+from trainmap.kinds import as_path
 from trainmap.training.inputs import Inputs, as_tensor, inputs_of, to_float, to_input
 from trainmap.training.loaders import open_rows
 from trainmap.training.rows import PARTS, divide
@@ -143,7 +144,9 @@ class Splits:
         return hashlib.sha256(" ".join(part.fingerprint() for part in parts).encode()).hexdigest()
 
 
-def load_splits(name: str, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2) -> Splits:
+def load_splits(
+    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+) -> Splits:
     """A dataset with its fixed split into train, validation and test.
 
     What a name may be:
@@ -181,7 +184,9 @@ def load_splits(name: str, data_root: str | Path | None = None, seed: int = 0, v
     return _parts(name, data_root, seed, validation, outside=False)
 
 
-def load_out_of_scope(name: str, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2) -> Splits:
+def load_out_of_scope(
+    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+) -> Splits:
     """The examples of a dataset that belong to none of its classes, encoded as ``load_splits`` encodes the others.
 
     For evaluation: can a model tell that it does not know? ``clinc150`` has 100 such texts beside its training, 100
@@ -193,10 +198,10 @@ def load_out_of_scope(name: str, data_root: str | Path | None = None, seed: int 
     return _parts(name, data_root, seed, validation, outside=True)
 
 
-def _parts(name: str, data_root: str | Path | None, seed: int, validation: float, outside: bool) -> Splits:
+def _parts(name: str | Path, data_root: str | Path | None, seed: int, validation: float, outside: bool) -> Splits:
     if not 0 <= validation < 1:
         raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
-    rows = divide(open_rows(name, Path("data" if data_root is None else data_root)), seed, validation)
+    rows = divide(open_rows(name, as_path("data" if data_root is None else data_root)), seed, validation)
     x, vocabulary = rows.encode(np.flatnonzero(rows.part == "train"))
     prefix, classes = ("outside ", 1) if outside else ("", rows.classes)
     if outside and not np.strings.startswith(rows.part, prefix).any():

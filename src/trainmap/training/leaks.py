@@ -116,7 +116,8 @@ def _accuracy(values: NDArray, labels: NDArray[np.int64], half: NDArray[np.bool_
         likely = pairs[1][often[np.searchsorted(pairs[0][often], np.arange(len(distinct)), side="right") - 1]]
         after = np.searchsorted(distinct, values[~known]).clip(0, len(distinct) - 1)
         before = (after - 1).clip(0)
-        nearer = np.abs(distinct[before] - values[~known]) < np.abs(distinct[after] - values[~known])
+        with np.errstate(over="ignore"):  # farther than float64 reaches is far
+            nearer = np.abs(distinct[before] - values[~known]) < np.abs(distinct[after] - values[~known])
         nearest = np.where(nearer, before, after)
         same = distinct[nearest] == values[~known]
         right[~known] = (likely[nearest] == labels[~known]) & (same | (values.dtype.kind == "f"))

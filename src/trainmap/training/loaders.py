@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.files import as_it_stands_or_under, is_dir, is_file
 from trainmap.parquet_files import read_frame
 from trainmap.training.audio import fsdd_rows, speech_commands_rows
@@ -37,22 +37,30 @@ CONVERTED = {
     ".arrow": "read_ipc",
 }
 """Files that are no datasets here, and how polars reads them."""
+OTHERS = (*FILES, ".npy", ".pkl", ".pickle", ".arff", ".gz", ".zip", ".h5", ".hdf5", ".txt", ".mat", ".pt")
+"""Endings of files that are no datasets here and are no names either."""
 
 
-def open_rows(name: str, root: Path) -> Rows:
+def open_rows(name: str | Path, root: Path) -> Rows:
     """The rows of a dataset; see ``data.load_splits`` for what a name may be.
 
     Raises:
         TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
     """
-    check_name(name)
+    name = check_name(name)
     plain = name.removesuffix(EMBEDDINGS)
     if plain.endswith(FILES):
         plain = str(as_it_stands_or_under(root, plain))
+        if is_dir(plain):
+            joined = f"polars.read_parquet('{plain}/*.parquet').write_parquet('one.parquet')"
+            cure = (
+                f"write its parts (of Spark, dask) into one: {joined}" if plain.endswith(".parquet") else "name a file"
+            )
+            raise TrainmapError(f"{plain} is a folder, but must be one file; {cure}")
         if not is_file(plain):
             raise TrainmapError(
                 f"{plain} is not there, nor under the data root {root}; a dataset is a file, a folder or one of: "
-                f"{', '.join([*READERS, *DATASETS])}"
+                f"{', '.join(dict.fromkeys([*READERS, *DATASETS]))}"
             )
     path, size = _size(plain)
     if plain in READERS:
@@ -72,26 +80,44 @@ def open_rows(name: str, root: Path) -> Rows:
     return replace(rows, name=rows.name + EMBEDDINGS, encode=embeddings(rows.texts, root / "embeddings"))
 
 
-def check_name(name: str) -> None:
-    """Whether a name can be that of a dataset, before anything is read.
+def check_name(name: str | Path) -> str:
+    """The name as text, where it can be that of a dataset; before anything is read.
 
     Raises:
         TrainmapError: it cannot.
     """
+    if not isinstance(name, str | Path):
+        said = shown(name) if name is None or isinstance(name, int | float) else f"a {type(name).__name__}"
+        raise TrainmapError(
+            f"a dataset is a name ('digits') or the path of a file or folder, got {said}; write a table to a .parquet "
+            "file, images to a .npz file, and give its path"
+        )
+    name = str(name)
     plain = name.removesuffix(EMBEDDINGS)
     known = plain in READERS or plain in DATASETS
     if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
-        return
+        return name
     if not is_dir(_size(plain)[0]):
         suffix = Path(plain).suffix.lower()
-        if suffix in CONVERTED or is_file(plain):
-            tab = ", separator='\\t'" if suffix == ".tsv" else ""
-            read = f"polars.{CONVERTED.get(suffix, 'read_csv')}('{plain}'{tab})"
+        if suffix in CONVERTED or suffix in OTHERS or is_file(plain):
             raise TrainmapError(
-                f"a dataset's file is .parquet (a table: label, perhaps text) or .npz (images), got {name}; "
-                f"convert it: {read}.write_parquet('{Path(plain).stem}.parquet')"
+                "a dataset's file is .parquet (a table: label, perhaps text) or .npz (images), got "
+                f"{name}; {_conversion(plain, suffix)}"
             )
+        if (small := plain.lower()) in READERS or small in DATASETS:
+            raise TrainmapError(f"unknown dataset {shown(name)}; did you mean '{small}'? Names are in small letters")
         raise unknown("dataset", name, dict.fromkeys([*READERS, *DATASETS]))
+    return name
+
+
+def _conversion(path: str, suffix: str) -> str:
+    """What to do with a file that is no dataset."""
+    if suffix in FILES:
+        return f"rename it to '{Path(path).with_suffix(suffix).name}'"
+    if suffix not in CONVERTED:
+        return "convert it to .parquet or .npz"
+    tab = ", separator='\\t'" if suffix == ".tsv" else ""
+    return f"convert it: polars.{CONVERTED[suffix]}('{path}'{tab}).write_parquet('{Path(path).stem}.parquet')"
 
 
 def _size(name: str) -> tuple[str, int | None]:

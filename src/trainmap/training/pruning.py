@@ -40,8 +40,9 @@ def prune_channels(
     Each convolution (of one to three dimensions, transposed, with groups) and linear layer keeps
     ``floor(channels (1 - ratio))`` channels, rounded down to a multiple of ``round_to``, at least ``round_to`` (or all,
     when it has fewer). Layers that are added or multiplied to each other lose the same channels; what makes the logits
-    keeps its outputs. Frozen layers (``requires_grad`` False) are pruned as the others, and stay frozen. Where the channels go through groups (of a convolution, a group norm, the heads of an attention
-    layer), the same places go in each of them, which keep their number.
+    keeps its outputs. Frozen layers (``requires_grad`` False) are pruned as the others, and stay frozen. Where the
+    channels go through groups (of a convolution, a group norm, the heads of an attention layer), the same places go in
+    each of them, which keep their number.
 
     The result is held against the original: the logits have the same shape, and are those of the original with the
     weights of what went at zero (norms over what is left; not compared through attention layers with ``qkv``, whose

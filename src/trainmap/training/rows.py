@@ -66,6 +66,8 @@ def divide(rows: Rows, seed: int, validation: float) -> Rows:
         rest = part == "train"
         if not (part == name).any():
             part[np.isin(ids, draw(ids[rest], rows.y[rest], rows.classes, share, stream)) & rest] = name
+    if not len(part):
+        raise TrainmapError(f"{rows.name} must have training examples, but has no rows at all; write some into it")
     if not (part == "train").any():
         found = some(np.unique(part).tolist())
         raise TrainmapError(f"{rows.name} must have training examples, but its parts are: {found}")

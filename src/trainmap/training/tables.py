@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import frexp
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ class Encoding:
 
     def encode(self, table: pl.DataFrame) -> NDArray[np.float32]:
         """(N, len(names)) float32."""
-        columns = [(table[name].cast(pl.Float64).to_numpy() - mean) / scale for name, mean, scale in self.numbers]
+        columns = [
+            _standard(table[name].cast(pl.Float64).to_numpy(), mean, scale) for name, mean, scale in self.numbers
+        ]
         x = np.zeros((len(table), len(self.names)), dtype=np.float32)
         if columns:
             x[:, : len(columns)] = np.stack(columns, axis=1)
@@ -71,11 +74,31 @@ def learn_encoding(table: pl.DataFrame) -> Encoding:
             values = column.cast(pl.Float64).to_numpy()
             # Not the deviation: that of 0.1, 0.1, 0.1 is 1e-17, and another value would become an enormous one.
             constant = values.min() == values.max()
-            numbers.append((column.name, float(values.mean()), 1.0 if constant else float(values.std())))
+            mean, deviation = _moments(values)
+            numbers.append((column.name, mean, 1.0 if constant else deviation))
         else:
             words = tuple(sorted(column.cast(pl.String).unique().to_list()))
             categories.append((column.name, words))
     return Encoding(tuple(numbers), tuple(categories))
+
+
+def _unit(largest: float) -> float:
+    """1, or the power of two by which numbers near the ends of float64 are divided before they are squared: exact, so
+    that the features of usual tables stay as they were to the last bit."""
+    return 1.0 if largest == 0 or 1e-140 < largest < 1e140 else 2.0 ** (frexp(largest)[1] - 1)
+
+
+def _moments(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean and deviation, of numbers whose sum or squares are beyond float64 as well."""
+    unit = _unit(float(np.abs(values).max()))
+    scaled = values / unit
+    return float(scaled.mean() * unit), float(scaled.std() * unit)
+
+
+def _standard(values: NDArray[np.float64], mean: float, scale: float) -> NDArray[np.float64]:
+    """``(values - mean) / scale``, where the difference may be beyond float64."""
+    unit = _unit(max(abs(mean), scale))
+    return (values / unit - mean / unit) / (scale / unit)
 
 
 def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequence[str] = ()) -> Rows:
@@ -123,10 +146,12 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequ
 
 
 def _texts(name: str, column: pl.Series) -> list[str]:
+    if column.dtype in (pl.Categorical, pl.Enum):
+        column = column.cast(pl.String)
     if column.dtype != pl.String or column.null_count():
         raise TrainmapError(
             f"{name}: the column 'text' must hold a text in every row, got {column.dtype} with {column.null_count()} "
-            "missing; write '' for an empty text"
+            "missing; cast it to text, and write '' for an empty text"
         )
     return column.to_list()
 
