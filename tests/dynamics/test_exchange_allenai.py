@@ -419,3 +419,30 @@ def test_a_masked_class_is_imported_as_one(mask: str, tmp_path: Path) -> None:
     made = import_allenai(tmp_path, tmp_path / "out")
     assert made.column(0, "logits").tolist() == [[0.5, -float("inf"), 0.25]]
     assert made.column(0, "margin").tolist() == [0.25]
+
+
+@pytest.mark.parametrize("top", [0.0, 20.0, -300.0, 12345.678, 1e8, -1e8, 1e9])
+def test_signals_are_of_the_logits_that_are_written_however_large(top: float, tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    logits = top + generator.normal(0, 2, (50, 4))
+    logits[:10, 3], gold = -np.inf, np.arange(50) % 3
+    lines = [{"guid": row, "logits_epoch_0": logits[row].tolist(), "gold": int(gold[row])} for row in range(50)]
+    made = import_allenai(write_files(tmp_path / "model", [lines]), tmp_path / "d")
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p = (p / p.sum(axis=1, keepdims=True))[np.arange(50), gold]
+    np.testing.assert_allclose(made.column(0, "p_gold"), p, atol=1e-6)
+    np.testing.assert_allclose(made.column(0, "loss"), -np.log(p), rtol=1e-6, atol=1.5e-6)
+    export_epochs(made, tmp_path / "out")
+    again = import_allenai(tmp_path / "out", tmp_path / "e")
+    assert again.column(0, "logits").tobytes() == made.column(0, "logits").tobytes()
+    assert again.column(0, "p_gold").tobytes() == made.column(0, "p_gold").tobytes()
+
+
+def test_nine_digits_of_a_large_float32_are_that_float32(tmp_path: Path) -> None:
+    logits = (np.random.default_rng(0).normal(0, 2, (50, 4)) + 12345.678).astype(np.float32)
+    lines = [
+        {"guid": row, "logits_epoch_0": [float(f"{z:.9g}") for z in logits[row].tolist()], "gold": 0}
+        for row in range(50)
+    ]
+    made = import_allenai(write_files(tmp_path / "model", [lines]), tmp_path / "d")
+    assert made.column(0, "logits").tobytes() == logits.tobytes()

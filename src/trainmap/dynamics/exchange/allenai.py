@@ -1,7 +1,8 @@
 """training_dynamics/dynamics_epoch_N.jsonl, the format of allenai/cartography (Swayamdipta et al. 2020).
 
 One file for each epoch, N from 0, one JSON object on each line: ``guid`` (int or str), ``logits_epoch_N`` (C floats)
-and ``gold`` (class index). Logits become float32, as the reference code makes them; they are kept as float32.
+and ``gold`` (class index). Logits become float32, as the reference code makes them; they are kept as float32. A row
+whose differences that would change by more than 1e-6 (100000000.1 and 100000000.3) is kept less its largest logit.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ FOLDER = "training_dynamics"
 ORDER = "order"
 BLOCK_BYTES = 1 << 22
 EXPORT_VALUES = 1 << 18
+SURELY_NEAR = 8.0  # up to here float32 rounds the difference of two logits by less than 1e-6
 
 
 def epoch_files(path: str | Path) -> list[Path]:
@@ -100,8 +102,8 @@ def import_allenai(
         StoreError: naming file and line: not JSON, a field missing or of another type, NaN or infinity, a gold
             outside the classes or changing, a guid twice in an epoch, missing, or new after epoch 0.
 
-    Kept: guids with their type, gold, logits as float32, and the order in which guids first came (``order`` in
-    examples.parquet), by which an export sorts. Not kept: the order within later epochs.
+    Kept: guids with their type, gold, logits as float32 (less the largest of a row, where float32 would lose their
+    differences), and the order in which guids first came (``order`` in examples.parquet), by which an export sorts. Not kept: the order within later epochs.
     """
     allow_missing, ignore_fields = (
         check_flag(allow_missing, "allow_missing"),
@@ -178,7 +180,8 @@ def _read_epoch(
         if flat.null_count or not (values.value_lengths().to_numpy() == classes).all():
             lines.find_mistake(f"logits must be {classes} numbers on every line")
         with np.errstate(over="ignore"):
-            here = flat.to_numpy().astype(np.float32).reshape(-1, classes)
+            wide = flat.to_numpy().reshape(-1, classes)
+            here = wide.astype(np.float32)
         if not ((gold >= 0) & (gold < classes)).all() or _ends_in_nul(names):
             lines.find_mistake("gold or guid is wrong")
         masked = masks(here)
@@ -187,6 +190,7 @@ def _read_epoch(
         here[masked] = -np.inf
         if as_ is None:
             _refuse_probabilities(lines, here, doubt)
+        _keep_differences(here, wide)
         rows = index.rows(ids_from_arrow(names))
         _check_rows(lines, rows, names, gold, seen, labels)
         logits[rows] = here
@@ -204,6 +208,25 @@ def _read_epoch(
         columns[name][seen] = column
     columns["logits"] = logits
     return columns, count
+
+
+def _keep_differences(here: Array, wide: Array) -> None:
+    """Where float32 has no room for the differences of a row's logits, the row becomes those to its largest.
+
+    A row of nine digits that name a float32 is that float32: so does an export write them.
+    """
+    if not np.abs(here, where=here != -np.inf, out=np.zeros_like(here)).max(initial=0) > SURELY_NEAR:
+        return
+    wide = np.where(here == -np.inf, -np.inf, wide)
+    exact = wide - wide.max(axis=1, keepdims=True)
+    there = here != -np.inf
+    off = np.zeros(here.shape)
+    np.subtract(
+        here.astype(np.float64) - here.max(axis=1, keepdims=True).astype(np.float64), exact, out=off, where=there
+    )
+    for row in np.flatnonzero((np.abs(off) > 1e-6 + 1e-7 * np.abs(np.where(there, exact, 0))).any(axis=1)):
+        if any(float(f"{a:.9g}") != b for a, b in zip(here[row].tolist(), wide[row].tolist(), strict=True)):
+            here[row] = exact[row]
 
 
 def _refuse_probabilities(lines: Lines, logits: Array, doubt: Doubt) -> None:
