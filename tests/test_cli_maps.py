@@ -129,7 +129,7 @@ def test_two_runs_with_threshold_samples_are_audited_together(tmp_path: Path) ->
         (("audit", "A", "--out", "f/e.csv"), "f/e.csv cannot be written: "),
         (("map", "A", "--out", "f/e.parquet"), "f/e.parquet cannot be written: "),
         (("map", "A", "--plot", "f/e.png"), "f/e.png cannot be written: "),
-        (("audit", "A", "--out", "e.csv", "--flips", "."), "is not a plan: "),
+        (("audit", "A", "--out", "e.csv", "--flips", "."), ". cannot be read: Is a directory"),
         (("audit", "nowhere", "--out", "e.txt"), ".parquet or .csv"),
         (("audit", "A", "--out", "e.csv", "--rule", "combine"), "did you mean 'combined'?"),
         (("audit", "A", "--out", "e.csv", "--threshold", "high"), "--threshold must be a number"),

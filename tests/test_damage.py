@@ -314,7 +314,7 @@ def test_a_recording_of_0_1_opens_and_goes_on_as_one_with_checksums(level: Any, 
     assert tm.Dynamics.open(tmp_path / "d").fingerprint == expected.fingerprint
     ids = np.arange(N)
     with tm.Recorder(tmp_path / "d", classes=C, ids=ids, labels=ids % C, level=level, resume=True) as recorder:
-        recorder.update(ids, np.eye(C)[ids % C], ids % C)
+        recorder.update(ids, 5 * np.eye(C)[ids % C], ids % C)
         recorder.end_epoch()
     manifest = tm.Dynamics.open(tmp_path / "d").manifest
     assert (manifest.version, manifest.recorded, manifest.examples_file is None) == (2, 4, False)

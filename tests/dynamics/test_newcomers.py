@@ -132,7 +132,7 @@ def test_a_refused_batch_of_newcomers_leaves_no_trace(batch: Any, message: str, 
         recorder.update([1, 2], np.zeros((2, 2)), [0, 1])
         recorder.end_epoch()
     assert Dynamics.open(tmp_path / "d").ids.tolist() == [1, 2]
-    assert Dynamics.open(tmp_path / "d").manifest.examples_file == "examples.parquet"
+    assert Dynamics.open(tmp_path / "d").manifest.examples_name == "examples.parquet"
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,9 @@ def test_a_damaged_epoch_is_not_copied_under_a_new_checksum(run: Run, tmp_path: 
     data = bytearray(file.read_bytes())
     data[900] ^= 1
     file.write_bytes(data)
-    with run.recorder(tmp_path / "d", **ALLOWED) as recorder:
-        feed(run, recorder, 1)
-        with pytest.raises(StoreError, match=r"00000.arrow is damaged"):
-            recorder.end_epoch()
-        recorder.rewind(0)
-    assert file.exists() is False
+    with pytest.raises(StoreError, match=r"00000.arrow is damaged"):
+        run.recorder(tmp_path / "d", **ALLOWED)
+    assert file.read_bytes() == data
 
 
 @pytest.mark.parametrize("step", [29, pytest.param(1, marks=pytest.mark.slow)])

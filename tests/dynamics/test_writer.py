@@ -322,15 +322,16 @@ def test_a_manifest_indented_by_hand_is_still_the_same_recording(run: Run, tmp_p
 
 
 def test_examples_are_written_again_only_when_labels_are_new(run: Run, tmp_path: Path) -> None:
-    file = tmp_path / "d" / "examples.parquet"
     with run.recorder(tmp_path / "d", labels=None, allow_missing=True) as recorder:
         stamps = []
         for epoch in range(3):
             rows = slice(0, 20 if epoch < 2 else 40)
             recorder.update(run.ids[rows], run.logits(epoch, rows), run.labels[rows])
             recorder.end_epoch()
-            stamps.append(file.stat().st_ino)
+            [file] = (tmp_path / "d").glob("examples*.parquet")
+            stamps.append((file.name, file.stat().st_ino))
     assert stamps[0] == stamps[1] != stamps[2]
+    assert [name for name, _ in stamps] == ["examples.parquet", "examples.parquet", "examples-1.parquet"]
     assert (Dynamics.open(tmp_path / "d").labels >= 0).all()
 
 

@@ -27,7 +27,7 @@ def of_p(*examples: list[float]) -> Block:
 
 def of_events(*examples: str) -> Block:
     """Right (1), wrong (0) or not seen (.), epoch by epoch: "0110" for each example."""
-    logits = [[{"1": (1, 0), "0": (0, 1), ".": (NAN, NAN)}[e] for e in example] for example in examples]
+    logits = [[{"1": (2, 0), "0": (0, 2), ".": (NAN, NAN)}[e] for e in example] for example in examples]
     return Block.from_logits(np.array(logits, dtype=np.float64).transpose(1, 0, 2), np.zeros(len(examples), int))
 
 

@@ -115,7 +115,7 @@ def test_epochs_count_by_what_was_learned_and_not_yet_known_by_heart(record: Any
 
     def epoch(right: int) -> np.ndarray:
         logits = np.zeros((10, 2))
-        logits[np.arange(10), np.where(np.arange(10) < right, labels, 1 - labels)] = 1
+        logits[np.arange(10), np.where(np.arange(10) < right, labels, 1 - labels)] = 2
         return logits
 
     dynamics = record(np.stack([epoch(right) for right in (5, 7, 9, 10, 2)]), labels)

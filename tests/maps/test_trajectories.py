@@ -124,7 +124,7 @@ def test_the_scores_are_imported_without_scikit_learn() -> None:
 
 def events(words: list[str]) -> Array:
     """(E, N, 2) logits: right (1), wrong (0), not seen (.)."""
-    point = {"1": (1.0, 0.0), "0": (0.0, 1.0), ".": (np.nan, np.nan)}
+    point = {"1": (2.0, 0.0), "0": (0.0, 2.0), ".": (np.nan, np.nan)}
     return np.array([[point[letter] for letter in word] for word in words]).transpose(1, 0, 2)
 
 

@@ -120,7 +120,7 @@ def test_a_card_keeps_whether_its_ids_can_be_positions_and_one_of_an_earlier_ver
     path = chosen.save(tmp_path / "card.json")
     assert list(Selection.open(path).subset(Items(np.arange(N)))) == chosen.ids.tolist()
     about = json.loads(path.read_text())
-    del about["numbered"]
+    del about["numbered"], about["checksum"]
     path.write_text(json.dumps(about | {"version": 1}))
     old = Selection.open(path)
     with pytest.raises(TrainmapError, match="or are not known; pass ids"):

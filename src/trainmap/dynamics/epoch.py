@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.manifest import Level
-from trainmap.dynamics.precision import check_logits, halved, narrowed
+from trainmap.dynamics.precision import check_logits, near, narrowed
 from trainmap.dynamics.probabilities import As, Doubt, as_logits
 from trainmap.dynamics.signals import chunk_rows, empty_signals, signals_from_logits
 
@@ -54,7 +54,7 @@ class Epoch:
             part = logits[start:stop]
             self._logits[here] = part if part.dtype == np.float32 else narrowed(part)
             if self.level == "logits":
-                self._keep_logits(rows[start:stop], halved(part))
+                self._keep_logits(rows[start:stop], near(part))
             self._labels[here] = labels[start:stop]
             self._rows[here] = rows[start:stop]
             self._fill, start = here.stop, stop
@@ -86,7 +86,7 @@ class Epoch:
             self._columns[name][rows] = column
 
     def _keep_logits(self, rows: Array, logits: Array) -> None:
-        """Keep (B, C) float16 logits of these rows."""
+        """Keep (B, C) logits of these rows, in half precision."""
         self._columns["logits"][rows] = logits
 
     def _make_room(self, rows: int) -> None:
