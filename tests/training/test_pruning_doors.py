@@ -88,7 +88,7 @@ def test_a_layer_that_no_gradient_reaches_is_named_with_the_reason() -> None:
 )
 def test_an_argument_of_another_type_is_refused_in_one_line(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(TrainmapError, match=f"^{re.escape(said)}$"):
-        prune_channels(network(), INPUTS, **({"ratio": 0.5} | wrong))
+        prune_channels(network(), INPUTS, **{"ratio": 0.5, **wrong})  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("value", ["0.5", None, True, [0.5]])
