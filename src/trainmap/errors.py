@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 LONGEST = 200  # characters of a value that a message shows
@@ -94,13 +95,13 @@ def cause(error: BaseException) -> str:
     return (said if len(said) <= LONGEST else f"{said[: LONGEST - 3]}...") or type(error).__name__
 
 
-def unknown(kind: str, got: str, known: Iterable[str]) -> TrainmapError:
+def unknown(kind: str, got: object, known: Iterable[str]) -> TrainmapError:
     """The error for a name that is not in a table, with the nearest known name and the whole list.
 
     Example: ``unknown score 'variabilty'; did you mean 'variability'? Known: aum, confidence, ...``
     """
     names = sorted(set(known))
-    near = difflib.get_close_matches(got, names, n=1)
+    near = difflib.get_close_matches(got, names, n=1) if isinstance(got, str) else []
     hint = f"; did you mean '{near[0]}'?" if near else "."
     return TrainmapError(f"unknown {kind} {shown(got)}{hint} Known: {', '.join(names)}")
 
@@ -110,6 +111,18 @@ def whole(value: object, name: str, least: int = 0) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise TrainmapError(f"{name} must be a whole number of at least {least}, got {shown(value)}")
     return int(value)
+
+
+def number(value: object, name: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """``value``, where it is a finite number (int, float or numpy's, not a bool) from ``low`` to ``high``."""
+    try:
+        plain = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # an integer beyond every float
+        plain = math.nan
+    if not (math.isfinite(plain) and low <= plain <= high):
+        bounds = "" if (low, high) == (-math.inf, math.inf) else f" from {low:g} to {high:g}"
+        raise TrainmapError(f"{name} must be a finite number{bounds}, got {shown(value)}")
+    return plain
 
 
 def some(items: Iterable[object], limit: int = 3) -> str:

@@ -239,9 +239,9 @@ def test_overlap_is_the_share_of_a_third_that_is_in_another_too() -> None:
 
 @pytest.mark.parametrize("fraction", [0, -0.1, 1.01, NAN])
 def test_a_fraction_outside_0_to_1_is_refused(fraction: float) -> None:
-    with pytest.raises(TrainmapError, match="fraction must be above 0 and at most 1"):
+    with pytest.raises(TrainmapError, match="fraction must be"):
         regions([(0.1, 0.5)], fraction=fraction)
-    with pytest.raises(TrainmapError, match="fraction must be above 0 and at most 1"):
+    with pytest.raises(TrainmapError, match="fraction must be"):
         overlap(np.array([0.1]), np.array([0.5]), fraction)
 
 

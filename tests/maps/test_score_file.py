@@ -61,7 +61,7 @@ def test_a_bound_that_is_too_small_says_what_would_do(dynamics: tm.Dynamics) -> 
 
 
 def test_workers_must_be_positive_and_epochs_recorded(dynamics: tm.Dynamics) -> None:
-    with pytest.raises(TrainmapError, match="workers must be at least 1, got 0"):
+    with pytest.raises(TrainmapError, match="workers must be a whole number of at least 1, got 0"):
         compute(dynamics, workers=0)
     with pytest.raises(TrainmapError, match=r"epochs must be 1 to 3 \(those recorded\), got 4"):
         compute(dynamics, epochs=4)

@@ -17,7 +17,7 @@ from trainmap.errors import TrainmapError
 from trainmap.maps.audit import audit, audit_threshold_samples
 from trainmap.maps.planted import plan_flips, plan_threshold_samples
 from trainmap.maps.suspicion import RULES
-from trainmap.maps.thresholds import FEWEST, by_class, same_for_all
+from trainmap.maps.thresholds import FEWEST, by_class, same_for_all, told, warnings_of
 
 Learn = Callable[..., Dynamics]
 N = 4000
@@ -230,3 +230,20 @@ def test_the_terminal_shows_the_classes_that_cannot_be_told(learn: Learn) -> Non
     console = Console(width=140, record=True, file=io.StringIO())
     console.print(of_audit(audit(learn(truth, truth))))
     assert "too small" in console.export_text()
+
+
+def test_a_rare_class_of_which_a_quarter_is_suspected_is_said_and_a_frequent_one_is_not() -> None:
+    labels = np.repeat([0, 1], [1000, 30])
+    suspected = np.zeros(1030, bool)
+    suspected[:300], suspected[1000:1013] = True, True
+    thresholds = same_for_all(np.zeros(1030), labels, 0.1)
+    thresholds.rare[1] = True
+    table = told(thresholds, labels, suspected, suspected)
+    assert table["note"].to_list() == [None, "many suspected"]
+    assert "class 1 has fewer labels than others, and many of them suspected (13 of 30)" in warnings_of(table)[0]
+
+
+def test_a_class_without_a_judged_label_has_no_row() -> None:
+    thresholds = same_for_all(np.zeros(4), np.array([0, 0, 1, 1]), 0.1)
+    table = told(thresholds, np.array([0, 0, -1, -1]), np.zeros(4, bool), np.zeros(4, bool))
+    assert table.select("label", "examples").rows() == [(0, 2)]

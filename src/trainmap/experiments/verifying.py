@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from trainmap.checksums import KEY, SEALS, card_of, check_folder, check_onnx, check_zip, read_card, read_sealed
 from trainmap.dynamics.damage import check_recording, is_recording
@@ -23,7 +24,7 @@ from trainmap.maps.datamap import DataMap
 from trainmap.maps.planted import Flips, ThresholdSamples
 from trainmap.maps.predictions import FORMAT as PREDICTIONS
 from trainmap.maps.predictions import Predictions
-from trainmap.maps.table_file import read_table
+from trainmap.maps.table_file import METADATA, read_table
 from trainmap.selection.card import FORMAT as CARD
 from trainmap.selection.card import Selection
 
@@ -139,12 +140,13 @@ def _document(path: Path) -> Callable[[Path], Any] | None:
     return read_sealed if isinstance(value, dict) and KEY in value else None
 
 
-def _table(path: Path) -> Callable[[Path], Any]:
-    """Parquet: a map or predictions; of any other, the checksums of its pages where it has them."""
+def _table(path: Path) -> Callable[[Path], Any] | None:
+    """Parquet: a map or predictions; None for what has no note of ours in it: a table for people, a user's own data."""
+    with reading(path, "Parquet file"):
+        if METADATA not in (pq.read_schema(path).metadata or {}):
+            return None
     about = read_table(path, "Parquet file")[1]
-    if isinstance(about, dict):
-        return Predictions.open if about.get("format") == PREDICTIONS else DataMap.open
-    return lambda file: None
+    return Predictions.open if isinstance(about, dict) and about.get("format") == PREDICTIONS else DataMap.open
 
 
 def _array(path: Path) -> None:

@@ -7,7 +7,7 @@ different rules are compared only when the caller allows it by name.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, number, shown, unknown
 from trainmap.kinds import check_kind
 from trainmap.maps.compute import available
 from trainmap.maps.datamap import DataMap
@@ -123,6 +123,10 @@ def compare(
         TrainmapError: the maps differ in what is not allowed, share no id, or a name is unknown.
     """
     check_alike([a, b], allow)
+    if scores is not None and (isinstance(scores, str) or not isinstance(scores, Iterable)):
+        raise TrainmapError(f"scores must be a list of names, got {shown(scores)}")
+    if isinstance(fractions, str) or not isinstance(fractions, Iterable):
+        raise TrainmapError(f"fractions must be a list of numbers, got {shown(fractions)}")
     same = [name for name in a.scores if name in b.scores]
     names = same if scores is None else list(scores)
     for name in names:
@@ -192,7 +196,7 @@ def check_alike(maps: Sequence[DataMap], allow: Collection[Allow] = ()) -> None:
     """Refuse maps that must not be compared silently; see ``compare``."""
     for one in maps:
         check_kind(one, DataMap)
-    for name in allow:
+    for name in allow if isinstance(allow, Iterable) and not isinstance(allow, str) else [allow]:
         if name not in get_args(Allow):
             raise unknown("difference to allow", name, get_args(Allow))
     facts: dict[Allow, tuple[str, list[str]]] = {
@@ -243,7 +247,7 @@ def top_overlap(a: Array, b: Array, fraction: float) -> TopOverlap:
     which breaking ties by id would hide, and a coarse score (correctness) does not overlap fully with itself; ``tied``
     says how many places are concerned. k = round(fraction n), at least 1.
     """
-    if not 0 < fraction <= 1:
+    if not 0 < number(fraction, "fractions") <= 1:
         raise TrainmapError(f"fractions must be above 0 and at most 1, got {fraction}")
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     both = ~(np.isnan(a) | np.isnan(b))

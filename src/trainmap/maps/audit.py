@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.index import ids_to_arrow, rising
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
-from trainmap.errors import TrainmapError, some, unknown
+from trainmap.errors import TrainmapError, number, some, unknown
 from trainmap.kinds import check_kind
 from trainmap.maps.averages import aum
 from trainmap.maps.planted import Flips
@@ -66,24 +66,27 @@ def audit(
         TrainmapError: an unknown rule, a signal that is not there, flips of another recording, nothing to audit.
     """
     check_kind(dynamics, Dynamics)
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise unknown("rule", rule, RULES)
-    if threshold == "flips" and flips is None:
+    by_flips = isinstance(threshold, str) and threshold == "flips"
+    if threshold is not None and not by_flips and not (isinstance(threshold, float) and math.isinf(threshold)):
+        number(threshold, "threshold (where it is not 'flips')")
+    if by_flips and flips is None:
         raise TrainmapError("threshold='flips' needs the flips that were planted; pass flips=plan_flips(...)")
     chosen = RULES[rule]
     weights = epoch_weights(dynamics, epochs)
     columns = _measure(dynamics, chosen.function, chosen.needs, dynamics.classes, weights)
     suspicion = columns.suspicion if chosen.whole is None else chosen.whole(columns.suspicion)
     labels, planted = _without_flips(dynamics, flips)
-    alike = threshold is not None and threshold != "flips"
-    if threshold == "flips":
+    alike = threshold is not None and not by_flips
+    if by_flips:
         threshold = best_separation(suspicion[planted], suspicion[~planted])
     cut = chosen.threshold if threshold is None else float(threshold)
     above, thresholds = _judged(chosen, columns, suspicion, dynamics.labels, cut, alike)
     quality = estimate_quality(above[planted], above[~planted], 0.0) if flips is not None else None
     above[planted], suspicion = np.nan, np.where(planted, np.nan, suspicion)
     table = _table(dynamics.ids, labels, suspicion, above >= 0, columns)
-    classes = told(thresholds, np.where(planted, -1, labels), suspicion >= cut, above >= 0)
+    classes = told(thresholds, np.where(np.isnan(suspicion), -1, labels), suspicion >= cut, above >= 0)
     about = (dynamics.source, fingerprint(dynamics.ids, labels), len(weights))
     return _warned(Audit(table, rule, cut, *about, quality, classes))
 
@@ -102,9 +105,9 @@ def _judged(
     above = np.minimum(values - found.of(labels), suspicion - cut)
     if rule.whole is None:
         return above, found
-    rising = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]
-    place = np.searchsorted(values[rising], found.values)
-    return above, replace(found, values=np.append(suspicion[rising], math.inf)[place])
+    ascending = np.argsort(values, kind="stable")[: np.count_nonzero(~np.isnan(values))]
+    place = np.searchsorted(values[ascending], found.values)
+    return above, replace(found, values=np.append(suspicion[ascending], math.inf)[place])
 
 
 def _warned(found: Audit) -> Audit:
@@ -134,7 +137,7 @@ def audit_threshold_samples(
     """
     check_kind(first, Dynamics)
     check_kind(second, Dynamics)
-    if not 0 < percentile < 1:
+    if not 0 < number(percentile, "percentile") < 1:
         raise TrainmapError(f"percentile must lie between 0 and 1 (0.99 in the paper), got {percentile}")
     extra = first.classes - 1
     for what in ("classes", "source"):
@@ -180,7 +183,7 @@ def audit_threshold_samples(
     thresholds = by_class(suspicion, labels, own.other, own.label_share, 0.0, sum(alphas) / 2)
     suspected = suspicion >= thresholds.of(labels)
     about = (first.source, fingerprint(first.ids, labels), first.epochs if epochs is None else epochs)
-    classes = told(thresholds, labels, suspicion >= 0, suspected)
+    classes = told(thresholds, np.where(np.isnan(suspicion), -1, labels), suspicion >= 0, suspected)
     table = _table(first.ids, labels, suspicion, suspected, own)
     return _warned(Audit(table, "aum with threshold samples", 0.0, *about, None, classes))
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import TrainmapError, shown
+from trainmap.errors import TrainmapError, cause, shown, whole
 from trainmap.kinds import check_kind
 from trainmap.limits import human
 from trainmap.maps.from_stats import FROM_STATS, needs_epochs, score_from_stats
@@ -32,7 +33,7 @@ TEMPORARY_COPIES = 4  # of an example's signals: right or wrong, probabilities, 
 
 def available(dynamics: Dynamics, epochs: int | None = None) -> list[str]:
     """The scores that the first ``epochs`` epochs (all of them) can give: their signals are there and they suffice."""
-    taken = dynamics.epochs if epochs is None else epochs
+    taken = dynamics.epochs if epochs is None else whole(epochs, "epochs")
     enough = [score for score in SCORES.values() if taken >= score.epochs]
     if dynamics.level == "stats":
         return [score.name for score in enough if score.name in FROM_STATS]
@@ -49,11 +50,7 @@ def resolve(
         TrainmapError: an unknown name, a name twice, a signal that is not there, too few epochs.
     """
     check_question(dynamics, scores)
-    if dynamics.epochs == 0:
-        raise TrainmapError(f"{dynamics.path} has no finished epoch yet; a score needs at least one")
-    taken = dynamics.epochs if epochs is None else epochs
-    if not 1 <= taken <= dynamics.epochs:
-        raise TrainmapError(f"epochs must be 1 to {dynamics.epochs} (those recorded), got {taken}")
+    taken = epochs_taken(dynamics, epochs)
     chosen: dict[str, Score] = {}
     for entry in available(dynamics, epochs) if scores is None else scores:
         score = _as_score(entry, dynamics)
@@ -72,6 +69,21 @@ def resolve(
             )
         chosen[score.name] = score
     return chosen
+
+
+def epochs_taken(dynamics: Dynamics, epochs: object) -> int:
+    """How many of the first epochs are asked for: all of them for None.
+
+    Raises:
+        TrainmapError: none is finished, or not a whole number from 1 to those recorded.
+    """
+    if dynamics.epochs == 0:
+        raise TrainmapError(f"{dynamics.path} has no finished epoch yet; a score needs at least one")
+    if epochs is None:
+        return dynamics.epochs
+    if isinstance(epochs, bool) or not isinstance(epochs, Integral) or not 1 <= int(epochs) <= dynamics.epochs:
+        raise TrainmapError(f"epochs must be 1 to {dynamics.epochs} (those recorded), got {shown(epochs)}")
+    return int(epochs)
 
 
 def check_question(dynamics: object, scores: object) -> None:
@@ -121,14 +133,14 @@ def estimate(
     *,
     epochs: int | None = None,
     workers: int | None = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
     collect: bool = True,
 ) -> Estimate:
     """How large the blocks may be, and what that costs.
 
     Args:
         chosen: what ``resolve`` gave.
-        max_memory: bytes that the whole process may hold; None for no limit but that of good speed.
+        max_memory: bytes that the whole process may hold, or text such as "1GB"; None: as good speed needs.
         collect: the scores of all examples are kept (8 bytes each), not passed on block by block.
 
     Raises:
@@ -140,21 +152,18 @@ def estimate(
     if dynamics.level == "stats":
         signals = sum(column.itemsize for column in dynamics.stats.columns.values())
     example = signals * (1 + TEMPORARY_COPIES) + TEMPORARY_BYTES + 16 * len(chosen)
-    workers = cores() if workers is None else workers
-    if workers < 1:
-        raise TrainmapError(f"workers must be at least 1, got {workers}; None takes every core")
+    workers = min(cores() if workers is None else whole(workers, "workers", 1), max(1, dynamics.examples))
+    limit = _bytes(max_memory)
     rows = min(max(LEAST_ROWS, min(BLOCK_ROWS, BLOCK_BYTES // signals)), max(1, dynamics.examples))
     held = memory_held() + (8 * len(chosen) * dynamics.examples if collect else 0)
-    if max_memory is not None:
-        room = max_memory - held
+    if limit is not None:
+        room = limit - held
         while workers > 1 and room < example * min(LEAST_ROWS, rows) * (workers + 1):
             workers -= 1
         rows = min(rows, room // (example * (workers + 1)))
         if rows < min(LEAST_ROWS, dynamics.examples):
             least = held + example * min(LEAST_ROWS, dynamics.examples) * 2
-            raise TrainmapError(
-                f"max_memory must be at least {human(least)} for this recording, got {human(max_memory)}"
-            )
+            raise TrainmapError(f"max_memory must be at least {human(least)} for this recording, got {human(limit)}")
     return Estimate(rows, workers, signals * dynamics.examples, held + example * rows * (workers + 1))
 
 
@@ -174,7 +183,7 @@ def score_blocks(
     def work(start: int) -> tuple[int, dict[str, Array]]:
         stop = min(start + plan.rows, dynamics.examples)
         block = sums.rows(start, stop) if sums is not None else dynamics.block(start, stop, needs, taken)
-        values = {name: np.asarray(score.function(block)) for name, score in chosen.items()}
+        values = {name: score_of(block, score) for name, score in chosen.items()}
         for name, column in values.items():
             if column.shape != (stop - start,) or column.dtype.kind not in "fiub":
                 raise TrainmapError(
@@ -193,13 +202,27 @@ def score_blocks(
             yield under_way.popleft().result()
 
 
+def score_of(block: Any, score: Score) -> Array:
+    """A score of a block. What the function of a user raises says whose it is.
+
+    Raises:
+        TrainmapError: the function failed, with its error as the cause.
+    """
+    try:
+        return np.asarray(score.function(block))
+    except (TrainmapError, MemoryError):
+        raise
+    except Exception as error:  # a user's code: any kind
+        raise TrainmapError(f"score '{score.name}' failed with {type(error).__name__}: {cause(error)}") from error
+
+
 def compute(
     dynamics: Dynamics,
     scores: Sequence[str | Callable[[Block], Array]] | None = None,
     *,
     epochs: int | None = None,
     workers: int | None = None,
-    max_memory: int | None = None,
+    max_memory: int | str | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict[str, Array]:
     """Scores of every example of a recording.
@@ -208,13 +231,15 @@ def compute(
         scores: names from ``SCORES`` or functions of a block; None for all that the recording can give.
         epochs: only the first so many epochs.
         workers: threads; by default one for each core that this process may use.
-        max_memory: bytes that the process may hold at most; see ``estimate``.
+        max_memory: bytes that the process may hold at most, or text such as "1GB"; see ``estimate``.
         on_progress: called with the number of examples done.
 
     Returns:
         name -> (N,) float64, in row order (``dynamics.ids``). The same bits whatever the blocks and workers.
     """
     chosen = resolve(dynamics, scores, epochs)
+    if on_progress is not None and not callable(on_progress):
+        raise TrainmapError(f"on_progress must be a function of a number, got {shown(on_progress)}")
     plan = estimate(dynamics, chosen, epochs=epochs, workers=workers, max_memory=max_memory)
     out = {name: np.empty(dynamics.examples) for name in chosen}
     for start, values in score_blocks(dynamics, chosen, plan, epochs):
@@ -243,6 +268,10 @@ def memory_held() -> int:
             return int(handle.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, AttributeError):
         return 0
+
+
+def _bytes(amount: object) -> int | None:
+    return parse_bytes(amount) if isinstance(amount, str) else None if amount is None else whole(amount, "max_memory")
 
 
 def parse_bytes(text: str) -> int:

@@ -20,10 +20,10 @@ from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
-from trainmap.errors import StoreError, TrainmapError, cause, short, some
+from trainmap.errors import StoreError, TrainmapError, cause, short, shown, some
 from trainmap.files import of_type, reading, writing
 from trainmap.kinds import as_path, check_name, check_path
-from trainmap.maps.compute import available, check_question, compute
+from trainmap.maps.compute import available, check_question, compute, epochs_taken
 from trainmap.maps.regions import REGIONS, Rule, assign, check_fraction, check_rule, overlap, unclear
 from trainmap.maps.scores import score_named
 from trainmap.maps.table_file import check_table, read_table, write_table
@@ -86,7 +86,7 @@ class DataMap:
         *,
         epochs: int | None = None,
         workers: int | None = None,
-        max_memory: int | None = None,
+        max_memory: int | str | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> DataMap:
         """Score every example of a recording and assign the regions.
@@ -101,7 +101,7 @@ class DataMap:
         check_question(dynamics, scores)
         check_rule(rule)
         check_fraction(fraction)
-        taken = dynamics.epochs if epochs is None else epochs
+        taken = epochs_taken(dynamics, epochs)
         wanted = list(available(dynamics, epochs) if scores is None else scores)
         wanted = [*(name for name in AXES if name not in wanted), *wanted]
         values = compute(
@@ -197,9 +197,16 @@ class DataMap:
                 f"{len(self) - len(rows)} of the {len(self)} examples of this map have no value; "
                 "pass allow_missing=True to keep them as NaN"
             )
+        if not isinstance(scores, Mapping):
+            raise TrainmapError(f"scores must be a dict, name -> values, got {shown(scores)}")
         columns: list[pl.Series] = []
         for name, values in scores.items():
-            column, given = np.full(len(self), np.nan), np.asarray(values, dtype=np.float64)
+            check_name(name, "a score")
+            column = np.full(len(self), np.nan)
+            try:
+                given = np.asarray(values, dtype=np.float64)
+            except (TypeError, ValueError, OverflowError) as error:
+                raise TrainmapError(f"{name} must be one number for each id, got {shown(values)}") from error
             if name in self.table.columns:
                 raise TrainmapError(f"this map has a column '{name}' already; give the score another name")
             if given.shape != ids.shape:

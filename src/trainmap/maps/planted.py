@@ -21,7 +21,7 @@ from trainmap.checksums import KEY, sealed, unsealed
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.manifest import MOST_CLASSES
 from trainmap.dynamics.store import fingerprint
-from trainmap.errors import RecordingError, StoreError, TrainmapError, some
+from trainmap.errors import RecordingError, StoreError, TrainmapError, number, shown, some, whole
 from trainmap.files import as_json, of_type, read_json, writing
 
 Array = NDArray[Any]
@@ -137,7 +137,7 @@ def plan_threshold_samples(
     k = min(max(1, round(len(names) / (classes + 1))), len(names) // 2)
     if not k:
         raise TrainmapError(f"two runs need at least 2 examples for threshold samples, got {len(names)}")
-    drawn = np.random.default_rng(seed).choice(len(names), 2 * k, replace=False)
+    drawn = np.random.default_rng(whole(seed, "seed")).choice(len(names), 2 * k, replace=False)
     return ThresholdSamples(
         np.sort(names[drawn[:k]]), np.sort(names[drawn[k:]]), classes, seed, fingerprint(names, gold)
     )
@@ -171,13 +171,13 @@ def plan_flips(
         TrainmapError: a fraction outside (0, 0.5], fewer than two classes, ids that repeat, labels out of range, a
             class that ``confusion`` sends nowhere.
     """
-    if not 0 < fraction <= 0.5:
+    if not 0 < number(fraction, "fraction of labels to flip") <= 0.5:
         raise TrainmapError(f"fraction of labels to flip must be above 0 and at most 0.5, got {fraction}")
     weights = None if confusion is None else _checked_confusion(confusion, classes)
     names, gold, classes = _examples(labels, ids, classes if weights is None else len(weights))
     if classes < 2:
         raise TrainmapError(f"a label can be flipped among at least 2 classes, got {classes}")
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(whole(seed, "seed"))
     chosen = np.sort(random.choice(len(names), max(1, int(fraction * len(names) + 0.5)), replace=False))
     original, uniform = gold[chosen], random.random(len(chosen))
     if weights is None:
@@ -188,12 +188,24 @@ def plan_flips(
     return Flips(names[chosen], original, planted, classes, seed, fingerprint(names, gold))
 
 
+def _count_of(classes: object) -> int:
+    if (count := whole(classes, "classes", 1)) > MOST_CLASSES:
+        raise TrainmapError(f"classes must be at most {MOST_CLASSES}, got {shown(count)}")
+    return count
+
+
 def _checked_confusion(confusion: ArrayLike, classes: int | None) -> Array:
     """(C, C) float, with C its own size unless ``classes`` says it."""
-    weights = np.asarray(confusion, dtype=np.float64)
-    size = max(weights.shape, default=0) if classes is None else classes
+    try:
+        weights = np.asarray(confusion, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TrainmapError(f"confusion must be (C, C) numbers, got {shown(confusion)}") from error
+    size = max(weights.shape, default=0) if classes is None else _count_of(classes)
     if weights.shape != (size, size) or not np.isfinite(weights).all() or (weights < 0).any():
         raise TrainmapError(f"confusion must be ({size}, {size}), finite and not negative, got {weights.shape}")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(weights.sum(axis=1)).all():
+            raise TrainmapError("the rows of confusion must have finite sums; divide it by its largest entry")
     return weights
 
 
@@ -217,7 +229,10 @@ def _drawn_from(weights: Array, original: Array, uniform: Array) -> Array:
 
 def _examples(labels: ArrayLike, ids: ArrayLike | None, classes: int | None) -> tuple[Array, Array, int]:
     """Sorted ids, their labels, and the number of classes, checked."""
-    gold = np.asarray(labels)
+    try:
+        gold = np.asarray(labels)
+    except (TypeError, ValueError) as error:
+        raise TrainmapError(f"labels must be (N,) class indices, got {shown(labels)}") from error
     names = np.arange(gold.size) if ids is None else to_ids(ids)
     if gold.ndim != 1 or names.shape != gold.shape or not len(gold) or gold.dtype.kind not in "iu":
         raise TrainmapError(
@@ -227,7 +242,7 @@ def _examples(labels: ArrayLike, ids: ArrayLike | None, classes: int | None) -> 
     names, gold = names[order], gold[order].astype(np.int64)
     if (again := names[1:][names[1:] == names[:-1]]).size:
         raise TrainmapError(f"ids must be distinct; {again.size} came more than once (first: {some(again.tolist())})")
-    classes = int(gold.max()) + 1 if classes is None else classes
+    classes = int(gold.max()) + 1 if classes is None else _count_of(classes)
     if gold.min() < 0 or gold.max() >= classes:
         raise TrainmapError(f"labels must be 0 to {classes - 1}, got {gold.min()} to {gold.max()}")
     return names, gold, classes

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.index import rising
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, number, unknown
 
 Array = NDArray[Any]
 Rule = Literal["quantile", "corner"]
@@ -40,11 +40,11 @@ CORNERS = {AMBIGUOUS: (1.0, 0.5), HARD: (0.0, 0.0), EASY: (0.0, 1.0)}
 
 def check_rule(rule: str) -> None:
     if rule not in get_args(Rule):
-        raise unknown("rule", str(rule), get_args(Rule))
+        raise unknown("rule", rule, get_args(Rule))
 
 
 def check_fraction(fraction: float) -> None:
-    if not 0 < fraction <= 1:
+    if not 0 < number(fraction, "fraction") <= 1:
         raise TrainmapError(f"fraction must be above 0 and at most 1, got {fraction}")
 
 

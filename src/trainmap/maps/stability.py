@@ -18,10 +18,10 @@ from scipy.special import stdtrit
 from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, number, whole
 from trainmap.kinds import check_kind
 from trainmap.maps.agreement import Allow, check_alike, spearman, top_overlap
-from trainmap.maps.compute import compute, resolve
+from trainmap.maps.compute import compute, resolve, score_of
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.scores import Score
 
@@ -53,7 +53,7 @@ def intervals(
     Source: Student 1908; the values of an example over seeds are taken as roughly normal, which scores near an end of
         their range are not.
     """
-    if not 0 < level < 1:
+    if not 0 < number(level, "level") < 1:
         raise TrainmapError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
     ids, values = _stack(maps, score, allow)
     present = ~np.isnan(values)
@@ -192,10 +192,9 @@ def converged(
     """
     check_kind(dynamics, Dynamics)
     for name, value in (("threshold", threshold), ("overlap", overlap)):
-        if not 0 < value <= 1:
+        if not 0 < number(value, name) <= 1:
             raise TrainmapError(f"{name} must be above 0 and at most 1, got {value}")
-    if patience < 1:
-        raise TrainmapError(f"patience must be at least 1 epoch, got {patience}")
+    whole(patience, "patience", 1)
     table = agreement_by_epoch(dynamics, score, window=window, fraction=fraction, sample=sample, seed=seed)
     epoch, held = None, 0
     for e, rho, top in table.select("epochs", "spearman", "top").iter_rows():
@@ -235,11 +234,13 @@ def agreement_by_epoch(
         binomial p (1 - p) / k for the overlap of k places, both with the finite-population factor 1 - n / N.
     """
     check_kind(dynamics, Dynamics)
+    number(window, "window")
+    whole(seed, "seed")
     if not (0 < window < 1 or (window >= 1 and float(window).is_integer())):
         raise TrainmapError(f"window must be a share of the epochs (0 to 1) or a whole number of epochs, got {window}")
-    if not 0 < fraction <= 1:
+    if not 0 < number(fraction, "fraction") <= 1:
         raise TrainmapError(f"fraction must be above 0 and at most 1, got {fraction}")
-    if sample is not None and sample < 2:
+    if sample is not None and whole(sample, "sample") < 2:
         raise TrainmapError(f"sample must be at least 2 examples, got {sample}")
     if dynamics.epochs == 0:
         raise TrainmapError(f"{dynamics.path} has no finished epoch yet; a score needs at least one")
@@ -293,7 +294,7 @@ def _by_epoch(
     for e in span:
         signals = {name: column[:e] for name, column in columns.items()}
         part = None if logits is None else logits[:e]
-        yield e, score.function(Block(dynamics.labels[rows], dynamics.classes, signals, complete, part))
+        yield e, score_of(Block(dynamics.labels[rows], dynamics.classes, signals, complete, part), score)
 
 
 def _spearman_error(rho: float, n: int, left_out: float) -> float | None:

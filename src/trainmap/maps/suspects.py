@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainmap.cells import cells
 from trainmap.dynamics.index import ids_from_arrow
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, whole
 from trainmap.files import writing
 from trainmap.maps.datamap import to_arrow
 from trainmap.maps.precision import Quality
@@ -22,7 +22,7 @@ from trainmap.maps.thresholds import warnings_of
 
 Array = NDArray[Any]
 
-DENSE = 20_000  # classes up to which a matrix of all pairs is made: 3.2 GB
+DENSE = 11_000  # classes up to which a matrix of all pairs is made: 968 MB, and as much again for ``confusion + 1``
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,10 @@ class Audit:
         threshold: of the rule, or the one asked for: suspected from there on, but for the classes that have their own.
         source, dataset, epochs: of the recording.
         quality: precision and recall, estimated from planted flips; or None.
-        by_class: polars, a row for each class: ``label``; ``examples``; ``threshold`` (of suspicion; above the rule's
-            where the class is rare; infinite where nothing can be told); ``preferred`` (how many the rule's threshold
-            would suspect in every class alike); ``suspected``; ``note`` (``thresholds.NOTES``, null for most).
+        by_class: polars, a row for each class of which a label was judged: ``label``; ``examples`` (so many were);
+            ``threshold`` (of suspicion; above the rule's where the class is rare; infinite where nothing can be told);
+            ``preferred`` (how many the rule's threshold would suspect in every class alike); ``suspected``; ``note``
+            (``thresholds.NOTES``, null for most).
     """
 
     table: pl.DataFrame
@@ -62,7 +63,7 @@ class Audit:
 
     @property
     def warnings(self) -> list[str]:
-        """Lines about classes that cannot be judged: too small, learned late or mostly wrong, mostly suspected."""
+        """Lines about classes that cannot be judged: too small, learned late or mostly wrong, much of it suspected."""
         return warnings_of(self.by_class) if self.by_class.height else []
 
     def first(self, count: int) -> Array:
@@ -79,7 +80,7 @@ class Audit:
 
     def confusion(self, classes: int) -> Array:
         """(C, C) int64: how many suspected labels of class i have the suggestion j; for ``planted.plan_flips``."""
-        if classes > DENSE:
+        if whole(classes, "classes", 1) > DENSE:
             raise TrainmapError(
                 f"a confusion of {classes} classes takes {8e-9 * classes**2:,.0f} GB (up to {DENSE} are made); count "
                 "the pairs of label and suggested in the table instead"

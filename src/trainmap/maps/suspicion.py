@@ -18,6 +18,7 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.maps.averages import aum, loss
 from trainmap.maps.cartography import confidence
+from trainmap.maps.compute import epochs_taken
 
 Array = NDArray[Any]
 
@@ -40,9 +41,7 @@ def epoch_weights(dynamics: Dynamics, epochs: int | None = None) -> Array:
     """
     if dynamics.level == "stats":
         raise TrainmapError("a recording at level 'stats' keeps sums and no epochs; record with level='signals'")
-    taken = dynamics.epochs if epochs is None else epochs
-    if not 1 <= taken <= dynamics.epochs:
-        raise TrainmapError(f"epochs must be 1 to {dynamics.epochs} (those recorded), got {taken}")
+    taken = epochs_taken(dynamics, epochs)
     if "predicted" not in dynamics.signals:
         raise TrainmapError(f"an audit needs predicted; {dynamics.path} holds {', '.join(dynamics.signals)} alone")
     known = dynamics.labels[dynamics.labels >= 0]

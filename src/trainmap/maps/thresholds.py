@@ -4,10 +4,10 @@ A class that is rarer than the one it is taken for is learned later and less sur
 preferred to most of its labels, right or wrong. One threshold for all classes then suspects it wholesale. Here a label
 of such a class must stand out among the labels of its own class:
 
-- two heaps: where the suspicions of the class fall into two heaps, one of them below the rule's threshold, the upper heap
-  is suspected: the rule's threshold holds;
-- outliers: otherwise above median + 2.5 (1.4826 MAD) of the class; or, in a class that was learned, where the label is as
-  suspicious as half of the labels of the other class would be if they were exchanged;
+- two heaps: where the suspicions of a class fall into two heaps, one of them below the rule's threshold, the upper
+  heap is suspected: the rule's threshold holds;
+- outliers: otherwise above median + 2.5 (1.4826 MAD) of the class; or, in a class that was learned, where the label
+  is as suspicious as half of the labels of the other class would be if they were exchanged;
 - small: classes below ``FEWEST`` examples are judged together; where they are fewer together, none is suspected.
 
 A class that is as frequent as the ones it is taken for keeps the rule's threshold, so that balanced data are judged as
@@ -36,7 +36,8 @@ TWO_HEAPS = 0.85
 """Share of the variance that lies between two heaps (Otsu 1979). One even heap has 0.75, a bell 0.64. Two heaps of
 right and wrong labels have 0.82 to 0.99, a class that was learned late 0.68 to 0.84, once 0.89."""
 MANY, MOST = 0.25, 0.5
-"""Shares of a class that the rule alone would suspect, and that is suspected, from which on a warning says so."""
+"""Shares of a class from which on a warning says so: that the rule alone would suspect, or that is suspected of a rare
+class; and that is suspected of any."""
 LEARNED = 0.2
 """How much of its epochs (by weight) a class must be predicted in: below it the epochs tell nothing of the class."""
 RARER, RARE = 0.2, 0.7
@@ -52,12 +53,14 @@ class Thresholds:
         classes, examples: their numbers, and of how many labels each has a suspicion.
         values: suspected from there on; infinite where nothing can be told.
         small: rarer than the largest class, and too small to tell.
+        rare: rarer than the classes that its labels are taken for.
     """
 
     classes: Array
     examples: Array
     values: Array
     small: Array
+    rare: Array
 
     def of(self, labels: Array) -> Array:
         """(N,) float64: the threshold of each label; infinite for a label that is not known."""
@@ -67,15 +70,17 @@ class Thresholds:
         return np.where(self.classes[place] == labels, self.values[place], np.inf)
 
 
-NOTES = ("too small to tell", "learned late or mostly wrong", "mostly suspected")
+NOTES = ("too small to tell", "learned late or mostly wrong", "mostly suspected", "many suspected")
 
 
 def told(thresholds: Thresholds, labels: Array, above_rule: Array, suspected: Array) -> pl.DataFrame:
-    """A row for each class: ``label``, ``examples``, ``threshold``, ``preferred`` (how many labels the rule's own
-    threshold would suspect), ``suspected``, ``note`` (of ``NOTES``, or null).
+    """A row for each class with a label that was judged.
+
+    Its columns: ``label``, ``examples``, ``threshold``, ``preferred`` (how many labels the rule's own threshold would
+    suspect), ``suspected``, ``note`` (of ``NOTES``, or null).
 
     Args:
-        labels: (N,); above_rule, suspected: (N,) bool.
+        labels: (N,), below 0 where none was judged; above_rule, suspected: (N,) bool.
     """
     place = np.minimum(np.searchsorted(thresholds.classes, labels), max(0, len(thresholds.classes) - 1))
     mine = thresholds.classes[place] == labels if len(thresholds.classes) else np.zeros(len(labels), bool)
@@ -84,9 +89,16 @@ def told(thresholds: Thresholds, labels: Array, above_rule: Array, suspected: Ar
         for which in (np.ones(len(labels), bool), above_rule, suspected)
     )
     kind = np.select(
-        [thresholds.small, (preferred > found) & (preferred >= MANY * n), found >= MOST * n], [0, 1, 2], default=-1
+        [
+            thresholds.small,
+            (preferred > found) & (preferred >= MANY * n),
+            found >= MOST * n,
+            thresholds.rare & (found >= MANY * n),
+        ],
+        [0, 1, 2, 3],
+        default=-1,
     )
-    return pl.DataFrame(
+    rows = pl.DataFrame(
         {
             "label": thresholds.classes,
             "examples": n,
@@ -96,11 +108,12 @@ def told(thresholds: Thresholds, labels: Array, above_rule: Array, suspected: Ar
             "note": pl.Series([NOTES[k] if k >= 0 else None for k in kind.tolist()], dtype=pl.String),
         }
     )
+    return rows.filter(pl.col("examples") > 0)
 
 
 def warnings_of(by_class: pl.DataFrame) -> list[str]:
     """A line for each kind of class that an audit cannot judge."""
-    small, late, most = (by_class.filter(pl.col("note") == note) for note in NOTES)
+    small, late, most, many = (by_class.filter(pl.col("note") == note) for note in NOTES)
     lines = []
     if small.height:
         lines.append(
@@ -118,6 +131,12 @@ def warnings_of(by_class: pl.DataFrame) -> list[str]:
             f"{_classes(most)} most of its labels suspected ({most['suspected'].sum():,} of "
             f"{most['examples'].sum():,}): look at some before leaving them all out"
         )
+    if many.height:
+        lines.append(
+            f"{_classes(many)} fewer labels than others, and many of them suspected ({many['suspected'].sum():,} of "
+            f"{many['examples'].sum():,}): a rare class that is learned slowly, or by a model whose epochs are alike, "
+            "looks so with right labels as well; look at some before leaving them all out"
+        )
     return lines
 
 
@@ -129,7 +148,7 @@ def _classes(rows: pl.DataFrame) -> str:
 def same_for_all(suspicion: Array, labels: Array, threshold: float) -> Thresholds:
     """One threshold, told from outside."""
     classes, examples = np.unique(labels[~np.isnan(suspicion) & (labels >= 0)], return_counts=True)
-    return Thresholds(classes, examples, np.full(len(classes), float(threshold)), np.zeros(len(classes), bool))
+    return Thresholds(classes, examples, np.full(len(classes), float(threshold)), *np.zeros((2, len(classes)), bool))
 
 
 def by_class(
@@ -148,7 +167,7 @@ def by_class(
     """
     known = np.flatnonzero(~np.isnan(suspicion) & (labels >= 0))
     classes, place, examples = np.unique(labels[known], return_inverse=True, return_counts=True)
-    found = Thresholds(classes, examples, np.full(len(classes), float(threshold)), np.zeros(len(classes), bool))
+    found = Thresholds(classes, examples, np.full(len(classes), float(threshold)), *np.zeros((2, len(classes)), bool))
     if not len(classes):
         return found
     found.small[:] = (examples < FEWEST) & (_rarity(examples, examples.max()) > RARER)
@@ -164,6 +183,7 @@ def by_class(
         rarity = float(np.median(_rarity(examples[k], examples[rivals]))) if len(rivals) else 0.0
         if rarity <= RARER:
             continue
+        found.rare[k] = True
         outlier, learned = together if found.small[k] else _own(mine, label_share[rows[k]], threshold)
         own = outlier
         if centre is not None and learned:
@@ -194,13 +214,13 @@ def _own(values: Array, label_share: Array, threshold: float) -> tuple[float, bo
 
 def _two_heaps(values: Array, threshold: float) -> bool:
     """Whether the best split in two explains ``TWO_HEAPS`` of the variance, the lower heap below the threshold."""
-    rising = np.sort(values)
-    n, left = len(rising), np.arange(1, len(rising))
-    variance = float(rising.var())
+    ascending = np.sort(values)
+    n, left = len(ascending), np.arange(1, len(ascending))
+    variance = float(ascending.var())
     if not np.isfinite(variance) or variance == 0:
         return False
-    sums = rising.cumsum()
+    sums = ascending.cumsum()
     gap = sums[:-1] / left - (sums[-1] - sums[:-1]) / (n - left)
     between = left * (n - left) / n**2 * gap**2
     best = int(between.argmax())
-    return bool(between[best] >= TWO_HEAPS * variance and rising[best] < threshold)
+    return bool(between[best] >= TWO_HEAPS * variance and ascending[best] < threshold)

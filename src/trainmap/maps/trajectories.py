@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.signals import FLOAT_SIGNALS, Block
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import TrainmapError, unknown
+from trainmap.errors import TrainmapError, unknown, whole
+from trainmap.maps.compute import epochs_taken
 
 Array = NDArray[Any]
 
@@ -36,7 +37,7 @@ def trajectories(block: Block, signal: str = "loss") -> Array:
 
     Source: Yang et al. 2024 (S2L), arXiv:2403.07384, section 4: the loss at the checkpoints of a small model.
     """
-    if signal not in FLOAT_SIGNALS:
+    if not isinstance(signal, str) or signal not in FLOAT_SIGNALS:
         raise unknown("signal", signal, FLOAT_SIGNALS)
     return np.ascontiguousarray(block[signal].T, dtype=np.float32)
 
@@ -95,7 +96,10 @@ def cluster(
     from sklearn.cluster import KMeans
     from threadpoolctl import threadpool_limits
 
-    if clusters < 1 or sample < clusters:
+    for name, value in (("sample", sample), ("iterations", iterations)):
+        whole(value, name, 1)
+    whole(seed, "seed")
+    if whole(clusters, "clusters") < 1 or sample < clusters:
         raise TrainmapError(f"clusters must be 1 to sample={sample}, got {clusters}")
     seen = np.concatenate([~np.isnan(part).any(axis=1) for part in _parts(dynamics, signal, epochs)])
     rows = np.flatnonzero(seen)
@@ -122,18 +126,18 @@ def cluster(
         labels = np.full(len(seen), UNCLUSTERED, np.int64)
         start = 0
         for part in _parts(dynamics, signal, epochs):
-            whole = seen[start : start + len(part)]
-            if whole.any():
-                labels[start : start + len(part)][whole] = place[means.predict(np.ascontiguousarray(part[whole]))]
+            complete = seen[start : start + len(part)]
+            if complete.any():
+                labels[start : start + len(part)][complete] = place[means.predict(np.ascontiguousarray(part[complete]))]
             start += len(part)
     return Clusters(dynamics.ids, labels, means.cluster_centers_[order].astype(np.float64))
 
 
 def _parts(dynamics: Dynamics, signal: str, epochs: int | None) -> Iterator[Array]:
     """The trajectories of all examples in row order, some rows at a time."""
-    if signal not in FLOAT_SIGNALS:
+    if not isinstance(signal, str) or signal not in FLOAT_SIGNALS:
         raise unknown("signal", signal, FLOAT_SIGNALS)
-    taken = dynamics.epochs if epochs is None else epochs
+    taken = epochs_taken(dynamics, epochs)
     rows = max(1, BLOCK_BYTES // (4 * max(1, taken)))
     for block in dynamics.blocks(rows, [signal], taken):
         yield trajectories(block, signal)
