@@ -64,4 +64,6 @@ def as_path(path: Any) -> Path:
     """The path that a user gave; a value of another kind in its place is refused."""
     if not hasattr(path, "__fspath__") and not isinstance(path, str):
         raise TrainmapError(f"a path is needed, got a {type(path).__name__}")
+    if "\0" in str(path):
+        raise TrainmapError(f"a path must have no NUL character, got {shown(str(path))}")
     return Path(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,11 @@ def to_numpy(value: Any, what: str) -> Array:
         return np.asarray(value)
     except (ValueError, TypeError, BufferError, RuntimeError) as error:
         kind = type(value).__name__
+        if isinstance(value, list | tuple) and any(type(item).__name__ == "Tensor" for item in value):
+            raise RecordingError(
+                f"{what} must be an array, got a {kind} of tensors that is none; pass torch.stack({what}) of one for "
+                f"each example, torch.cat({what}) of batches, or the one that holds the {what}: output[0]"
+            ) from error
         raise RecordingError(f"{what} must be an array; numpy cannot read this {kind}: {cause(error)}") from error
 
 
@@ -61,6 +67,8 @@ def to_ids(value: Any) -> Array:
     """Ids as a one-dimensional array of int64 or of strings; anything else is refused, nothing is cast."""
     array = to_numpy(value, "ids")
     if array.ndim != 1:
+        if array.dtype == object and isinstance(value, Iterable):
+            raise RecordingError(f"ids must have one dimension, got a {type(value).__name__}; pass list(ids)")
         raise RecordingError(f"ids must have one dimension, got shape {array.shape}")
     kind = array.dtype.kind
     if array.dtype == INT64:
@@ -74,8 +82,8 @@ def to_ids(value: Any) -> Array:
     cure = "an id is a name, never a measurement"
     if kind == "f" and _whole(array):
         cure += ": whole numbers come as integers, ids.astype('int64')"
-    elif kind in "mM":
-        cure += ": as text, ids.astype(str)"
+    elif kind in "mMS":
+        cure += ": as text, ids.astype(str)" if kind != "S" else ": bytes as text, np.asarray(ids).astype(str)"
     raise RecordingError(f"ids must be integers or strings, got {array.dtype}; {cure}")
 
 
@@ -118,12 +126,27 @@ def to_logits(value: Any) -> Array:
         return array
     if array.dtype.name.startswith(("bfloat16", "float8")):  # numpy has no such dtypes, JAX brings them
         return array.astype(np.float32)
-    raise RecordingError(f"logits must be real numbers, got {array.dtype}")
+    raise RecordingError(f"logits must be real numbers, got {_no_numbers(array, value)}")
+
+
+def _no_numbers(array: Array, value: Any) -> str:
+    """What came in place of logits, and what to do."""
+    if hasattr(value, "logits"):
+        return f"a {type(value).__name__}; pass output.logits"
+    if isinstance(value, dict):
+        return "a dict; pass its logits" + (", output['logits']" if "logits" in value else "")
+    if array.dtype == object and array.ndim == 0:
+        return f"a {type(value).__name__}"
+    return str(array.dtype)
 
 
 def to_labels(value: Any) -> Array:
     """Gold labels as a one-dimensional array of int64."""
     array = to_numpy(value, "labels")
+    if array.ndim == 0:
+        if array.dtype == object and isinstance(value, Iterable):
+            raise RecordingError(f"labels must be a sequence, got a {type(value).__name__}; pass list(labels)")
+        raise RecordingError(f"labels must be one class index for each example, got {shown(value)}; pass [label]")
     if array.ndim != 1:
         raise RecordingError(
             f"labels must be class indices with one dimension, got shape {array.shape}; {_flat_labels(array)}"
@@ -151,6 +174,9 @@ def _flat_labels(array: Array) -> str:
 def _named_labels(array: Array) -> str:
     """What came in place of class indices, and what to do."""
     kind, first = array.dtype.kind, shown(array[0])
+    unknown = [item for item in array.tolist() if item is None or item != item] if kind in "fO" else []
+    if unknown:
+        return f"{array.dtype} ({shown(unknown[0])}): {len(unknown)} of {len(array)} have no label; drop these rows"
     if kind == "O" and all(isinstance(name, str) for name in array.tolist()):
         kind = "U"
     if kind in "UT":
@@ -175,6 +201,8 @@ def check_shapes(size: int, classes: int, logits: tuple[int, ...], labels: tuple
         cure = "; one logit z for two classes: stack [0, z], np.stack([0 * z, z], axis=1) of (B,) z"
     elif logits in ((size, classes, 1), (size, 1, classes)):
         cure = "; take the axis of length 1 away: logits.squeeze()"
+    elif logits == (1, size, classes) and size > 1:
+        cure = "; a list or tuple of one batch? pass that batch: output[0]"
     elif len(logits) == 3 and classes in logits[1:]:
         cure = "; one row for each example: a sequence with one label is pooled first, tokens are examples with ids"
     elif logits == (classes,) and size == 1:

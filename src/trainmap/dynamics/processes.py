@@ -24,6 +24,9 @@ def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
         rank, world_size = _environment()
     if rank is None or world_size is None:
         raise RecordingError("rank and world_size go together; pass both or neither")
+    for value, name in ((rank, "rank"), (world_size, "world_size")):
+        if type(value).__name__ in ("Tensor", "ndarray"):
+            raise RecordingError(f"{name} must be a whole number, got {shown(value)}; pass int({name})")
     rank, world_size = whole(rank, "rank"), whole(world_size, "world_size", 1)
     if rank >= world_size:
         raise RecordingError(f"rank must be 0 to world_size - 1, got {rank} of {world_size}")

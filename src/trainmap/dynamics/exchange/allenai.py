@@ -103,7 +103,8 @@ def import_allenai(
             outside the classes or changing, a guid twice in an epoch, missing, or new after epoch 0.
 
     Kept: guids with their type, gold, logits as float32 (less the largest of a row, where float32 would lose their
-    differences), and the order in which guids first came (``order`` in examples.parquet), by which an export sorts. Not kept: the order within later epochs.
+    differences), and the order in which guids first came (``order`` in examples.parquet), by which an export sorts.
+    Not kept: the order within later epochs.
     """
     allow_missing, ignore_fields = (
         check_flag(allow_missing, "allow_missing"),

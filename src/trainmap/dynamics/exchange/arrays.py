@@ -7,6 +7,7 @@ trained on the example. Early epochs, or the mean over all, are nearer to what i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from trainmap.dynamics.probabilities import SUM_TOLERANCE, is_coarse
 from trainmap.dynamics.roster import check_classes
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
-from trainmap.errors import RecordingError, TrainmapError, some
+from trainmap.errors import RecordingError, TrainmapError, shown, some
 from trainmap.files import writing
 from trainmap.kinds import check_kind
 
@@ -121,6 +122,7 @@ def import_pred_probs(
     """
     check_source(source)
     check_new(out)
+    _check_epochs(pred_probs, labels)
     gold = to_labels(labels)
     names, order = sort_ids(np.arange(len(gold)) if ids is None else to_ids(ids))
     if len(names) != len(gold):
@@ -138,8 +140,8 @@ def import_pred_probs(
             f"pred_probs must have at least 2 classes, got {classes}; of one probability p stack [1 - p, p]"
         )
     check_classes(np.arange(len(gold)) if ids is None else to_ids(ids), gold, classes)
-    if floor is not None and not 0 < floor < 1 / classes:
-        raise TrainmapError(f"floor must lie between 0 and 1/{classes}, got {floor}")
+    if floor is not None and not (isinstance(floor, Real) and 0 < floor < 1 / classes):
+        raise TrainmapError(f"floor must be a number between 0 and 1/{classes}, got {shown(floor)}")
     gold, given = gold[order], gold
 
     def epochs() -> Iterator[tuple[dict[str, Array], int]]:
@@ -153,6 +155,25 @@ def import_pred_probs(
 
     about = {"imported_from": "pred_probs"} | ({} if floor is None else {"floor": repr(floor)})
     return write_dynamics(out, names, gold, classes, source, epochs(), about)
+
+
+def _check_epochs(pred_probs: Any, labels: Any) -> None:
+    """Epochs that can be counted and read one by one, and not the labels in their place."""
+    if isinstance(pred_probs, dict | set | str | bytes) or not hasattr(pred_probs, "__getitem__"):
+        cure = "list(pred_probs.values())" if isinstance(pred_probs, dict) else "list(pred_probs)"
+        raise TrainmapError(
+            "pred_probs must be (epochs, examples, classes) or a list of (examples, classes) arrays, got a "
+            f"{type(pred_probs).__name__}; {cure} makes a list of several arrays"
+        )
+    if _depth(pred_probs) == 1 and _depth(labels) > 1:
+        raise TrainmapError("pred_probs come first and labels third; these are exchanged")
+
+
+def _depth(value: Any) -> int:
+    """How many dimensions an array has, or a list as its first items say; what it holds is not read."""
+    if isinstance(value, list | tuple):
+        return 1 + (_depth(value[0]) if value else 0)
+    return len(getattr(value, "shape", ()))
 
 
 def _epoch(probabilities: Any) -> Array:

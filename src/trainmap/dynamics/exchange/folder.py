@@ -16,6 +16,7 @@ from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, vers
 from trainmap.dynamics.store import Dynamics, write_examples
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import is_dir, is_file, reading, sync_folder
+from trainmap.kinds import as_path
 from trainmap.parquet_files import read_parquet
 from trainmap.temporary import new_folder_beside, remove
 
@@ -30,7 +31,7 @@ def check_source(source: str) -> None:
 
 def check_new(path: str | Path) -> None:
     """Refuse a folder that would be written over: nothing ever is."""
-    target = Path(path)
+    target = as_path(path)
     if is_file(target) or (is_dir(target) and any(target.iterdir())):
         what = "is a file" if target.is_file() else f"holds {some(sorted(item.name for item in target.iterdir()))}"
         raise StoreError(f"{path} must be a new or an empty folder, it {what}; choose another or remove it")
