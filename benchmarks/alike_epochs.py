@@ -43,9 +43,7 @@ def main(draws: int = 20) -> None:
         shares = np.array([share for share, _ in found])
         half = stats.t.ppf(0.975, draws - 1) * shares.std(ddof=1) / draws**0.5
         noted = sum(note for _, note in found)
-        print(
-            f"{features} features {apart} apart: {shares.mean():.3f} ± {half:.3f}, most {shares.max():.2f}; noted {noted}"
-        )
+        print(f"{features} features {apart} apart: {shares.mean():.3f} ± {half:.3f}, noted {noted} of {draws}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.manifest import Level
-from trainmap.dynamics.precision import check_logits, near, narrowed
+from trainmap.dynamics.precision import check_logits, narrowed, near
 from trainmap.dynamics.probabilities import As, Doubt, as_logits
 from trainmap.dynamics.signals import chunk_rows, empty_signals, signals_from_logits
 
