@@ -130,9 +130,10 @@ def import_pred_probs(
     counted = hasattr(pred_probs, "__getitem__") and getattr(pred_probs, "shape", None) != () and len(pred_probs) > 0
     first: Array = _epoch(pred_probs[0]) if counted else np.empty(0)
     if first.ndim != 2:
+        got = (len(pred_probs), *first.shape) if counted else getattr(pred_probs, "shape", (0,))
         raise TrainmapError(
             "pred_probs must be (epochs, examples, classes) or a list of (examples, classes) arrays, got "
-            f"{(len(pred_probs), *first.shape)}; a single array goes in a list"
+            f"{got}; a single array goes in a list"
         )
     classes = int(first.shape[-1])
     if classes < 2:
