@@ -281,6 +281,8 @@ def test_a_trap_is_an_error_that_names_file_and_line_and_leaves_nothing(tmp_path
         ('{"guid": 9, "logits_ep', r"epoch_2.jsonl line 4: must be one JSON object .*is the file torn\?"),
         ("[1, 2]\n", r"epoch_2.jsonl line 4: must be a JSON object, got list"),
         ("hello\n", r"epoch_2.jsonl line 4: must be one JSON object"),
+        ("null\n", r"epoch_2.jsonl line 4: must be a JSON object, got NoneType"),
+        ("\n \n null", r"epoch_2.jsonl line 6: must be a JSON object, got NoneType"),
         ("\n\nhello\n", r"epoch_2.jsonl line 6: must be one JSON object"),
     ],
 )
@@ -289,6 +291,14 @@ def test_lines_that_are_not_json_objects_are_named(tmp_path: Path, ending: str, 
     with open(model / "training_dynamics" / "dynamics_epoch_2.jsonl", "a") as handle:
         handle.write(ending)
     with pytest.raises(StoreError, match=message):
+        import_allenai(model, tmp_path / "dynamics")
+
+
+def test_a_first_line_that_is_null_is_named_and_does_not_end_the_process(tmp_path: Path) -> None:
+    model = write_files(tmp_path / "model", simple())
+    file = model / "training_dynamics" / "dynamics_epoch_1.jsonl"
+    file.write_text("null\n" + file.read_text())
+    with pytest.raises(StoreError, match=r"epoch_1.jsonl line 1: must be a JSON object, got NoneType"):
         import_allenai(model, tmp_path / "dynamics")
 
 

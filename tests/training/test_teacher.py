@@ -216,6 +216,13 @@ def test_kept_logits_with_every_sign_turned_teach_nobody(tmp_path: Path) -> None
     np.testing.assert_array_equal(teacher_logits(model, images(), path), expected)
 
 
+@pytest.mark.parametrize("name", ["logits.npy.partial", "logits.npy.partial.json"])
+def test_a_folder_where_a_file_of_the_cache_is_to_stand_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(StoreError, match=rf"{name} is a folder, a file of the cache is to stand there; remove it"):
+        teacher_logits(build("cnn-8", 3, Inputs.images(1, 8), seed=0), images(), tmp_path / "logits.npy")
+
+
 def test_a_damaged_part_of_a_killed_call_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(teacher, "PART", 5)
     path, model = tmp_path / "logits.npy", build("cnn-8", 3, Inputs.images(1, 8), seed=0)

@@ -28,7 +28,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trainmap.errors import TrainmapError, shown, unknown
+from trainmap.errors import TrainmapError, short, shown, unknown
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD, REGIONS
 from trainmap.selection.strategies import STRATEGIES
 
@@ -181,6 +181,8 @@ def _amount(word: str) -> tuple[Decimal | None, int | None]:
         if not 0 < percent <= 100:
             raise TrainmapError(f"a percentage must be above 0 and at most 100, got {word}")
         return percent, None
-    if "." in number or int(number) == 0:
-        raise TrainmapError(f"an amount must be a percentage or a whole number of examples above 0, got {word}")
+    if "." in number or len(number) > 18 or int(number) == 0:
+        raise TrainmapError(
+            f"an amount must be a percentage or a whole number of examples above 0 of at most 18 digits, got {short(word)}"
+        )
     return None, int(number)

@@ -146,6 +146,9 @@ def _make(
 
 def _make_empty(partial: Path, shape: tuple[int, ...]) -> None:
     """A new file for the array, in the place of whatever is there; never what a link leads to."""
+    for path in (partial, card_of(partial)):
+        if path.is_dir() and not path.is_symlink():
+            raise StoreError(f"{path} is a folder, a file of the cache is to stand there; remove it")
     partial.unlink(missing_ok=True)
     with open(partial, "xb") as handle:
         header = {"descr": "<f2", "fortran_order": False, "shape": shape}

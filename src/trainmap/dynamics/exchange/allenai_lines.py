@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,7 @@ from trainmap.files import JSON_MEMORY, as_written, parse_json, reading
 from trainmap.limits import memory_allowed
 
 WHAT = "file of one epoch"
+_NO_OBJECT = re.compile(rb"\n[ \t\r]*[^{ \t\r\n]")
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Lines:
         }
         asked = pa.schema([(name, kind) for name, kind in types.items() if name in fields or not fields])
         extra = "ignore" if fields or self.shape.ignore_fields else "error"
+        self._check_objects()
         try:
             with arrow_json.open_json(
                 str(self.file),
@@ -90,6 +94,18 @@ class Lines:
             self.find_mistake(cause(error))
         except OSError as error:
             raise StoreError(f"{self.file} cannot be read: {cause(error)}") from error
+
+    def _check_objects(self) -> None:
+        """Every line begins as an object does. pyarrow's parser ends the process at a line that is null."""
+        with reading(self.file, WHAT), open(self.file, "rb") as handle:
+            if handle.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+                handle.seek(0)
+            before = b"\n"
+            while chunk := handle.read(1 << 20):
+                text = before + chunk
+                if _NO_OBJECT.search(text):
+                    self.find_mistake("a line is no JSON object")
+                before = b"\n" if not text[text.rfind(b"\n") :].strip() else b""
 
     def find_mistake(self, otherwise: str) -> NoReturn:
         """Name the first line that is not as it must be."""
