@@ -84,12 +84,12 @@ def test_a_plan_written_as_a_spec_is_read_back_as_itself(plan: Plan) -> None:
         ("100.5% ambiguous", "a percentage must be above 0 and at most 100, got 100.5%"),
         (
             "0 ambiguous",
-            "an amount must be a percentage or a whole number of examples above 0 of at most 18 digits, got 0",
+            "an amount must be a percentage or a whole number above 0 of at most 18 digits, got 0",
         ),
         ("9" * 5001 + " ambiguous", "an amount must be .* at most 18 digits, got 9+"),
         (
             "2.5 ambiguous",
-            "an amount must be a percentage or a whole number of examples above 0 of at most 18 digits, got 2.5",
+            "an amount must be a percentage or a whole number above 0 of at most 18 digits, got 2.5",
         ),
         ("-5% ambiguous", "a part of a spec must be"),
     ],

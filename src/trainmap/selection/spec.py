@@ -183,6 +183,6 @@ def _amount(word: str) -> tuple[Decimal | None, int | None]:
         return percent, None
     if "." in number or len(number) > 18 or int(number) == 0:
         raise TrainmapError(
-            f"an amount must be a percentage or a whole number of examples above 0 of at most 18 digits, got {short(word)}"
+            f"an amount must be a percentage or a whole number above 0 of at most 18 digits, got {short(word)}"
         )
     return None, int(number)
