@@ -79,9 +79,14 @@ def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
     return {**value, KEY: _checksum(json.loads(json.dumps(value)))}  # as it will be read: keys are strings
 
 
+def without_checksum(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What a JSON document says beside its checksum."""
+    return {name: entry for name, entry in value.items() if name != KEY}
+
+
 def _checksum(value: Mapping[str, Any]) -> str:
     """Over what the document says, not how it is written: canonical JSON without the checksum."""
-    plain = {name: entry for name, entry in value.items() if name != KEY}
+    plain = without_checksum(value)
     return f"crc32:{zlib.crc32(json.dumps(plain, sort_keys=True, separators=(',', ':')).encode()):08x}"
 
 
@@ -93,7 +98,7 @@ def unsealed(value: dict[str, Any], path: Path, cure: str = "restore it from a c
     """
     if lost(value) or (KEY in value and value[KEY] != _checksum(value)):
         raise StoreError(f"{path} was changed or is damaged: what it says does not match its checksum; {cure}")
-    return {name: entry for name, entry in value.items() if name != KEY}
+    return without_checksum(value)
 
 
 def lost(value: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainmap.checksums import KEY, sealed, unsealed
+from trainmap.checksums import KEY, sealed, unsealed, without_checksum
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.manifest import MOST_CLASSES
 from trainmap.dynamics.store import fingerprint
@@ -268,7 +268,7 @@ def _save(path: str | Path, kind: str, plan: Any) -> Path:
 def _open(path: str | Path, kind: str, plan: type) -> dict[str, Any]:
     """The attributes of a saved plan, all of them there."""
     written: Any = read_json(path, "plan", "make it again")
-    about = {name: value for name, value in written.items() if name != KEY} if isinstance(written, dict) else written
+    about = without_checksum(written) if isinstance(written, dict) else written
     if not isinstance(about, dict) or about.pop("format", None) != f"trainmap-{kind}":
         raise StoreError(f"{path} is not a plan of {kind.replace('-', ' ')} that trainmap wrote")
     wanted = [field.name for field in fields(plan)]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from trainmap.checksums import KEY, sealed, unsealed
+from trainmap.checksums import KEY, sealed, unsealed, without_checksum
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
@@ -273,7 +273,7 @@ class Difference:
 def _read_card(card: Path, verify: bool = True) -> dict[str, Any]:
     """What a card says, with every entry there."""
     written: Any = read_json(card, "card", "make it again")
-    about = {name: value for name, value in written.items() if name != KEY} if isinstance(written, dict) else written
+    about = without_checksum(written) if isinstance(written, dict) else written
     if not isinstance(about, dict) or about.pop("format", None) != FORMAT:
         raise StoreError(f"{card} is not a card of trainmap: 'format' must be '{FORMAT}'")
     version = about.pop("version", None)
