@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from trainmap.checksums import KEY, sealed, unsealed
+from trainmap.checksums import KEY, sealed, unsealed, without_checksum
 from trainmap.errors import StoreError, cause, shown
 from trainmap.files import as_json, parse_json, read_bytes, reading, write_atomically
 
@@ -177,7 +177,7 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     if version > 1 and KEY not in raw:
         raise StoreError(f"{path}: '{KEY}' is missing; restore it from a copy")
     try:
-        found = Manifest.model_validate({name: value for name, value in raw.items() if name != KEY})
+        found = Manifest.model_validate(without_checksum(raw))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "manifest"

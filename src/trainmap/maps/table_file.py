@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainmap.checksums import KEY, lost
+from trainmap.checksums import KEY, lost, without_checksum
 from trainmap.errors import StoreError
 from trainmap.files import parse_json, reading
 from trainmap.parquet_files import read_parquet
@@ -53,7 +53,7 @@ def check_table(path: str | Path, table: pa.Table, about: Mapping[str, Any]) -> 
 
 def checksum(table: pa.Table, about: Mapping[str, Any]) -> str:
     """CRC-32 over ``about`` and every column's name, type, nulls and values."""
-    plain = {name: value for name, value in about.items() if name != KEY}
+    plain = without_checksum(about)
     found = zlib.crc32(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode())
     for name, column in zip(table.column_names, table.columns, strict=True):
         found = zlib.crc32(f"\0{name}\0{column.type}\0".encode(), found)
