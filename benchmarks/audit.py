@@ -40,14 +40,14 @@ from scipy.special import softmax
 from sklearn.metrics import average_precision_score
 
 import trainmap as tm
-from trainmap.experiments.statistics import interval, paired_difference
-from trainmap.maps.audit import audit
-from trainmap.maps.planted import plan_flips
-from trainmap.maps.suspicion import RULES
-from trainmap.training.data import Dataset, load_splits
-from trainmap.training.evaluate import predict
+from trainmap.audits.audit import audit
+from trainmap.audits.planted import plan_flips
+from trainmap.audits.suspicion import RULES
+from trainmap.data.dataset import Dataset, load_splits
+from trainmap.experiments.results.statistics import interval, paired_difference
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 from trainmap.training.fit import Recipe, default_recipe, even_batches, fit
-from trainmap.training.models import build
 
 METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 OURS, THEIRS = "trainmap combined", "cleanlab self_confidence"

@@ -28,18 +28,19 @@ import torch
 from torch import nn
 
 import trainmap as tm
-from trainmap.experiments.statistics import interval
-from trainmap.maps.flips import Predictions, flips
-from trainmap.training.compress import Compressed, finetune, measure, uncompressed
-from trainmap.training.data import Dataset, load_splits
-from trainmap.training.evaluate import evaluate, predict
+from trainmap.compression.measure import Compressed, finetune, measure, uncompressed
+from trainmap.compression.onnx_files import export_onnx, quantize_onnx
+from trainmap.compression.pruning import prune_channels
+from trainmap.compression.quantization import quantize, train_quantized
+from trainmap.compression.sparsity import sparsify, zero_smallest
+from trainmap.data.dataset import Dataset, load_splits
+from trainmap.evaluation.flips import Predictions, flips
+from trainmap.evaluation.metrics import evaluate
+from trainmap.experiments.results.statistics import interval
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 from trainmap.training.fit import default_recipe, fit
-from trainmap.training.models import build
-from trainmap.training.pruning import prune_channels
-from trainmap.training.quantization import quantize, train_quantized
 from trainmap.training.recipes import Recipe
-from trainmap.training.shipping import export_onnx, quantize_onnx
-from trainmap.training.sparsity import sparsify, zero_smallest
 
 CALIBRATION = 128
 SMALLER = {"cnn-16": "cnn-8", "resnet8-16": "resnet8-8"}

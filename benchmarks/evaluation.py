@@ -19,22 +19,22 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from trainmap.experiments.statistics import interval
-from trainmap.training.corruptions import CORRUPTIONS
-from trainmap.training.data import load_splits
-from trainmap.training.evaluate import predict
+from trainmap.data.dataset import load_splits
+from trainmap.evaluation.corruptions import CORRUPTIONS
+from trainmap.evaluation.ood import detect
+from trainmap.evaluation.shifts import evaluate_everywhere, load_shift, mean_corruption_error
+from trainmap.experiments.results.statistics import interval
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 from trainmap.training.fit import fit
-from trainmap.training.models import build
-from trainmap.training.ood import detect
 from trainmap.training.recipes import default_recipe
-from trainmap.training.shifts import evaluate_everywhere, load_shift, mean_corruption_error
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data-root", default="data")
-    parser.add_argument("--shift", help="a name of trainmap.training.shifts.SHIFTS")
+    parser.add_argument("--shift", help="a name of trainmap.evaluation.shifts.SHIFTS")
     parser.add_argument("--outside", help="a dataset with inputs of the same shape and none of the classes")
     parser.add_argument("--model", default="cnn-16")
     parser.add_argument("--epochs", type=int, default=3)

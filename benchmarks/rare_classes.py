@@ -4,7 +4,7 @@
     python benchmarks/rare_classes.py                   # scikit-learn's digits, two minutes
 
 DATA holds sms_spam/sms_spam.parquet and subj/subj.parquet (columns text, label) and usps/usps.npz (x_train, y_train).
-None of the three was looked at when the thresholds by class were set (``trainmap.maps.thresholds``; they were set on
+None of the three was looked at when the thresholds by class were set (``trainmap.audits.thresholds``; they were set on
 digits, adult, clinc150 and made data).
 
 One class is made rare (its share of all examples: equal to the others, 10 %, 2 %, 0.5 %; at most 5,000 examples) and
@@ -52,7 +52,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import SGDClassifier
 
 import trainmap as tm
-from trainmap.experiments.statistics import interval
+from trainmap.experiments.results.statistics import interval
 
 BALANCES = (None, 0.1, 0.02, 0.005)
 FLIPS = ("none", "5 %", "in the class")

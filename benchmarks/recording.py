@@ -30,9 +30,9 @@ import torch
 from torch import nn
 
 import trainmap as tm
-from trainmap.training.data import Dataset, load_splits, to_float
-from trainmap.training.evaluate import predict
-from trainmap.training.models import build
+from trainmap.data.dataset import Dataset, load_splits, to_float
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 
 
 def training_set(arguments: argparse.Namespace) -> Dataset:

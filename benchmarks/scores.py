@@ -39,7 +39,7 @@ from trainmap.dynamics.columns import write_columns
 from trainmap.dynamics.manifest import Manifest, versions, write_manifest
 from trainmap.dynamics.signals import Block, empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics, write_examples
-from trainmap.maps.compute import compute
+from trainmap.scores.compute import compute
 
 Array = NDArray[Any]
 FOUR = ["confidence", "variability", "correctness", "forgetting"]
@@ -128,7 +128,7 @@ def from_logits(logits: Array, labels: Array) -> dict[str, Array]:
     epochs = [signals_from_logits(epoch, labels) for epoch in logits]
     columns = {name: np.stack([epoch[name] for epoch in epochs]) for name in ("p_gold", "predicted")}
     block = Block(labels, logits.shape[2], columns)
-    from trainmap.maps.scores import SCORES
+    from trainmap.scores.table import SCORES
 
     return {name: SCORES[name].function(block) for name in (*FOUR, "threshold_closeness")}
 
@@ -234,14 +234,14 @@ def bench_jsonl(scratch: Path, scale: float) -> None:
 STREAM = """
 import re, sys, time
 from trainmap.dynamics.store import Dynamics
-from trainmap.maps.compute import estimate, resolve
-from trainmap.maps.score_file import write_scores
+from trainmap.scores.compute import estimate, resolve
+from trainmap.scores.score_file import write_scores
 wall, cpu = time.perf_counter(), time.process_time()
 dynamics = Dynamics.open(sys.argv[1])
 chosen = resolve(dynamics, ["confidence", "variability", "correctness", "forgetting"])
 plan = estimate(dynamics, chosen, max_memory=int(sys.argv[2]), collect=False)
 opened = time.process_time()
-from trainmap.maps.compute import score_blocks
+from trainmap.scores.compute import score_blocks
 for start, values in score_blocks(dynamics, chosen, plan):
     pass
 print(time.process_time() - cpu, time.process_time() - opened, time.perf_counter() - wall,

@@ -37,12 +37,12 @@ from torchvision import transforms
 from torchvision.datasets import FashionMNIST
 from torchvision.transforms import v2
 
-from trainmap.training.cost import forward_flops
-from trainmap.training.data import Dataset, load_splits
-from trainmap.training.evaluate import predict_pairs
+from trainmap.data.dataset import Dataset, load_splits
+from trainmap.distillation.losses import cross_entropy
+from trainmap.models.build import build, is_convolutional
+from trainmap.models.cost import forward_flops
+from trainmap.models.predict import predict_pairs
 from trainmap.training.fit import Distillation, fit, make_optimizer
-from trainmap.training.losses import cross_entropy
-from trainmap.training.models import build, is_convolutional
 from trainmap.training.recipes import Recipe
 from trainmap.training.step import objective
 

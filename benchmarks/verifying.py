@@ -19,7 +19,7 @@ import numpy as np
 from scores import FOUR, made_signals, paired, report, write_dynamics
 from trainmap import checksums
 from trainmap.dynamics.store import Dynamics
-from trainmap.maps.compute import available, compute
+from trainmap.scores.compute import available, compute
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from trainmap.experiments.statistics import Difference, interval, paired_difference
+from trainmap.experiments.results.statistics import Difference, interval, paired_difference
 from trainmap.views.style import FAINT, INK, SOFT, STYLE
 
 HERE = Path(__file__).parent

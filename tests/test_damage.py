@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import trainmap as tm
+from trainmap.audits.planted import Flips, ThresholdSamples, plan_flips, plan_threshold_samples
 from trainmap.checksums import check_folder, read_sealed, seal_folder, write_card, write_sealed
 from trainmap.dynamics.manifest import read_manifest, write_manifest
 from trainmap.dynamics.store import write_examples
 from trainmap.errors import StoreError, TrainmapError
+from trainmap.evaluation.predictions import Predictions
+from trainmap.experiments.runs.tracking import read_epochs, write_epochs
 from trainmap.experiments.task import Task, read_record, result_path, write_result
-from trainmap.experiments.tracking import read_epochs, write_epochs
 from trainmap.experiments.verifying import verify
-from trainmap.maps.planted import Flips, ThresholdSamples, plan_flips, plan_threshold_samples
-from trainmap.maps.predictions import Predictions
 from trainmap.selection.card import Selection
 
 N, C = 60, 4
@@ -96,14 +96,14 @@ def make_logits(folder: Path, seed: int) -> None:
 
 
 def read_logits(folder: Path) -> Any:
-    from trainmap.training.kept_logits import open_logits, read_card
+    from trainmap.distillation.kept_logits import open_logits, read_card
 
     found = open_logits(folder / "logits.npy")
     return asdict(read_card(folder / "logits.npy")), found.shape, np.array(found).tobytes()
 
 
 def make_embeddings(folder: Path, seed: int) -> None:
-    from trainmap.training.texts import embeddings
+    from trainmap.data.texts import embeddings
 
     def embed(texts: Any) -> Any:
         return np.random.default_rng(seed).normal(size=(len(texts), 3)).astype(np.float32)
@@ -112,7 +112,7 @@ def make_embeddings(folder: Path, seed: int) -> None:
 
 
 def read_embeddings(folder: Path) -> Any:
-    from trainmap.training.texts import embeddings
+    from trainmap.data.texts import embeddings
 
     def refuse(_: Any) -> Any:
         raise AssertionError("computed anew")
@@ -407,7 +407,7 @@ def read_model(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_task_refuses_what_is_damaged_in_what_it_takes_and_seals_what_it_makes(tmp_path: Path) -> None:
-    from trainmap.experiments.worker import attempt
+    from trainmap.experiments.runs.worker import attempt
 
     teacher, out = tmp_path / f"teacher-{'1' * 16}", tmp_path / f"student-{'2' * 16}"
     teacher.mkdir()

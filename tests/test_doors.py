@@ -26,18 +26,18 @@ import trainmap as tm
 import trainmap.files
 import trainmap.limits
 from trainmap.array_files import read_npy, read_npz
-from trainmap.dynamics.exchange import study as study_file
+from trainmap.data.image_folders import MOST_PIXELS, folder_rows
+from trainmap.data.sources import _read_idx
+from trainmap.dynamics.exchange import study_json as study_file
 from trainmap.dynamics.exchange.allenai import epoch_files, import_allenai
 from trainmap.errors import LONGEST, StoreError, TrainmapError
-from trainmap.experiments.config import load_experiment
+from trainmap.experiments.file.variants import load_experiment
+from trainmap.experiments.file.yamlfile import read as read_yaml
 from trainmap.experiments.task import read_record
-from trainmap.experiments.yamlfile import read as read_yaml
 from trainmap.files import parse_json, read_json, read_text, reading, writing
 from trainmap.limits import check_room
-from trainmap.maps.compute import parse_bytes
 from trainmap.parquet_files import read_frame, read_parquet
-from trainmap.training.folders import MOST_PIXELS, folder_rows
-from trainmap.training.sources import _read_idx
+from trainmap.scores.compute import parse_bytes
 
 # --- the door -------------------------------------------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 import trainmap as tm
-from trainmap.cli import app
+from trainmap.cli.app import app
+from trainmap.data.dataset import load_splits
 from trainmap.dynamics.exchange.allenai import export_epochs
-from trainmap.dynamics.exchange.arrays import pred_probs
-from trainmap.dynamics.exchange.study import export_study
-from trainmap.dynamics.exchange.tables import export_long, trajectories
+from trainmap.dynamics.exchange.long_table import export_long, trajectories
+from trainmap.dynamics.exchange.pred_probs import pred_probs
+from trainmap.dynamics.exchange.study_json import export_study
 from trainmap.maps.exchange import (
     add_columns,
     export_allenai,
@@ -24,7 +25,6 @@ from trainmap.maps.exchange import (
     export_spotlight,
     study_map,
 )
-from trainmap.training.data import load_splits
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from trainmap import temporary
-from trainmap.dynamics.exchange.folder import new_folder
+from trainmap.dynamics.exchange.whole_folder import new_folder
 from trainmap.errors import StoreError
 from trainmap.files import write_atomically
 from trainmap.machine import birth, place
@@ -45,7 +45,7 @@ with write_atomically(sys.argv[1]) as handle:
 """
 HALF_A_FOLDER = """
 import sys, time
-from trainmap.dynamics.exchange.folder import new_folder
+from trainmap.dynamics.exchange.whole_folder import new_folder
 with new_folder(sys.argv[1]) as folder:
     (folder / "half").write_text("x")
     print("here", flush=True)
@@ -163,7 +163,7 @@ def test_of_two_imports_at_once_one_wins_and_the_other_is_told(tmp_path: Path) -
 
 
 def test_the_teachers_partial_file_is_not_written_through_a_planted_link(tmp_path: Path) -> None:
-    from trainmap.training.teacher import _make_empty
+    from trainmap.distillation.cache import _make_empty
 
     (tmp_path / "victim").write_text("precious")
     (tmp_path / "logits.npy.partial").symlink_to(tmp_path / "victim")

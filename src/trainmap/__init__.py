@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.2.0.dev0"
 
 if TYPE_CHECKING:
+    from trainmap.audits.audit import audit, audit_threshold_samples
+    from trainmap.audits.planted import plan_flips, plan_threshold_samples
     from trainmap.dynamics.recorder import Recorder
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
     from trainmap.maps.agreement import compare
-    from trainmap.maps.audit import audit, audit_threshold_samples
-    from trainmap.maps.compute import compute
     from trainmap.maps.datamap import DataMap
-    from trainmap.maps.planted import plan_flips, plan_threshold_samples
-    from trainmap.maps.scores import SCORES, Score, hard_first, score
     from trainmap.maps.stability import agreement_by_epoch, converged, intervals
+    from trainmap.scores.compute import compute
+    from trainmap.scores.table import SCORES, Score, hard_first, score
     from trainmap.selection.card import Selection
     from trainmap.selection.pool import Features
     from trainmap.selection.select import advise, select, select_by
-    from trainmap.selection.spec import parse
     from trainmap.selection.strategies import STRATEGIES
+    from trainmap.selection.words import parse
     from trainmap.views.plot import plot_map
 
 _HOMES = {

@@ -1,5 +1,5 @@
 """``python -m trainmap`` is the command."""
 
-from trainmap.cli import main
+from trainmap.cli.app import main
 
 main()

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from recorded import Run
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
+from recorded import Run
 from trainmap.dynamics.manifest import read_manifest
 from trainmap.dynamics.processes import part_folder
 from trainmap.dynamics.recorder import Recorder

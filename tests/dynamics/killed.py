@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from recorded import Run
 
+from recorded import Run
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError
-from trainmap.maps.compute import compute
+from trainmap.scores.compute import compute
 
 EPOCHS = 5
 LEVELS = ("signals", "logits", "stats")

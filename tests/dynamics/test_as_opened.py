@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import Run, same
 from test_holding import fresh
 from test_parts import record, share
 
+from recorded import Run, same
 from trainmap.dynamics.damage import is_recording
 from trainmap.dynamics.manifest import read_manifest, write_manifest
 from trainmap.dynamics.processes import part_folder

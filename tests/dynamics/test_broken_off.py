@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import Run, same
 from test_recorder import far
 
+from recorded import Run, same
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import RecordingError

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from distributed import RUN
-from recorded import same
 
+from recorded import same
 from trainmap.dynamics.manifest import read_manifest
 from trainmap.dynamics.processes import part_folder
 from trainmap.dynamics.store import Dynamics

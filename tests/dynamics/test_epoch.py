@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainmap.dynamics.epoch import Epoch
-from trainmap.dynamics.precision import check_logits
+from trainmap.dynamics.logit_precision import check_logits
 from trainmap.dynamics.signals import chunk_rows, signals_from_logits
 from trainmap.errors import RecordingError
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from killed import forked, told
-from recorded import Run, same
 
+from recorded import Run, same
 from trainmap.dynamics.store import Dynamics
 
 

@@ -19,7 +19,7 @@ from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
 
-GOLDEN = Path(__file__).parents[1] / "data" / "allenai_golden.json"
+GOLDEN = Path(__file__).parents[1] / "recorded" / "allenai_golden.json"
 
 Epochs = list[list[dict[str, Any]]]
 
@@ -148,7 +148,7 @@ def test_half_precision_logits_of_a_recorder_come_back_with_the_same_values(tmp_
 
 
 def test_the_golden_file_imports_to_the_scores_of_the_reference_code(tmp_path: Path) -> None:
-    from trainmap.maps.compute import compute
+    from trainmap.scores.compute import compute
 
     golden = json.loads(GOLDEN.read_text())
     dynamics = import_allenai(write_files(tmp_path / "model", golden["epochs"]), tmp_path / "dynamics")
@@ -386,7 +386,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak memory from /proc")
 def test_half_a_million_examples_and_six_epochs_stay_far_below_a_gigabyte(tmp_path: Path) -> None:
-    from trainmap.dynamics.exchange.folder import write_dynamics
+    from trainmap.dynamics.exchange.whole_folder import write_dynamics
     from trainmap.dynamics.signals import signals_from_logits
 
     rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trainmap.dynamics.exchange.arrays import export_pred_probs, import_pred_probs, pred_probs, read_pred_probs
+from trainmap.dynamics.exchange.pred_probs import export_pred_probs, import_pred_probs, pred_probs, read_pred_probs
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
@@ -183,7 +183,7 @@ def test_a_zero_of_another_class_is_a_masked_class(tmp_path: Path) -> None:
 
 def test_every_export_is_taken_by_its_import_masks_and_extremes_included(tmp_path: Path) -> None:
     from trainmap.dynamics.exchange.allenai import export_epochs, import_allenai
-    from trainmap.dynamics.exchange.study import export_study, import_study
+    from trainmap.dynamics.exchange.study_json import export_study, import_study
     from trainmap.dynamics.recorder import Recorder
 
     z, labels = np.random.default_rng(0).normal(0, 3, (40, 4)), np.arange(40) % 4

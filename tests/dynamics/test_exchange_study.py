@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from trainmap.dynamics.exchange import study
+from trainmap.dynamics.exchange import study_json as study
 from trainmap.dynamics.exchange.allenai import import_allenai
-from trainmap.dynamics.exchange.arrays import import_pred_probs
-from trainmap.dynamics.exchange.study import export_study, import_study
+from trainmap.dynamics.exchange.pred_probs import import_pred_probs
+from trainmap.dynamics.exchange.study_json import export_study, import_study
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError

@@ -9,8 +9,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from trainmap.dynamics.exchange import tables
-from trainmap.dynamics.exchange.tables import export_long, trajectories
+from trainmap.dynamics.exchange import long_table as tables
+from trainmap.dynamics.exchange.long_table import export_long, trajectories
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError

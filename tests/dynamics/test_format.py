@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import Run
 
+from recorded import Run
 from trainmap.dynamics.manifest import EpochEntry, Manifest, StatsEntry
 from trainmap.dynamics.signals import FLOAT_SIGNALS, SIGNALS
 from trainmap.dynamics.stats import COUNTS, EPOCHS, SUMS

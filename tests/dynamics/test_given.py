@@ -13,7 +13,7 @@ import torch
 from scipy.special import softmax
 
 import trainmap as tm
-from trainmap.dynamics.exchange.arrays import import_pred_probs
+from trainmap.dynamics.exchange.pred_probs import import_pred_probs
 
 Z = np.random.default_rng(0).normal(size=(4, 3))
 P, Y = softmax(Z, axis=1), [0, 1, 2, 0]

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 from killed import forked, told
-from recorded import Run, same
 from test_parts import LEARNED, record
 
-from trainmap.dynamics.exchange.folder import write_dynamics
+from recorded import Run, same
+from trainmap.dynamics.exchange.whole_folder import write_dynamics
 from trainmap.dynamics.manifest import read_manifest
 from trainmap.dynamics.processes import part_folder
 from trainmap.dynamics.recorder import Recorder

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainmap.dynamics.precision import HALF_FAR, LEAST, check_logits, halved, narrowed, widened
+from trainmap.dynamics.logit_precision import HALF_FAR, LEAST, check_logits, halved, narrowed, widened
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.signals import SIGNALS, Block, signals_from_logits
 from trainmap.dynamics.store import Dynamics
@@ -169,7 +169,7 @@ def test_widened_and_narrowed_leave_what_needs_no_change() -> None:
 
 
 def test_a_block_takes_large_and_masked_logits_and_scores_of_stored_masks_are_finite() -> None:
-    from trainmap.maps.windows import tdds
+    from trainmap.scores.windows import tdds
 
     z = np.random.default_rng(0).normal(size=(12, 5, 4))
     z[:, :, 3] = -INF

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from killed import forked, told
-from recorded import Run, same
 from test_writer import fail_at
 
+from recorded import Run, same
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import RecordingError, StoreError
-from trainmap.maps.compute import compute
+from trainmap.scores.compute import compute
 
 ALLOWED: dict[str, Any] = {"ids": None, "labels": None, "allow_missing": True}
 

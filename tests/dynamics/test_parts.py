@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import Run, same
 from torch.utils.data import DistributedSampler
 
+from recorded import Run, same
 from trainmap.dynamics.manifest import read_manifest
 from trainmap.dynamics.processes import part_folder
 from trainmap.dynamics.recorder import Recorder

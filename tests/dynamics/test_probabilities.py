@@ -57,9 +57,9 @@ def test_every_door_of_logits_refuses_probabilities(tmp_path: Path) -> None:
     import json
 
     from trainmap.dynamics.exchange.allenai import import_allenai
-    from trainmap.selection.schedule import gold_loss
-    from trainmap.training.evaluate import calibration_error, evaluate
-    from trainmap.training.ood import detect
+    from trainmap.evaluation.metrics import calibration_error, evaluate
+    from trainmap.evaluation.ood import detect
+    from trainmap.schedules.protocol import gold_loss
 
     p, y = some_p(), np.arange(64) % 5
     (tmp_path / "training_dynamics").mkdir()

@@ -10,9 +10,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import Run, same
 from test_arrays import OnlyArray, OnlyDLPack
 
+from recorded import Run, same
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import Run
 
+from recorded import Run
 from trainmap.dynamics.signals import FLOAT_SIGNALS, Block
 from trainmap.dynamics.stats import COUNTS, EARLY, EPOCHS, ROWS, SUMS, Stats, add_epoch, empty_stats
 from trainmap.dynamics.store import Dynamics

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recorded import Run, same
 
+from recorded import Run, same
 from trainmap.checksums import crc32_of, sealed
 from trainmap.dynamics import store
 from trainmap.dynamics.columns import Layout, write_columns

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import Run, same
 from test_recorder import far
 
+from recorded import Run, same
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.signals import FLOAT_SIGNALS, signals_from_logits
 from trainmap.dynamics.store import Dynamics

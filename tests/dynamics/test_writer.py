@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from recorded import Run, same
 
+from recorded import Run, same
 from trainmap.dynamics.columns import write_columns
-from trainmap.dynamics.exchange.folder import write_dynamics
+from trainmap.dynamics.exchange.whole_folder import write_dynamics
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.signals import empty_signals
 from trainmap.dynamics.store import Dynamics

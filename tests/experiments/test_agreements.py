@@ -10,11 +10,11 @@ import pytest
 from scipy.stats import spearmanr
 
 import trainmap as tm
-from trainmap.experiments.agreements import agreement_grids, pairs
-from trainmap.experiments.config import load_experiment
-from trainmap.experiments.page import write_study
+from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.study import Study, made, open_study, results, run_study, study_of
+from trainmap.experiments.report.page import write_study
+from trainmap.experiments.results.map_pairs import agreement_grids, pairs
+from trainmap.experiments.runs.folder import Study, made, open_study, results, run_study, study_of
 
 TINY = """\
 title: Maps

@@ -11,16 +11,16 @@ import pytest
 import trainmap as tm
 from trainmap.errors import TrainmapError
 from trainmap.experiments.choosing import about_choosing
-from trainmap.experiments.config import load_experiment
+from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load, load_network
-from trainmap.experiments.page import write_study
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.records import groups
-from trainmap.experiments.study import Study, made, results, run_study, study_of
-from trainmap.maps.trajectories import cluster
+from trainmap.experiments.report.page import write_study
+from trainmap.experiments.results.records import groups
+from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of
+from trainmap.models.predict import predict
+from trainmap.scores.trajectories import cluster
 from trainmap.selection.coverage import teacher_loss
-from trainmap.training.evaluate import predict
 from trainmap.training.features import features_of
 
 TINY = """\

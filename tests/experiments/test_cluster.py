@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.cluster import RayPool, SlurmPool
-from trainmap.experiments.launch import Task, run_all
-from trainmap.experiments.locks import give_up, held, take
+from trainmap.experiments.runs.cluster import RayPool, SlurmPool
+from trainmap.experiments.runs.launch import Task, run_all
+from trainmap.experiments.runs.task_locks import give_up, held, take
 
 JOBS = """
 import os, signal

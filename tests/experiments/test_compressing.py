@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 import trainmap as tm
+from trainmap.audits.audit import audit
+from trainmap.compression.compressed import uncompressed
 from trainmap.errors import TrainmapError
+from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.compressing import WAYS
-from trainmap.experiments.config import load_experiment
+from trainmap.experiments.file.variants import load_experiment
+from trainmap.experiments.file.ways import Compression, Schedule
 from trainmap.experiments.graph import Graph, made_at
 from trainmap.experiments.judge import prediction_path
 from trainmap.experiments.nodes import load
-from trainmap.experiments.page import write_study
 from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.report.page import write_study
+from trainmap.experiments.runs.folder import run_study, study_of
 from trainmap.experiments.schedules import proxy_flops, schedule_of, visits
-from trainmap.experiments.study import run_study, study_of
 from trainmap.experiments.sweeps import Beside
-from trainmap.experiments.ways import Compression, Schedule
-from trainmap.maps.audit import audit
-from trainmap.maps.predictions import Predictions
-from trainmap.training.compressed import uncompressed
+from trainmap.models.build import build
 from trainmap.training.fit import default_recipe
-from trainmap.training.models import build
 
 TINY = """\
 title: Tiny

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.config import Variant, load_experiment, schema
+from trainmap.experiments.file.variants import Variant, load_experiment, schema
 
 SHIPPED = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 

@@ -12,12 +12,12 @@ import polars as pl
 import pytest
 
 import trainmap as tm
+from trainmap.data.dataset import load_splits
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments import demo, student
 from trainmap.experiments.demo import run_demo
 from trainmap.experiments.plan import SPLIT_SEED, DemoPlan, Run, Teaching, plan_demo, runs
 from trainmap.experiments.subsets import SUBSETS, chosen
-from trainmap.training.data import load_splits
 from trainmap.training.fit import default_recipe
 
 

@@ -20,13 +20,13 @@ from typer.testing import CliRunner
 
 import trainmap as tm
 from hostile import HOSTILE
+from trainmap.audits.audit import audit
 from trainmap.cells import as_cell, cells, csv_text, from_cell
-from trainmap.cli import app, main
+from trainmap.cli.app import app, main
 from trainmap.errors import one_line
-from trainmap.experiments import longtable
-from trainmap.experiments.report import escape, listed, markdown, rows_csv
-from trainmap.experiments.report import html as html_of
-from trainmap.maps.audit import audit
+from trainmap.experiments.report import longtable
+from trainmap.experiments.report.report import escape, listed, markdown, rows_csv
+from trainmap.experiments.report.report import html as html_of
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 BLOCKS = ("## head ##", "- item", "+ item", "* item", "1. one", "12) two", "> quote", "[a]: http://x", "[a][b]", "---")
@@ -222,9 +222,9 @@ def test_an_experiment_of_hostile_names_is_planned_run_failed_reported_and_run_a
 
 
 def _planned(file: Path, out: Path) -> bytes:
-    from trainmap.experiments.config import load_experiment
+    from trainmap.experiments.file.variants import load_experiment
     from trainmap.experiments.planner import plan_graph
-    from trainmap.experiments.study import claim, study_of
+    from trainmap.experiments.runs.folder import claim, study_of
 
     variants = load_experiment(file)
     claim(study_of(variants, plan_graph(variants, out), {"file": file.name}), out)

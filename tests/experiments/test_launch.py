@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.experiments.launch import Outcome, Task, cores, run_all
-from trainmap.experiments.worker import ENVIRONMENT
+from trainmap.experiments.runs.launch import Outcome, Task, cores, run_all
+from trainmap.experiments.runs.worker import ENVIRONMENT
 
 # Workers import the functions they run by name; this module stands for a user's.
 RUNS = """
@@ -87,7 +87,7 @@ def scalars(config):
 MAIN = """
 import sys
 from pathlib import Path
-from trainmap.experiments.launch import Task, run_all
+from trainmap.experiments.runs.launch import Task, run_all
 marks, folder, function = sys.argv[1:4]
 tasks = [Task(f"run {i}", f"runs:{function}", {"run": i, "marks": marks, "waits_from": 2}) for i in range(6)]
 for outcome in run_all(tasks, folder, jobs=2):
@@ -518,7 +518,7 @@ def test_a_script_from_standard_input_can_start_workers(marks: Path, tmp_path: P
 
 def test_a_function_of_the_main_script_runs_under_a_main_guard(marks: Path, tmp_path: Path) -> None:
     text = """
-from trainmap.experiments.launch import Task, run_all
+from trainmap.experiments.runs.launch import Task, run_all
 
 def triple(config):
     return {"value": 3 * config["value"]}

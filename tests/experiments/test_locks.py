@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from trainmap.experiments import locks
-from trainmap.experiments.locks import LEASE_SECONDS, beating, held, log_owner, release, take, take_over
+from trainmap.experiments.runs import task_locks as locks
+from trainmap.experiments.runs.task_locks import LEASE_SECONDS, beating, held, log_owner, release, take, take_over
 from trainmap.machine import birth, place
 
 RUN = "a" * 64

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.launch import Outcome, Task, run_all
+from trainmap.experiments.runs.launch import Outcome, Task, run_all
 
 STEPS = """
 from pathlib import Path

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from trainmap.errors import StoreError
-from trainmap.experiments.owner import EXPERIMENT
-from trainmap.experiments.study import Entry, Study, claim, open_study
+from trainmap.experiments.runs.folder import Entry, Study, claim, open_study
+from trainmap.experiments.runs.owner import EXPERIMENT
 
 
 def study(*tasks: str, title: str = "One", file: str = "one.yaml", **more: Any) -> Study:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 import trainmap as tm
+from trainmap.data.dataset import load_splits
 from trainmap.errors import TrainmapError
-from trainmap.experiments.config import load_experiment
+from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.page import write_study
 from trainmap.experiments.people import people_grids, people_run
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.study import Study, made, results, run_study, study_of
+from trainmap.experiments.report.page import write_study
+from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of
 from trainmap.maps.human import human_agreement, label_entropy
-from trainmap.training.data import load_splits
 
 TINY = """\
 title: People

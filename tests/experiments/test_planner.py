@@ -11,11 +11,11 @@ import pytest
 import timm
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.config import load_experiment
-from trainmap.experiments.estimate import estimate
+from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.study import study_of
+from trainmap.experiments.runs.estimate import estimate
+from trainmap.experiments.runs.folder import study_of
 
 PLAIN = """\
 title: A test

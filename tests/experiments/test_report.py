@@ -15,9 +15,9 @@ import scipy.stats
 from markdown_it import MarkdownIt
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.compare import Report, compare, role, subset_name, unopposed
-from trainmap.experiments.grids import grids, summary
-from trainmap.experiments.report import html, markdown, rows_csv, write_report
+from trainmap.experiments.report.grid_cells import grids, summary
+from trainmap.experiments.report.report import html, markdown, rows_csv, write_report
+from trainmap.experiments.results.versus_random import Report, compare, role, subset_name, unopposed
 
 SUBSETS = {"full data": 0.9, "full data, equal steps": 0.8, "33% random": 0.8, "repeated random 33 %": 0.81}
 CHOSEN = {"33% ambiguous": 0.9, "top 33% slope": 0.7, "33% hard-to-learn": 0.8}

@@ -11,14 +11,14 @@ import pytest
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments import students
-from trainmap.experiments.compare import Report, compare
-from trainmap.experiments.config import load_experiment
+from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load
-from trainmap.experiments.page import teachers_grids, write_study
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.records import groups
-from trainmap.experiments.study import Entry, Study, results, run_study, study_of
+from trainmap.experiments.report.page import teachers_grids, write_study
+from trainmap.experiments.results.records import groups
+from trainmap.experiments.results.versus_random import Report, compare
+from trainmap.experiments.runs.folder import Entry, Study, results, run_study, study_of
 
 PLAIN = """\
 title: A test

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.config import load_experiment
+from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph, Node
-from trainmap.experiments.page import write_study
 from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.report.page import write_study
+from trainmap.experiments.runs.folder import Study, results, run_study, study_of
 from trainmap.experiments.searches import search_run
-from trainmap.experiments.study import Study, results, run_study, study_of
 from trainmap.experiments.tuning import Hyperparameters, Lesson
 
 TINY = """\

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.statistics import Difference, holm, holm_verdicts, interval, paired_difference
+from trainmap.experiments.results.statistics import Difference, holm, holm_verdicts, interval, paired_difference
 
 scores = st.floats(0, 1).map(lambda value: round(value, 4))
 

@@ -18,13 +18,22 @@ import pytest
 import trainmap as tm
 from trainmap.checksums import sealed
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.experiments.config import load_experiment
-from trainmap.experiments.estimate import Entry, estimate, makespan
+from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load, random_ids
-from trainmap.experiments.page import write_study
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.study import Study, failures, open_study, results, run_study, save_study, states, study_of
+from trainmap.experiments.report.page import write_study
+from trainmap.experiments.runs.estimate import Entry, estimate, makespan
+from trainmap.experiments.runs.folder import (
+    Study,
+    failures,
+    open_study,
+    results,
+    run_study,
+    save_study,
+    states,
+    study_of,
+)
 from trainmap.experiments.task import result_path
 
 TINY = """\

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
+from trainmap.data.dataset import load_splits
 from trainmap.experiments.nodes import teacher_run
-from trainmap.experiments.tracking import read_epochs, write_epochs
-from trainmap.experiments.watch import Watch
-from trainmap.training.data import load_splits
+from trainmap.experiments.runs.tracking import read_epochs, write_epochs
+from trainmap.experiments.runs.watch import Watch
 from trainmap.training.recipes import Recipe
 
 

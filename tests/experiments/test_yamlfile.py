@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.yamlfile import Located, parse, read
+from trainmap.experiments.file.yamlfile import Located, parse, read
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def open_recording(folder: Path) -> None:
 
 
 def open_logits(folder: Path) -> None:
-    from trainmap.dynamics.exchange.arrays import pred_probs
+    from trainmap.dynamics.exchange.pred_probs import pred_probs
 
     dynamics = tm.Dynamics.open(folder / "d")
     pred_probs(dynamics)
@@ -125,7 +125,7 @@ def save_card(folder: Path) -> None:
 
 
 def save_plans(folder: Path) -> None:
-    from trainmap.maps.planted import plan_flips, plan_threshold_samples
+    from trainmap.audits.planted import plan_flips, plan_threshold_samples
 
     ids, _, labels = numbers()
     plan_flips(labels, 0.2, ids=ids).save(folder / "flips.json")
@@ -133,7 +133,7 @@ def save_plans(folder: Path) -> None:
 
 
 def open_plans(folder: Path) -> None:
-    from trainmap.maps.planted import Flips, ThresholdSamples
+    from trainmap.audits.planted import Flips, ThresholdSamples
 
     ids, _, labels = numbers()
     Flips.open(folder / "flips.json").apply(ids, labels)
@@ -141,14 +141,14 @@ def open_plans(folder: Path) -> None:
 
 
 def save_predictions(folder: Path) -> None:
-    from trainmap.maps.predictions import Predictions
+    from trainmap.evaluation.predictions import Predictions
 
     ids, logits, labels = numbers()
     Predictions.of(ids, labels, logits.argmax(axis=2)).save(folder / "p.parquet")
 
 
 def open_predictions(folder: Path) -> None:
-    from trainmap.maps.predictions import Predictions
+    from trainmap.evaluation.predictions import Predictions
 
     _ = Predictions.open(folder / "p.parquet").modal
 
@@ -163,7 +163,7 @@ def save_pred_probs(folder: Path) -> None:
 
 
 def open_pred_probs(folder: Path) -> None:
-    from trainmap.dynamics.exchange.arrays import import_pred_probs, read_pred_probs
+    from trainmap.dynamics.exchange.pred_probs import import_pred_probs, read_pred_probs
 
     import_pred_probs(**read_pred_probs(folder / "p.npz"), out=folder / "out")
 
@@ -195,7 +195,7 @@ def save_study_file(folder: Path) -> None:
 
 
 def open_study_file(folder: Path) -> None:
-    from trainmap.dynamics.exchange.study import import_study
+    from trainmap.dynamics.exchange.study_json import import_study
 
     import_study(folder / "a.json", folder / "out", classes=C)
 
@@ -204,8 +204,8 @@ def open_study_file(folder: Path) -> None:
 
 
 def open_idx(folder: Path) -> None:
+    from trainmap.data import sources
     from trainmap.errors import TrainmapError
-    from trainmap.training import sources
 
     def nowhere(*_: Any) -> Any:
         raise TrainmapError("nothing is downloaded here")
@@ -216,7 +216,7 @@ def open_idx(folder: Path) -> None:
 
 def splits(name: str) -> Callable[[Path], Any]:
     def read(folder: Path) -> Any:
-        from trainmap.training.data import load_splits
+        from trainmap.data.dataset import load_splits
 
         return load_splits(name.format(folder=folder), folder)
 
@@ -235,7 +235,7 @@ def save_images(folder: Path) -> None:
 
 
 def save_idx(folder: Path) -> None:
-    from trainmap.training.sources import IDX_FILES
+    from trainmap.data.sources import IDX_FILES
 
     for at, (name, array) in enumerate(zip(IDX_FILES, pictures(), strict=True)):
         head = bytes((0, 0, 8, array.ndim)) + b"".join(struct.pack(">i", side) for side in array.shape)
@@ -275,7 +275,7 @@ def save_pairs(folder: Path) -> None:
 
 
 def open_pairs(folder: Path) -> None:
-    from trainmap.training.counterfactual import load_counterfactual
+    from trainmap.evaluation.counterfactual import load_counterfactual
 
     load_counterfactual(folder)
 
@@ -329,7 +329,7 @@ def save_labels(folder: Path) -> None:
 
 
 def made_dataset(classes: int = C) -> Any:
-    from trainmap.training.data import Dataset
+    from trainmap.data.dataset import Dataset
 
     draws = np.random.default_rng(0)
     y = draws.integers(0, classes, N)
@@ -337,7 +337,7 @@ def made_dataset(classes: int = C) -> Any:
 
 
 def open_labels(folder: Path) -> None:
-    from trainmap.training.relabel import relabelled
+    from trainmap.data.relabel import relabelled
 
     relabelled(made_dataset(), "labels.npz:noisy", folder)
 
@@ -346,13 +346,13 @@ def open_labels(folder: Path) -> None:
 
 
 def network() -> Any:
-    from trainmap.training.models import build
+    from trainmap.models.build import build
 
     return build("linear", C, made_dataset().inputs, 0)
 
 
 def save_teacher(folder: Path) -> None:
-    from trainmap.training.teacher import teacher_logits
+    from trainmap.distillation.cache import teacher_logits
 
     teacher_logits(network(), made_dataset(), folder / "t.npy")
     card = json.loads((folder / "t.npy.json").read_text())
@@ -362,8 +362,8 @@ def save_teacher(folder: Path) -> None:
 
 
 def open_teacher(folder: Path) -> None:
+    from trainmap.distillation.cache import teacher_logits
     from trainmap.training.boosting import boosted_teacher
-    from trainmap.training.teacher import teacher_logits
 
     np.array(teacher_logits(network(), made_dataset(), folder / "t.npy"))
     teacher_logits(network(), made_dataset(), folder / "u.npy")
@@ -375,7 +375,7 @@ def save_embeddings(folder: Path) -> None:
 
 
 def open_embeddings(folder: Path) -> None:
-    from trainmap.training.texts import embeddings
+    from trainmap.data.texts import embeddings
 
     texts = [f"text {at}" for at in range(N)]
     encode = embeddings(texts, folder / "cache", lambda these: np.ones((len(these), 6), np.float32), "ones")
@@ -383,14 +383,14 @@ def open_embeddings(folder: Path) -> None:
 
 
 def save_weights(folder: Path) -> None:
-    from trainmap.training.compressed import uncompressed
-    from trainmap.training.compressed_files import save
+    from trainmap.compression.compressed import uncompressed
+    from trainmap.compression.network_files import save
 
     save(uncompressed(network(), made_dataset().inputs), folder / "w.pt", made_dataset().inputs)
 
 
 def open_weights(folder: Path) -> None:
-    from trainmap.training.compressed_files import load_weights
+    from trainmap.compression.network_files import load_weights
 
     load_weights(network(), folder / "w.pt")
 
@@ -435,8 +435,8 @@ def save_onnx(folder: Path) -> None:
 
 
 def open_onnx(folder: Path) -> None:
+    from trainmap.compression.onnx_network import OnnxNetwork
     from trainmap.files import read_bytes
-    from trainmap.training.onnx_network import OnnxNetwork
 
     OnnxNetwork(read_bytes(folder / "n.onnx"))
 
@@ -466,7 +466,7 @@ def save_yaml(folder: Path) -> None:
 
 
 def open_yaml(folder: Path) -> None:
-    from trainmap.experiments.config import load_experiment
+    from trainmap.experiments.file.variants import load_experiment
 
     load_experiment(folder / "a.yaml", None, ["students.*.epochs=2"])
 
@@ -506,9 +506,9 @@ def result_of(kind: str, at: int) -> dict[str, Any]:
 
 
 def save_grid(folder: Path) -> None:
-    from trainmap.experiments.config import load_experiment
+    from trainmap.experiments.file.variants import load_experiment
     from trainmap.experiments.planner import plan_graph
-    from trainmap.experiments.study import save_study, study_of
+    from trainmap.experiments.runs.folder import save_study, study_of
 
     (folder / "a.yaml").write_text(YAML.split("small:")[0])
     variants = load_experiment(folder / "a.yaml")
@@ -527,7 +527,7 @@ def save_grid(folder: Path) -> None:
 
 
 def open_grid(folder: Path) -> None:
-    from trainmap.experiments.study import failures, open_study, results, states
+    from trainmap.experiments.runs.folder import failures, open_study, results, states
 
     study = open_study(folder / "out")
     states(study, folder / "out")
@@ -536,7 +536,7 @@ def open_grid(folder: Path) -> None:
 
 
 def report_grid(folder: Path) -> None:
-    from trainmap.experiments import page
+    from trainmap.experiments.report import page
 
     page.plot_costs = page.plot_sizes = lambda panels, path: path  # pictures take a second each
     page.html_page = lambda one: ""
@@ -544,7 +544,7 @@ def report_grid(folder: Path) -> None:
 
 
 def save_demo(folder: Path) -> None:
-    from trainmap.experiments.tracking import write_epochs
+    from trainmap.experiments.runs.tracking import write_epochs
 
     write_epochs(folder / "epochs.csv", [{"epoch": float(at), "train_loss": 0.5} for at in range(4)])
     write_json(folder / "plan.json", {"data": "digits", "epochs": 2})
@@ -554,7 +554,7 @@ def save_demo(folder: Path) -> None:
 def open_demo(folder: Path) -> None:
     from trainmap.experiments.demo import held
     from trainmap.experiments.people import read_counts
-    from trainmap.experiments.tracking import read_epochs
+    from trainmap.experiments.runs.tracking import read_epochs
 
     read_epochs(folder / "epochs.csv")
     held(folder / "plan.json")
@@ -588,14 +588,14 @@ def rank(both: Any) -> Any:
 
 def open_words(folder: Path) -> None:
     """The doors for values: each entry to its own, whatever it has become."""
+    from trainmap.data.names import check_name
     from trainmap.dynamics.arrays import to_ids, to_labels, to_logits
     from trainmap.errors import TrainmapError
-    from trainmap.experiments.config import _set
-    from trainmap.experiments.yamlfile import parse as yaml
+    from trainmap.experiments.file.variants import _set
+    from trainmap.experiments.file.yamlfile import parse as yaml
     from trainmap.files import read_json
-    from trainmap.maps.compute import parse_bytes
-    from trainmap.selection.spec import parse
-    from trainmap.training.loaders import check_name
+    from trainmap.scores.compute import parse_bytes
+    from trainmap.selection.words import parse
 
     words = read_json(folder / "words.json")
     located = yaml(YAML, "a.yaml", lines=True)

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.maps.compute import available, compute
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS, assign
+from trainmap.scores.compute import available, compute
 
 Array = NDArray[Any]
 Record = Callable[..., Dynamics]

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from trainmap.dynamics.exchange.allenai import import_allenai
-from trainmap.dynamics.exchange.study import import_study
+from trainmap.dynamics.exchange.study_json import import_study
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
@@ -25,7 +25,7 @@ from trainmap.maps.exchange import (
     study_map,
 )
 
-GOLDEN = Path(__file__).parents[1] / "data" / "allenai_golden.json"
+GOLDEN = Path(__file__).parents[1] / "recorded" / "allenai_golden.json"
 COLUMNS = ["guid", "index", "threshold_closeness", "confidence", "variability", "correctness", "forgetfulness"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from trainmap.dynamics.exchange.folder import write_dynamics
+from trainmap.dynamics.exchange.whole_folder import write_dynamics
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD, assign, deepest_first, depth, overlap, unclear

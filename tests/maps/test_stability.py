@@ -19,9 +19,9 @@ from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.maps.agreement import spearman
-from trainmap.maps.compute import compute
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.stability import _spearman_error, agreement_by_epoch, agreement_matrix, converged, earlier, intervals
+from trainmap.scores.compute import compute
 
 
 def make_map(values: Sequence[float], ids: Sequence[Any] | None = None, **changes: Any) -> DataMap:

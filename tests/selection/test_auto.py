@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import trainmap as tm
+from trainmap.schedules.repeated_auto import RepeatedAuto
 from trainmap.selection.auto import FEWEST, READS, TILT, auto
 from trainmap.selection.auto import read_map as advise
 from trainmap.selection.pool import Pool
-from trainmap.selection.repeated import RepeatedAuto
 from trainmap.selection.strategies import STRATEGIES, Balance, choose
 
 EPOCHS = 5

@@ -17,8 +17,8 @@ import pytest
 
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.maps.datamap import DataMap
+from trainmap.schedules.protocol import RepeatedRandom
 from trainmap.selection.card import Selection
-from trainmap.selection.schedule import RepeatedRandom
 from trainmap.selection.select import select
 
 MakeMap = Callable[..., DataMap]

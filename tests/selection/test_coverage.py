@@ -15,7 +15,7 @@ from scipy.stats import beta as beta_distribution
 from trainmap.dynamics.index import id_hash
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.trajectories import Clusters
+from trainmap.scores.trajectories import Clusters
 from trainmap.selection.coverage import beta_parameters, dual_beta, log_beta, teacher_loss, weighted_sample
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import equal, proportional, smallest_first

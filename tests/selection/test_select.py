@@ -18,7 +18,7 @@ from trainmap.dynamics.index import id_hash
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.selection.select import select, select_by
-from trainmap.selection.spec import Part, parse
+from trainmap.selection.words import Part, parse
 
 MakeMap = Callable[..., DataMap]
 NAN, INF = np.nan, np.inf

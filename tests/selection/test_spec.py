@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainmap.errors import TrainmapError
-from trainmap.selection.spec import Part, Plan, parse
+from trainmap.selection.words import Part, Plan, parse
 
 percents = st.integers(1, 10_000).map(lambda hundredths: Decimal(hundredths) / 100)
 amounts = st.one_of(

@@ -12,7 +12,7 @@ import pytest
 import trainmap as tm
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.trajectories import Clusters
+from trainmap.scores.trajectories import Clusters
 from trainmap.selection.pool import Features, Pool
 from trainmap.selection.select import select, select_by
 from trainmap.selection.strategies import STRATEGIES

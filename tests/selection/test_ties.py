@@ -13,16 +13,16 @@ import trainmap as tm
 from trainmap.dynamics.index import id_hash
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import SCORES
-from trainmap.maps.trajectories import Clusters
+from trainmap.schedules.protocol import SCHEDULES, InfoBatch, MapGuided, OrderedLoss, RepeatedRandom
+from trainmap.schedules.repeated_auto import RepeatedAuto
+from trainmap.schedules.samplers import FilteredBatches
+from trainmap.scores.table import SCORES
+from trainmap.scores.trajectories import Clusters
 from trainmap.selection.pool import Features
 from trainmap.selection.quotas import equal, proportional
-from trainmap.selection.repeated import RepeatedAuto
-from trainmap.selection.samplers import FilteredBatches
-from trainmap.selection.schedule import SCHEDULES, InfoBatch, MapGuided, OrderedLoss, RepeatedRandom
 from trainmap.selection.select import select, select_by
-from trainmap.selection.spec import ENDS
 from trainmap.selection.strategies import STRATEGIES
+from trainmap.selection.words import ENDS
 
 MakeMap = Callable[..., DataMap]
 

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from trainmap.training.compress import finetune
-from trainmap.training.data import Dataset
-from trainmap.training.evaluate import predict
+from trainmap.compression.measure import finetune
+from trainmap.compression.pruning import prune_channels
+from trainmap.compression.sparsity import sparsify
+from trainmap.data.dataset import Dataset
+from trainmap.distillation.cache import teacher_logits
+from trainmap.distillation.losses import LOSSES
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 from trainmap.training.features import features_of
 from trainmap.training.fit import Distillation, fit
 from trainmap.training.gradients import grand, vog
-from trainmap.training.losses import LOSSES
-from trainmap.training.models import build
 from trainmap.training.proxy import ProxyFilter
-from trainmap.training.pruning import prune_channels
 from trainmap.training.recipes import Recipe
-from trainmap.training.sparsity import sparsify
-from trainmap.training.teacher import teacher_logits
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 GPU = "cuda"

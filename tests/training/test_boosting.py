@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainmap.data.dataset import Dataset, load_splits
+from trainmap.distillation.cache import read_card
 from trainmap.errors import TrainmapError
+from trainmap.evaluation.metrics import evaluate
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 from trainmap.training.boosting import boost, boosted_logits, boosted_teacher, deal
-from trainmap.training.data import Dataset, load_splits
-from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import Recipe, fit
-from trainmap.training.models import build
-from trainmap.training.teacher import read_card
 
 
 def made(n: int = 120, classes: int = 3) -> Dataset:

@@ -12,13 +12,13 @@ import torch
 
 import trainmap.dynamics.recorder
 import trainmap.files
+from trainmap.data.dataset import Dataset
+from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
+from trainmap.models.build import build
 from trainmap.training import checkpoint as module
 from trainmap.training.checkpoint import previous
-from trainmap.training.data import Dataset
 from trainmap.training.fit import FitResult, Recipe, fit
-from trainmap.training.inputs import Inputs
-from trainmap.training.models import build
 
 RECIPE = Recipe(epochs=4, batch=16, flips=True)
 

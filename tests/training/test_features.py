@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from trainmap.data.dataset import Dataset, load_splits, to_input
 from trainmap.errors import TrainmapError
+from trainmap.models.build import MODELS, build
+from trainmap.models.zoo import ZOO
 from trainmap.selection.pool import Features
-from trainmap.training.data import Dataset, load_splits, to_input
 from trainmap.training.features import features_of
-from trainmap.training.models import MODELS, build
-from trainmap.training.zoo import ZOO
 
 DIGITS = load_splits("digits").test
 SMALL = [name for name in MODELS if name not in ZOO]

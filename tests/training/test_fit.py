@@ -9,18 +9,19 @@ import pytest
 import torch
 from torch import nn
 
+from trainmap.data.dataset import Dataset, load_splits
+from trainmap.data.inputs import Inputs
 from trainmap.dynamics.recorder import Recorder
 from trainmap.errors import TrainmapError
-from trainmap.selection.schedule import InfoBatch, RepeatedRandom
-from trainmap.training.cost import forward_flops
-from trainmap.training.data import Dataset, load_splits
-from trainmap.training.evaluate import evaluate, predict
+from trainmap.evaluation.metrics import evaluate
+from trainmap.models.build import MODELS, build
+from trainmap.models.cost import forward_flops
+from trainmap.models.predict import predict
+from trainmap.models.zoo import ZOO
+from trainmap.schedules.protocol import InfoBatch, RepeatedRandom
 from trainmap.training.fit import Distillation, even_batches, fit, make_optimizer
-from trainmap.training.inputs import Inputs
-from trainmap.training.models import MODELS, build
 from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
-from trainmap.training.zoo import ZOO
 
 QUICK = Recipe(epochs=3, batch=16)
 

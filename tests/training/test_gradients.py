@@ -8,12 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainmap.data.dataset import Dataset, to_float
+from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
+from trainmap.models.build import build
 from trainmap.training import gradients
-from trainmap.training.data import Dataset, to_float
 from trainmap.training.gradients import grand, input_gradients, vog
-from trainmap.training.inputs import Inputs
-from trainmap.training.models import build
 
 MODELS = ["mlp-256", "cnn-8", "resnet8-8", "effnet-8", "vit-32"]
 

@@ -10,14 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from trainmap.data.dataset import Dataset, load_splits
+from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
-from trainmap.selection.samplers import ScheduleSampler
-from trainmap.selection.schedule import InfoBatch, MapGuided, OrderedLoss, RepeatedRandom, Schedule
-from trainmap.training.data import Dataset, load_splits
-from trainmap.training.evaluate import evaluate, predict
+from trainmap.evaluation.metrics import evaluate
+from trainmap.models.build import build
+from trainmap.models.predict import predict
+from trainmap.schedules.protocol import InfoBatch, MapGuided, OrderedLoss, RepeatedRandom, Schedule
+from trainmap.schedules.samplers import ScheduleSampler
 from trainmap.training.fit import FitResult, Recipe, even_batches, fit, make_optimizer
-from trainmap.training.inputs import Inputs
-from trainmap.training.models import build
 from trainmap.training.proxy import ProxyFilter
 
 RECIPE = Recipe(epochs=4, batch=32, peak_lr=0.05)

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
+from trainmap.data.dataset import Dataset, Inputs
+from trainmap.distillation.logits import dkd, hinton, standardised
+from trainmap.distillation.losses import LOSSES, TeacherLoss
 from trainmap.errors import TrainmapError
-from trainmap.training.cost import forward_flops
-from trainmap.training.data import Dataset, Inputs
-from trainmap.training.distillation import dkd, hinton, standardised
-from trainmap.training.evaluate import predict, predict_pairs
+from trainmap.models.build import build
+from trainmap.models.cost import forward_flops
+from trainmap.models.predict import predict, predict_pairs
 from trainmap.training.fit import Distillation, fit
-from trainmap.training.losses import LOSSES, TeacherLoss
-from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
 from trainmap.training.step import objective
 

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console, Group
 
+from trainmap.audits.audit import audit
+from trainmap.audits.planted import plan_flips
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.maps.agreement import compare
-from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.planted import plan_flips
 from trainmap.maps.stability import converged
-from trainmap.views.comparison import of_audit, of_comparison, of_convergence
+from trainmap.views.side_by_side import of_audit, of_comparison, of_convergence
 
 
 def record(folder: Path, labels: np.ndarray, first: int = 0, seed: int = 0) -> Dynamics:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from trainmap.compression.measure import Measured
 from trainmap.errors import TrainmapError
-from trainmap.maps.flips import Flips, Predictions, flips
-from trainmap.training.compress import Measured
+from trainmap.evaluation.flips import Flips, Predictions, flips
 from trainmap.views.forgets import of_flips, of_measured, plot_flips
 
 

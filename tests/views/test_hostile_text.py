@@ -20,12 +20,12 @@ from rich.text import Text
 
 import trainmap as tm
 from hostile import HOSTILE
+from trainmap.audits.audit import audit
 from trainmap.errors import printable
+from trainmap.evaluation.flips import flips
+from trainmap.evaluation.predictions import Predictions
 from trainmap.maps.agreement import compare
-from trainmap.maps.audit import audit
-from trainmap.maps.flips import flips
-from trainmap.maps.predictions import Predictions
-from trainmap.views import comparison, forgets, plot, results, summary, terminal
+from trainmap.views import forgets, plot, result_plots, side_by_side, summary, terminal
 
 IDS = np.array(sorted(HOSTILE.values()))
 N = len(IDS)
@@ -80,8 +80,8 @@ def views(recording: tm.Dynamics, folder: Path) -> Iterator[object]:
     selection = tm.Selection.of(datamap, IDS[:5], HOSTILE["markup that ends"])
     yield summary.of_selection(selection)
     yield summary.summary(selection.save(folder / "[bold]{b}.json"))
-    yield comparison.of_comparison(compare(datamap, datamap))
-    yield comparison.of_audit(audit(recording, threshold=-1.0))
+    yield side_by_side.of_comparison(compare(datamap, datamap))
+    yield side_by_side.of_audit(audit(recording, threshold=-1.0))
     labels = np.arange(N) % 2
     sides = [Predictions.of(IDS, labels, labels[::step]) for step in (1, -1)]
     yield forgets.of_flips(flips(*sides, groups={HOSTILE["markup that ends"]: {one: one for one in IDS.tolist()}}))
@@ -123,16 +123,18 @@ def test_every_picture_of_hostile_names_is_drawn_as_it_is_and_whole(
     table = datamap.table.with_columns(pl.col("confidence").alias(text), region=pl.lit(text))
     labels = np.arange(N) % 2
     sides = [Predictions.of(IDS, labels, labels[::step]) for step in (1, -1)]
-    point = results.Point(1e9, 0.5, 0.4, 0.6)
-    panel = results.Panel(text, (results.Series(text, (point,)), results.Series("random", (point,), True)))
+    point = result_plots.Point(1e9, 0.5, 0.4, 0.6)
+    panel = result_plots.Panel(
+        text, (result_plots.Series(text, (point,)), result_plots.Series("random", (point,), True))
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plot.plot_map(replace(datamap, table=datamap.table), tmp_path / "map.png", title=text)
         plot.plot_map(_Map(table), tmp_path / "axis.png", y=text)
         found = flips(*sides, groups={"named": dict.fromkeys(IDS.tolist(), text)})
         forgets.plot_flips(found, tmp_path / "flips.png", "named")
-        results.plot_costs([panel] * 4, tmp_path / "costs.png")
-        results.plot_sizes([panel], tmp_path / "sizes.png")
+        result_plots.plot_costs([panel] * 4, tmp_path / "costs.png")
+        result_plots.plot_sizes([panel], tmp_path / "sizes.png")
     for one in texts:
         if one.get_text().strip() and any(letter in one.get_text() for letter in "$\\^"):
             assert not one.get_parse_math(), one.get_text()
@@ -154,10 +156,12 @@ class _Map:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_a_legend_of_many_long_names_is_drawn_whole(count: int, tmp_path: Path) -> None:
     series = tuple(
-        results.Series(f"class-balanced ambiguous = high variability {at} %", (results.Point(1, 0.5, 0.4, 0.6),))
+        result_plots.Series(
+            f"class-balanced ambiguous = high variability {at} %", (result_plots.Point(1, 0.5, 0.4, 0.6),)
+        )
         for at in range(18)
     )
-    path = results.plot_costs([results.Panel("mlp-256", series)] * count, tmp_path / "costs.png")
+    path = result_plots.plot_costs([result_plots.Panel("mlp-256", series)] * count, tmp_path / "costs.png")
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("L"))
     for edge in (pixels[:, :3], pixels[:, -3:], pixels[-3:]):

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from trainmap.views.results import Panel, Point, Series, plot_costs, plot_sizes
+from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_sizes
 
 
 def panels(count: int) -> list[Panel]:

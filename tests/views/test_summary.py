@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from trainmap.dynamics.exchange.folder import write_dynamics
+from trainmap.audits.audit import audit
+from trainmap.dynamics.exchange.whole_folder import write_dynamics
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
-from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
 from trainmap.selection.select import select
-from trainmap.views.comparison import of_audit
+from trainmap.views.side_by_side import of_audit
 from trainmap.views.summary import summary
 
 MARKUP = ["[/a]", "[red]cat.png", ":cat:", "[bold]x", "\\[dim]"]

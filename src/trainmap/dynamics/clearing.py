@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from trainmap.dynamics.locks import LOCK, locked, refuse_held
+from trainmap.dynamics.folder_locks import LOCK, locked, refuse_held
 from trainmap.dynamics.manifest import NAME, FileEntry, Manifest, read_manifest
 from trainmap.dynamics.processes import PARTS, part_folder, worlds
 from trainmap.files import sync_folder

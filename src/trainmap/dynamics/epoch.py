@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.logit_precision import check_logits, narrowed, near
 from trainmap.dynamics.manifest import Level
-from trainmap.dynamics.precision import check_logits, narrowed, near
 from trainmap.dynamics.probabilities import As, Doubt, as_logits
 from trainmap.dynamics.signals import chunk_rows, empty_signals, signals_from_logits
 

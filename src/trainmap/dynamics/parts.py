@@ -26,8 +26,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import check_file, map_columns, values, write_columns
+from trainmap.dynamics.folder_locks import locked
 from trainmap.dynamics.index import build_index, ids_from_arrow
-from trainmap.dynamics.locks import locked
 from trainmap.dynamics.manifest import NAME, Manifest, is_torn_join, read_manifest, versions, write_manifest
 from trainmap.dynamics.processes import PARTS, part_folder, refuse_lost, worlds
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.precision import widened
+from trainmap.dynamics.logit_precision import widened
 from trainmap.errors import RecordingError
 
 Array = NDArray[Any]

@@ -11,7 +11,7 @@ With z the logits of an example, p = softmax(z) and y its gold label:
 
 All but ``predicted`` are float32; ``predicted`` is int16, or int32 above 32,767 classes. An example that was not
 seen in an epoch is NaN, and -1 in ``predicted``. A class with the logit -inf is masked: it has probability 0 and counts
-in no signal (``trainmap.dynamics.precision``).
+in no signal (``trainmap.dynamics.logit_precision``).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_labels, to_logits
-from trainmap.dynamics.precision import LIMIT as LIMIT
-from trainmap.dynamics.precision import check_logits, narrowed, widened
+from trainmap.dynamics.logit_precision import LIMIT as LIMIT
+from trainmap.dynamics.logit_precision import check_logits, narrowed, widened
 from trainmap.dynamics.probabilities import As, as_logits
 from trainmap.errors import TrainmapError, some
 

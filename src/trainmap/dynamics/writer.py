@@ -27,8 +27,8 @@ from trainmap.dynamics.clearing import (
     remove_unlisted,
 )
 from trainmap.dynamics.columns import Layout, check_file, write_columns, write_file
+from trainmap.dynamics.folder_locks import Hold, locked, refuse_held
 from trainmap.dynamics.growing import next_name, with_newcomers
-from trainmap.dynamics.locks import Hold, locked, refuse_held
 from trainmap.dynamics.manifest import (
     EXAMPLES,
     NAME,

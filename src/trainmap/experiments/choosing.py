@@ -16,22 +16,22 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trainmap.array_files import read_npz
+from trainmap.distillation.kept_logits import open_logits
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, counted, whole
 from trainmap.experiments.nodes import data_of, load_network
-from trainmap.experiments.study import Entry
+from trainmap.experiments.runs.folder import Entry
 from trainmap.files import writing
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.trajectories import Clusters, cluster
+from trainmap.models.cost import forward_flops, inference_flops
+from trainmap.scores.trajectories import Clusters, cluster
 from trainmap.selection.card import Selection
 from trainmap.selection.coverage import teacher_loss
 from trainmap.selection.pool import Features
 from trainmap.selection.select import select_by
-from trainmap.selection.spec import parse
 from trainmap.selection.strategies import STRATEGIES, named
-from trainmap.training.cost import forward_flops, inference_flops
+from trainmap.selection.words import parse
 from trainmap.training.features import features_of
-from trainmap.training.kept_logits import open_logits
 
 if TYPE_CHECKING:
     from trainmap.experiments.students import Students

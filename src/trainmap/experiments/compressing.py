@@ -16,20 +16,20 @@ import numpy as np
 import torch
 
 from trainmap.checksums import read_sealed
+from trainmap.compression.compressed import Compressed, uncompressed
+from trainmap.compression.measure import finetune
+from trainmap.compression.network_files import save, suffix
+from trainmap.compression.onnx_files import quantize_onnx
+from trainmap.compression.onnx_network import OnnxNetwork
+from trainmap.compression.pruning import prune_channels
+from trainmap.compression.quantization import quantize, train_quantized
+from trainmap.compression.sparsity import sparsify, zero_smallest
+from trainmap.data.dataset import Dataset
+from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.judge import judged, prediction_path, weighs
 from trainmap.experiments.nodes import data_of, fixed_ids, load_network
 from trainmap.files import reading
-from trainmap.maps.predictions import Predictions
-from trainmap.training.compress import finetune
-from trainmap.training.compressed import Compressed, uncompressed
-from trainmap.training.compressed_files import save, suffix
-from trainmap.training.data import Dataset
-from trainmap.training.onnx_network import OnnxNetwork
-from trainmap.training.pruning import prune_channels
-from trainmap.training.quantization import quantize, train_quantized
 from trainmap.training.recipes import Recipe
-from trainmap.training.shipping import quantize_onnx
-from trainmap.training.sparsity import sparsify, zero_smallest
 
 CALIBRATION = 512
 

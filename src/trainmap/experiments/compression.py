@@ -10,27 +10,27 @@ import numpy as np
 from torch import nn
 
 from trainmap.checksums import read_sealed, write_sealed
+from trainmap.compression.measure import Compressed, Measured, finetune, measure, uncompressed
+from trainmap.compression.network_files import save, suffix
+from trainmap.compression.onnx_files import quantize_onnx
+from trainmap.compression.pruning import prune_channels
+from trainmap.compression.quantization import quantize, train_quantized
+from trainmap.compression.sparsity import sparsify
+from trainmap.data.dataset import Dataset, Splits
 from trainmap.errors import StoreError, TrainmapError, shown, unknown
+from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.demo import Taught, held
-from trainmap.experiments.owner import COMPRESSED, check_free
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED
+from trainmap.experiments.runs.owner import COMPRESSED, check_free
 from trainmap.experiments.student import splits
 from trainmap.files import is_file, reading
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.predictions import Predictions
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 from trainmap.selection.select import select
 from trainmap.training.checkpoint import read as read_checkpoint
-from trainmap.training.compress import Compressed, Measured, finetune, measure, uncompressed
-from trainmap.training.compressed_files import save, suffix
-from trainmap.training.data import Dataset, Splits
-from trainmap.training.evaluate import predict
 from trainmap.training.fit import default_recipe
-from trainmap.training.models import build
-from trainmap.training.pruning import prune_channels
-from trainmap.training.quantization import quantize, train_quantized
 from trainmap.training.recipes import Recipe
-from trainmap.training.shipping import quantize_onnx
-from trainmap.training.sparsity import sparsify
 from trainmap.typed import as_type
 
 CALIBRATION = 512

@@ -16,24 +16,25 @@ from typing import Any
 import torch
 
 from trainmap.checksums import read_sealed, write_sealed
+from trainmap.data.dataset import Splits
+from trainmap.distillation.cache import read_card, teacher_logits
 from trainmap.dynamics.manifest import versions
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, counted, last_line, shown
-from trainmap.experiments.launch import run_all
-from trainmap.experiments.owner import DEMO, check_free
+from trainmap.evaluation.metrics import evaluate
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
-from trainmap.experiments.report import Report, write_report
-from trainmap.experiments.result_fields import Cost
+from trainmap.experiments.report.report import Report, write_report
+from trainmap.experiments.results.result_fields import Cost
+from trainmap.experiments.runs.launch import run_all
+from trainmap.experiments.runs.owner import DEMO, check_free
 from trainmap.experiments.student import splits
 from trainmap.maps.datamap import DataMap
+from trainmap.models.build import build
+from trainmap.models.cost import forward_flops, parameters
+from trainmap.models.predict import predict
 from trainmap.training.checkpoint import previous
-from trainmap.training.cost import forward_flops, parameters
-from trainmap.training.data import Splits
-from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import default_recipe, fit
-from trainmap.training.models import build
-from trainmap.training.teacher import read_card, teacher_logits
 from trainmap.typed import as_type
 from trainmap.views.plot import plot_map
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from trainmap.experiments.config import Variant
+from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.task import Task
 
 

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from trainmap.compression.compressed import Compressed
+from trainmap.compression.network_files import file_of
+from trainmap.data.dataset import Dataset, Splits
+from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
+from trainmap.evaluation.metrics import evaluate
+from trainmap.evaluation.predictions import Predictions
+from trainmap.evaluation.shifts import evaluate_everywhere, load_shift
 from trainmap.files import write_json
-from trainmap.maps.predictions import Predictions
-from trainmap.training.compressed import Compressed
-from trainmap.training.compressed_files import file_of
-from trainmap.training.cost import parameters
-from trainmap.training.data import Dataset, Splits
-from trainmap.training.evaluate import evaluate, predict
+from trainmap.models.cost import parameters
+from trainmap.models.predict import predict
 from trainmap.training.fit import FitResult
-from trainmap.training.inputs import Inputs
-from trainmap.training.shifts import evaluate_everywhere, load_shift
 
 
 def judged(config: dict[str, Any], model: nn.Module, data: Splits, keep: bool = False) -> dict[str, Any]:

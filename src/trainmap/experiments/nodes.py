@@ -17,36 +17,36 @@ import numpy as np
 import torch
 from torch import nn
 
+from trainmap.audits.audit import audit
+from trainmap.audits.planted import plan_flips
 from trainmap.checksums import read_sealed, write_sealed
+from trainmap.compression.compressed import copy_of, uncompressed
+from trainmap.data.dataset import Dataset, Splits, load_splits
+from trainmap.data.relabel import relabelled
+from trainmap.distillation.cache import open_logits, read_card, teacher_logits
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.experiments.judge import costs, judged, weighs
-from trainmap.experiments.result_fields import Share
+from trainmap.experiments.results.result_fields import Share
+from trainmap.experiments.runs.tracking import track
+from trainmap.experiments.runs.watch import Watch
 from trainmap.experiments.schedules import fit_arguments
 from trainmap.experiments.student import ids_hash, repeated
 from trainmap.experiments.sweeps import Beside, Sweep
-from trainmap.experiments.tracking import track
-from trainmap.experiments.watch import Watch
 from trainmap.files import reading, writing
-from trainmap.maps.audit import audit
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.planted import plan_flips
+from trainmap.models.build import build
+from trainmap.models.cost import forward_flops, training_flops
+from trainmap.models.zoo import PRETRAINED
+from trainmap.schedules.repeated_auto import RepeatedAuto
 from trainmap.selection.card import Selection
-from trainmap.selection.repeated import RepeatedAuto
 from trainmap.selection.select import advise, select
-from trainmap.selection.spec import parse
+from trainmap.selection.words import parse
 from trainmap.training.checkpoint import previous
-from trainmap.training.compressed import copy_of, uncompressed
-from trainmap.training.cost import forward_flops, training_flops
-from trainmap.training.data import Dataset, Splits, load_splits
 from trainmap.training.fit import Distillation, EpochRecorder, FitResult, fit
-from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
-from trainmap.training.relabel import relabelled
 from trainmap.training.state_file import load_state
-from trainmap.training.teacher import open_logits, read_card, teacher_logits
-from trainmap.training.zoo import PRETRAINED
 from trainmap.typed import as_type
 from trainmap.views.plot import plot_map
 

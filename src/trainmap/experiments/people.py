@@ -15,15 +15,15 @@ import numpy as np
 from trainmap.array_files import read_npz
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
-from trainmap.experiments.grids import Cell, Grid
-from trainmap.experiments.statistics import interval
-from trainmap.experiments.study import Study
+from trainmap.experiments.report.grid_cells import Cell, Grid
+from trainmap.experiments.results.statistics import interval
+from trainmap.experiments.runs.folder import Study
 from trainmap.files import as_it_stands_or_under
 from trainmap.maps.agreement import plain
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.human import human_agreement, label_entropy
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import score_named
+from trainmap.scores.table import score_named
 from trainmap.selection.strategies import check_epochs
 from trainmap.views.plot import plot_map
 

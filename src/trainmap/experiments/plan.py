@@ -8,16 +8,16 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from trainmap.data.dataset import Splits
+from trainmap.data.inputs import Inputs
+from trainmap.data.names import check_name
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.student import ids_hash
 from trainmap.experiments.subsets import SUBSETS, Subset, chosen, percent
 from trainmap.experiments.task import Task
 from trainmap.maps.datamap import DataMap
-from trainmap.training.data import Splits
+from trainmap.models.build import known_models
 from trainmap.training.fit import default_recipe
-from trainmap.training.inputs import Inputs
-from trainmap.training.loaders import check_name
-from trainmap.training.models import known_models
 
 Distillation = Literal["both", "only", "never"]
 

@@ -10,27 +10,27 @@ from typing import Any
 
 import numpy as np
 
+from trainmap.data.dataset import Splits
 from trainmap.errors import TrainmapError, counted, unknown
-from trainmap.experiments.config import Variant
+from trainmap.evaluation.corruptions import CORRUPTIONS
+from trainmap.evaluation.shifts import load_shift
+from trainmap.experiments.file.sections import Map, Recipe, Teacher
+from trainmap.experiments.file.variants import Variant
+from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.graph import Graph, Node, made_at
 from trainmap.experiments.nodes import load
 from trainmap.experiments.people import plan_people
 from trainmap.experiments.points import name_tasks, part_tables
 from trainmap.experiments.searches import plan_searches
-from trainmap.experiments.sections import Map, Recipe, Teacher
 from trainmap.experiments.students import Students
 from trainmap.experiments.task import Task
-from trainmap.experiments.yamlfile import Where
-from trainmap.maps.scores import score_named
+from trainmap.models.build import build, check_model
+from trainmap.models.cost import forward_flops, inference_flops, parameters, training_flops
+from trainmap.models.zoo import PRETRAINED
+from trainmap.scores.table import score_named
 from trainmap.selection.strategies import check_epochs
-from trainmap.training.corruptions import CORRUPTIONS
-from trainmap.training.cost import forward_flops, inference_flops, parameters, training_flops
-from trainmap.training.data import Splits
 from trainmap.training.fit import default_recipe
-from trainmap.training.models import build, check_model
 from trainmap.training.recipes import Recipe as TrainingRecipe
-from trainmap.training.shifts import load_shift
-from trainmap.training.zoo import PRETRAINED
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.config import Variant
+from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.graph import Graph, Line
 
 

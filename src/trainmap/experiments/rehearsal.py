@@ -12,11 +12,11 @@ import numpy as np
 from trainmap.errors import TrainmapError
 from trainmap.experiments.choosing import TEACHER_LOSS, columns, settled
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import score_named
+from trainmap.scores.table import score_named
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import Balance
-from trainmap.selection.spec import parse
 from trainmap.selection.strategies import STRATEGIES, check_epochs, choose
+from trainmap.selection.words import parse
 
 if TYPE_CHECKING:
     from trainmap.experiments.rows import Draw

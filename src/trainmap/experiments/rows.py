@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
+from trainmap.audits.suspicion import RULES
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.choosing import CLUSTERS, TEACHER_LOSS, columns, settled
-from trainmap.experiments.compare import SAME_SIZE, SCHEDULE, subset_name
-from trainmap.experiments.fields import short
+from trainmap.experiments.file.fields import short
+from trainmap.experiments.file.sections import Subset
+from trainmap.experiments.file.ways import Schedule, Without
+from trainmap.experiments.file.yamlfile import Where
+from trainmap.experiments.results.versus_random import SAME_SIZE, SCHEDULE, subset_name
 from trainmap.experiments.schedules import visits
-from trainmap.experiments.sections import Subset
 from trainmap.experiments.subsets import SUBSETS, percent
-from trainmap.experiments.ways import Schedule, Without
-from trainmap.experiments.yamlfile import Where
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import score_named
-from trainmap.maps.suspicion import RULES
-from trainmap.selection.spec import parse
+from trainmap.scores.table import score_named
 from trainmap.selection.strategies import STRATEGIES
+from trainmap.selection.words import parse
 
 Kind = Literal["full", "random", "repeated", "map-repeated", "schedule", "map"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from trainmap.selection.schedule import SCHEDULES
-from trainmap.training.data import Dataset
-from trainmap.training.models import build
+from trainmap.data.dataset import Dataset
+from trainmap.models.build import build
+from trainmap.schedules.protocol import SCHEDULES
 from trainmap.training.proxy import ProxyFilter
 
 EASY = 0.65  # share of the examples below the mean loss; measured on digits, 4 epochs of cnn-8

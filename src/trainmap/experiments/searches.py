@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainmap.checksums import read_sealed, write_sealed
+from trainmap.distillation.kept_logits import open_logits
+from trainmap.distillation.settings import settled
 from trainmap.errors import TrainmapError
-from trainmap.experiments.formats import show_difference, show_estimate, show_flops, show_seconds
-from trainmap.experiments.grids import VERDICTS, Cell, Grid
+from trainmap.experiments.file.sections import Map, Student
 from trainmap.experiments.nodes import data_of, student_run
-from trainmap.experiments.result_fields import Found
-from trainmap.experiments.sections import Map, Student
-from trainmap.experiments.statistics import Difference, interval, paired_difference
+from trainmap.experiments.report.formats import show_difference, show_estimate, show_flops, show_seconds
+from trainmap.experiments.report.grid_cells import VERDICTS, Cell, Grid
+from trainmap.experiments.results.result_fields import Found
+from trainmap.experiments.results.statistics import Difference, interval, paired_difference
+from trainmap.experiments.runs.folder import Entry, Study
 from trainmap.experiments.students import CHECKPOINT_FLOPS, Column, Students, columns
-from trainmap.experiments.study import Entry, Study
 from trainmap.experiments.tuning import Hyperparameters, Lesson, Trial, check_search, search
 from trainmap.files import reading
-from trainmap.training.cost import training_flops
+from trainmap.models.cost import training_flops
 from trainmap.training.fit import Distillation
-from trainmap.training.kept_logits import open_logits
 from trainmap.training.recipes import Recipe
-from trainmap.training.teaching import settled
 from trainmap.typed import as_type
 
 if TYPE_CHECKING:

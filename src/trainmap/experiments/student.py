@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from trainmap.data.dataset import Splits, load_splits
+from trainmap.distillation.cache import open_logits, read_card
 from trainmap.errors import TrainmapError
+from trainmap.evaluation.metrics import evaluate
+from trainmap.models.build import build
+from trainmap.models.cost import parameters
+from trainmap.models.predict import predict
 from trainmap.selection.card import Selection
-from trainmap.training.cost import parameters
-from trainmap.training.data import Splits, load_splits
-from trainmap.training.evaluate import evaluate, predict
 from trainmap.training.fit import Distillation, default_recipe, fit
-from trainmap.training.models import build
-from trainmap.training.teacher import open_logits, read_card
 
 
 @lru_cache(maxsize=2)

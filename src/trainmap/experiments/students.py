@@ -6,20 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from trainmap.distillation.settings import Distillation as TrainingDistillation
+from trainmap.distillation.settings import settled
 from trainmap.errors import TrainmapError
 from trainmap.experiments.choosing import materials
-from trainmap.experiments.fields import short
+from trainmap.experiments.file.fields import short
+from trainmap.experiments.file.sections import Distillation, Map, Recipe, Student
+from trainmap.experiments.file.ways import Compression
+from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.graph import Line
 from trainmap.experiments.rehearsal import rehearse
 from trainmap.experiments.rows import Draw, draws
 from trainmap.experiments.schedules import proxy_flops
-from trainmap.experiments.sections import Distillation, Map, Recipe, Student
-from trainmap.experiments.ways import Compression
-from trainmap.experiments.yamlfile import Where
-from trainmap.training.cost import inference_flops, training_flops
+from trainmap.models.cost import inference_flops, training_flops
 from trainmap.training.recipes import Recipe as TrainingRecipe
-from trainmap.training.teaching import Distillation as TrainingDistillation
-from trainmap.training.teaching import settled
 
 if TYPE_CHECKING:
     from trainmap.experiments.planner import Planner

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from trainmap.data.dataset import Dataset
 from trainmap.dynamics.recorder import Recorder
-from trainmap.training.data import Dataset
-from trainmap.training.evaluate import predict
+from trainmap.models.predict import predict
 from trainmap.training.fit import EpochRecorder
 
 

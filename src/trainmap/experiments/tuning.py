@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.checksums import card_of, read_sealed, write_sealed
+from trainmap.data.dataset import Splits
 from trainmap.errors import DivergedError, StoreError, TrainmapError
-from trainmap.training.cost import forward_flops, training_flops
-from trainmap.training.data import Splits
-from trainmap.training.evaluate import evaluate, predict
+from trainmap.evaluation.metrics import evaluate
+from trainmap.models.build import build
+from trainmap.models.cost import forward_flops, training_flops
+from trainmap.models.predict import predict
 from trainmap.training.fit import Distillation, fit
-from trainmap.training.models import build
 from trainmap.training.recipes import Recipe
 
 Ends = tuple[float, float]

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from trainmap.audits.planted import Flips, ThresholdSamples
 from trainmap.checksums import KEY, SEALS, card_of, check_folder, check_onnx, check_zip, read_card, read_sealed
 from trainmap.dynamics.damage import check_recording, is_recording
 from trainmap.errors import StoreError
+from trainmap.evaluation.predictions import FORMAT as PREDICTIONS
+from trainmap.evaluation.predictions import Predictions
+from trainmap.experiments.runs.tracking import read_epochs
 from trainmap.experiments.task import read_record
-from trainmap.experiments.tracking import read_epochs
 from trainmap.files import reading
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.planted import Flips, ThresholdSamples
-from trainmap.maps.predictions import FORMAT as PREDICTIONS
-from trainmap.maps.predictions import Predictions
 from trainmap.maps.table_file import METADATA, read_table
 from trainmap.selection.card import FORMAT as CARD
 from trainmap.selection.card import Selection

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, number, shown, unknown
 from trainmap.kinds import check_kind
-from trainmap.maps.compute import available
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import hard_end
+from trainmap.scores.compute import available
+from trainmap.scores.table import hard_end
 
 Array = NDArray[Any]
 Allow = Literal["source", "dataset", "rule"]

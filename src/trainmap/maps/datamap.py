@@ -23,11 +23,11 @@ from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, cause, short, shown, some
 from trainmap.files import of_type, reading, writing
 from trainmap.kinds import as_path, check_name, check_path
-from trainmap.maps.compute import available, check_question, compute, epochs_taken
 from trainmap.maps.regions import REGIONS, Rule, assign, check_fraction, check_rule, overlap, unclear
-from trainmap.maps.scores import score_named
 from trainmap.maps.table_file import check_table, read_table, write_table
 from trainmap.parquet_files import to_frame
+from trainmap.scores.compute import available, check_question, compute, epochs_taken
+from trainmap.scores.table import score_named
 
 Array = NDArray[Any]
 

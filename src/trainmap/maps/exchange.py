@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from trainmap.cells import cells
 from trainmap.dynamics.exchange.allenai import ORDER, export_epochs
-from trainmap.dynamics.exchange.folder import kept_column
-from trainmap.dynamics.exchange.study import KEPT
-from trainmap.dynamics.exchange.tables import trajectories
+from trainmap.dynamics.exchange.long_table import trajectories
+from trainmap.dynamics.exchange.study_json import KEPT
+from trainmap.dynamics.exchange.whole_folder import kept_column
 from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, some
 from trainmap.files import writing
 from trainmap.kinds import check_kind
-from trainmap.maps.compute import available, compute
 from trainmap.maps.datamap import DataMap, region_column, to_table
 from trainmap.maps.dataset_columns import add_columns
 from trainmap.maps.regions import Rule, check_rule
+from trainmap.scores.compute import available, compute
 
 Array = NDArray[Any]
 

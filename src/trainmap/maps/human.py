@@ -13,7 +13,7 @@ from trainmap.dynamics.arrays import to_ids
 from trainmap.errors import TrainmapError, some, unknown
 from trainmap.maps.agreement import spearman
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.scores import hard_end
+from trainmap.scores.table import hard_end
 
 Array = NDArray[Any]
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
 from trainmap.errors import TrainmapError, some
 from trainmap.kinds import check_kind
-from trainmap.maps.compute import compute
 from trainmap.maps.datamap import to_table
-from trainmap.maps.events import forgetting_time
+from trainmap.scores.compute import compute
+from trainmap.scores.events import forgetting_time
 
 Array = NDArray[Any]
 

@@ -21,9 +21,9 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, number, whole
 from trainmap.kinds import check_kind
 from trainmap.maps.agreement import Allow, check_alike, spearman, top_overlap
-from trainmap.maps.compute import compute, resolve, score_of
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.scores import Score
+from trainmap.scores.compute import compute, resolve, score_of
+from trainmap.scores.table import Score
 
 Array = NDArray[Any]
 

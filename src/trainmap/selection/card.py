@@ -185,7 +185,7 @@ class Selection:
         """Check that the selection was made for this dataset: the same ids with the same labels, in any order.
 
         Args:
-            ids: (N,) the dataset's ids, or a value with ``ids`` and ``y`` (a ``trainmap.training.data.Dataset``).
+            ids: (N,) the dataset's ids, or a value with ``ids`` and ``y`` (a ``trainmap.data.dataset.Dataset``).
             labels: (N,) its gold labels.
 
         Raises:

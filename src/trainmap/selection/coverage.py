@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 
 from trainmap.errors import TrainmapError, shown, whole
-from trainmap.maps.scores import score_named
+from trainmap.scores.table import score_named
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import smallest_first
 
@@ -90,7 +90,7 @@ def ccs(
 def s2l(pool: Pool, size: int, generator: Generator) -> Array:
     """Equal numbers from every cluster of loss trajectories, at random within a cluster, the smallest cluster first.
 
-    Needs ``clusters`` (``trainmap.maps.trajectories.cluster``); an example without a cluster is never taken.
+    Needs ``clusters`` (``trainmap.scores.trajectories.cluster``); an example without a cluster is never taken.
 
     Source: Yang et al. 2024 (S2L), arXiv:2403.07384, algorithm 1.
     """

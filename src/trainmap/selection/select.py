@@ -14,13 +14,12 @@ from trainmap.errors import TrainmapError, some
 from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS, deepest_first, depth
-from trainmap.maps.scores import score_named
-from trainmap.maps.trajectories import Clusters
+from trainmap.scores.table import score_named
+from trainmap.scores.trajectories import Clusters
 from trainmap.selection.auto import Advice, read_map
 from trainmap.selection.card import Selection, Taken, are_numbers
 from trainmap.selection.pool import Features, Pool, aligned
 from trainmap.selection.quotas import first_by_class
-from trainmap.selection.spec import Part, Plan, check_size, parse
 from trainmap.selection.strategies import (
     STRATEGIES,
     Balance,
@@ -31,6 +30,7 @@ from trainmap.selection.strategies import (
     named,
     usable,
 )
+from trainmap.selection.words import Part, Plan, check_size, parse
 
 __all__ = ["Advice", "Balance", "advise", "select", "select_by"]
 
@@ -50,7 +50,7 @@ def select(
     """Choose examples.
 
     Args:
-        spec: for example ``"17% ambiguous + 25% easy-to-learn"``; see ``trainmap.selection.spec``. The parts are
+        spec: for example ``"17% ambiguous + 25% easy-to-learn"``; see ``trainmap.selection.words``. The parts are
             disjoint and the total is their sum: where a part would take what an earlier one has, it takes its next
             best instead.
         size: an exact total; the parts share it in proportion.
@@ -136,7 +136,7 @@ def select_by(
         without: ids that are never taken, for example ``audit(dynamics).suspected``. What a strategy computes (strata,
             ranks, neighbours) is then computed on the others; the kept fraction stays one of all N.
         features: a vector for each example, for "moderate" and "d2".
-        clusters: of ``trainmap.maps.trajectories.cluster``, for "s2l".
+        clusters: of ``trainmap.scores.trajectories.cluster``, for "s2l".
         options: of the strategy; ``trainmap.STRATEGIES[name].defaults`` has them.
 
     Returns:

@@ -184,7 +184,7 @@ def usable(strategy: Strategy, pool: Pool, columns: tuple[str, ...], balance: Ba
         if pool.clusters is None:
             raise TrainmapError(
                 f"'{strategy.name}' needs clusters of trajectories; use select_by(..., clusters=cluster(dynamics)) "
-                "from trainmap.maps.trajectories"
+                "from trainmap.scores.trajectories"
             )
         found &= pool.clusters >= 0
     return found
@@ -229,4 +229,4 @@ STRATEGIES: Mapping[str, Strategy] = {
         Strategy("d2", d2, "Maharana et al. 2023, arXiv:2310.07931", needs=("features",)),
     )
 }
-"""Regions, the top and bottom of a score and random samples are the mini-language's (``trainmap.selection.spec``)."""
+"""Regions, the top and bottom of a score and random samples are the mini-language's (``trainmap.selection.words``)."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from trainmap.checksums import card_of, write_card
+from trainmap.data.dataset import Dataset
+from trainmap.distillation.kept_logits import open_logits, read_card
 from trainmap.errors import TrainmapError
 from trainmap.files import writing
-from trainmap.training.data import Dataset
-from trainmap.training.kept_logits import open_logits, read_card
 
 LEAST_PROBABILITY = 1e-6
 

@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainmap.data.dataset import Dataset, as_tensor, to_input
+from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, unknown
-from trainmap.training.data import Dataset, as_tensor, to_input
-from trainmap.training.evaluate import BATCH
-from trainmap.training.inputs import Inputs
-from trainmap.training.models import is_convolutional
-from trainmap.training.modes import device_of, evaluating
+from trainmap.models.build import is_convolutional
+from trainmap.models.modes import device_of, evaluating
+from trainmap.models.predict import BATCH
 
 
 @contextmanager

@@ -16,12 +16,12 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from trainmap.data.dataset import Dataset, as_tensor, augment, to_input
 from trainmap.errors import DivergedError, TrainmapError
-from trainmap.selection.schedule import Schedule, check_schedule, has_learned, settings_of
+from trainmap.models.build import is_convolutional
+from trainmap.models.cost import forward_flops, training_flops
+from trainmap.schedules.protocol import Schedule, check_schedule, has_learned, settings_of
 from trainmap.training.checkpoint import Progress, resume, save
-from trainmap.training.cost import forward_flops, training_flops
-from trainmap.training.data import Dataset, as_tensor, augment, to_input
-from trainmap.training.models import is_convolutional
 from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
 from trainmap.training.step import Distillation, objective
@@ -112,7 +112,7 @@ def fit(
             mean over the batch (which divides by the number of examples, not by the weights).
         epoch_ids: the ids to visit in an epoch, for curricula and repeated random subsets; None for all. It may answer
             differently each time, but for a run that resumes it must depend on the epoch alone.
-        schedule: in place of ``epoch_ids``, who decides from what the training saw (``trainmap.selection.schedule``):
+        schedule: in place of ``epoch_ids``, who decides from what the training saw (``trainmap.schedules.protocol``):
             its weights are factors of the losses, and a checkpoint keeps what it has learned. A new one for each run;
             with ``start_epoch`` it may be the one that saw the earlier epochs.
         proxy: a small network that picks from each pool of examples those to step on; see ``ProxyFilter``. A new one

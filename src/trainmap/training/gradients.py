@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from trainmap.data.dataset import Dataset, as_tensor, to_input
 from trainmap.errors import TrainmapError, unknown
-from trainmap.training.data import Dataset, as_tensor, to_input
-from trainmap.training.modes import device_of, evaluating
+from trainmap.models.modes import device_of, evaluating
 
 Parameters = Literal["last", "all"]
 

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, whole
-from trainmap.training.cost import forward_flops
-from trainmap.training.inputs import Inputs
-from trainmap.training.models import is_convolutional
+from trainmap.models.build import is_convolutional
+from trainmap.models.cost import forward_flops
 
 
 class ProxyFilter:

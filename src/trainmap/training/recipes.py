@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from trainmap.data.inputs import Inputs
+from trainmap.data.sources import DATASETS
 from trainmap.errors import TrainmapError, shown
-from trainmap.training.inputs import Inputs
-from trainmap.training.sources import DATASETS
 
 
 @dataclass(frozen=True)

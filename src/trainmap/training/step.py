@@ -12,15 +12,15 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from trainmap.data.dataset import Dataset, as_tensor
+from trainmap.distillation.cache import fingerprint
+from trainmap.distillation.losses import TeacherLoss, cross_entropy
+from trainmap.distillation.settings import Distillation, Settled, column, settled
 from trainmap.dynamics.probabilities import refuse_probabilities
 from trainmap.errors import TrainmapError
-from trainmap.training.data import Dataset, as_tensor
+from trainmap.models.build import is_convolutional
 from trainmap.training.features import projector_between, tapped
-from trainmap.training.losses import TeacherLoss, cross_entropy
-from trainmap.training.models import is_convolutional
 from trainmap.training.recipes import Recipe
-from trainmap.training.teacher import fingerprint
-from trainmap.training.teaching import Distillation, Settled, column, settled
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from trainmap.errors import TrainmapError, unknown
+from trainmap.evaluation.flips import KINDS, Flips
 from trainmap.files import writing
-from trainmap.maps.flips import KINDS, Flips
 from trainmap.views.style import METADATA
 
 if TYPE_CHECKING:
-    from trainmap.training.compress import Measured
+    from trainmap.compression.measure import Measured
 
 COLOURS = {
     "easy-to-learn": "#2a788e",

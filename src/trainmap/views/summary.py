@@ -14,7 +14,7 @@ from trainmap.errors import StoreError
 from trainmap.files import is_dir, reading
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.maps.scores import hard_end
+from trainmap.scores.table import hard_end
 from trainmap.selection.card import Selection
 
 TAKES = "show takes a dynamics folder, a map (.parquet) or a card (.json)"

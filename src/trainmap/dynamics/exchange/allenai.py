@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.exchange.allenai_lines import Lines, Shape, float_guid, is_guid
-from trainmap.dynamics.exchange.folder import check_new, check_source, kept_column, new_folder, write_dynamics
+from trainmap.dynamics.exchange.whole_folder import check_new, check_source, kept_column, new_folder, write_dynamics
 from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import MISSING, Index, build_index, ids_from_arrow
+from trainmap.dynamics.logit_precision import LIMIT, masks
 from trainmap.dynamics.manifest import Source
-from trainmap.dynamics.precision import LIMIT, masks
 from trainmap.dynamics.probabilities import Doubt
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics

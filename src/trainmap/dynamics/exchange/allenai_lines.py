@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from trainmap.dynamics.precision import LIMIT
+from trainmap.dynamics.logit_precision import LIMIT
 from trainmap.errors import StoreError, cause, shown, some
 from trainmap.files import JSON_MEMORY, as_written, parse_json, reading
 from trainmap.limits import memory_allowed

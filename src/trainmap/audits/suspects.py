@@ -1,0 +1,112 @@
+"""What an audit found: every label with its suspicion, the classes with their thresholds, and what cannot be told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from trainmap.audits.precision import Quality
+from trainmap.audits.thresholds import warnings_of
+from trainmap.cells import cells
+from trainmap.dynamics.index import ids_from_arrow
+from trainmap.errors import TrainmapError, whole
+from trainmap.files import writing
+from trainmap.maps.datamap import to_arrow
+
+Array = NDArray[Any]
+
+DENSE = 11_000  # classes up to which a matrix of all pairs is made: 968 MB, and as much again for ``confusion + 1``
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What an audit found; made by ``audit`` or ``audit_threshold_samples``.
+
+    Attributes:
+        table: polars, the most suspicious first (equals by the hash), one row for each example: ``id``; ``label``;
+            ``suspicion`` (the higher, the more likely wrong; null if it cannot be told); ``suspected``; ``suggested``
+            (the class other than the label that was predicted most, null where it is not suspected and the label was
+            predicted more); ``support`` (the share of the epochs in which that class was predicted, by their weights).
+        rule: its name.
+        threshold: of the rule, or the one asked for: suspected from there on, but for the classes that have their own.
+        source, dataset, epochs: of the recording.
+        quality: precision and recall, estimated from planted flips; or None.
+        by_class: polars, a row for each class of which a label was judged: ``label``; ``examples`` (so many were);
+            ``threshold`` (of suspicion; above the rule's where the class is rare; infinite where nothing can be told);
+            ``preferred`` (how many the rule's threshold would suspect in every class alike); ``suspected``; ``note``
+            (``thresholds.NOTES``, null for most).
+    """
+
+    table: pl.DataFrame
+    rule: str
+    threshold: float
+    source: str
+    dataset: str
+    epochs: int
+    quality: Quality | None = None
+    by_class: pl.DataFrame = field(default_factory=pl.DataFrame)
+
+    def __len__(self) -> int:
+        return self.table.height
+
+    @property
+    def suspected(self) -> Array:
+        """Ids of the suspected labels, the most suspicious first."""
+        return ids_from_arrow(self.table.filter("suspected")["id"].to_arrow())
+
+    @property
+    def warnings(self) -> list[str]:
+        """Lines about classes that cannot be judged: too small, learned late or mostly wrong, much of it suspected."""
+        return warnings_of(self.by_class) if self.by_class.height else []
+
+    def first(self, count: int) -> Array:
+        """Ids of the ``count`` labels that lie furthest above the threshold of their class.
+
+        In balanced data they are the first of the table. Of a rare class the table's first are labels that any of its
+        labels could be: cutting by suspicion alone takes the class away.
+        """
+        if not self.by_class.height:
+            return ids_from_arrow(self.table["id"].to_arrow())[:count]
+        own = self.table.join(self.by_class.select("label", "threshold"), "label", how="left", maintain_order="left")
+        above = (own["suspicion"] - own["threshold"]).fill_null(-math.inf).to_numpy()
+        return ids_from_arrow(self.table["id"].to_arrow())[np.argsort(-above, kind="stable")[:count]]
+
+    def confusion(self, classes: int) -> Array:
+        """(C, C) int64: how many suspected labels of class i have the suggestion j; for ``planted.plan_flips``."""
+        if whole(classes, "classes", 1) > DENSE:
+            raise TrainmapError(
+                f"a confusion of {classes} classes takes {8e-9 * classes**2:,.0f} GB (up to {DENSE} are made); count "
+                "the pairs of label and suggested in the table instead"
+            )
+        found = self.table.filter(
+            pl.col("suspected") & pl.col("label").is_not_null() & pl.col("suggested").is_not_null()
+        )
+        label, suggested = found["label"].to_numpy(), found["suggested"].to_numpy()
+        if len(label) and max(label.max(), suggested.max()) >= classes:
+            raise TrainmapError(f"classes must be above {max(label.max(), suggested.max())}, got {classes}")
+        return np.bincount(label * classes + suggested, minlength=classes**2).reshape(classes, classes)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table as Parquet or CSV, by the name's ending."""
+        target = check_format(path)
+        with writing(target) as handle:
+            if target.suffix == ".csv":
+                cells(self.table).write_csv(handle)
+            else:
+                pq.write_table(to_arrow(self.table), handle)
+        return target
+
+
+def check_format(path: str | Path) -> Path:
+    """Refuse a file name that an audit cannot be written to."""
+    target = Path(path)
+    if target.suffix not in (".parquet", ".csv"):
+        raise TrainmapError(f"an audit is written as .parquet or .csv, got {target.name}")
+    return target

@@ -1,0 +1,188 @@
+"""The verbs of experiments: run, status, report, schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trainmap.cli.targets import replaceable
+from trainmap.cli.words import say, show
+from trainmap.errors import TrainmapError, counted, last_line, one_line
+
+if TYPE_CHECKING:
+    from trainmap.experiments.task import Outcome
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What `trainmap run` wrote into.")]
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The experiment.")],
+    out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
+    into: Annotated[bool, typer.Option("--into", help="Put it into a folder that belongs to another file.")] = False,
+    scale: Annotated[str | None, typer.Option(help="small or paper: a section of the file put over the rest.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")] = None,
+    launcher: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
+    sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: dotted, * for each entry.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, its time and disk; run nothing.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Other machines that hold tasks of DIR are gone: do not wait for them.")
+    ] = False,
+) -> None:
+    """Run an experiment to its end and write the report.
+
+    Example: [bold]trainmap run experiments/quick.yaml --out quick[/bold]
+    """
+    import hashlib
+
+    from trainmap.experiments.file.variants import load_experiment
+    from trainmap.experiments.planner import plan_graph
+    from trainmap.experiments.runs.folder import check, claim, run_study, study_of
+
+    variants = load_experiment(file, scale, sets or [])
+    graph = plan_graph(variants, out)
+    provenance = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
+    study = study_of(variants, graph, provenance)
+    if plan:
+        check(study, out, into)
+        return _show_plan(study, out, jobs, variants[0].experiment.data.root)
+    if was_there := claim(study, out, into):
+        say(was_there, err=True)
+    launch = variants[0].experiment.launch
+    settings = {"ray": launch.ray, "slurm": launch.slurm}.get(launcher)
+    with _progress(file.name, len(graph.nodes)) as advance:
+        outcomes = run_study(
+            study, graph, out, jobs, launcher, None if settings is None else settings.model_dump(), advance, take_over
+        )
+    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
+    blocked = sum(outcome.blocked for outcome in outcomes)
+    unwritten = ""
+    try:
+        report(out)
+    except TrainmapError as error:
+        if not failed:
+            raise
+        unwritten = f"; no reports: {error}"  # the task that failed is what is to be told first
+    if failed:
+        raise TrainmapError(
+            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
+            f"the first, {failed[0].task.name}: {last_line(failed[0].error)} (tracebacks in {out / 'runs'}); call "
+            f"again to retry them{unwritten}"
+        )
+    return None
+
+
+def report(folder: Folder) -> None:
+    """Write the reports of what is finished: HTML, Markdown, LaTeX, CSV, plots.
+
+    Example: [bold]trainmap report quick[/bold]
+    """
+    from trainmap.experiments.report.page import write_study
+
+    for path in write_study(folder).values():
+        say(str(path))
+
+
+def status(
+    folder: Folder,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    tracebacks: Annotated[bool, typer.Option("--tracebacks", help="Print those of the failed tasks whole.")] = False,
+) -> None:
+    """Show how many tasks are done, running, waiting, failed and blocked, and why.
+
+    Example: [bold]trainmap status quick[/bold]
+    """
+    import json
+    from collections import Counter
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from trainmap.experiments.runs.folder import failures, open_study, states
+
+    study = open_study(folder)
+    found, errors = states(study, folder), failures(study, folder)
+    kinds = list(dict.fromkeys(entry.kind for entry in study.entries))
+    counts = Counter((entry.kind, found[entry.hash]) for entry in study.entries)
+    words = ("done", "running", "waiting", "failed", "blocked")
+    if as_json:
+        told = {kind: {word: counts[kind, word] for word in words} for kind in kinds}
+        say(json.dumps({"title": study.title, "tasks": told, "failures": errors}, indent=2))
+        return
+    table = Table("task", *words, title=Text(one_line(study.title)), title_justify="left")
+    for kind in kinds:
+        table.add_row(Text(kind), *(str(counts[kind, word]) for word in words))
+    show(table)
+    for name, text in errors.items():
+        say(f"failed: {one_line(name)}: {text.strip() if tracebacks else last_line(text)}")
+
+
+def schema(
+    out: Annotated[Path | None, typer.Option(help="FILE.json; printed by default.")] = None,
+) -> None:
+    """Print the JSON Schema of an experiment file, from which editors complete and check.
+
+    Example: [bold]trainmap schema --out experiments/schema.json[/bold]
+    """
+    import json
+
+    from trainmap.experiments.file.variants import schema as schema_of
+    from trainmap.files import as_json, writing
+
+    if out is None:
+        say(json.dumps(schema_of(), indent=2))
+    else:
+        replaceable(out, "the schema of experiments")
+        with writing(out) as handle:
+            handle.write(as_json(schema_of()))
+        say(str(out))
+
+
+def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from trainmap.experiments.report.formats import show_seconds
+    from trainmap.experiments.runs.estimate import estimate
+    from trainmap.experiments.runs.folder import results
+    from trainmap.experiments.runs.launch import cores
+
+    found = estimate(study, results(study, out), jobs or cores(), data_root)
+    table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")
+    for line in found.lines:
+        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_seconds(line.seconds))
+    show(table)
+    say(str(found))
+    say("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], None]]:
+    """A bar on the terminal's error stream; failures are told as they come."""
+    from rich.progress import TimeElapsedColumn
+
+    from trainmap.views.terminal import bars
+
+    with bars(TimeElapsedColumn(), detail=True) as bar:
+        task = bar.add_task(what, total=total, detail="")
+
+        def advance(outcome: Outcome, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, detail=outcome.task.name)
+            if not outcome.finished:
+                word = "blocked" if outcome.blocked else "failed"
+                bar.console.print(f"{word}: {one_line(outcome.task.name)}: {last_line(outcome.error)}")
+
+        yield advance
+
+
+VERBS: Mapping[str, Callable[..., None]] = {"run": run, "report": report, "status": status, "schema": schema}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command."""
+    for name, verb in VERBS.items():
+        app.command(name)(verb)

@@ -1,0 +1,251 @@
+"""Datasets: small arrays in memory, each example known by its id, split once and for all by id."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from trainmap.data.inputs import Inputs, as_tensor, inputs_of, to_float, to_input
+from trainmap.data.names import open_rows
+from trainmap.data.raw_rows import PARTS, divide
+from trainmap.data.sources import DATASETS
+from trainmap.errors import TrainmapError, some
+from trainmap.kinds import as_path
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "Inputs",
+    "Splits",
+    "as_tensor",
+    "augment",
+    "load_out_of_scope",
+    "load_splits",
+    "to_float",
+    "to_input",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """N examples with their labels and ids: images, spectrograms, tables, embeddings or texts.
+
+    Attributes:
+        name: for people and for cards.
+        ids: (N,) int64, unique: what an example is called everywhere.
+        x: one of three forms: pixels, uint8 (N, channels, H, W), for images and spectrograms; features, float32 (N, D),
+            finite, for tables and embeddings; tokens, int32 (N, L), 0 to vocabulary - 1 with 0 for padding, for texts.
+        y: (N,) int64, 0 to classes - 1.
+        classes: number of classes.
+        vocabulary: number of different tokens; 0 for the other forms.
+
+    Raises:
+        TrainmapError: arrays of other shapes or types, ids that repeat, labels out of range.
+    """
+
+    name: str
+    ids: NDArray[np.int64]
+    x: NDArray[Any]
+    y: NDArray[np.int64]
+    classes: int
+    vocabulary: int = 0
+
+    def __post_init__(self) -> None:
+        n = len(self.ids)
+        if self.ids.shape != (n,) or self.y.shape != (n,) or len(self.x) != n:
+            raise TrainmapError(
+                f"{self.name}: ids (N,), x (N, ...) and labels (N,) must have the same N, "
+                f"got {self.ids.shape}, {self.x.shape}, {self.y.shape}"
+            )
+        if self.ids.dtype != np.int64 or self.y.dtype != np.int64:
+            raise TrainmapError(f"{self.name}: ids and labels must be int64, got {self.ids.dtype} and {self.y.dtype}")
+        if n and (self.y.min() < 0 or self.y.max() >= self.classes):
+            raise TrainmapError(
+                f"{self.name}: labels must be 0 to {self.classes - 1}, got {self.y.min()} to {self.y.max()}"
+            )
+        ordered = self.ids[self._by_id]
+        if (repeated := ordered[1:][ordered[1:] == ordered[:-1]]).size:
+            raise TrainmapError(f"{self.name}: ids must be unique, {repeated.size} repeat (first: {some(repeated)})")
+        _ = self.inputs  # checks x
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The form and shape of one example: what ``models.build`` needs to know."""
+        return inputs_of(self.name, self.x, self.vocabulary)
+
+    @cached_property
+    def _by_id(self) -> NDArray[np.intp]:
+        return np.argsort(self.ids, kind="stable")
+
+    def rows(self, ids: ArrayLike) -> NDArray[np.intp]:
+        """The row of each id, in the order of ``ids``; ids may repeat.
+
+        Raises:
+            TrainmapError: ids that are not in the dataset, or not integers.
+        """
+        wanted = np.asarray(ids)
+        if wanted.ndim != 1 or (wanted.size and not np.issubdtype(wanted.dtype, np.integer)):
+            raise TrainmapError(f"ids must be integers with one dimension, got {wanted.dtype} {wanted.shape}")
+        place = np.searchsorted(self.ids, wanted, sorter=self._by_id)
+        rows = self._by_id[np.minimum(place, len(self) - 1)] if len(self) else np.zeros(len(wanted), np.intp)
+        strange = wanted if not len(self) else wanted[self.ids[rows] != wanted]
+        if strange.size:
+            raise TrainmapError(
+                f"{strange.size} of {wanted.size} ids are not in {self.name} (first: {some(strange)}); "
+                f"it has {len(self)} examples"
+            )
+        return rows
+
+    def subset(self, ids: ArrayLike) -> Dataset:
+        """The examples with these ids, rows in the order of ``ids``.
+
+        Raises:
+            TrainmapError: ids that are unknown or repeat.
+        """
+        rows = self.rows(ids)
+        return replace(self, ids=self.ids[rows], x=self.x[rows], y=self.y[rows])
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of ids, x, labels and the number of classes, whatever the order of the rows."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        order = self._by_id
+        form = "" if self.inputs.form == "pixels" else f" {self.inputs}"  # nothing for pixels: cards of old agree
+        digest = hashlib.sha256(f"{self.x.shape} {self.classes}{form}".encode())
+        for array in (self.ids, self.y, self.x):
+            digest.update(np.ascontiguousarray(array[order]).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The three parts of a dataset; no id is in two of them."""
+
+    train: Dataset
+    validation: Dataset
+    test: Dataset
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the three parts: what a run was trained and judged on."""
+        parts = (self.train, self.validation, self.test)
+        return hashlib.sha256(" ".join(part.fingerprint() for part in parts).encode()).hexdigest()
+
+
+def load_splits(
+    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+) -> Splits:
+    """A dataset with its fixed split into train, validation and test.
+
+    What a name may be:
+
+    - ``digits``, ``breast-cancer``, ``wine`` come with scikit-learn, which downloads ``covtype``;
+    - the other images of ``DATASETS`` are looked for, in this order, as ``data_root/<name>.npz`` (x_train, y_train,
+      x_test, y_test; ``-`` or ``_`` in the name), as the four official idx files (plain or .gz) in
+      ``data_root/<name>/`` or ``data_root``, in the operating system's package, and are else downloaded into
+      ``data_root`` by torchvision;
+    - ``clinc150``, ``sst2`` (texts) and ``adult`` (a table) as ``data_root/<name>/<name>.parquet`` or
+      ``data_root/<name>.parquet``; ``fsdd`` (spoken digits) likewise as .npz; ``speech-commands`` as the folder
+      ``data_root/speech_commands`` with its official lists;
+    - a path that ends in ``.npz`` (images) or ``.parquet`` (a table with ``label``, or with ``text`` and ``label``;
+      ``id`` and ``split`` are optional), as it stands or under ``data_root``;
+    - ``folder:PATH`` (as it stands or under ``data_root``), or the path of a folder: images in a folder for each
+      class; ``PATH@32`` scales them;
+    - ``hf:owner/name``, or ``hf:PATH`` of a ``save_to_disk`` folder: a dataset of the Hugging Face hub;
+    - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens.
+
+    Ids are the ``id`` column of a table, or count from 0 in the order of the source, the training set first. The test
+    split is the official one or else a fixed stratified fifth (digits: a quarter), and never depends on the seed. The
+    validation split is the official one where a dataset has one (clinc150, sst2, speech-commands), whatever ``seed``
+    and ``validation`` say; else it is drawn from the rest by id, each class in proportion, and depends on the ids,
+    labels and seed alone. Vocabularies, means and categories are learnt from the training split alone.
+
+    Args:
+        name: see above.
+        data_root: where files are looked for and downloaded to; the folder ``data`` unless told.
+        seed: of the validation split.
+        validation: share of the examples outside the test split, 0 (none) to below 1.
+
+    Raises:
+        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
+    """
+    return _parts(name, data_root, seed, validation, outside=False)
+
+
+def load_out_of_scope(
+    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+) -> Splits:
+    """The examples of a dataset that belong to none of its classes, encoded as ``load_splits`` encodes the others.
+
+    For evaluation: can a model tell that it does not know? ``clinc150`` has 100 such texts beside its training, 100
+    beside its validation and 1,000 beside its test split. Each part is a dataset of one class, "none of the others".
+
+    Raises:
+        TrainmapError: a dataset without such examples, and what ``load_splits`` raises.
+    """
+    return _parts(name, data_root, seed, validation, outside=True)
+
+
+def _parts(name: str | Path, data_root: str | Path | None, seed: int, validation: float, outside: bool) -> Splits:
+    if not 0 <= validation < 1:
+        raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
+    rows = divide(open_rows(name, as_path("data" if data_root is None else data_root)), seed, validation)
+    x, vocabulary = rows.encode(np.flatnonzero(rows.part == "train"))
+    prefix, classes = ("outside ", 1) if outside else ("", rows.classes)
+    if outside and not np.strings.startswith(rows.part, prefix).any():
+        raise TrainmapError(f"{name} has no examples outside its classes; clinc150 has")
+    assert rows.ids is not None
+    parts = []
+    for part in PARTS:
+        here = np.flatnonzero(rows.part == prefix + part)
+        here = here[np.argsort(rows.ids[here])]
+        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, vocabulary))
+    return Splits(*parts)
+
+
+def augment(x: Tensor, generator: torch.Generator, flips: bool, crop: int) -> tuple[Tensor, Tensor]:
+    """Each image mirrored with probability 1/2 and moved by up to ``crop`` pixels, drawn for each one by itself.
+
+    Args:
+        x: (B, channels, H, W), any type and device.
+        generator: a CPU generator that all the draws come from.
+        flips: mirror left and right.
+        crop: pad with zeros by this many pixels on every side, then cut out H x W at a random place.
+
+    Returns:
+        the images, and (B,) bool: which ones were mirrored.
+    """
+    flipped = torch.zeros(len(x), dtype=torch.bool)
+    if flips:
+        flipped = torch.rand(len(x), generator=generator) < 0.5
+        mirrored = flipped.nonzero()[:, 0].to(x.device)
+        x = x.index_copy(0, mirrored, x.index_select(0, mirrored).flip(-1))
+    if crop:
+        down, right = torch.randint(0, 2 * crop + 1, (2, len(x)), generator=generator)
+        x = _cut(torch.nn.functional.pad(x, (crop, crop, crop, crop)), down, right, *x.shape[2:])
+    return x, flipped.to(x.device)
+
+
+def _cut(x: Tensor, down: Tensor, right: Tensor, height: int, width: int) -> Tensor:
+    """Height x width out of each image, from (``down``, ``right``) on, (B,) each.
+
+    As one choice of rows from the view in which a row begins at every pixel: 9 to 18 times faster than indexing pixels.
+    """
+    batch, channels, above, beside = x.shape
+    rows = x.contiguous().as_strided((x.numel() - width + 1, width), (1, 1))
+    image = torch.arange(batch) * (channels * above * beside) + down * beside + right
+    channel, row = torch.arange(channels) * (above * beside), torch.arange(height) * beside
+    starts = image[:, None, None] + channel[:, None] + row
+    return rows.index_select(0, starts.flatten().to(x.device)).view(batch, channels, height, width)

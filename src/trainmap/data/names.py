@@ -1,0 +1,214 @@
+"""From the name of a dataset to its rows: which file is looked for where, and who reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainmap.data.audio import fsdd_rows, speech_commands_rows
+from trainmap.data.hub import hub_rows
+from trainmap.data.image_folders import folder_rows
+from trainmap.data.raw_rows import Rows
+from trainmap.data.sources import DATASETS, find
+from trainmap.data.tables import parquet_rows, scikit_rows
+from trainmap.data.texts import embeddings
+from trainmap.errors import TrainmapError, shown, unknown
+from trainmap.files import as_it_stands_or_under, is_dir, is_file
+from trainmap.parquet_files import read_frame
+
+DIGITS_TEST = 0.25
+"""The digits have no official test set: this share is set aside, the same for every seed."""
+EMBEDDINGS = "+embeddings"
+FILES = (".npz", ".parquet")
+CONVERTED = {
+    ".csv": "read_csv",
+    ".tsv": "read_csv",
+    ".json": "read_json",
+    ".jsonl": "read_ndjson",
+    ".ndjson": "read_ndjson",
+    ".xlsx": "read_excel",
+    ".feather": "read_ipc",
+    ".arrow": "read_ipc",
+}
+"""Files that are no datasets here, and how polars reads them."""
+OTHERS = (*FILES, ".npy", ".pkl", ".pickle", ".arff", ".gz", ".zip", ".h5", ".hdf5", ".txt", ".mat", ".pt")
+"""Endings of files that are no datasets here and are no names either."""
+
+
+def open_rows(name: str | Path, root: Path) -> Rows:
+    """The rows of a dataset; see ``data.load_splits`` for what a name may be.
+
+    Raises:
+        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
+    """
+    name = check_name(name)
+    plain = name.removesuffix(EMBEDDINGS)
+    if plain.endswith(FILES):
+        plain = str(as_it_stands_or_under(root, plain))
+        if is_dir(plain):
+            joined = f"polars.read_parquet('{plain}/*.parquet').write_parquet('one.parquet')"
+            cure = (
+                f"write its parts (of Spark, dask) into one: {joined}" if plain.endswith(".parquet") else "name a file"
+            )
+            raise TrainmapError(f"{plain} is a folder, but must be one file; {cure}")
+        if not is_file(plain):
+            raise TrainmapError(
+                f"{plain} is not there, nor under the data root {root}; a dataset is a file, a folder or one of: "
+                f"{', '.join(dict.fromkeys([*READERS, *DATASETS]))}"
+            )
+    path, size = _size(plain)
+    if plain in READERS:
+        rows = READERS[plain](root)
+    elif plain in DATASETS or plain.endswith(".npz"):
+        rows = _images(plain, root)
+    elif plain.endswith(".parquet"):
+        rows = parquet_rows(plain)
+    elif plain.startswith("hf:"):
+        rows = hub_rows(path.removeprefix("hf:"), size)
+    else:
+        rows = folder_rows(as_it_stands_or_under(root, path.removeprefix("folder:")), size)
+    if not name.endswith(EMBEDDINGS):
+        return rows
+    if rows.texts is None:
+        raise TrainmapError(f"embeddings are made of texts, but {plain} has none; leave out {EMBEDDINGS}")
+    return replace(rows, name=rows.name + EMBEDDINGS, encode=embeddings(rows.texts, root / "embeddings"))
+
+
+def check_name(name: str | Path) -> str:
+    """The name as text, where it can be that of a dataset; before anything is read.
+
+    Raises:
+        TrainmapError: it cannot.
+    """
+    if not isinstance(name, str | Path):
+        said = shown(name) if name is None or isinstance(name, int | float) else f"a {type(name).__name__}"
+        raise TrainmapError(
+            f"a dataset is a name ('digits') or the path of a file or folder, got {said}; write a table to a .parquet "
+            "file, images to a .npz file, and give its path"
+        )
+    name = str(name)
+    plain = name.removesuffix(EMBEDDINGS)
+    known = plain in READERS or plain in DATASETS
+    if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
+        return name
+    if not is_dir(_size(plain)[0]):
+        suffix = Path(plain).suffix.lower()
+        if suffix in CONVERTED or suffix in OTHERS or is_file(plain):
+            raise TrainmapError(
+                "a dataset's file is .parquet (a table: label, perhaps text) or .npz (images), got "
+                f"{name}; {_conversion(plain, suffix)}"
+            )
+        if (small := plain.lower()) in READERS or small in DATASETS:
+            raise TrainmapError(f"unknown dataset {shown(name)}; did you mean '{small}'? Names are in small letters")
+        raise unknown("dataset", name, dict.fromkeys([*READERS, *DATASETS]))
+    return name
+
+
+def _conversion(path: str, suffix: str) -> str:
+    """What to do with a file that is no dataset."""
+    if suffix in FILES:
+        return f"rename it to '{Path(path).with_suffix(suffix).name}'"
+    if suffix not in CONVERTED:
+        return "convert it to .parquet or .npz"
+    tab = ", separator='\\t'" if suffix == ".tsv" else ""
+    return f"convert it: polars.{CONVERTED[suffix]}('{path}'{tab}).write_parquet('{Path(path).stem}.parquet')"
+
+
+def _size(name: str) -> tuple[str, int | None]:
+    """``pictures@32`` → pictures, 32."""
+    path, at, size = name.rpartition("@")
+    return (path, int(size)) if at and re.fullmatch("[1-9][0-9]{0,5}", size) else (name, None)
+
+
+def _images(name: str, root: Path) -> Rows:
+    found = find(name, root)
+    for x, y in ((found.x_train, found.y_train), (found.x_test, found.y_test)):
+        if len(x) != len(y):
+            raise TrainmapError(f"{name}: images and labels must have the same N, got {len(x)} and {len(y)}")
+    x, y = np.concatenate([found.x_train, found.x_test]), np.concatenate([found.y_train, found.y_test])
+    part = np.repeat(np.array(["train", "test"], "<U24"), [len(found.y_train), len(found.y_test)])
+    title = Path(name).stem if name.endswith(".npz") else name
+    return Rows(title, y, found.classes, part, lambda train: (x, 0))
+
+
+def _digits(root: Path) -> Rows:
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    x = (bunch.images * 255 // 16).astype(np.uint8)[:, None]  # the 17 levels 0..16 → 17 levels in 0..255
+    y = bunch.target.astype(np.int64)
+    return Rows("digits", y, 10, np.full(len(y), "train", "<U24"), lambda train: (x, 0), test_share=DIGITS_TEST)
+
+
+def _file(name: str, root: Path, *others: str, suffix: str = ".parquet") -> Path:
+    """The first that exists of root/<name>/<name>.parquet, root/<name>.parquet and the same under other names."""
+    places = [root / inner / f"{stem}{suffix}" for stem in (name, *others) for inner in (stem, ".")]
+    for place in places:
+        if is_file(place):
+            return place
+    raise TrainmapError(f"{name} is not there: put {places[0]} or {places[1]}")
+
+
+def _parquet(root: Path, name: str, label: str = "label", others: tuple[str, ...] = ()) -> Rows:
+    return parquet_rows(str(_file(name, root, *others)), label, name)
+
+
+def _clinc150(root: Path) -> Rows:
+    """150 intents; the texts of none are outside. Ids are the rows of the file.
+
+    Source: Larson et al. 2019, arXiv:1909.02027.
+    """
+    rows = _parquet(root, "clinc150")
+    import polars as pl
+
+    path = _file("clinc150", root)
+    frame = read_frame(path, "table of clinc150", ["label", "is_oos"])
+    if frame["is_oos"].dtype != pl.Boolean or frame["is_oos"].null_count():
+        raise TrainmapError(f"{path}: the column 'is_oos' must be true or false in every row")
+    outside = frame["is_oos"].to_numpy()
+    inside = sorted(set(frame.filter(~pl.col("is_oos"))["label"]))
+    place = {label: number for number, label in enumerate(inside)}
+    y = np.array([place.get(label, 0) for label in frame["label"]], dtype=np.int64)
+    part = np.where(outside, np.strings.add("outside ", rows.part), rows.part).astype("<U24")
+    return replace(rows, y=y, classes=len(inside), part=part)
+
+
+def _speech_commands(root: Path) -> Rows:
+    folders = [root / "speech_commands", root / "speech-commands"]
+    folder = next((folder for folder in folders if is_dir(folder)), None)
+    if folder is None:
+        raise TrainmapError(f"speech-commands is not there: unpack the download into {folders[0]}")
+    return speech_commands_rows(folder)
+
+
+def _scikit(root: Path, name: str) -> Rows:
+    import sklearn.datasets as ready
+
+    try:
+        if name == "covtype":
+            return scikit_rows(name, ready.fetch_covtype(data_home=str(root)))
+        return scikit_rows(name, ready.load_wine() if name == "wine" else ready.load_breast_cancer())
+    except OSError as error:
+        raise TrainmapError(
+            f"{name} could not be downloaded ({error}); put scikit-learn's copy of it into {root}"
+        ) from error
+
+
+READERS: dict[str, Callable[[Path], Rows]] = {
+    "digits": _digits,
+    "clinc150": _clinc150,
+    "sst2": partial(_parquet, name="sst2"),
+    "fsdd": lambda root: fsdd_rows(_file("fsdd", root, suffix=".npz")),
+    "speech-commands": _speech_commands,
+    "adult": partial(_parquet, name="adult", label="salary", others=("adult_train",)),
+    "breast-cancer": partial(_scikit, name="breast-cancer"),
+    "wine": partial(_scikit, name="wine"),
+    "covtype": partial(_scikit, name="covtype"),
+}
+"""The datasets that have a name, beside the images of ``sources.DATASETS``."""

@@ -1,0 +1,263 @@
+"""The sections of an experiment file and their fields, as pydantic models: what may be said, and its limits."""
+
+# ruff: noqa: RUF012  (pydantic copies defaults; ruff knows that of its direct subclasses alone)
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
+from trainmap.experiments.file.questions import Human, Tuning
+from trainmap.experiments.file.ways import Compression, Schedule, Without
+
+
+class Data(Section):
+    """Which datasets, and how they are split."""
+
+    names: Annotated[list[Words], Field(min_length=1)]
+    """Names or paths, as ``trainmap.data.dataset.load_splits`` takes them."""
+    root: str | None = None
+    """Folder with the files; not part of a run's identity."""
+    split_seed: Seed = 42
+    """Of the validation split, shared by teachers and students."""
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """Share of the training data that is set aside."""
+    label_noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Share of the training labels that are replaced by another class, drawn evenly."""
+    noise_seed: Seed = 0
+    labels: Annotated[str, Field(pattern=r"^(.+\.npz:\w+)?$")] = ""
+    """``FILE.npz:ARRAY`` in the root: labels in place of those of the training part, such as the mistakes that people
+    make; entry i is that of the id i."""
+
+
+class Recipe(Section):
+    """What differs from the model's default recipe (``trainmap.training.recipes.Recipe``)."""
+
+    batch: Count | None = None
+    peak_lr: Annotated[float, Field(gt=0)] | None = None
+    warmup: Annotated[float, Field(ge=0, lt=1)] | None = None
+    optimizer: Literal["sgd", "adamw"] | None = None
+    momentum: Annotated[float, Field(ge=0, lt=1)] | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, le=1)] | None = None
+    flips: bool | None = None
+    crop: Annotated[int, Field(ge=0)] | None = None
+    clip: Annotated[float, Field(gt=0)] | None = None
+
+
+class Teacher(Section):
+    """A model trained on all the data while it is recorded; maps and teacher logits come from it."""
+
+    model: Words
+    name: str = ""
+    """What maps and students call it; the model's name by default."""
+    epochs: Count | None = None
+    """The recipe's by default."""
+    recipe: Recipe = Recipe()
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [1000]
+    """One run each; a map never comes from a seed of the runs that it helps."""
+    record: Literal["train", "sweep"] = "train"
+    """Logits of the training step (free), or of an evaluation pass after each epoch."""
+    patience: Count | None = None
+    """Stop after so many epochs without a better validation loss."""
+
+
+class Map(Section):
+    """A map of a teacher's recording."""
+
+    teacher: Words
+    """The name of a teacher."""
+    name: str = ""
+    seed: Seed | None = None
+    """Which of the teacher's runs; the first by default."""
+    epochs: Count | None = None
+    """The first so many epochs alone; its cost is counted in proportion."""
+    scores: list[Words] | None = None
+    """Besides the axes; all that the recording can give by default."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
+    """Share of each region (quantile rule)."""
+
+
+class Subset(Section):
+    """A row of the table: a named one, a spec in the selection language, a strategy with its options, or a schedule. A
+    bare word is the name of one."""
+
+    key: str = ""
+    """``full``, ``random``, ``repeated-random``, ``ambiguous``, ... (``trainmap.experiments.subsets.SUBSETS``)."""
+    spec: str = ""
+    """``"{percent} ambiguous"`` at each size, or ``"17% ambiguous + 10% easy-to-learn"`` as it stands."""
+    strategy: str = ""
+    """A key of ``trainmap.STRATEGIES``, at each of the sizes; what it needs of the map's teacher is made."""
+    options: dict[str, bool | int | float | str] = {}
+    """Of the strategy; s2l also takes ``clusters``, how many (100)."""
+    schedule: Schedule | None = None
+    """What changes during training, in place of a fixed subset."""
+    without: Without | None = None
+    """For rows of a map: what is cut away before."""
+    name: str = ""
+    """What a reader calls it; made from the spec by default."""
+    rule: Literal["quantile", "corner"] = "quantile"
+    balance: Literal["equal", "proportional"] | None = None
+    sizes: list[Share] | None = None
+    """In place of the experiment's."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Some of the experiment's; all by default. An opponent needs fewer of them than a claim."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"key": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Subset:
+        if sum(map(bool, (self.key, self.spec, self.strategy, self.schedule))) != 1:
+            raise ValueError("must have a key or a spec, and not both, or a strategy or a schedule in their place")
+        if self.options and not self.strategy:
+            raise ValueError("options go with a strategy; there is none")
+        if self.strategy and self.rule != "quantile":
+            raise ValueError("a strategy has no use for a rule; leave it out")
+        if self.key and self.rule != "quantile":
+            raise ValueError("a named row has its own rule; write a spec")
+        if self.schedule and {"rule", "balance", "sizes", "without"} & self.model_fields_set:
+            raise ValueError("a schedule takes a name and its own options alone")
+        return self
+
+
+class Distillation(Section):
+    """How a student learns from a teacher (``trainmap.distillation.settings.Distillation``); null takes the loss's own
+    default. Losses on logits use cached ones; losses on features, and recipes with crops, run the teacher itself."""
+
+    teacher: str = ""
+    """The name of a teacher; the first by default."""
+    seed: Seed | None = None
+    """Which of its runs; the first by default."""
+    loss: Words = "hinton"
+    """A key of ``trainmap.distillation.losses.LOSSES``."""
+    temperature: Annotated[float, Field(gt=0)] | None = None
+    weight: Annotated[float, Field(ge=0)] | None = None
+    """Of the teacher's term."""
+    gold: Annotated[float, Field(ge=0)] | None = None
+    """Of the labels' cross-entropy."""
+    warmup: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the training in which the weight climbs from 0."""
+    options: dict[str, bool | int | float | str] = {}
+    """Further arguments of the loss."""
+
+
+class Student(Section):
+    """A model that is trained on the subsets."""
+
+    model: Words
+    name: str = ""
+    epochs: Count | None = None
+    """Of full data; the recipe's by default."""
+    recipe: Recipe = Recipe()
+    distillation: Annotated[list[Distillation | None], Field(min_length=1)] = [None]
+    """Each a column: null trains without a teacher."""
+    compress: Annotated[list[Compression | None], Field(min_length=1)] = [None]
+    """Each a column: what becomes of the trained student; null is the student as it is."""
+    patience: Count | None = None
+    """Stop after so many epochs without a better validation loss."""
+
+
+class Evaluation(Section):
+    """What every network is judged on besides its test set (``trainmap.evaluation.shifts``)."""
+
+    corruptions: list[Words] = []
+    """Keys of ``trainmap.evaluation.corruptions.CORRUPTIONS``; the mean over them and the severities is told."""
+    severities: Annotated[list[Annotated[int, Field(ge=1, le=5)]], Field(min_length=1)] = [1, 2, 3, 4, 5]
+    shifts: list[Words] = []
+    """Sets from elsewhere with the same classes: keys of ``trainmap.evaluation.shifts.SHIFTS``."""
+
+
+class Wandb(Section):
+    """Weights & Biases: one run of it for each training run."""
+
+    project: str = "trainmap"
+    mode: Literal["online", "offline"] = "offline"
+
+
+class Tracking(Section):
+    """Where the epochs of each run are written besides their CSV file."""
+
+    wandb: Wandb | None = None
+    tensorboard: bool = False
+
+
+class Ray(Section):
+    """How runs are given to Ray."""
+
+    address: str | None = None
+    """Of a running cluster, or ``auto``; a local one is started by default."""
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    """For each run."""
+
+
+class Slurm(Section):
+    """How runs are given to SLURM, by submitit."""
+
+    cluster: Literal["slurm", "local"] = "slurm"
+    """``local`` starts the jobs as processes of this machine."""
+    parameters: dict[str, str | int | float | bool] = {}
+    """As submitit takes them: ``timeout_min``, ``mem_gb``, ``gpus_per_node``, ``slurm_partition``, ..."""
+
+
+class Launch(Section):
+    """Settings of the launchers; not part of a run's identity."""
+
+    ray: Ray = Ray()
+    slurm: Slurm = Slurm()
+
+
+class Experiment(Section):
+    """One experiment: what is trained on what, how often."""
+
+    title: Words
+    label: str | None = None
+    """Of a point of a grid, for the reports, in place of its values: points that share one stand in one table. ""
+    where the dataset tells enough."""
+    data: Data
+    teachers: list[Teacher] = []
+    maps: list[Map] | None = None
+    """By default one for each teacher."""
+    subsets: list[Subset] = []
+    sizes: Annotated[list[Share], Field(min_length=1)] = [0.33]
+    """Of the subsets, as shares of the training data."""
+    students: list[Student] = []
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0, 1, 2]
+    """Of the students: one run each."""
+    budgets: Annotated[list[Budget], Field(min_length=1)] = ["equal epochs"]
+    """Equal epochs: a subset is visited as often as all the data. Equal steps: trained for as many steps."""
+    evaluation: Evaluation = Evaluation()
+    tuning: Tuning | None = None
+    """A search for hyperparameters of the distilled students."""
+    human: Human | None = None
+    """People's judgement beside maps of the test data."""
+    device: str = "cpu"
+    notes: list[str] = []
+    """Sentences for the report."""
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """Of the intervals."""
+    tracking: Tracking = Tracking()
+    launch: Launch = Launch()
+
+
+class Grid(Section):
+    """One experiment for each combination of values; a path is dotted, ``*`` is every entry of a list."""
+
+    cross: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """Every combination, as ``students.*.recipe.peak_lr: [0.05, 0.1]``."""
+    zip: dict[str, Annotated[list[Any], Field(min_length=1)]] = {}
+    """The first values together, then the second, ..."""
+
+
+class ExperimentFile(Experiment):
+    """A file: an experiment, what ``--scale`` puts over it, and its grid."""
+
+    small: dict[str, Any] | None = None
+    """What differs at ``--scale small``: mappings are joined, lists replaced."""
+    paper: dict[str, Any] | None = None
+    """What differs at ``--scale paper``."""
+    grid: Grid = Grid()
