@@ -21,8 +21,8 @@ from trainmap.dynamics.manifest import read_manifest, write_manifest
 from trainmap.dynamics.store import write_examples
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.evaluation.predictions import Predictions
-from trainmap.experiments.runs.tracking import read_epochs, write_epochs
-from trainmap.experiments.task import Task, read_record, result_path, write_result
+from trainmap.experiments.tasks.tracking import read_epochs, write_epochs
+from trainmap.experiments.runs.job import Task, read_record, result_path, write_result
 from trainmap.experiments.verifying import verify
 from trainmap.selection.card import Selection
 

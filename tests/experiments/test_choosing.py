@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainmap.experiments.choosing import about_choosing
+from trainmap.experiments.nodes import load, load_network
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
-from trainmap.experiments.choosing import about_choosing
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.nodes import load, load_network
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report.page import write_study
 from trainmap.experiments.results.records import groups

@@ -10,23 +10,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainmap.experiments.compressing import WAYS
+from trainmap.experiments.nodes import load
 
 import trainmap as tm
 from trainmap.audits.audit import audit
 from trainmap.compression.compressed import uncompressed
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.predictions import Predictions
-from trainmap.experiments.compressing import WAYS
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.file.ways import Compression, Schedule
 from trainmap.experiments.graph import Graph, made_at
-from trainmap.experiments.judge import prediction_path
-from trainmap.experiments.nodes import load
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report.page import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
 from trainmap.experiments.schedules import proxy_flops, schedule_of, visits
-from trainmap.experiments.sweeps import Beside
+from trainmap.experiments.tasks.judge import prediction_path
+from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.models.build import build
 from trainmap.training.fit import default_recipe
 
@@ -200,7 +200,9 @@ def test_what_is_forgotten_is_counted_on_the_kept_predictions(done: Path, tmp_pa
 def test_a_report_in_the_middle_of_a_grid_has_the_tables_of_what_is_done(done: Path, tmp_path: Path) -> None:
     half = shutil.copytree(done, tmp_path / "half")
     for digest, node in plan(tmp_path).nodes.items():
-        if node.kind == "compressed" and (node.task.config["seed"] or "sparsity" in node.task.config["compress"]):
+        if node.kind == "compressed" and (
+            node.task.identity()["seed"] or "sparsity" in node.task.identity()["compress"]
+        ):
             (half / "runs" / f"{digest}.json").unlink()
     found = list(csv.DictReader(write_study(half)["forgotten.csv"].read_text().splitlines()))
     assert {(row["student"], row["seed"], row["baseline"]) for row in found} == {

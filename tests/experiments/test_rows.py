@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainmap.experiments.nodes import load
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments import students
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.nodes import load
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report.page import teachers_grids, write_study
 from trainmap.experiments.results.records import groups
@@ -66,7 +66,7 @@ def test_a_balanced_random_row_is_chosen_and_not_the_opponent(tmp_path: Path) ->
     assert set(subsets_and_seeds(unnamed)) == {"class-balanced random 33 %", "random 33 %"}
     graph = plan(tmp_path, f"subsets=[random, {row}]")
     assert set(subsets_and_seeds(graph)) == {"random 33 %", "class-balanced random"}
-    balances = {node.task.config["balance"] for node in graph.nodes.values() if node.kind == "selection"}
+    balances = {node.task.identity()["balance"] for node in graph.nodes.values() if node.kind == "selection"}
     assert balances == {"equal"}
 
 

@@ -16,7 +16,7 @@ from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report.page import write_study
 from trainmap.experiments.runs.folder import Study, results, run_study, study_of
 from trainmap.experiments.searches import search_run
-from trainmap.experiments.tuning import Hyperparameters, Lesson
+from trainmap.experiments.tasks.tuning import Hyperparameters, Lesson
 
 TINY = """\
 title: A search

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trainmap.experiments.nodes import load, random_ids
 
 import trainmap as tm
 from trainmap.checksums import sealed
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.nodes import load, random_ids
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report.page import write_study
 from trainmap.experiments.runs.estimate import Entry, estimate, makespan
@@ -34,7 +34,7 @@ from trainmap.experiments.runs.folder import (
     states,
     study_of,
 )
-from trainmap.experiments.task import result_path
+from trainmap.experiments.runs.job import result_path
 
 TINY = """\
 title: Tiny

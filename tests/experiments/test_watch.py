@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from trainmap.experiments.nodes import teacher_run
 
 from trainmap.data.dataset import load_splits
-from trainmap.experiments.nodes import teacher_run
-from trainmap.experiments.runs.tracking import read_epochs, write_epochs
-from trainmap.experiments.runs.watch import Watch
+from trainmap.experiments.tasks.tracking import read_epochs, write_epochs
+from trainmap.experiments.tasks.watch import Watch
 from trainmap.training.recipes import Recipe
 
 

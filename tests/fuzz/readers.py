@@ -544,7 +544,7 @@ def report_grid(folder: Path) -> None:
 
 
 def save_demo(folder: Path) -> None:
-    from trainmap.experiments.runs.tracking import write_epochs
+    from trainmap.experiments.tasks.tracking import write_epochs
 
     write_epochs(folder / "epochs.csv", [{"epoch": float(at), "train_loss": 0.5} for at in range(4)])
     write_json(folder / "plan.json", {"data": "digits", "epochs": 2})
@@ -554,7 +554,7 @@ def save_demo(folder: Path) -> None:
 def open_demo(folder: Path) -> None:
     from trainmap.experiments.demo import held
     from trainmap.experiments.people import read_counts
-    from trainmap.experiments.runs.tracking import read_epochs
+    from trainmap.experiments.tasks.tracking import read_epochs
 
     read_epochs(folder / "epochs.csv")
     held(folder / "plan.json")

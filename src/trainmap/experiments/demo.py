@@ -25,10 +25,10 @@ from trainmap.errors import StoreError, TrainmapError, counted, last_line, shown
 from trainmap.evaluation.metrics import evaluate
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
 from trainmap.experiments.report.report import Report, write_report
-from trainmap.experiments.results.result_fields import Cost
 from trainmap.experiments.runs.launch import run_all
 from trainmap.experiments.runs.owner import DEMO, check_free
 from trainmap.experiments.student import splits
+from trainmap.experiments.tasks.result_fields import Cost
 from trainmap.maps.datamap import DataMap
 from trainmap.models.build import build
 from trainmap.models.cost import forward_flops, parameters

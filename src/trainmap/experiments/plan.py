@@ -12,9 +12,9 @@ from trainmap.data.dataset import Splits
 from trainmap.data.inputs import Inputs
 from trainmap.data.names import check_name
 from trainmap.errors import TrainmapError, unknown
+from trainmap.experiments.runs.job import Task
 from trainmap.experiments.student import ids_hash
 from trainmap.experiments.subsets import SUBSETS, Subset, chosen, percent
-from trainmap.experiments.task import Task
 from trainmap.maps.datamap import DataMap
 from trainmap.models.build import known_models
 from trainmap.training.fit import default_recipe

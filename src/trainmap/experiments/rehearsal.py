@@ -3,14 +3,15 @@ examples, as many as there are, so that its own checks speak; the epochs that sc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.choosing import TEACHER_LOSS, columns, settled
+from trainmap.experiments.choices import TEACHER_LOSS, Settled, columns, settled
+from trainmap.experiments.tasks.draws import Chosen, RepeatedAuto
 from trainmap.maps.regions import REGIONS
 from trainmap.scores.table import score_named
 from trainmap.selection.pool import Pool
@@ -19,12 +20,12 @@ from trainmap.selection.strategies import STRATEGIES, check_epochs, choose
 from trainmap.selection.words import parse
 
 if TYPE_CHECKING:
-    from trainmap.experiments.rows import Draw
+    from trainmap.experiments.rows import Row
 
 GRAPH = 300  # made examples for a strategy that reads features: their graph would take long on all
 
 
-def rehearse(draw: Draw, epochs: int, classes: tuple[int, ...]) -> None:
+def rehearse(row: Row, epochs: int, classes: tuple[int, ...]) -> None:
     """Refuse a row of a map whose selection is bound to fail.
 
     Args:
@@ -34,17 +35,21 @@ def rehearse(draw: Draw, epochs: int, classes: tuple[int, ...]) -> None:
     Raises:
         TrainmapError: too few epochs for what is read, options that the strategy refuses, too few examples left.
     """
-    if "map" not in draw.kind:
+    if isinstance(row.draw, RepeatedAuto):
+        draw = Chosen(count=row.count, spec=f"{row.count} auto")
+    elif isinstance(row.draw, Chosen):
+        draw = row.draw
+    else:
         return
     examples = sum(classes)
-    cut = 0 if draw.without is None else round(draw.without["audit"] * examples)
+    cut = 0 if draw.without is None else round(draw.without.audit * examples)
     if draw.count > examples - cut:
         raise TrainmapError(
-            f"'{draw.name}' takes {draw.count} examples, and of {examples} {examples - cut} are left after the cut; "
+            f"'{row.name}' takes {draw.count} examples, and of {examples} {examples - cut} are left after the cut; "
             "cut fewer or take fewer"
         )
     for strategy in _strategies(draw):
-        check_epochs(strategy["name"], STRATEGIES[strategy["name"]].epochs, epochs)
+        check_epochs(strategy.name, STRATEGIES[strategy.name].epochs, epochs)
         for column in columns(strategy):
             check_epochs(column, score_named(column).epochs, epochs)
     if draw.strategy is None:
@@ -54,15 +59,15 @@ def rehearse(draw: Draw, epochs: int, classes: tuple[int, ...]) -> None:
             elif part.what not in (*STRATEGIES, "random", "all"):
                 check_epochs(part.what, score_named(part.what).epochs, epochs)
         return
-    if "clusters" in draw.strategy and draw.strategy["clusters"] > examples:
-        raise TrainmapError(f"clusters must be at most {examples}, the examples, got {draw.strategy['clusters']}")
+    if draw.strategy.clusters is not None and draw.strategy.clusters > examples:
+        raise TrainmapError(f"clusters must be at most {examples}, the examples, got {draw.strategy.clusters}")
     left = classes if not cut else (examples - cut,)  # which classes are cut is not known before
     balance: Any = None if cut else draw.balance
-    _run(draw.strategy["name"], tuple(draw.strategy["options"].items()), draw.count, left, examples, balance, epochs)
+    _run(draw.strategy.name, tuple(draw.strategy.options.items()), draw.count, left, examples, balance, epochs)
 
 
-def _strategies(draw: Draw) -> Iterator[Mapping[str, Any]]:
-    """The strategies of a row, settled: its own, or those that its spec names."""
+def _strategies(draw: Chosen) -> Iterator[Settled]:
+    """The strategies of a row: its own, or those that its spec names."""
     if draw.strategy is not None:
         yield draw.strategy
         return

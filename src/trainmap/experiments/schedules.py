@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from trainmap.data.dataset import Dataset
+from trainmap.experiments.tasks.task import Site
 from trainmap.models.build import build
 from trainmap.schedules.protocol import SCHEDULES
 from trainmap.training.proxy import ProxyFilter
@@ -54,30 +55,30 @@ def schedule_of(settings: Mapping[str, Any], ids: np.ndarray, epochs: int, seed:
     return SCHEDULES[name](ids, seed=seed, **options)
 
 
-def fit_arguments(config: Mapping[str, Any], train: Dataset) -> dict[str, Any]:
+def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, seed: int) -> Any:
     """What ``fit`` is given for the row: a schedule, or a proxy.
 
     Args:
-        config: of a student's run. Trained for a number of steps, it lasts as many epochs as they are expected to make.
+        settings: ``name`` and every option.
         train: all the examples.
+        epochs: of the training.
+        seed: of the run.
     """
-    settings, seed = config["subset"]["schedule"], config["seed"]
     if settings["name"] == "proxy":
         own = int(np.random.SeedSequence([seed, PROXY]).generate_state(1)[0])
         network = build(settings["model"], train.classes, train.inputs, own)
-        return {"proxy": ProxyFilter(network, settings["keep"], settings["every"])}
-    epochs = config["recipe"]["epochs"]
-    if config["steps"] is not None:
-        epochs = math.ceil(config["steps"] / math.ceil(config["subset"]["count"] / config["recipe"]["batch"]))
-    return {"schedule": schedule_of(settings, train.ids, epochs, seed)}
+        return ProxyFilter(network, settings["keep"], settings["every"])
+    return schedule_of(settings, train.ids, epochs, seed)
 
 
-def proxy_flops(settings: Mapping[str, Any], forward: int, seen: int) -> int:
-    """What a proxy is expected to cost.
+def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> int:
+    """What a proxy is expected to cost; 0 where there is none.
 
     Args:
         settings: of a row.
-        forward: FLOPs of the proxy for one example.
+        site: knows what the proxy costs for one example.
         seen: examples that the large network trains on.
     """
-    return round(forward * seen / settings["keep"] * (1 + 2 / settings["every"]))
+    if settings["name"] != "proxy":
+        return 0
+    return round(site.forward(settings["model"]) * seen / settings["keep"] * (1 + 2 / settings["every"]))

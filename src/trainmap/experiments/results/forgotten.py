@@ -15,12 +15,13 @@ from typing import Any
 from trainmap.evaluation.flips import flips
 from trainmap.evaluation.predictions import Predictions, regions_of
 from trainmap.experiments.graph import Line
-from trainmap.experiments.judge import corrupted_sets, prediction_path
 from trainmap.experiments.report.formats import show_difference, show_flops
 from trainmap.experiments.report.grid_cells import VERDICTS, Cell, Grid, Lines
 from trainmap.experiments.results.statistics import Estimate, interval, paired_difference
 from trainmap.experiments.results.versus_random import Role, role
 from trainmap.experiments.runs.folder import Entry, Study, made
+from trainmap.experiments.tasks.datasets import Elsewhere
+from trainmap.experiments.tasks.judge import prediction_path
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
 
@@ -148,7 +149,10 @@ def _forgotten(runs: Mapping[int, tuple[Line, Entry]], entries: Mapping[str, Ent
         if line.map and (path := made(folder, entries[line.map]) / "test-map.parquet").is_file():
             regions = DataMap.open(path)
         labels = {**line.group, **{key: value for key, value in line.labels.items() if key != "fraction"}}
-        for set_, names in {"test": ["test"], "corrupted": corrupted_sets(dict(entry.config["evaluation"]))}.items():
+        for set_, names in {
+            "test": ["test"],
+            "corrupted": Elsewhere.model_validate(entry.config["evaluation"], strict=False).corrupted,
+        }.items():
             tables: dict[str, list[Mapping[str, Any]]] = {}
             for name in names:
                 before, after, again = (

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import counted
-from trainmap.experiments.choosing import about_choosing
 from trainmap.experiments.results.map_pairs import map_costs
 from trainmap.experiments.results.statistics import Difference, holm_verdicts, interval
 from trainmap.experiments.results.versus_random import Report, compare, role, subset_name, unopposed
-from trainmap.experiments.runs.folder import Entry, Study, made
+from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
+from trainmap.experiments.tasks.selection import Selection, choosing_cost
+from trainmap.experiments.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -88,12 +89,12 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     found: dict[str, list[Any]] = {}
     for line in study.lines:
         found.setdefault(json.dumps([dict(line.group), line.map]), []).append(line)
-    entries = {entry.hash: entry for entry in study.entries}
+    entries, tasks = {entry.hash: entry for entry in study.entries}, tasks_of(study)
     made_groups = []
     for lines in found.values():
         labels = dict(lines[0].group)
         rows = tuple(
-            {**line.group, **line.labels, **done[line.run], **about_choosing(line.run, entries, done)}
+            {**line.group, **line.labels, **done[line.run], **chosen(tasks[line.run], done)}
             for line in lines
             if line.run in done
         )
@@ -101,6 +102,12 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
         title = ", ".join([str(labels["dataset"]), *rest])
         made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))
     return made_groups
+
+
+def chosen(task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a row says of its selection; nothing without one."""
+    selection = task.needs().get("selection")
+    return choosing_cost(selection, done) if isinstance(selection, Selection) else {}
 
 
 def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]], folder: str | Path) -> Report:
