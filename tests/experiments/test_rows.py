@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trainmap.experiments.nodes import load
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments import students
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.planner import plan_graph
@@ -19,6 +17,8 @@ from trainmap.experiments.report.page import teachers_grids, write_study
 from trainmap.experiments.results.records import groups
 from trainmap.experiments.results.versus_random import Report, compare
 from trainmap.experiments.runs.folder import Entry, Study, results, run_study, study_of
+from trainmap.experiments.tasks import student
+from trainmap.experiments.tasks.datasets import load
 
 PLAIN = """\
 title: A test
@@ -158,13 +158,13 @@ def test_teachers_are_averaged_over_seeds_alone(tmp_path: Path) -> None:
 
 def test_a_task_that_points_share_is_not_named_after_one_of_them(tmp_path: Path) -> None:
     graph = plan(tmp_path, more="grid: {cross: {students.*.recipe.batch: [32, 64]}}\n")
-    names = {node.kind: node.task.name for node in graph.nodes.values()}
+    names = {node.kind: node.name for node in graph.nodes.values()}
     assert names["teacher"] == "teacher mlp-256 on digits, seed 1000"
     assert names["map"] == "map of mlp-256 on digits"
     assert names["selection"] == "auto 33 % of map of mlp-256 on digits, seed 2"
     assert names["student"] == "auto 33 %, mlp-256 on digits, equal epochs, seed 2 (batch=64)"
-    last = next(reversed(graph.nodes.values())).task
-    assert last.where["name"] == last.name  # what trackers are told
+    last = next(reversed(graph.nodes.values()))
+    assert last.place.name == last.name  # what trackers are told
 
 
 def test_the_label_of_a_point_is_its_title(tmp_path: Path) -> None:
@@ -193,11 +193,11 @@ def test_labels_of_a_file_take_the_place_of_those_of_the_training_part(tmp_path:
 
 
 def test_a_long_run_keeps_its_checkpoint_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(students, "CHECKPOINT_FLOPS", 0)
+    monkeypatch.setattr(student, "CHECKPOINT_FLOPS", 0)
     (tmp_path / "x.yaml").write_text(PLAIN)
     variants = load_experiment(tmp_path / "x.yaml", None, ["subsets=[random]", "seeds=[0]", "teachers=[]"])
     graph = plan_graph(variants, tmp_path / "out")
-    assert all("checkpoint" in node.task.where for node in graph.nodes.values())
+    assert all(node.place.checkpoint for node in graph.nodes.values())
     outcomes = run_study(study_of(variants, graph, {}), graph, tmp_path / "out", jobs=1)
     assert [outcome.error for outcome in outcomes] == [None]
     assert not list((tmp_path / "out").rglob("checkpoint*"))
@@ -220,7 +220,7 @@ def test_every_row_with_auto_in_it_is_told_the_teachers_accuracy_unless_it_says_
     short = plan(tmp_path, f"subsets=[random, {row}]", "maps=[{teacher: mlp-256, epochs: 2}]")
 
     def tells(graph: Graph) -> bool:
-        configs = [node.task.config for node in graph.nodes.values()]
+        configs = [node.task.identity() for node in graph.nodes.values()]
         return any(config.get("held_out") or "judged" in config.get("subset", {}) for config in configs)
 
     assert (tells(graph), tells(short)) == (told, False)  # a map of first epochs is of another network

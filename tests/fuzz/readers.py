@@ -517,7 +517,7 @@ def save_grid(folder: Path) -> None:
     study = study_of(variants, graph, {"file": "a.yaml"})
     save_study(study, out)
     for at, entry in enumerate(study.entries):
-        function = graph.nodes[entry.hash].task.reference
+        function = graph.nodes[entry.hash].task.word
         record = {"name": entry.name, "function": function, "config": dict(entry.config), "seconds": 1.0}
         done = at < len(study.entries) - 1
         more = {"result": result_of(entry.kind, at)} if done else {"traceback": "Traceback\nValueError: no"}

@@ -126,19 +126,21 @@ def select(
     Example: [bold]trainmap select map.parquet "17% ambiguous + 25% easy-to-learn" --out card.json[/bold]
     """
     from trainmap.maps.datamap import DataMap
-    from trainmap.selection.select import advise, select_by
+    from trainmap.selection.requests import Request
+    from trainmap.selection.select import explained, select_by
     from trainmap.selection.select import select as choose
+    from trainmap.selection.strategies import EXPLAINED, told_words
     from trainmap.selection.words import parse
 
     replaceable(out, "a selection")
     opened, plan = DataMap.open(datamap, verify), parse(spec)
-    if [part.what for part in plan.parts] == ["auto"]:
+    if (word := Request.of_spec(plan).explains) is not None:
+        known: dict[str, Any] = {"balance": balance, "noise": noise, "distilled": distilled, "held_out": held_out}
         count = sum(plan.sizes(len(opened), size))
-        known: dict[str, Any] = {"noise": noise, "distilled": distilled, "held_out": held_out, "balance": balance}
-        selection = select_by(opened, "auto", count, seed, **known)
-        say(advise(opened, count, **known).reason)
+        selection = select_by(opened, word.name, count, seed, **known)
+        say(explained(opened, word, count, **known))
     elif noise is not None or distilled or held_out is not None:
-        raise TrainmapError(f"--noise, --distilled and --held-out go with 'auto' alone, got '{spec}'")
+        raise TrainmapError(f"--noise, --distilled and --held-out go with {told_words(EXPLAINED)} alone, got '{spec}'")
     else:
         selection = choose(opened, plan, size, seed, balance)  # type: ignore[arg-type]
     of = counted(selection.examples, "example")

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from trainmap.errors import TrainmapError, whole
 from trainmap.experiments.file.fields import Section
-from trainmap.selection.strategies import STRATEGIES, named
-from trainmap.selection.words import parse
+from trainmap.selection.requests import Request
+from trainmap.selection.strategies import named
 
 CLUSTERS = 100  # of trajectories, unless told; the paper's
 TEACHER_LOSS = "teacher_loss"  # the column that comes of the teacher's logits
 STRICT = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A word of the mini-language as a row uses it.
-
-    Attributes:
-        random: whether the seed matters.
-        reads_map: whether it needs the map at all.
-        held_out: whether its choice depends on how good the map's network is on other data.
-        explains: whether it says why it chose so.
-    """
-
-    random: bool
-    reads_map: bool
-    held_out: bool
-    explains: bool
-
-
-def chosen_words(spec: str, strategy: Settled | None) -> list[Chosen]:
-    """The words that a row chooses by: those of its spec, or its strategy."""
-    words = [part.what for part in parse(spec).parts] if strategy is None else [strategy.name]
-    return [
-        Chosen(
-            random=word == "random" or (word in STRATEGIES and STRATEGIES[word].random),
-            reads_map=word not in ("random", "all"),
-            held_out=word == "auto",
-            explains=word == "auto",
-        )
-        for word in words
-    ]
 
 
 class Settled(Section):
@@ -61,6 +29,11 @@ class Settled(Section):
     name: str
     options: dict[str, Any]
     clusters: int | None = None
+
+    @property
+    def request(self) -> Request:
+        """What it asks of a map."""
+        return Request.of_strategy(self.name, self.options)
 
     def identity(self) -> dict[str, Any]:
         told: dict[str, Any] = {"name": self.name, "options": self.options}
@@ -87,13 +60,7 @@ def settled(name: str, given: Mapping[str, Any]) -> Settled:
     return Settled(name=name, options=settings, clusters=clusters)
 
 
-def columns(strategy: Settled) -> list[str]:
-    """The columns of the map that a strategy reads, but for the teacher's loss."""
-    return [name for name in named(strategy.name).columns(strategy.options) if name != TEACHER_LOSS]
-
-
-def read_by(strategy: Settled) -> set[str]:
-    """What is made for a strategy besides the map: "features", "clusters", "logits" of the map's teacher."""
-    found = STRATEGIES[strategy.name]
-    loss = {"logits"} if TEACHER_LOSS in found.columns(strategy.options) else set()
-    return {need for need in found.needs if need in ("features", "clusters")} | loss
+def read_by(request: Request) -> set[str]:
+    """What is made for a choice besides the map: "features", "clusters", "logits" of the map's teacher."""
+    loss = {"logits"} if TEACHER_LOSS in request.columns else set()
+    return {need for need in request.needs if need != "labels"} | loss

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from trainmap.audits.suspicion import RULES
 from trainmap.errors import TrainmapError, unknown
-from trainmap.experiments.choices import CLUSTERS, TEACHER_LOSS, columns, settled
+from trainmap.experiments.choices import CLUSTERS, TEACHER_LOSS, settled
 from trainmap.experiments.file.fields import short
 from trainmap.experiments.file.sections import Subset
 from trainmap.experiments.file.ways import Schedule, Without
@@ -16,8 +16,8 @@ from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.named_rows import ROWS, percent, said
 from trainmap.experiments.schedules import visits
 from trainmap.experiments.tasks.draws import DRAWS, Chosen, Draw, Full, Random, Role, Scheduled
-from trainmap.maps.regions import REGIONS
 from trainmap.scores.table import score_named
+from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
 
@@ -153,7 +153,7 @@ def _by_spec(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequ
 
 def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Row]:
     found = settled(subset.strategy, subset.options)
-    _check_columns(f"strategy {subset.strategy}", columns(found), scores)
+    _check_columns(f"strategy {subset.strategy}", found.request.columns, scores)
     defaults = {"clusters": CLUSTERS, **STRATEGIES[subset.strategy].defaults}
     told = [f"{name} {short(value)}" for name, value in subset.options.items() if value != defaults[name]]
     what = subset.name or ", ".join([subset.strategy, *told])
@@ -184,26 +184,23 @@ def _cut(name: str, without: Without | None) -> str:
 
 def _count(spec: str, examples: int, scores: Sequence[str] | None) -> int:
     """How many examples a spec takes; its scores must be known and on the map."""
-    plan = parse(spec)
-    for part in plan.parts:
-        if part.what in (*REGIONS, "random", "all"):
-            continue
-        needed: Sequence[str] = [part.what]
-        if part.what in STRATEGIES:
-            strategy = STRATEGIES[part.what]
-            needed = strategy.columns(strategy.defaults)
-            lacking = [need for need in strategy.needs if need != "labels"]
-            if lacking := [*lacking, *(name for name in needed if name == TEACHER_LOSS)]:
-                raise TrainmapError(
-                    f"'{spec}' needs {', '.join(lacking)}, which a map does not hold; write strategy: {part.what}"
-                )
+    request = Request.of_spec(spec)
+    for word, options in request.words:
+        needed = word.columns(options)
+        lacking = [need for need in word.needs if need != "labels"]
+        if lacking := [*lacking, *(name for name in needed if name == TEACHER_LOSS)]:
+            raise TrainmapError(
+                f"'{spec}' needs {', '.join(lacking)}, which a map does not hold; write strategy: {word.name}"
+            )
         _check_columns(f"'{spec}'", needed, scores)
-    return sum(plan.sizes(examples))
+    return sum(parse(spec).sizes(examples))
 
 
 def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | None) -> None:
     """Refuse scores that are unknown, or not on the map."""
     for score in needed:
+        if score == TEACHER_LOSS:
+            continue  # is made for those that read it
         score_named(score)
         if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
             raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")

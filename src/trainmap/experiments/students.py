@@ -15,7 +15,6 @@ from trainmap.experiments.file.sections import Student as Section
 from trainmap.experiments.file.ways import Compression
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.graph import Line
-from trainmap.experiments.rehearsal import rehearse
 from trainmap.experiments.rows import Row, rows_of
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Scheduled
@@ -75,7 +74,7 @@ class Students:
     def check(self, row: Row) -> None:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
-            rehearse(row, self.one.recorded, self.planner.class_sizes)
+            row.draw.check(row.name, self.one.recorded, self.planner.class_sizes)
             if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
                 materials(row.draw.strategy, self.one)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:

@@ -11,7 +11,8 @@ from trainmap.maps.datamap import DataMap
 from trainmap.schedules.protocol import RepeatedRandom, Visit
 from trainmap.selection.auto import drawn, read_map, weighed
 from trainmap.selection.quotas import Balance
-from trainmap.selection.select import auto_pool
+from trainmap.selection.select import known_pool
+from trainmap.selection.strategies import AUTO
 
 
 class RepeatedAuto(RepeatedRandom):
@@ -51,7 +52,7 @@ class RepeatedAuto(RepeatedRandom):
         balance: Balance | None = None,
         without: Any = (),
     ) -> None:
-        self._pool = auto_pool(datamap, size, balance, without)
+        self._pool = known_pool(datamap, AUTO, size, balance, without)
         self.advice = read_map(self._pool, int(size), noise, distilled, held_out, balance, repeated=True)
         super().__init__(datamap.ids, int(size), seed)
         self.map = datamap.fingerprint  # a run that resumes must have the same

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlog1py, xlogy
 
+from trainmap.dynamics.given import check_flag
 from trainmap.errors import TrainmapError, shown, whole
 from trainmap.scores.table import score_named
-from trainmap.selection.pool import Pool
+from trainmap.selection.option_limits import check_hard, check_number
+from trainmap.selection.pool import Candidates, Pool
 from trainmap.selection.quotas import smallest_first
 
 Array = NDArray[Any]
@@ -22,6 +24,9 @@ Generator = np.random.Generator
 
 CCS_CUTS = {0.1: 0.3}
 """Kept fraction -> hardest share cut, as published for CIFAR-10 with AUM (the repository's example)."""
+
+MOST_STRATA = 2**53
+"""Above that a float does not count one by one, and no dataset has as many examples."""
 
 TOTAL = 16.0
 """a + b of the Beta distributions, as DUAL has it."""
@@ -38,8 +43,7 @@ def band(pool: Pool, size: int, generator: Generator, *, score: str = "loss", ce
     et al. 2025 (ICLR, "Medium-Difficulty Samples Constitute Smoothed Decision Boundary for Knowledge Distillation on
     Pruned Datasets"); the strategy "medium" is that.
     """
-    if not 0 <= centre <= 1:
-        raise TrainmapError(f"centre must be 0 (lowest values) to 1 (highest), got {centre}")
+    check_band(Candidates(len(pool)), size, score=score, centre=centre)
     start = int((len(pool) - size) * centre)
     return pool.rising(pool.scores[score])[start : start + size]
 
@@ -72,16 +76,9 @@ def ccs(
     Source: Zheng et al. 2023, arXiv:2210.15809, algorithm 1. Differs: the highest value belongs to the last stratum
     (their code widens the range by a factor 1.0001 of the highest value, which for a negative one loses it).
     """
-    if not 0 <= cut < 1:
-        raise TrainmapError(f"cut must be 0 to below 1, got {cut}")
-    whole(strata, "strata", 1)
+    check_ccs(Candidates(len(pool)), size, score=score, cut=cut, strata=strata, hard=hard)
     values = _finite(pool, score)
     dropped = int(cut * len(pool))
-    if len(pool) - dropped < size:
-        raise TrainmapError(
-            f"ccs with cut={cut} leaves {len(pool) - dropped} of {len(pool)} examples, fewer than the {size} asked "
-            "for; use a smaller cut"
-        )
     easy_first = pool.rising(values if direction(score, hard) == "high" else -values)
     left = np.sort(easy_first[: len(pool) - dropped])
     return left[_spread(_strata(values[left], strata), size, generator)]
@@ -117,9 +114,7 @@ def dual_beta(
     Source: Cho et al. 2025 (DUAL), arXiv:2502.06905, section 3.3, and its code. Differs: confidence is the map's, over
     all of its epochs.
     """
-    whole(anchors, "anchors", 1)
-    if not 0 < floor < 0.5:
-        raise TrainmapError(f"floor must be above 0 and below 0.5, got {floor}")
+    check_dual_beta(Candidates(len(pool)), size, c=c, anchors=anchors, floor=floor)
     dual, confidence = pool.scores["dual"], pool.scores["confidence"]
     hardest = pool.rising(-dual)[:anchors]
     a, b = beta_parameters(pool.kept, float(confidence[hardest].mean()), c)
@@ -156,9 +151,8 @@ def beta(
     a proxy student. Differs: a and b are Cho et al.'s function of the kept fraction, and the two anchors are ours,
     fitted on nothing.
     """
+    check_beta(Candidates(len(pool)), size, score=score, distilled=distilled, anchor=anchor, c=c, hard=hard)
     anchor = (0.5 if distilled else 0.25) if anchor is None else anchor
-    if not 0 <= anchor <= 1:
-        raise TrainmapError(f"anchor must be 0 (hardest) to 1 (easiest), got {anchor}")
     values = pool.scores[score]
     hard_first = pool.rising(-values if direction(score, hard) == "high" else values)
     ease = np.empty(len(pool))
@@ -171,8 +165,7 @@ def beta_parameters(kept: float, anchor: float, c: float = 4.0) -> tuple[float, 
 
     All kept: mean ``(1 + 15 anchor) / 16``; next to nothing kept: the easy end. Source: Cho et al. 2025.
     """
-    if c <= 0:
-        raise TrainmapError(f"c must be above 0, got {c}")
+    _check_c(c)
     b = (TOTAL - 1) * (1 - anchor) * (1 - (1 - kept) ** c)
     return TOTAL - b, b
 
@@ -196,16 +189,49 @@ def weighted_sample(log_weights: Array, size: int, generator: Generator) -> Arra
 
 def direction(score: str, hard: Literal["high", "low"] | None) -> str:
     """The end of a score that is hard: as told, or as trainmap knows it."""
-    if hard is not None:
-        if hard not in ("high", "low"):
-            raise TrainmapError(f"hard must be 'high' or 'low', got {shown(hard)}")
-        return hard
-    try:
-        return score_named(score).direction
-    except TrainmapError as error:
+    check_hard(score, hard)
+    return hard or score_named(score).direction
+
+
+def check_band(candidates: Candidates, size: int, *, score: str, centre: float) -> None:
+    """Refuse options that ``band`` cannot take."""
+    check_number(centre, "centre must be 0 (lowest values) to 1 (highest)", lambda x: 0 <= x <= 1)
+
+
+def check_ccs(candidates: Candidates, size: int, *, score: str, cut: float, strata: int, hard: Any) -> None:
+    """Refuse options that ``ccs`` cannot take."""
+    check_number(cut, "cut must be 0 to below 1", lambda x: 0 <= x < 1)
+    if whole(strata, "strata", 1) > MOST_STRATA:
+        raise TrainmapError(f"strata must be at most {MOST_STRATA}, got {shown(strata)}")
+    left = candidates.count - int(cut * candidates.count)
+    if left < size:
         raise TrainmapError(
-            f"trainmap does not know which end of {score} is hard; pass hard='high' or hard='low'"
-        ) from error
+            f"ccs with cut={cut} leaves {left} of {candidates.count} examples, fewer than the {size} asked for; use a "
+            "smaller cut"
+        )
+    check_hard(score, hard)
+
+
+def check_dual_beta(candidates: Candidates, size: int, *, c: float, anchors: int, floor: float) -> None:
+    """Refuse options that ``dual_beta`` cannot take."""
+    whole(anchors, "anchors", 1)
+    check_number(floor, "floor must be above 0 and below 0.5", lambda x: 0 < x < 0.5)
+    _check_c(c)
+
+
+def check_beta(
+    candidates: Candidates, size: int, *, score: str, distilled: bool, anchor: float | None, c: float, hard: Any
+) -> None:
+    """Refuse options that ``beta`` cannot take."""
+    check_flag(distilled, "distilled")
+    if anchor is not None:
+        check_number(anchor, "anchor must be 0 (hardest) to 1 (easiest)", lambda x: 0 <= x <= 1)
+    _check_c(c)
+    check_hard(score, hard)
+
+
+def _check_c(c: float) -> None:
+    check_number(c, "c must be above 0", lambda x: x > 0)
 
 
 def teacher_loss(logits: Array, labels: Array) -> Array:

@@ -10,9 +10,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.given import check_flag
 from trainmap.errors import TrainmapError, shown, whole
 from trainmap.selection.coverage import Generator, direction
-from trainmap.selection.pool import Pool
+from trainmap.selection.option_limits import check_hard, check_number
+from trainmap.selection.pool import Candidates, Pool
 
 Array = NDArray[Any]
 
@@ -30,8 +32,7 @@ def moderate(pool: Pool, size: int, generator: Generator, *, centre: Literal["me
     code; ``balance="proportional"`` takes the middle of every class.
     """
     assert pool.features is not None
-    if centre not in ("mean", "median"):
-        raise TrainmapError(f"centre must be 'mean' or 'median', got {shown(centre)}")
+    check_moderate(Candidates(len(pool)), size, centre=centre)
     features, distance = pool.features.astype(np.float64), np.empty(len(pool))
     for label in np.unique(pool.labels):
         of_class = pool.labels == label
@@ -73,9 +74,8 @@ def d2(
     sampling mode "weighted". Memory and time: n k numbers, and n^2 D multiplications for the graph.
     """
     assert pool.features is not None
-    whole(neighbours, "neighbours", 1)
-    if gamma < 0:
-        raise TrainmapError(f"gamma must be at least 0, got {gamma}")
+    known = {"score": score, "neighbours": neighbours, "gamma": gamma, "relative": relative, "hard": hard}
+    check_d2(Candidates(len(pool)), size, **known)
     order = pool.rising(np.zeros(len(pool)))  # by the hash alone: who comes first among equals, and among neighbours
     values = pool.scores[score][order]
     if np.isinf(values).any():
@@ -97,6 +97,22 @@ def d2(
         y[graph.indices[edges]] -= away[edges] * y[i]  # one that is taken stays at -inf
         y[i] = -np.inf
     return order[taken]
+
+
+def check_moderate(candidates: Candidates, size: int, *, centre: Any) -> None:
+    """Refuse options that ``moderate`` cannot take."""
+    if not isinstance(centre, str) or centre not in ("mean", "median"):
+        raise TrainmapError(f"centre must be 'mean' or 'median', got {shown(centre)}")
+
+
+def check_d2(
+    candidates: Candidates, size: int, *, score: str, neighbours: int, gamma: float, relative: bool, hard: Any
+) -> None:
+    """Refuse options that ``d2`` cannot take."""
+    whole(neighbours, "neighbours", 1)
+    check_number(gamma, "gamma must be at least 0", lambda x: x >= 0)
+    check_flag(relative, "relative")
+    check_hard(score, hard)
 
 
 def neighbour_graph(features: Array, neighbours: int) -> Any:

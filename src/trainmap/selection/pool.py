@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_numpy
 from trainmap.dynamics.index import rising
 from trainmap.errors import TrainmapError, some
+from trainmap.maps.regions import Rule
 
 Array = NDArray[Any]
 
@@ -63,6 +64,7 @@ class Pool:
         clusters: (n,) int64, -1 for an example without one; or None.
         epochs: of the recording that the scores come from.
         examples: N of the whole dataset; ``kept`` of them are asked for in all, also where a pool is one class.
+        rule: of the map's regions.
     """
 
     ids: Array
@@ -73,6 +75,7 @@ class Pool:
     clusters: Array | None = None
     epochs: int = 0
     examples: int = 0
+    rule: Rule = "quantile"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -91,6 +94,19 @@ class Pool:
             features=None if self.features is None else self.features[chosen],
             clusters=None if self.clusters is None else self.clusters[chosen],
         )
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What is known of a pool before there is a map.
+
+    Attributes:
+        count: how many examples.
+        classes: how many of each class; () where that is not known.
+    """
+
+    count: int
+    classes: tuple[int, ...] = ()
 
 
 def aligned(ids: Array, other: Array, values: Array, what: str) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,26 +13,16 @@ from trainmap.dynamics.store import fingerprint
 from trainmap.errors import TrainmapError, some
 from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.regions import REGIONS, deepest_first, depth
-from trainmap.scores.table import score_named
 from trainmap.scores.trajectories import Clusters
 from trainmap.selection.auto import Advice, read_map
 from trainmap.selection.card import Selection, Taken, are_numbers
+from trainmap.selection.entry import Ask, check_request, usable
 from trainmap.selection.pool import Features, Pool, aligned
-from trainmap.selection.quotas import first_by_class
-from trainmap.selection.strategies import (
-    STRATEGIES,
-    Balance,
-    Strategy,
-    check_epochs,
-    check_request,
-    choose,
-    named,
-    usable,
-)
-from trainmap.selection.words import Part, Plan, check_size, parse
+from trainmap.selection.quotas import Balance
+from trainmap.selection.strategies import AUTO, EXPLAINED, HELD_OUT, WORDS, Strategy, Word, named, told_words
+from trainmap.selection.words import Plan, check_size, parse
 
-__all__ = ["Advice", "Balance", "advise", "select", "select_by"]
+__all__ = ["Advice", "Balance", "advise", "explained", "known_pool", "select", "select_by"]
 
 Array = NDArray[Any]
 
@@ -73,30 +63,16 @@ def select(
     if not isinstance(spec, str | Plan):
         raise TrainmapError(f"a spec must be text such as '33% ambiguous', or a plan, got {type(spec).__name__}")
     plan = parse(spec) if isinstance(spec, str) else spec
-    if held_out is not None and not any(part.what == "auto" for part in plan.parts):
-        raise TrainmapError(f"held_out goes with 'auto' alone, got '{plan}'")
+    if held_out is not None and not any(part.word.held_out for part in plan.parts):
+        raise TrainmapError(f"held_out goes with {told_words(HELD_OUT)} alone, got '{plan}'")
     free = _left(datamap, without)
     chosen_rows = np.zeros(len(datamap), bool)
     taken: list[Taken] = []
     for part, count in zip(plan.parts, plan.sizes(len(datamap), size), strict=True):
-        if part.what in STRATEGIES:
-            strategy = STRATEGIES[part.what]
-            pool = _pool(datamap, strategy.columns(strategy.defaults), count / len(datamap), strategy=strategy)
-            rows = np.flatnonzero(free)
-            how = {"held_out": held_out} if part.what == "auto" else {}
-            chosen = rows[choose(strategy, pool.rows(rows), count, int(seed), balance, how)] if count else rows[:0]
-            free[chosen], chosen_rows[chosen] = False, True
-            taken.append(Taken(str(part), count, 0))
-            continue
-        order = _order(datamap, part, seed)
-        candidates = order[free[order]]
-        if len(candidates) < count:
-            raise TrainmapError(
-                f"'{part}' needs {count} examples and {len(candidates)} are left that have a value and are not taken "
-                "by an earlier part"
-            )
-        chosen = candidates[:count] if balance is None else first_by_class(candidates, count, datamap.labels, balance)
-        passed_over = 0 if balance is not None else _taken_before(free[order], count)
+        word, options = part.word, part.options
+        options |= {"held_out": held_out} if word.held_out else {}
+        pool = _pool(datamap, word, options, count / len(datamap))
+        chosen, passed_over = word.draw(pool, free, Ask(count, int(seed), balance, options, str(part)))
         free[chosen], chosen_rows[chosen] = False, True
         taken.append(Taken(str(part), count, passed_over))
     told = [] if held_out is None else [f"held_out={held_out}"]
@@ -150,9 +126,8 @@ def select_by(
     check_size(size, len(datamap))
     found = named(strategy)
     used = found.options(options)
-    pool = _pool(datamap, found.columns(used), int(size) / len(datamap), features, clusters, found)
-    rows = np.flatnonzero(_left(datamap, without))
-    chosen = rows[choose(found, pool.rows(rows), int(size), int(seed), balance, used)]
+    pool = _pool(datamap, found, used, int(size) / len(datamap), features, clusters)
+    chosen, _ = found.draw(pool, _left(datamap, without), Ask(int(size), int(seed), balance, used))
     said = ", ".join(f"{name}={value}" for name, value in used.items())
     what = f"{size} {found.name}" + (f"({said})" if said else "")
     provenance = [
@@ -202,46 +177,67 @@ def advise(
     Raises:
         TrainmapError: a size or share out of range, a map that lacks a score, labels or epochs.
     """
-    pool = auto_pool(datamap, size, balance, without)
+    pool = known_pool(datamap, AUTO, size, balance, without)
     return read_map(pool, int(size), noise, distilled, held_out, balance, repeated)
 
 
-def auto_pool(datamap: DataMap, size: int, balance: Balance | None = None, without: Any = ()) -> Pool:
-    """The examples that "auto" chooses from: what it reads of each that is not left out and has it."""
+def explained(
+    datamap: DataMap,
+    word: Word,
+    size: int,
+    balance: Balance | None = None,
+    *,
+    without: Any = (),
+    **options: Any,
+) -> str:
+    """What a word that can tell (``word.explain``) makes of a map, in a paragraph.
+
+    Args:
+        word: of ``trainmap.selection.strategies.WORDS``.
+        size, balance, without, options: as in ``select_by``.
+    """
+    if word.explain is None:
+        raise TrainmapError(f"'{word.name}' tells nothing of a map; {told_words(EXPLAINED)} does")
+    return word.explain(known_pool(datamap, word, size, balance, without), int(size), balance, **options)
+
+
+def known_pool(
+    datamap: DataMap, word: Word = AUTO, size: int = 1, balance: Balance | None = None, without: Any = ()
+) -> Pool:
+    """The examples that a word chooses from: what it reads of each that is not left out and has it."""
     check_kind(datamap, DataMap)
     check_request(0, balance, datamap.labels)
     check_size(size, len(datamap))
-    strategy = STRATEGIES["auto"]
-    pool = _pool(datamap, strategy.scores, int(size) / len(datamap), strategy=strategy)
+    pool = _pool(datamap, word, word.defaults, int(size) / len(datamap))
     pool = pool.rows(np.flatnonzero(_left(datamap, without)))
-    return pool.rows(usable(strategy, pool, strategy.scores))
+    return pool.rows(usable(word, pool, word.columns(word.defaults)))
 
 
 def _pool(
     datamap: DataMap,
-    columns: tuple[str, ...],
+    word: Word,
+    options: Mapping[str, Any],
     kept: float,
     features: Features | None = None,
     clusters: Clusters | None = None,
-    strategy: Strategy | None = None,
 ) -> Pool:
-    """Every example of the map with the columns named; with all of them for a strategy of the user's own."""
-    if strategy is not None:
-        check_epochs(strategy.name, strategy.epochs, datamap.epochs)
+    """Every example of the map with the columns that a word reads; with all of them for a strategy of one's own."""
+    word.check_map(datamap.epochs)
     for what, given, kind in (("features", features, Features), ("clusters", clusters, Clusters)):
         if given is not None and not isinstance(given, kind):
             raise TrainmapError(f"{what} must be {kind.__name__}(ids, ...), got {type(given).__name__}")
-    own = strategy is not None and strategy.name not in STRATEGIES
     ids = datamap.ids
+    columns = word.columns(options) if word.name in WORDS else datamap.scores
     return Pool(
         ids=ids,
         labels=datamap.labels,
-        scores={name: datamap.values(name) for name in (datamap.scores if own else columns)},
+        scores={name: datamap.values(name) for name in columns},
         kept=kept,
         features=None if features is None else aligned(ids, features.ids, features.values, "features"),
         clusters=None if clusters is None else aligned(ids, clusters.ids, clusters.labels, "clusters"),
         epochs=datamap.epochs,
         examples=len(datamap),
+        rule=datamap.rule,
     )
 
 
@@ -271,45 +267,3 @@ def _said_without(without: Any) -> list[str]:
     if len(unwanted) == 0:
         return []
     return [f"without {len(unwanted)} ids {fingerprint(unwanted, np.zeros(len(unwanted), np.int64))[:12]}"]
-
-
-def _order(datamap: DataMap, part: Part, seed: int) -> Array:
-    """Rows of the map from the first to be taken to the last; without those that have no value."""
-    if part.what == "all":
-        return np.arange(len(datamap))
-    if part.what == "random":
-        return np.random.Generator(np.random.PCG64(seed)).permutation(len(datamap))
-    if part.what in REGIONS:
-        if datamap.unclear and len(datamap) > 1:
-            raise TrainmapError(
-                f"'{part}': this map cannot tell regions ({datamap.unclear}); record more epochs, or take an end of a "
-                "score ('bottom 33% confidence') or 'random'"
-            )
-        variability, confidence = datamap.values("variability"), datamap.values("confidence")
-        return deepest_first(depth(part.what, variability, confidence, datamap.rule), datamap.ids)
-    if part.what == "variability" and datamap.epochs == 1:
-        raise TrainmapError(f"'{part}' needs a map of at least 2 epochs: over one nothing varies; record more of them")
-    values = datamap.values(part.what)
-    end = part.end
-    if end in ("hardest", "easiest"):
-        end = "top" if (_direction(part) == "high") == (end == "hardest") else "bottom"
-    if end == "middle":
-        order = deepest_first(-values, datamap.ids)
-        away = np.abs(np.arange(len(order)) - (len(order) - 1) / 2)
-        return order[np.argsort(away, kind="stable")]  # of two places as far out, the lower first
-    return deepest_first(values if end == "top" else -values, datamap.ids)
-
-
-def _direction(part: Part) -> str:
-    """The hard end of a score that trainmap knows."""
-    try:
-        return score_named(part.what).direction
-    except TrainmapError as error:
-        raise TrainmapError(
-            f"'{part}': trainmap does not know which end of {part.what} is hard; write top or bottom"
-        ) from error
-
-
-def _taken_before(free: Array, count: int) -> int:
-    """How many that an earlier part took stand before the last of the first ``count`` free ones."""
-    return int(np.flatnonzero(free)[count - 1] + 1 - count) if count else 0

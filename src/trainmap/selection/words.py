@@ -29,8 +29,8 @@ from typing import Any, Literal
 import numpy as np
 
 from trainmap.errors import TrainmapError, short, shown, unknown
-from trainmap.maps.regions import AMBIGUOUS, EASY, HARD, REGIONS
-from trainmap.selection.strategies import STRATEGIES
+from trainmap.maps.regions import AMBIGUOUS, EASY, HARD
+from trainmap.selection.strategies import WORDS, Word
 
 End = Literal["top", "bottom", "middle", "hardest", "easiest"]
 
@@ -43,6 +43,8 @@ ENDS: dict[str, End] = {
     "hardest": "hardest",
     "easiest": "easiest",
 }
+BY_THEMSELVES = tuple(name for name in WORDS if name not in (*ENDS, "all"))
+"""The words that stand without a score: regions, random, strategies."""
 SHORT = {"easy": EASY, "hard": HARD, "ambiguous": AMBIGUOUS, "random": "random"}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)(%?)")
 
@@ -62,6 +64,19 @@ class Part:
     end: End | None = None
     percent: Decimal | None = None
     count: int | None = None
+
+    @property
+    def word(self) -> Word:
+        """The entry of ``WORDS`` that draws it."""
+        name = self.end or self.what
+        if name not in WORDS:
+            raise _no_end(str(self), name)
+        return WORDS[name]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the word: its defaults, and the score that an end is of."""
+        return self.word.options({} if self.end is None else {"score": self.what})
 
     def __str__(self) -> str:
         amount = f"{self.percent:f}%" if self.percent is not None else "" if self.count is None else str(self.count)
@@ -157,10 +172,9 @@ def _part(text: str) -> Part:
         return Part("all", None, percent, count)
     name = SHORT.get(names[0].lower(), names[0])
     end = ENDS[ends[0]] if ends else None
-    whole = (*REGIONS, "random", *STRATEGIES)
-    if end is None and name not in whole:
+    if end is None and name not in BY_THEMSELVES:
         raise _no_end(text.strip(), name)
-    if end is not None and name in whole:
+    if end is not None and name in BY_THEMSELVES:
         raise TrainmapError(f"'{text.strip()}': '{ends[0]}' goes with a score, and '{name}' is none")
     return Part(name, end, percent, count)
 
@@ -171,7 +185,7 @@ def _no_end(text: str, name: str) -> TrainmapError:
 
     if name in SCORES:
         return TrainmapError(f"'{text}' does not say which end of {name}: write 'top' or 'bottom' before it")
-    return unknown("subset", name, (*REGIONS, "random", *STRATEGIES, *(f"top {score}" for score in SCORES)))
+    return unknown("subset", name, (*BY_THEMSELVES, *(f"top {score}" for score in SCORES)))
 
 
 def _amount(word: str) -> tuple[Decimal | None, int | None]:

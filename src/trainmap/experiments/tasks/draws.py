@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from trainmap.data.dataset import Dataset
-from trainmap.experiments.choices import Settled, chosen_words
+from trainmap.errors import TrainmapError
+from trainmap.experiments.choices import Settled
 from trainmap.experiments.file.fields import Section
 from trainmap.experiments.file.ways import Without
 from trainmap.experiments.schedules import proxy_flops, schedule_or_proxy
@@ -23,6 +24,7 @@ from trainmap.experiments.tasks.task import Site, Task
 from trainmap.maps.datamap import DataMap
 from trainmap.schedules.repeated_auto import RepeatedAuto as AutoSchedule
 from trainmap.selection.card import Selection as Card
+from trainmap.selection.requests import Request, check_choice
 
 Role = Literal["opponent", "full data", "judged"]
 Visits = np.ndarray | Callable[[int], Any] | Any | None
@@ -62,6 +64,18 @@ class Draw(Section):
             seed: of the run.
         """
         return {}
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        """Refuse what is bound to fail once the map is there.
+
+        Args:
+            name: of the row, for the message.
+            epochs: of the map.
+            classes: how many examples each class has.
+
+        Raises:
+            TrainmapError: too few epochs for what is read, options that are refused, too few examples left.
+        """
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         """What the training visits.
@@ -127,6 +141,9 @@ class RepeatedAuto(Draw):
     called: ClassVar = "repeated auto"
     by_map: ClassVar = True
 
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        check_choice(Request.of_strategy("auto"), self.count, epochs, classes)
+
     def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
         if one is None:
             return {}
@@ -185,17 +202,31 @@ class Chosen(Draw):
     @property
     def redrawn(self) -> bool:
         """Whether parts of it are drawn at random: then it is another set for every seed."""
-        return any(word.random for word in chosen_words(self.spec, self.strategy))
+        return self.request.random
 
     @property
     def reads_map(self) -> bool:
-        return bool(self.without) or any(word.reads_map for word in chosen_words(self.spec, self.strategy))
+        return bool(self.without) or self.request.reads_map
 
     @property
-    def asks_held_out(self) -> bool:
-        """Whether the choice depends on how good the map's network is on other data, and is not told."""
-        told = {} if self.strategy is None else self.strategy.options
-        return told.get("held_out") is None and any(word.held_out for word in chosen_words(self.spec, self.strategy))
+    def request(self) -> Request:
+        """What it asks of the map."""
+        return Request.of_spec(self.spec) if self.strategy is None else self.strategy.request
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        examples, left = sum(classes), None
+        if self.without is not None:
+            left = examples - round(self.without.audit * examples)
+            if self.count > left:
+                raise TrainmapError(
+                    f"'{name}' takes {self.count} examples, and of {examples} {left} are left after the cut; cut fewer "
+                    "or take fewer"
+                )
+        balance: Any = self.balance
+        if self.strategy is None:
+            check_choice(self.request, None, epochs, classes, balance, left)
+        else:
+            check_choice(self.request, self.count, epochs, classes, balance, left, self.strategy.clusters)
 
     def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
         if one is None:
@@ -208,7 +239,7 @@ class Chosen(Draw):
             seed=seed if self.redrawn else 0,
             strategy=self.strategy,
             size=self.count,
-            held_out=self.asks_held_out and one.epochs is None,  # not of a map of the first epochs: another network
+            held_out=self.request.held_out and one.epochs is None,  # not of a map of the first epochs: another network
             without=self.without,
         )
         return {"selection": chosen}

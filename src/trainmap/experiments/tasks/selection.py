@@ -10,7 +10,7 @@ from trainmap.audits.audit import audit
 from trainmap.distillation.kept_logits import open_logits
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, counted
-from trainmap.experiments.choices import TEACHER_LOSS, Settled, chosen_words, read_by
+from trainmap.experiments.choices import TEACHER_LOSS, Settled, read_by
 from trainmap.experiments.file.ways import Without
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits, clusters_in, features_in
@@ -19,7 +19,8 @@ from trainmap.experiments.tasks.student_ids import ids_hash
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.maps.datamap import DataMap
 from trainmap.selection.coverage import teacher_loss
-from trainmap.selection.select import advise, select, select_by
+from trainmap.selection.requests import Request
+from trainmap.selection.select import explained, select, select_by
 
 
 class Selection(Task):
@@ -70,7 +71,12 @@ class Selection(Task):
     @property
     def reads_map(self) -> bool:
         """Whether it needs the map at all: a draw at random from all the examples, also class by class, does not."""
-        return bool(self.without) or any(word.reads_map for word in chosen_words(self.spec, self.strategy))
+        return bool(self.without) or self.request.reads_map
+
+    @property
+    def request(self) -> Request:
+        """What it asks of the map."""
+        return Request.of_spec(self.spec) if self.strategy is None else self.strategy.request
 
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=20 * (self.size or 0))
@@ -93,11 +99,10 @@ class Selection(Task):
         seconds = time.perf_counter() - start
         selection.save(place.out / CARD)
         told = {"examples": len(selection), "ids": ids_hash(selection.ids), "selecting_seconds": seconds}
-        words = chosen_words(self.spec, self.strategy)
-        if len(words) == 1 and words[0].explains:
+        if (word := self.request.explains) is not None:
             options = {} if self.strategy is None else self.strategy.options
             asked = {**options, **known, "balance": self.balance, "without": cut}
-            told["reason"] = advise(datamap, len(selection), **asked).reason
+            told["reason"] = explained(datamap, word, len(selection), **asked)
         return told
 
     def _materials(self, place: Place, datamap: DataMap) -> tuple[DataMap, dict[str, Any]]:
@@ -119,7 +124,7 @@ def materials(strategy: Settled, one: Map) -> dict[str, Task]:
     Raises:
         TrainmapError: a map of the first epochs alone, whose cost is not that of the network of the last one.
     """
-    needs = read_by(strategy)
+    needs = read_by(strategy.request)
     if needs & {"features", "logits"} and not one.whole:
         raise TrainmapError(
             f"{strategy.name} reads the network that {one.teacher.model} ends with, which a map of its first "
