@@ -15,7 +15,7 @@ from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.nodes import load, load_network
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.records import groups
 from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of
 from trainmap.models.predict import predict

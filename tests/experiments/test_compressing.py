@@ -23,7 +23,7 @@ from trainmap.experiments.graph import Graph, made_at
 from trainmap.experiments.judge import prediction_path
 from trainmap.experiments.nodes import load
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
 from trainmap.experiments.schedules import proxy_flops, schedule_of, visits
 from trainmap.experiments.sweeps import Beside

@@ -536,11 +536,11 @@ def open_grid(folder: Path) -> None:
 
 
 def report_grid(folder: Path) -> None:
-    from trainmap.experiments.report import page
+    from trainmap.experiments.report import study_files, study_plots
 
-    page.plot_costs = page.plot_sizes = lambda panels, path: path  # pictures take a second each
-    page.html_page = lambda one: ""
-    page.write_study(folder / "out")
+    study_plots.plot_costs = study_plots.plot_sizes = lambda panels, path: path  # pictures take a second each
+    study_files.html = lambda one: ""
+    study_files.write_study(folder / "out")
 
 
 def save_demo(folder: Path) -> None:

@@ -27,6 +27,7 @@ class Node:
         flops: expected.
         examples: that a training run or an inference is expected to see.
         bytes: expected on disk.
+        called, point: see ``Entry``.
     """
 
     kind: str
@@ -36,6 +37,8 @@ class Node:
     flops: int = 0
     examples: int = 0
     bytes: int = 0
+    called: str = ""
+    point: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ class Line:
     Attributes:
         run: hash of the student's run.
         group: what its tables are of: dataset, map, the grid's values.
-        labels: ``subset``, ``student``, ``distilled``, ``seed``, ``budget``, ``fraction``.
+        labels: ``subset``, ``student``, ``distilled``, ``seed``, ``budget``, ``fraction``; ``role``, ``draw``,
+            ``series`` (see ``results.facts``).
         map: hash of the map of the group; "" without one.
     """
 

@@ -138,6 +138,7 @@ class Planner:
                     {},
                 ),
                 *(teacher.model, flops + sweep, seen, (seen + test) * SIGNAL_BYTES + 4 * count, True),
+                called=name,
             )
             self.teachers[name].append((seed, digest))
 
@@ -179,6 +180,7 @@ class Planner:
         size: int = 0,
         checkpoint: bool = False,
         files: Mapping[str, str] | None = None,
+        called: str = "",
     ) -> str:
         """Put a task into the graph, unless it is there; its hash. ``files`` are read besides what others made."""
         task = Task(name, f"trainmap.experiments.{function}", config)
@@ -196,7 +198,7 @@ class Planner:
             where["tracking"] = json.dumps(self.experiment.tracking.model_dump())
             where |= {"checkpoint": str(out / "checkpoint.pt")} if checkpoint else {}
         task = replace(task, where=where, after=tuple(dict.fromkeys(needs.values())))
-        self.graph.nodes[task.hash] = Node(kind, task, self.splits.train.name, model, flops, seen, size)
+        self.graph.nodes[task.hash] = Node(kind, task, self.splits.train.name, model, flops, seen, size, called)
         return task.hash
 
     def place(self, digest: str) -> Path:

@@ -25,7 +25,7 @@ def name_tasks(graph: Graph) -> None:
                 task = replace(node.task, name=f"{name} ({said(values)})")
                 if "name" in task.where:
                     task = replace(task, where={**task.where, "name": task.name})
-                graph.nodes[digest] = replace(node, task=task)
+                graph.nodes[digest] = replace(node, task=task, point=said(values))
 
 
 def part_tables(graph: Graph, owners: Sequence[Variant]) -> None:

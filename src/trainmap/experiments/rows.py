@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -13,7 +14,7 @@ from trainmap.experiments.file.fields import short
 from trainmap.experiments.file.sections import Subset
 from trainmap.experiments.file.ways import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
-from trainmap.experiments.results.versus_random import SAME_SIZE, SCHEDULE, subset_name
+from trainmap.experiments.results.versus_random import SAME_SIZE
 from trainmap.experiments.schedules import visits
 from trainmap.experiments.subsets import SUBSETS, percent
 from trainmap.maps.regions import REGIONS
@@ -42,6 +43,7 @@ class Draw:
         schedule: its name and all its options; None for a fixed subset.
         seeds: with which it is run; None for the experiment's.
         strategy: of a map's: its name and all its options, in place of a spec.
+        series: the name without its size; "" where the name has none.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Draw:
     schedule: Mapping[str, Any] | None = None
     seeds: tuple[int, ...] | None = None
     strategy: Mapping[str, Any] | None = None
+    series: str = ""
 
     @property
     def held_out(self) -> bool:
@@ -107,7 +110,7 @@ def draws(
         near = [other for other in found if other.kind == "random" and abs(other.count - draw.count) <= _slack(draw)]
         if draw.kind in ("map", "repeated", "map-repeated", "schedule") and not near:
             name = f"random {100 * draw.count / examples:.3g} %"
-            found.append(Draw(name, "random", draw.count, spec=f"{draw.count} random"))
+            found.append(Draw(name, "random", draw.count, spec=f"{draw.count} random", series="random"))
     order = get_args(Kind)
     return sorted(found, key=lambda draw: (order.index(draw.kind), draw.steps))
 
@@ -140,7 +143,8 @@ def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Seque
             name = _cut(name, without)
             count = _count(spec, examples, scores)
             redrawn = row.kind == "map" and _redrawn(spec)
-            made.append(Draw(name, row.kind, count, row.steps, spec, row.rule, subset.balance, redrawn, without))
+            told = (count, row.steps, spec, row.rule, subset.balance, redrawn, without)
+            made.append(Draw(name, row.kind, *told, series=_cut(row.what, without)))
         return made
     specs = [subset.spec.replace("{percent}", f"{percent(size)}%") for size in sizes]
     made = []
@@ -151,10 +155,13 @@ def _expand(subset: Subset, sizes: Sequence[float], examples: int, scores: Seque
             kind = "random" if whats == {"random"} else "full"
         words: dict[str, Any] = {"rule": subset.rule, "balance": subset.balance} if kind == "map" else {}
         words |= {"redrawn": kind == "map" and _redrawn(spec), "without": without}
-        name = subset.name or subset_name(spec) + (", corner" if subset.rule == "corner" else "")
+        name, series = ((subset.name or said(spec, sized)) for sized in (True, False))
+        if not subset.name and subset.rule == "corner":
+            name, series = f"{name}, corner", f"{series}, corner"
         if kind == "map" and not without and whats == {"random"} and not subset.name:
-            name = f"class-balanced {name}"  # not the opponent
+            name, series = f"class-balanced {name}", f"class-balanced {series}"  # not the opponent
         name = f"{name} {percent(sizes[len(made)])} %" if subset.name and len(set(specs)) > 1 else name
+        words["series"] = _cut(series, without)
         made.append(Draw(_cut(name, without), kind, _count(spec, examples, scores), spec=spec, **words))
     return made
 
@@ -173,6 +180,7 @@ def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: 
             _cut(f"{what} {percent(size)} %", without),
             *("map", _count(f"{percent(size)}% random", examples, scores)),
             strategy=found,
+            series=_cut(what, without),
             **shared,
         )
         for size in sizes
@@ -182,7 +190,7 @@ def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: 
 def _scheduled(name: str, schedule: Schedule, examples: int, epochs: int) -> Draw:
     settings = schedule.settled()
     count = visits(settings, examples, epochs)
-    return Draw(f"{SCHEDULE} {name or schedule.told()}", "schedule", count, schedule=settings)
+    return Draw(f"schedule {name or schedule.told()}", "schedule", count, schedule=settings)
 
 
 def _without(cut: Without) -> dict[str, Any]:
@@ -227,3 +235,24 @@ def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | Non
         score_named(score)
         if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
             raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")
+
+
+def said(spec: str, sized: bool = True) -> str:
+    """A subset as a reader says it, with or without the sizes of a single part.
+
+    ``"33% ambiguous"`` → "ambiguous 33 %", ``"top 33% slope"`` → "high forgetfulness 33 %" (the study's word for the
+    slope), ``"17% ambiguous + 25% easy-to-learn"`` → "ambiguous 17 % + easy-to-learn 25 %", ``"100%"`` → "full data".
+    """
+    told, parts = [], spec.split(" + ")
+    for part in parts:
+        match = re.fullmatch(r"(top |bottom )?(\d+(?:\.\d+)?)(%?)(?: ([a-z0-9_-]+))?", part.strip())
+        if match is None:
+            return spec
+        end, number, percent, what = match.groups()
+        if what is None and (number, percent) != ("100", "%"):
+            return spec
+        words = {None: "full data", "slope": "forgetfulness"}.get(what, (what or "").replace("_", " "))
+        size = f" {number} %" if percent else f", {number} examples"
+        shown = size if what and (sized or len(parts) > 1) else ""
+        told.append({"top ": "high ", "bottom ": "low "}.get(end or "", "") + words + shown)
+    return " + ".join(told)

@@ -149,6 +149,7 @@ class Students:
                         run = self.compressed(digest, f"{title}: {name}", way, chosen, (forward, count))
                     for budget in budgets:
                         told = {"subset": row.name, "student": title, **labels, "budget": budget}
+                        told["series"] = row.series or row.name
                         self.planner.graph.lines.append(Line(run, self.group, told, self.map))
 
     def config(

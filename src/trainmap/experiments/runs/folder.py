@@ -41,7 +41,12 @@ Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Entry:
-    """A task as the plan keeps it."""
+    """A task as the plan keeps it.
+
+    Attributes:
+        called: by people, without what kind of task it is, its dataset and seed; "" in plans of trainmap 0.1.
+        point: what tells it apart from tasks of other points of the grid that are called alike: "batch=32".
+    """
 
     hash: Name
     kind: Annotated[str, Field(pattern=r"^[a-z ]+$")]
@@ -53,6 +58,8 @@ class Entry:
     examples: Count
     bytes: Count
     config: Mapping[str, Any]
+    called: str = ""
+    point: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
             node.examples,
             node.bytes,
             node.task.config,
+            node.called,
+            node.point,
         )
         for digest, node in graph.nodes.items()
     )
