@@ -13,7 +13,7 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.records import chosen, groups
 from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of, tasks_of
 from trainmap.experiments.tasks.datasets import load

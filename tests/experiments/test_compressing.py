@@ -21,7 +21,7 @@ from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.file.ways import Compression, Schedule
 from trainmap.experiments.graph import Graph, made_at
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
 from trainmap.experiments.schedules import schedule_of, visits
 from trainmap.experiments.tasks.datasets import load

@@ -13,9 +13,12 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import teachers_grids, write_study
+from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.report.teacher_tables import teachers_grids
+from trainmap.experiments.results.facts import ROLES
 from trainmap.experiments.results.records import groups
 from trainmap.experiments.results.versus_random import Report, compare
+from trainmap.experiments.rows import said
 from trainmap.experiments.runs.folder import Entry, Study, results, run_study, study_of
 from trainmap.experiments.tasks import student
 from trainmap.experiments.tasks.datasets import load
@@ -140,20 +143,22 @@ def test_points_of_one_label_with_other_maps_say_what_tells_them_apart(tmp_path:
     ]
 
 
-def test_teachers_are_averaged_over_seeds_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("new", [True, False])
+def test_teachers_are_averaged_over_seeds_alone(new: bool) -> None:
     def teacher(digest: str, noise: float, seed: int) -> Entry:
-        config = {"data": {"label_noise": noise}, "seed": seed}
-        return Entry(digest, "teacher", f"teacher mlp on digits, seed {seed}", (), "digits", "mlp", 0, 0, 0, config)
+        config, name = {"data": {"label_noise": noise}, "seed": seed}, f"teacher mlp on digits, seed {seed}"
+        told = ("mlp", f"label_noise={noise}") if new else ()
+        return Entry(digest, "teacher", name, (), "digits", "mlp-256", 0, 0, 0, config, *told)
 
     entries = (teacher("a", 0.0, 1), teacher("b", 0.0, 2), teacher("c", 0.2, 1))
     study = Study("a test", (), 0.95, "cpu", entries, (), (), {})
     run = {"epochs": 1, "parameters": 1, "train_flops": 1, "train_cpu_seconds": 1.0}
     done = {entry.hash: {**run, "test_macro_f1": 0.5, "test_accuracy": 0.5} for entry in entries}
     (grid,) = teachers_grids(study, done)
-    assert [(name, cells[0].text[-5:]) for name, _, cells in grid.lines] == [
-        ("mlp on digits", "ical)"),
-        ("mlp on digits", "(n=1)"),
-    ]
+    shown = {line.name: line.cells[0].text[-5:] for line in grid.lines}
+    if new:
+        assert shown == {"mlp on digits (label_noise=0.0)": "ical)", "mlp on digits (label_noise=0.2)": "(n=1)"}
+    assert list(shown.values()) == ["ical)", "(n=1)"]  # a plan of trainmap 0.1 has neither names nor points
 
 
 def test_a_task_that_points_share_is_not_named_after_one_of_them(tmp_path: Path) -> None:
@@ -260,7 +265,9 @@ def test_auto_is_told_how_good_the_maps_teacher_is_on_other_data(tmp_path: Path)
 def test_every_row_is_compared_with_all_the_data_where_they_were_run() -> None:
     def row(subset: str, seed: int, score: float, examples: int) -> dict[str, object]:
         numbers = {"test_macro_f1": score, "test_accuracy": score, "train_flops": examples, "train_seconds": 1.0}
+        draw = {"f": "full", "r": "random", "a": "chosen"}[subset[0]]
         about = {"subset": subset, "student": "mlp", "distilled": False, "seed": seed, "steps": 3}
+        about |= {"draw": draw, "role": ROLES[draw]}
         return {**about, **numbers, "examples": examples, "fraction": examples / 100}
 
     rows = [row("full data", seed, 0.90 + 0.01 * seed, 100) for seed in range(3)]
@@ -281,3 +288,24 @@ def test_points_with_one_label_and_other_teachers_have_titles_of_their_own(tmp_p
     variants = load_experiment(tmp_path / "x.yaml", None, [])
     titles = [group.title for group in groups(study_of(variants, plan_graph(variants, tmp_path / "out"), {}), {})]
     assert len(set(titles)) == len(titles) == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("100%", "full data"),
+        ("full data, equal steps", "full data, equal steps"),
+        ("33% random", "random 33 %"),
+        ("repeated random 33 %", "repeated random 33 %"),
+        ("33% ambiguous", "ambiguous 33 %"),
+        ("top 33% slope", "high forgetfulness 33 %"),
+        ("bottom 33.3% threshold_closeness", "low threshold closeness 33.3 %"),
+        ("top 1000 variability", "high variability, 1000 examples"),
+        ("17% ambiguous + 25% easy-to-learn", "ambiguous 17 % + easy-to-learn 25 %"),
+        ("My own + choice", "My own + choice"),
+        ("randomised smoothing", "randomised smoothing"),
+        ("33%", "33%"),
+    ],
+)
+def test_subsets_are_called_what_a_reader_says(spec: str, name: str) -> None:
+    assert said(spec) == name

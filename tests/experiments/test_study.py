@@ -21,7 +21,7 @@ from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.estimate import Entry, estimate, makespan
 from trainmap.experiments.runs.folder import (
     Study,

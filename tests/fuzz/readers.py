@@ -536,11 +536,11 @@ def open_grid(folder: Path) -> None:
 
 
 def report_grid(folder: Path) -> None:
-    from trainmap.experiments.report import page
+    from trainmap.experiments.report import study_files, study_plots
 
-    page.plot_costs = page.plot_sizes = lambda panels, path: path  # pictures take a second each
-    page.html_page = lambda one: ""
-    page.write_study(folder / "out")
+    study_plots.plot_costs = study_plots.plot_sizes = lambda panels, path: path  # pictures take a second each
+    study_files.html = lambda one: ""
+    study_files.write_study(folder / "out")
 
 
 def save_demo(folder: Path) -> None:
@@ -553,7 +553,7 @@ def save_demo(folder: Path) -> None:
 
 def open_demo(folder: Path) -> None:
     from trainmap.experiments.demo import held
-    from trainmap.experiments.people import read_counts
+    from trainmap.experiments.tasks.people import read_counts
     from trainmap.experiments.tasks.tracking import read_epochs
 
     read_epochs(folder / "epochs.csv")

@@ -81,7 +81,7 @@ def report(folder: Folder) -> None:
 
     Example: [bold]trainmap report quick[/bold]
     """
-    from trainmap.experiments.report.page import write_study
+    from trainmap.experiments.report.study_files import write_study
 
     for path in write_study(folder).values():
         say(str(path))

@@ -26,7 +26,7 @@ class Node:
         place: where.
         dataset: of its data.
         cost: expected.
-        called: its name without what its kind, its dataset and a seed add to it; "" where it has no other.
+        called, point: see ``Entry``.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Node:
     dataset: str
     cost: Cost
     called: str = ""
+    point: str = ""
 
     @property
     def kind(self) -> str:

@@ -152,7 +152,7 @@ class Planner:
         epochs = f", {counted(one.epochs, 'epoch')}" if one.epochs else ""
         seed = f", seed {teacher.seed}" if len(self.teachers[one.teacher]) > 1 else ""
         name = f"map of {one.teacher} on {self.splits.train.name}{epochs}{seed}"
-        self.add(task, name, f"{one.teacher}{epochs}{seed}")
+        self.add(task, name)
         return task
 
     def add(self, task: Task, name: str, called: str = "", files: dict[str, Path] | None = None) -> str:

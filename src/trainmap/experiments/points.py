@@ -23,7 +23,7 @@ def name_tasks(graph: Graph) -> None:
             if values:
                 node, longer = graph.nodes[digest], f"{name} ({said(values)})"
                 place = replace(node.place, name=longer) if node.place.name else node.place
-                graph.nodes[digest] = replace(node, name=longer, place=place)
+                graph.nodes[digest] = replace(node, name=longer, place=place, point=said(values))
 
 
 def part_tables(graph: Graph, owners: Sequence[Variant]) -> None:

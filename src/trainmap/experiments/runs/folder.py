@@ -43,7 +43,12 @@ Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Entry:
-    """A task as the plan keeps it."""
+    """A task as the plan keeps it.
+
+    Attributes:
+        called: by people, without what kind of task it is, its dataset and seed; "" in plans of trainmap 0.1.
+        point: what tells it apart from tasks of other points of the grid that are called alike: "batch=32".
+    """
 
     hash: Name
     kind: Annotated[str, Field(pattern=r"^[a-z ]+$")]
@@ -56,6 +61,7 @@ class Entry:
     bytes: Count
     config: Mapping[str, Any]
     called: str = ""
+    point: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
             node.cost.bytes,
             json.loads(node.task.canonical),
             node.called,
+            node.point,
         )
         for digest, node in graph.nodes.items()
     )
