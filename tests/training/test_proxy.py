@@ -113,7 +113,7 @@ def test_a_schedule_that_was_used_is_refused_by_another_run(name: str, tmp_path:
     fit(network(), TRAIN, replace(RECIPE, epochs=2), seed=0, visits=schedule, checkpoint=Progress(1))
 
 
-@pytest.mark.parametrize("schedule", ["infobatch", InfoBatch, object()])
+@pytest.mark.parametrize("schedule", ["infobatch", InfoBatch, object(), 3])
 def test_what_is_no_schedule_is_refused(schedule: Any) -> None:
     with pytest.raises(TrainmapError, match=r"a schedule is an object with plan.*InfoBatch\(ids, epochs\), got"):
         fit(network(), TRAIN, RECIPE, seed=0, visits=schedule)
@@ -203,3 +203,21 @@ def test_a_proxy_out_of_range_is_an_error(keep: float, every: Any) -> None:
 def test_a_proxy_that_was_not_started_says_so() -> None:
     with pytest.raises(TrainmapError, match="call start"):
         ProxyFilter(network()).choose(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.long), 0.1)
+
+
+def test_a_proxy_draws_its_pools_from_what_a_schedule_or_ids_visit() -> None:
+    seen: list[int] = []
+
+    class Noted(RepeatedRandom):
+        def update(self, ids: Any, logits: Any, labels: Any) -> None:
+            seen.extend(ids.tolist())
+
+    ids, recipe = TRAIN.ids, replace(RECIPE, epochs=1)
+    schedule = Noted(ids, 100)
+    fit(network(), TRAIN, recipe, seed=0, visits=ProxyFilter(network(9), keep=0.5, visits=schedule))
+    assert len(seen) == 50
+    assert set(seen) < set(schedule.plan(0).ids.tolist())
+    half = fit(network(), TRAIN, recipe, seed=0, visits=ProxyFilter(network(9), 0.5, visits=lambda epoch: ids[:100]))
+    assert half.examples_seen == 50
+    with pytest.raises(TrainmapError, match="a schedule is an object with plan"):
+        fit(network(), TRAIN, recipe, seed=0, visits=ProxyFilter(network(9), visits=ProxyFilter(network(8))))  # type: ignore[arg-type]
