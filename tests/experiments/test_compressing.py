@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +107,14 @@ def test_every_option_of_a_way_is_a_field_and_settled() -> None:
                 {kind.chooser: way} | {n: needed[n] for n, value in options.items() if value is ...}
             )
             assert made.settled().keys() == {kind.chooser, *options}
-    assert WAYS.keys() == Compression.options.keys()
+
+
+def test_an_experiment_file_and_the_ways_to_compress_have_the_same_options_with_the_same_defaults() -> None:
+    told = {
+        word: {field.name: ... if field.default is MISSING else field.default for field in fields(way)}  # type: ignore[arg-type]
+        for word, way in WAYS.items()
+    }
+    assert told == Compression.options
 
 
 def test_the_expected_visits_are_those_of_the_schedule() -> None:

@@ -21,7 +21,7 @@ from trainmap.models.build import build
 from trainmap.models.cost import forward_flops, training_flops
 from trainmap.models.zoo import PRETRAINED
 from trainmap.training.checkpoint import previous
-from trainmap.training.fit import FitResult, fit
+from trainmap.training.fit import EpochRecorder, FitResult, Watching, fit
 from trainmap.training.state_file import load_state
 
 CHECKPOINT_FLOPS = 10**12  # a run above this (a minute on one core, about) can go on after a kill
@@ -62,18 +62,27 @@ class Learning(Task):
             model.load_state_dict(state)
         return model
 
-    def train(self, model: nn.Module, data: Splits, train: Dataset, place: Place, **how: Any) -> FitResult:
-        """``fit`` with its epochs written down, early stopping, and a checkpoint for a long one, which is removed."""
+    def train(
+        self,
+        model: nn.Module,
+        data: Splits,
+        train: Dataset,
+        place: Place,
+        recorder: EpochRecorder | None = None,
+        **how: Any,
+    ) -> FitResult:
+        """``fit`` with its epochs written down, early stopping, and a checkpoint for a long one."""
         place.out.mkdir(parents=True, exist_ok=True)  # the first checkpoint is written before the first epoch
         logs = place.logs or place.out
         with track(place.name or place.out.name, self.identity(), logs, place.tracking) as log:
             watch = Watch(place.out / EPOCHS, model, data.validation, self.patience, self.device, log)
-            recorder, checkpoint = how.get("recorder"), place.checkpoint
+            checkpoint = place.checkpoint
             if checkpoint is not None and (over := watch.over(checkpoint, recorder)) is not None:
                 flops = training_flops(forward_flops(model, train.inputs), over["examples_seen"])
                 return FitResult(**over, flops=flops)
-            rest: dict[str, Any] = {"checkpoint": checkpoint, "device": self.device, "on_epoch": watch}
-            return fit(model, train, self.recipe, seed=self.seed, **rest, **how)
+            rest: dict[str, Any] = {"checkpoint": checkpoint, "device": self.device}
+            watching = Watching(recorder, on_epoch=watch)
+            return fit(model, train, self.recipe, seed=self.seed, watching=watching, **rest, **how)
 
     def judge(self, model: nn.Module, data: Splits, place: Place, keep: bool = False) -> dict[str, Any]:
         """Its metrics; see ``judged``."""

@@ -23,7 +23,7 @@ from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.cost import training_flops
-from trainmap.training.proxy import ProxyFilter
+from trainmap.training.fit import Teaching as FitTeaching
 
 Number = int | float
 
@@ -51,7 +51,7 @@ class Teaching(Section):
         told = self.model_dump(exclude={"source"}) | {self.role: self.source.hash}
         return told if isinstance(self.source, Logits) else told | self.source.network_identity()
 
-    def how(self, place: Place, train: Dataset, ids: np.ndarray | None) -> dict[str, Any]:
+    def how(self, place: Place, train: Dataset, ids: np.ndarray | None) -> FitTeaching:
         """What ``fit`` is told.
 
         Args:
@@ -59,11 +59,11 @@ class Teaching(Section):
             train: all the examples.
             ids: those that are trained on; None for all.
         """
-        how: dict[str, Any] = {"distillation": Distillation(**self.model_dump(exclude={"source"}))}
+        how = Distillation(**self.model_dump(exclude={"source"}))
         if isinstance(self.source, Teacher):
-            return how | {"teacher": self.source.network(place.of("teacher"), train)}
+            return FitTeaching(self.source.network(place.of("teacher"), train), how)
         logits = open_logits(place.of("logits", LOGITS))
-        return how | {"teacher_logits": logits if ids is None else logits[train.rows(ids)]}
+        return FitTeaching(logits if ids is None else logits[train.rows(ids)], how)
 
 
 class Student(Learning):
@@ -147,10 +147,11 @@ class Student(Learning):
         data = self.data.load(place.data_root)
         visits = self.draw.visits(place, data.train, self.seed, self.epochs)
         ids = visits if isinstance(visits, np.ndarray) else None
-        how = {} if self.teaching is None else self.teaching.how(place, data.train, ids)
+        teaching = None if self.teaching is None else self.teaching.how(place, data.train, ids)
         train = data.train if ids is None else data.train.subset(ids)
         model = self.build(train)
-        result = self.train(model, data, train, place, steps=self.steps, **how, **_visiting(visits))
+        changing = None if ids is not None else visits
+        result = self.train(model, data, train, place, steps=self.steps, teaching=teaching, visits=changing)
         forget_checkpoint(place)
         row = self.judge(model, data, place, self.keep) | costs(result, model)
         row["examples"] = self.draw.count if callable(visits) else len(train)
@@ -188,12 +189,3 @@ class Tuned(Student):
         return Student.run(
             self.model_copy(update={"recipe": recipe, "teaching": self.teaching.model_copy(update=told)}), place
         )
-
-
-def _visiting(visits: Any) -> dict[str, Any]:
-    """What ``fit`` is told of what changes during training."""
-    if visits is None or isinstance(visits, np.ndarray):
-        return {}
-    if isinstance(visits, ProxyFilter):
-        return {"proxy": visits}
-    return {"epoch_ids": visits} if callable(visits) else {"schedule": visits}
