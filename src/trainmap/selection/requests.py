@@ -123,7 +123,9 @@ def check_choice(
         raise TrainmapError(f"clusters must be at most {examples}, the examples, got {clusters}")
     among = Candidates(examples, tuple(classes)) if left is None else Candidates(left)
     if sum(sizes) > among.count:
-        raise TrainmapError(f"{sum(sizes)} examples are to be taken, and of {examples} {among.count} are left; take fewer")
+        raise TrainmapError(
+            f"{sum(sizes)} examples are to be taken, and of {examples} {among.count} are left; take fewer"
+        )
     for (word, options), count in zip(request.words, sizes, strict=True):
         if word.check is not None and count:
             for some, places in _by_class(word, among, count, balance):
