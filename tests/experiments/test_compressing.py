@@ -25,9 +25,10 @@ from trainmap.experiments.nodes import load
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report.page import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
-from trainmap.experiments.schedules import proxy_flops, schedule_of, visits
+from trainmap.experiments.schedules import proxy_flops, visits
 from trainmap.experiments.sweeps import Beside
 from trainmap.models.build import build
+from trainmap.schedules import Run
 from trainmap.training.fit import default_recipe
 
 TINY = """\
@@ -118,7 +119,7 @@ def test_the_expected_visits_are_those_of_the_schedule() -> None:
         Schedule(name="repeated-random", size=0.3),
     ):
         settings, total = schedule.settled(), 0
-        made = schedule_of(settings, ids, 10, 0)
+        made = schedule.made().make(Run(ids, 10, 0))
         for epoch in range(10):
             visited = made.plan(epoch).ids
             total += len(visited)

@@ -59,6 +59,8 @@ class Schedule(_Fields):
     if TYPE_CHECKING:
         name: str
 
+        def __init__(self, name: str, **options: Any) -> None: ...
+
     chooser: ClassVar = "name"
     options: ClassVar = {
         name: {one.name: ... if needed(one) else one.default for one in fields(options)}
