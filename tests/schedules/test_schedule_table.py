@@ -113,11 +113,9 @@ def test_an_experiment_file_has_its_options_its_defaults_and_its_name(name: str)
     for missing in given:
         with pytest.raises(ValueError, match=f"{name} needs '{missing}'"):
             Schedule(name=name)
-    strange = next(
-        iter({one.name for way in NAMED.values() for one in fields(way)} - {o.name for o in fields(options)})
-    )
+    strange, value = ("ratio", 0.5) if hasattr(options, "axis") else ("axis", "hard")
     with pytest.raises(ValueError, match=f"{name} has no '{strange}'; it takes"):
-        Schedule(name=name, **given, **{strange: {"model": "m", "axis": "hard", "replacement": True}.get(strange, 1)})
+        Schedule(name=name, **given, **{strange: value})
 
 
 def test_a_row_by_a_map_is_no_schedule_of_a_file() -> None:
