@@ -133,7 +133,7 @@ def test_a_schedule_tells_what_it_really_visited_and_what_its_proxy_cost(done: P
     own = {r["subset"]: r for r in rows if (r["student"], r["seed"]) == ("cnn-8", "0")}
     proxy = own["schedule proxy, model mlp-256, keep 0.25"]
     assert int(proxy["examples"]) == round(int(proxy["examples_seen"]) / 2) == pytest.approx(0.25 * 1078, abs=4)
-    settings = {"keep": 0.25, "every": 4}
+    settings = {"name": "proxy", "model": "mlp-256", "keep": 0.25, "every": 4}
     network = build("mlp-256", 10, load("digits", None, 42, 0.2, 0.0, 0).train.inputs, 0)
     forward = sum(2 * p.numel() for p in network.parameters() if p.ndim == 2)
     assert int(proxy["proxy_flops"]) == pytest.approx(

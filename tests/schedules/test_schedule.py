@@ -29,7 +29,7 @@ IDS = np.arange(N) * 3 + 5
 LABELS = np.arange(N) % C
 
 Make = Callable[[Any], Any]
-WITHOUT_A_MAP = {name for name, way in SCHEDULES.items() if not way.reads_map and way.argument == "schedule"}
+WITHOUT_A_MAP = {name for name, way in SCHEDULES.items() if not (way.reads_map or way.in_batches)}
 FAMILY: dict[str, Make] = {
     "repeated-random": lambda ids: RepeatedRandom(ids, max(1, len(ids) // 4), seed=1),
     "repeated-random, replacement": lambda ids: RepeatedRandom(ids, max(1, len(ids) // 4), seed=1, replacement=True),

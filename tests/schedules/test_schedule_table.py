@@ -30,7 +30,7 @@ from trainmap.schedules.options import needed
 N, EPOCHS = 600, 10
 IDS = np.arange(N) * 2
 FAMILY = sorted(SCHEDULES)
-DRAWN = [name for name in FAMILY if SCHEDULES[name].argument == "schedule"]
+DRAWN = [name for name in FAMILY if not SCHEDULES[name].in_batches]
 MUST: dict[str, Any] = {"size": 0.25, "model": "mlp-8"}
 
 MakeMap = Callable[..., tm.DataMap]
@@ -134,7 +134,7 @@ def test_it_is_made_for_a_run_and_draws_the_same_again(run: Run, name: str) -> N
 @pytest.mark.parametrize("name", FAMILY)
 def test_what_it_needs_of_a_run_it_says(name: str) -> None:
     bare, options = Run(IDS, EPOCHS, 3), options_of(name)
-    if options.reads_map or options.argument == "proxy":
+    if options.reads_map or options.in_batches:
         with pytest.raises(TrainmapError, match="there is none"):
             options.make(bare)
     else:

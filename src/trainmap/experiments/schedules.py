@@ -47,7 +47,7 @@ def fit_arguments(config: Mapping[str, Any], train: Dataset) -> dict[str, Any]:
         epochs = math.ceil(config["steps"] / math.ceil(config["subset"]["count"] / config["recipe"]["batch"]))
     run = Run(train.ids, epochs, config["seed"])
     options = options_of(config["subset"]["schedule"])
-    return {options.argument: options.make(with_network(run, train))}
+    return {"proxy" if options.in_batches else "schedule": options.make(with_network(run, train))}
 
 
 def with_network(run: Run, train: Dataset) -> Run:

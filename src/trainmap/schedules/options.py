@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,13 +63,13 @@ class Options(ABC):
         source: the paper.
         reads_map: whether it is made of a map.
         held_out: whether it wants to know how good the map's network is on data that it was not trained on.
-        argument: of ``fit``, what is made for it.
+        in_batches: whether it picks examples within each batch, and not those of an epoch.
     """
 
     source: ClassVar[str]
     reads_map: ClassVar[bool] = False
     held_out: ClassVar[bool] = False
-    argument: ClassVar[Literal["schedule", "proxy"]] = "schedule"
+    in_batches: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse values of another type, or outside their limits.
@@ -96,7 +96,7 @@ class Options(ABC):
 
     @abstractmethod
     def make(self, run: Run) -> Any:
-        """The schedule for a training, freshly made: what ``fit`` takes as its ``argument``."""
+        """The schedule for a training, freshly made: what ``fit`` takes, that picks within batches a ``ProxyFilter``."""
 
 
 def needed(one: Field[Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from trainmap.errors import TrainmapError
 from trainmap.schedules.options import Options, Run, option
@@ -14,7 +14,7 @@ class ProxyOptions(Options):
     """Of ``ProxyFilter``: within each step a small network picks the examples that the large one learns from."""
 
     source: ClassVar[str] = "Jordan 2024, github.com/KellerJordan/cifar10-airbench"
-    argument: ClassVar[Literal["schedule", "proxy"]] = "proxy"
+    in_batches: ClassVar[bool] = True
 
     model: str = option(..., "the small network", min_length=1)
     keep: float = option(0.5, "share of the pool that is trained on", gt=0, le=1)
