@@ -96,7 +96,7 @@ class Options(ABC):
 
     @abstractmethod
     def make(self, run: Run) -> Any:
-        """The schedule for a training, freshly made: what ``fit`` takes, that picks within batches a ``ProxyFilter``."""
+        """The schedule for a training, freshly made: what ``fit`` takes; a filter where it is ``in_batches``."""
 
 
 def needed(one: Field[Any]) -> bool:
