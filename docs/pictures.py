@@ -26,7 +26,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from trainmap.experiments.results.statistics import Difference, interval, paired_difference
+from trainmap.experiments.results.statistics import Difference, Verdict, interval, paired_difference
 from trainmap.views.style import FAINT, INK, SOFT, STYLE
 
 HERE = Path(__file__).parent
@@ -91,11 +91,14 @@ def title(place: tuple[str, ...]) -> str:
     return ", ".join(part for part in place[:-1] if part)
 
 
+MARKS = {Verdict.ABOVE: " ✓", Verdict.BELOW: " ✗"}
+
+
 def told(difference: Difference | None) -> str:
     """``+1.06 [+0.62, +1.50] ✓``."""
     if difference is None:
         return "–"
-    mark = {"beats random": " ✓", "worse": " ✗"}.get(difference.verdict, "")
+    mark = MARKS.get(difference.verdict, "")
     ends = "" if math.isnan(difference.low) else f" [{difference.low:+.2f}, {difference.high:+.2f}]{mark}"
     return f"{difference.mean:+.2f}{ends}".replace("-", "−")
 
@@ -188,11 +191,11 @@ def auto_table(runs: Runs, sizes: Sequence[float], what: str, opponent: str) -> 
         lines.append([title(place), *map(told, found), mean(runs.values.get((place, "full data")))])
     heads = ["data, student", *(f"{size:g} %" for size in sizes), "all the data"]
     table(f"{what} against {opponent}", heads, lines)
-    counts = {verdict: sum(one.verdict == verdict for one, _, _ in cells) for verdict in ("beats random", "worse")}
+    better, worse = (sum(one.verdict is verdict for one, _, _ in cells) for verdict in (Verdict.ABOVE, Verdict.BELOW))
     low = min(cells, key=lambda cell: cell[0].mean)
     some = [one.mean for one, size, _ in cells if size <= 33]
     PAGE.append(
-        f"{len(cells)} cells, better {counts['beats random']}, worse {counts['worse']}; lowest mean {low[0].mean:+.2f} "
+        f"{len(cells)} cells, better {better}, worse {worse}; lowest mean {low[0].mean:+.2f} "
         f"({title(low[2])}, {low[1]:g} %). Of the {len(some)} at 10 to 33 % {sum(one >= 1 for one in some)} reach 1 "
         f"point; median {np.median(some):+.2f}, mean {np.mean(some):+.2f}."
     )
@@ -260,7 +263,7 @@ def strategies(runs: Runs, name: str, sizes: Sequence[float], keep: Callable[[tu
         for to, column in enumerate(columns):
             one = found[row, column]
             if one is not None:
-                mark = {"beats random": " ✓", "worse": " ✗"}.get(one.verdict, "")
+                mark = MARKS.get(one.verdict, "")
                 ink = "white" if abs(one.mean) > 3.5 else INK
                 axes.text(to, at, signed(one.mean, 1) + mark, ha="center", va="center", fontsize=8, color=ink)
         whole = signed(average[row], 1)

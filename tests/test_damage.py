@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -21,8 +21,10 @@ from trainmap.dynamics.manifest import read_manifest, write_manifest
 from trainmap.dynamics.store import write_examples
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.evaluation.predictions import Predictions
-from trainmap.experiments.runs.tracking import read_epochs, write_epochs
-from trainmap.experiments.task import Task, read_record, result_path, write_result
+from trainmap.experiments.runs.job import Job, read_record, result_path, write_result
+from trainmap.experiments.tasks.place import Place
+from trainmap.experiments.tasks.task import Task
+from trainmap.experiments.tasks.tracking import read_epochs, write_epochs
 from trainmap.experiments.verifying import verify
 from trainmap.selection.card import Selection
 
@@ -139,12 +141,24 @@ def make_arrays(folder: Path, seed: int) -> None:
 
 
 def read_arrays(folder: Path) -> Any:
-    from trainmap.experiments.choosing import _arrays
+    from trainmap.experiments.tasks.materials import features_in
 
-    return [array.tobytes() for array in _arrays(folder / "features.npz", "ids", "values")]
+    found = features_in(folder)
+    return [array.tobytes() for array in (found.ids, found.values)]
 
 
-TASK = Task("a run", "module:function", {"seed": 3, "rate": 0.1})
+class Bytes(Task):
+    """What a task of a grid may do."""
+
+    kind: ClassVar = "bytes/1"
+
+    how: str = ""
+
+    def run(self, place: Place) -> dict[str, Any]:
+        return {"bytes": place.of("teacher", "model.pt").stat().st_size}
+
+
+TASK = Job("a run", Bytes(), Place(Path("made")))
 
 
 def make_result(folder: Path, seed: int) -> None:
@@ -401,11 +415,6 @@ def test_what_a_task_made_is_not_exchanged_for_what_another_made(tmp_path: Path)
         check_folder(folders[0])
 
 
-def read_model(config: dict[str, Any]) -> dict[str, Any]:
-    """What a task of a grid may do."""
-    return {"bytes": (Path(config["where"]["teacher"]) / "model.pt").stat().st_size}
-
-
 def test_a_task_refuses_what_is_damaged_in_what_it_takes_and_seals_what_it_makes(tmp_path: Path) -> None:
     from trainmap.experiments.runs.worker import attempt
 
@@ -417,7 +426,7 @@ def test_a_task_refuses_what_is_damaged_in_what_it_takes_and_seals_what_it_makes
     seal_folder(teacher, "1" * 64)
     for name, damage in (("good", b""), ("bad", b"x")):
         (teacher / "model.pt").write_bytes((teacher / "model.pt").read_bytes() + damage)
-        task = Task(name, read_model, {"how": name}, where={"teacher": str(teacher), "out": str(out)})
+        task = Job(name, Bytes(how=name), Place(out, {"teacher": teacher}))
         if damage:
             with pytest.raises(StoreError, match=r"model\.pt is torn"):
                 attempt(tmp_path, task, None)

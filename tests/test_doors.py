@@ -33,7 +33,7 @@ from trainmap.dynamics.exchange.allenai import epoch_files, import_allenai
 from trainmap.errors import LONGEST, StoreError, TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.file.yamlfile import read as read_yaml
-from trainmap.experiments.task import read_record
+from trainmap.experiments.runs.job import read_record
 from trainmap.files import parse_json, read_json, read_text, reading, writing
 from trainmap.limits import check_room
 from trainmap.parquet_files import read_frame, read_parquet

@@ -12,8 +12,9 @@ from scipy.stats import spearmanr
 import trainmap as tm
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
-from trainmap.experiments.results.map_pairs import agreement_grids, pairs
+from trainmap.experiments.report.agreement_tables import agreement_grids
+from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.results.map_pairs import pairs
 from trainmap.experiments.runs.folder import Study, made, open_study, results, run_study, study_of
 
 TINY = """\
@@ -40,7 +41,7 @@ def a_study(done: Path) -> Study:
 
 def test_only_maps_of_the_same_examples_and_labels_are_paired(done: Path) -> None:
     found = pairs(a_study(done), results(a_study(done), done), done)
-    assert [(pair.first, pair.second) for pair in found] == [
+    assert [(str(pair.first), str(pair.second)) for pair in found] == [
         (f"mlp-256, seed 0 (label_noise={noise})", f"mlp-256, seed 1 (label_noise={noise})") for noise in ("0.0", "0.1")
     ]
 
@@ -71,7 +72,9 @@ def test_the_table_is_in_both_reports_and_in_a_file_of_its_own(done: Path) -> No
     rows = list(csv.DictReader(paths["agreement.csv"].read_text().splitlines()))
     assert len(rows) == 2
     alike = pairs(a_study(done), results(a_study(done), done), done)[:1]
-    assert agreement_grids(alike)[0].lines[0][0] == "mlp-256, seed 0 | mlp-256, seed 1"  # all of one point of the grid
+    assert (
+        agreement_grids(alike)[0].lines[0].name == "mlp-256, seed 0 | mlp-256, seed 1"
+    )  # all of one point of the grid
     assert -1 <= float(rows[0]["confidence"]) <= 1
 
 

@@ -10,14 +10,14 @@ import pytest
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
-from trainmap.experiments.choosing import about_choosing
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.nodes import load, load_network
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
-from trainmap.experiments.results.records import groups
-from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of
+from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.results.records import chosen, groups
+from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of, tasks_of
+from trainmap.experiments.tasks.datasets import load
+from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.predict import predict
 from trainmap.scores.trajectories import cluster
 from trainmap.selection.coverage import teacher_loss
@@ -79,7 +79,9 @@ def test_each_strategy_takes_what_select_by_takes(done: Path) -> None:
     one = next(entry for entry in study.entries if entry.kind == "map")
     datamap = tm.DataMap.open(made(done / "out", one) / "map.parquet")
     train = load("digits", None, 42, 0.2, 0.0, 0).train
-    network = load_network(dict(teacher.config), made(done / "out", teacher), train)
+    trained = tasks_of(study)[teacher.hash]
+    assert isinstance(trained, Teacher)
+    network = trained.network(made(done / "out", teacher), train)
     features = tm.Features(train.ids, features_of(network, train))
     clusters = cluster(tm.Dynamics.open(made(done / "out", teacher) / "dynamics"), 20)
     logits = predict(network, train).astype(np.float16)
@@ -120,8 +122,8 @@ def test_rows_are_named_by_what_differs_from_the_defaults_and_pay_for_what_they_
 def test_only_a_selection_at_random_from_all_the_examples_reads_no_map(tmp_path: Path) -> None:
     spec, cut = "{spec: '{percent} random', balance: equal}", "{spec: '{percent} random', without: {audit: 0.1}}"
     study, _ = planned(tmp_path, f"subsets=[{spec}, {cut}, {{strategy: ccs}}, ambiguous]")
-    entries = {entry.hash: entry for entry in study.entries}
-    reads = {line.labels["subset"]: about_choosing(line.run, entries, {}).get("reads_map") for line in study.lines}
+    tasks = tasks_of(study)
+    reads = {line.labels["subset"]: chosen(tasks[line.run], {}).get("reads_map") for line in study.lines}
     assert reads == {
         "random 20 %": None,  # is no selection
         "class-balanced random 20 %": False,

@@ -8,10 +8,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from calls import call
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.runs.cluster import RayPool, SlurmPool
-from trainmap.experiments.runs.launch import Task, run_all
+from trainmap.experiments.runs.job import Job
+from trainmap.experiments.runs.launch import run_all
 from trainmap.experiments.runs.task_locks import give_up, held, take
 
 JOBS = """
@@ -27,20 +29,20 @@ def work(config):
 
 
 @pytest.fixture
-def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Task]:
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "clusterjobs.py").write_text(JOBS)
     monkeypatch.syspath_prepend(tmp_path / "code")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
-    first = Task("first", "clusterjobs:work", {"how": "well", "n": 1})
-    second = Task("second", "clusterjobs:work", {"how": "well", "n": 2, "first": first.hash}, after=(first.hash,))
-    bad = Task("bad", "clusterjobs:work", {"how": "raise"})
-    dead = Task("dead", "clusterjobs:work", {"how": "die"})
-    blocked = Task("blocked", "clusterjobs:work", {"how": "well", "n": 3}, after=(bad.hash,))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "code"), str(Path(__file__).parent)]))
+    first = call("first", "clusterjobs:work", {"how": "well", "n": 1})
+    second = call("second", "clusterjobs:work", {"how": "well", "n": 2, "first": first.hash}, after=(first.hash,))
+    bad = call("bad", "clusterjobs:work", {"how": "raise"})
+    dead = call("dead", "clusterjobs:work", {"how": "die"})
+    blocked = call("blocked", "clusterjobs:work", {"how": "well", "n": 3}, after=(bad.hash,))
     return [first, second, bad, dead, blocked]
 
 
-def check(folder: Path, tasks: list[Task], pool: partial) -> None:
+def check(folder: Path, tasks: list[Job], pool: partial) -> None:
     first, second, bad, dead, blocked = run_all(tasks, folder / "runs", 2, pool=lambda runs, jobs: pool(runs, jobs))
     assert first.result is not None
     assert first.result["threads"] == "1"
@@ -58,7 +60,7 @@ def check(folder: Path, tasks: list[Task], pool: partial) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # ray's own
 def test_ray_runs_tasks_in_order_and_keeps_failures_and_deaths(
-    tmp_path: Path, tasks: list[Task], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tasks: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
@@ -67,7 +69,7 @@ def test_ray_runs_tasks_in_order_and_keeps_failures_and_deaths(
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # submitit's own
-def test_submitit_runs_tasks_in_order_and_keeps_failures_and_deaths(tmp_path: Path, tasks: list[Task]) -> None:
+def test_submitit_runs_tasks_in_order_and_keeps_failures_and_deaths(tmp_path: Path, tasks: list[Job]) -> None:
     check(tmp_path, tasks, partial(SlurmPool, cluster="local", parameters={"timeout_min": 5}))
     assert list((tmp_path / "jobs").glob("*_submitted.pkl"))
 

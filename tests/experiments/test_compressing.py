@@ -14,19 +14,19 @@ import pytest
 import trainmap as tm
 from trainmap.audits.audit import audit
 from trainmap.compression.compressed import uncompressed
+from trainmap.compression.ways import WAYS
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.predictions import Predictions
-from trainmap.experiments.compressing import WAYS
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.file.ways import Compression, Schedule
 from trainmap.experiments.graph import Graph, made_at
-from trainmap.experiments.judge import prediction_path
-from trainmap.experiments.nodes import load
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
-from trainmap.experiments.schedules import proxy_flops, visits
-from trainmap.experiments.sweeps import Beside
+from trainmap.experiments.schedules import visits
+from trainmap.experiments.tasks.datasets import load
+from trainmap.experiments.tasks.judge import prediction_path
+from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.models.build import build
 from trainmap.schedules import Run
 from trainmap.training.fit import default_recipe
@@ -76,7 +76,7 @@ def test_each_student_is_trained_once_whatever_is_made_of_it(tmp_path: Path) -> 
 
 def test_without_compression_a_student_keeps_nothing_and_its_teacher_records_no_test_data(tmp_path: Path) -> None:
     for node in plan(tmp_path, "students.0.compress=[null]").nodes.values():
-        assert not {"keep", "record_test", "test"} & node.task.config.keys()
+        assert not {"keep", "record_test", "test"} & node.task.identity().keys()
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,10 @@ def test_a_schedule_tells_what_it_really_visited_and_what_its_proxy_cost(done: P
     own = {r["subset"]: r for r in rows if (r["student"], r["seed"]) == ("cnn-8", "0")}
     proxy = own["schedule proxy, model mlp-256, keep 0.25"]
     assert int(proxy["examples"]) == round(int(proxy["examples_seen"]) / 2) == pytest.approx(0.25 * 1078, abs=4)
-    settings = {"name": "proxy", "model": "mlp-256", "keep": 0.25, "every": 4}
     network = build("mlp-256", 10, load("digits", None, 42, 0.2, 0.0, 0).train.inputs, 0)
     forward = sum(2 * p.numel() for p in network.parameters() if p.ndim == 2)
-    assert int(proxy["proxy_flops"]) == pytest.approx(
-        proxy_flops(settings, forward, int(proxy["examples_seen"])), rel=0.1
-    )
+    seen = int(proxy["examples_seen"]) / 0.25 * (1 + 2 / 4)  # a forward pass of all, and learning from every fourth
+    assert int(proxy["proxy_flops"]) == pytest.approx(forward * seen, rel=0.1)
     plain = int(own["random 33 %"]["train_flops"]) / int(own["random 33 %"]["examples_seen"])
     trained = plain * int(proxy["examples_seen"])
     assert int(proxy["train_flops"]) - int(proxy["proxy_flops"]) == pytest.approx(trained)
@@ -147,8 +145,8 @@ def test_a_schedule_tells_what_it_really_visited_and_what_its_proxy_cost(done: P
 
 def test_a_noise_cut_takes_none_of_the_suspects_and_keeps_the_size(done: Path, tmp_path: Path) -> None:
     graph = plan(tmp_path)
-    digest = next(d for d, n in graph.nodes.items() if n.kind == "selection" and "without" in n.task.config)
-    config = graph.nodes[digest].task.config
+    digest = next(d for d, n in graph.nodes.items() if n.kind == "selection" and "without" in n.task.identity())
+    config = graph.nodes[digest].task.identity()
     dynamics = tm.Dynamics.open(made_at(done, "teacher", config["teacher"]) / "dynamics")
     suspects = audit(dynamics).table["id"].to_list()[:108]
     chosen = tm.Selection.open(made_at(done, "selection", digest) / "card.json").ids
@@ -201,7 +199,9 @@ def test_what_is_forgotten_is_counted_on_the_kept_predictions(done: Path, tmp_pa
 def test_a_report_in_the_middle_of_a_grid_has_the_tables_of_what_is_done(done: Path, tmp_path: Path) -> None:
     half = shutil.copytree(done, tmp_path / "half")
     for digest, node in plan(tmp_path).nodes.items():
-        if node.kind == "compressed" and (node.task.config["seed"] or "sparsity" in node.task.config["compress"]):
+        if node.kind == "compressed" and (
+            node.task.identity()["seed"] or "sparsity" in node.task.identity()["compress"]
+        ):
             (half / "runs" / f"{digest}.json").unlink()
     found = list(csv.DictReader(write_study(half)["forgotten.csv"].read_text().splitlines()))
     assert {(row["student"], row["seed"], row["baseline"]) for row in found} == {
@@ -240,6 +240,7 @@ def test_every_way_leaves_the_student_as_it_was_and_counts_its_training(way: str
     options = Compression.options[way]
     how = Compression.model_validate({"method": way} | {n: needed[n] for n in options if n in needed}).settled()
     recipe = replace(default_recipe("mlp-256", "digits", 1, train.inputs), flips=False, crop=0)
-    made = WAYS[way](uncompressed(model, train.inputs), train, recipe, how, 0, "cpu")
+    chosen = WAYS[way](**{name: value for name, value in how.items() if name != "method"})
+    made = chosen.make(uncompressed(model, train.inputs), train, recipe, 0, "cpu")
     assert all(bool((tensor == before[name]).all()) for name, tensor in model.state_dict().items())
     assert (made.training_flops > 0) == (how.get("finetune_epochs", 0) > 0)

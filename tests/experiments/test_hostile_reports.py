@@ -24,9 +24,11 @@ from trainmap.audits.audit import audit
 from trainmap.cells import as_cell, cells, csv_text, from_cell
 from trainmap.cli.app import app, main
 from trainmap.errors import one_line
-from trainmap.experiments.report import longtable
-from trainmap.experiments.report.report import escape, listed, markdown, rows_csv
-from trainmap.experiments.report.report import html as html_of
+from trainmap.experiments.report import latex_tables
+from trainmap.experiments.report.csv_tables import rows_csv
+from trainmap.experiments.report.html_page import html as html_of
+from trainmap.experiments.report.markdown_page import escape, listed, markdown
+from trainmap.experiments.report.page import page_of
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 BLOCKS = ("## head ##", "- item", "+ item", "* item", "1. one", "12) two", "> quote", "[a]: http://x", "[a][b]", "---")
@@ -93,29 +95,29 @@ def test_a_report_shows_titles_notes_and_names_as_they_are(text: str) -> None:
     rows = [{**row, "student": text} if row["student"] == "cnn-8" else row for row in report().rows]
     made = report(title=text, notes=[text], provenance={"file": text}, rows=rows, models=[])
     page = Page()
-    page.feed(html_of(made))
+    page.feed(html_of(page_of(made)))
     plain = Page()
-    plain.feed(html_of(report(notes=["n"], provenance={"file": "f"}, models=[])))
+    plain.feed(html_of(page_of(report(notes=["n"], provenance={"file": "f"}, models=[]))))
     assert page.tags == plain.tags
     assert (
         sum(" ".join(one_line(part).split()) == seen(text) for part in page.texts) >= 4
     )  # title, h1, note, provenance
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u2028\u202e]", "".join(page.texts))
-    written = MARKDOWN.render(markdown(made))
+    written = MARKDOWN.render(markdown(page_of(made)))
     assert set(re.findall(r"<(\w+)", written)) == set(
-        re.findall(r"<(\w+)", MARKDOWN.render(markdown(report(notes=["n"]))))
+        re.findall(r"<(\w+)", MARKDOWN.render(markdown(page_of(report(notes=["n"])))))
     )
     assert seen(text) in told(written)
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_latex_has_every_character_and_no_command_of_the_text(text: str) -> None:
-    tex = longtable._tex(text)
+    tex = latex_tables.tex(text)
     back, rest = "", tex
-    marks = sorted(((mark, letter) for letter, mark in longtable.TEX.items()), key=lambda pair: -len(pair[0]))
+    marks = sorted(((mark, letter) for letter, mark in latex_tables.TEX.items()), key=lambda pair: -len(pair[0]))
     while rest:
         mark, letter = next((pair for pair in marks if rest.startswith(pair[0])), (rest[0], rest[0]))
-        assert mark in longtable.TEX.values() or letter not in '\\{}$&#^_~%|<>`"[*'
+        assert mark in latex_tables.TEX.values() or letter not in '\\{}$&#^_~%|<>`"[*'
         back, rest = back + letter, rest[len(mark) :]
     assert back == seen(text)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import math
@@ -12,14 +11,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from calls import call
 
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.experiments.runs.launch import Outcome, Task, cores, run_all
+from trainmap.experiments.runs.job import Job
+from trainmap.experiments.runs.launch import Outcome, cores, run_all
 from trainmap.experiments.runs.worker import ENVIRONMENT
 
 # Workers import the functions they run by name; this module stands for a user's.
@@ -87,9 +89,10 @@ def scalars(config):
 MAIN = """
 import sys
 from pathlib import Path
-from trainmap.experiments.runs.launch import Task, run_all
+from calls import call
+from trainmap.experiments.runs.launch import run_all
 marks, folder, function = sys.argv[1:4]
-tasks = [Task(f"run {i}", f"runs:{function}", {"run": i, "marks": marks, "waits_from": 2}) for i in range(6)]
+tasks = [call(f"run {i}", f"runs:{function}", {"run": i, "marks": marks, "waits_from": 2}) for i in range(6)]
 for outcome in run_all(tasks, folder, jobs=2):
     print(outcome.finished, outcome.result)
 """
@@ -118,9 +121,9 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "marks"
 
 
-def tasks(function: str, marks: Path, count: int) -> list[Task]:
+def tasks(function: str, marks: Path, count: int) -> list[Job]:
     return [
-        Task(f"run {i}", f"runs:{function}", {"run": i, "marks": str(marks), "waits_from": 2}) for i in range(count)
+        call(f"run {i}", f"runs:{function}", {"run": i, "marks": str(marks), "waits_from": 2}) for i in range(count)
     ]
 
 
@@ -189,68 +192,36 @@ def test_a_finished_run_is_a_file_with_its_configuration(marks: Path, tmp_path: 
     (path,) = (tmp_path / "grid").iterdir()
     record = json.loads(path.read_text())
     assert path.name == f"{task.hash}.json"
-    assert (record["name"], record["function"], record["config"]) == ("run 0", "runs:double", dict(task.config))
+    assert (record["name"], record["function"], record["config"]) == ("run 0", "runs:double", task.task.identity())
     assert record["result"]["twice"] == 0
     assert record["seconds"] >= 0
 
 
 def test_a_run_is_its_function_and_every_field_of_its_configuration() -> None:
-    base = Task("a", "runs:double", {"x": 1, "y": {"z": [1, 2.5]}})
-    same = Task("another name", "runs:double", {"y": {"z": (1, np.float64(2.5))}, "x": np.int64(1)}, weight=3)
+    base = call("a", "runs:double", {"x": 1, "y": {"z": [1, 2.5]}})
+    same = call("another name", "runs:double", {"y": {"z": (1, np.float64(2.5))}, "x": np.int64(1)}, weight=3)
     assert base.hash == same.hash
     others = [
-        Task("a", "runs:fail", base.config),
-        Task("a", "runs:double", {**base.config, "x": 2}),
-        Task("a", "runs:double", {**base.config, "x": "1"}),
-        Task("a", "runs:double", {"x": 1, "y": {"z": [2.5, 1]}}),
-        Task("a", "runs:double", {**base.config, "more": None}),
+        call("a", "runs:fail", base.task.identity()),
+        call("a", "runs:double", {**base.task.identity(), "x": 2}),
+        call("a", "runs:double", {**base.task.identity(), "x": "1"}),
+        call("a", "runs:double", {"x": 1, "y": {"z": [2.5, 1]}}),
+        call("a", "runs:double", {**base.task.identity(), "more": None}),
     ]
     assert len({base.hash, *(task.hash for task in others)}) == 6
 
 
-def test_where_things_lie_is_given_to_the_function_but_is_not_part_of_the_run(marks: Path, tmp_path: Path) -> None:
-    config = {"run": 0, "marks": str(marks)}
-    first = Task("a", "runs:double", config, where={"data": "here"})
-    assert first.hash == Task("a", "runs:double", config, where={"data": "there"}).hash
-    assert first.hash == Task("a", "runs:double", config).hash
-    assert first.config == config
-
-    here, there = (Task("a", "runs:echo", {"x": 1}, where={"data": place}) for place in ("here", "there"))
-    (outcome,) = run_all([here], tmp_path / "grid", jobs=1)
-    assert outcome.result == {"config": {"x": 1, "where": {"data": "here"}}}
-    record = json.loads((tmp_path / "grid" / f"{here.hash}.json").read_text())
-    assert record["config"] == {"x": 1}
-    assert "where" not in record
-    (outcome,) = run_all([there], tmp_path / "grid", jobs=1)
-    assert outcome.skipped
-
-
-@pytest.mark.parametrize(
-    ("config", "where", "message"),
-    [
-        ({}, {"data": Path("x")}, r"where must be strings by name, got .*Path\('x'\) for 'data'"),
-        ({}, {1: "x"}, "where must be strings by name, got 'x' for 1"),
-        ({"where": "x"}, {"data": "x"}, "config must not have 'where' when where is given"),
-    ],
-)
-def test_a_where_that_is_not_strings_or_hides_a_setting_is_refused(
-    config: dict[str, Any], where: Any, message: str
-) -> None:
-    with pytest.raises(TrainmapError, match=message):
-        Task("a", "runs:double", config, where=where)
-
-
 def test_the_hash_stays_the_same_from_release_to_release() -> None:
     text = b'runs:double\n{"lr":0.1,"name":"\\u00e9","none":null,"on":true}'
-    task = Task("a", "runs:double", {"on": True, "name": "é", "none": None, "lr": 0.1})
+    task = call("a", "runs:double", {"on": True, "name": "é", "none": None, "lr": 0.1})
     assert task.hash == hashlib.sha256(text).hexdigest()
 
 
 def test_equal_tasks_run_once_and_both_get_the_result(marks: Path, tmp_path: Path) -> None:
     (task,) = tasks("double", marks, 1)
-    twin = Task("twin", task.function, task.config)
+    twin = replace(task, name="twin")
     outcomes = run_all([task, twin], tmp_path / "grid", jobs=2)
-    assert [(outcome.task.name, outcome.finished) for outcome in outcomes] == [("run 0", True), ("twin", True)]
+    assert [(outcome.job.name, outcome.finished) for outcome in outcomes] == [("run 0", True), ("twin", True)]
     assert starts(marks) == {0: 1}
 
 
@@ -294,47 +265,36 @@ def test_whatever_ends_a_run_is_the_error_of_that_run_alone(
 
 
 def test_a_function_whose_module_is_missing_is_the_error_of_that_run(tmp_path: Path) -> None:
-    (outcome,) = run_all([Task("a", "no_such_module:f", {})], tmp_path)
+    (outcome,) = run_all([call("a", "no_such_module:f", {})], tmp_path)
     assert "ModuleNotFoundError" in (outcome.error or "")
 
 
 def test_numpy_scalars_tuples_and_nan_come_back_as_plain_values(marks: Path, tmp_path: Path) -> None:
-    (outcome,) = run_all([Task("a", "runs:scalars", {})], tmp_path / "grid")
+    (outcome,) = run_all([call("a", "runs:scalars", {})], tmp_path / "grid")
     assert outcome.result is not None
     assert math.isnan(outcome.result.pop("loss"))
     assert outcome.result == {"f1": 0.5, "steps": 7, "pair": [1, 2]}
 
 
 def test_the_function_sees_what_was_hashed(marks: Path, tmp_path: Path) -> None:
-    config: dict[str, Any] = {"sizes": (1, 2), "lr": np.float32(0.5)}
-    task = Task("a", "runs:echo", config)
+    config: dict[str, Any] = {"sizes": [1, 2], "lr": 0.5}
+    task = call("a", "runs:echo", config)
     config["lr"] = 7.0  # too late
     (outcome,) = run_all([task], tmp_path / "grid")
     assert outcome.result == {"config": {"sizes": [1, 2], "lr": 0.5}}
 
 
-def test_a_function_may_be_given_as_itself() -> None:
-    task = Task("a", copy.copy, {"value": 1})
-    assert task.reference == "copy:copy"
-
-
-@pytest.mark.parametrize("function", [lambda config: config, "runs.double", "runs:", ""])
-def test_a_function_that_no_worker_could_import_is_refused(function: Any) -> None:
-    with pytest.raises(TrainmapError, match="function must be 'module:function'"):
-        Task("a", function, {})
-
-
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"path": Path("x")}, r"config.path must be a number"),
-        ({"a": {1: 2}}, r"config.a must have strings as keys, got 1"),
-        ({"a": [math.nan]}, "config must hold finite numbers"),
+        ({"path": Path("x")}, r"a task of kind call/1.path must be a number"),
+        ({"a": {1: 2}}, r"a task of kind call/1.a must have strings as keys, got 1"),
+        ({"a": [math.nan]}, "a task of kind call/1 must hold finite numbers"),
     ],
 )
 def test_a_configuration_that_is_not_json_is_refused_with_its_place(config: dict[str, Any], message: str) -> None:
     with pytest.raises(TrainmapError, match=message):
-        Task("a", "runs:double", config)
+        _ = call("a", "runs:double", config).hash
 
 
 def test_no_jobs_are_refused(tmp_path: Path) -> None:
@@ -391,10 +351,10 @@ def test_a_worker_killed_between_two_runs_is_replaced_and_no_run_is_lost(marks: 
 
 def test_heavier_tasks_start_first(marks: Path, tmp_path: Path) -> None:
     order: list[str] = []
-    grid = [Task(f"{w}", "runs:double", {"run": i, "marks": str(marks)}, weight=w) for i, w in enumerate([1, 5, 3])]
-    outcomes = run_all(grid, tmp_path / "grid", 1, lambda outcome, done, total: order.append(outcome.task.name))
+    grid = [call(f"{w}", "runs:double", {"run": i, "marks": str(marks)}, weight=w) for i, w in enumerate([1, 5, 3])]
+    outcomes = run_all(grid, tmp_path / "grid", 1, lambda outcome, done, total: order.append(outcome.job.name))
     assert order == ["5", "3", "1"]
-    assert [outcome.task.name for outcome in outcomes] == ["1", "5", "3"]
+    assert [outcome.job.name for outcome in outcomes] == ["1", "5", "3"]
 
 
 def test_workers_start_single_threaded_and_this_process_keeps_its_environment(
@@ -403,7 +363,7 @@ def test_workers_start_single_threaded_and_this_process_keeps_its_environment(
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before = dict(os.environ)
-    (outcome,) = run_all([Task("a", "runs:environment", {"names": list(ENVIRONMENT)})], tmp_path / "grid")
+    (outcome,) = run_all([call("a", "runs:environment", {"names": list(ENVIRONMENT)})], tmp_path / "grid")
     assert outcome.result == ENVIRONMENT
     assert dict(os.environ) == before
 
@@ -411,7 +371,7 @@ def test_workers_start_single_threaded_and_this_process_keeps_its_environment(
 @pytest.mark.slow
 def test_torch_has_one_thread_in_a_worker(marks: Path, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    (outcome,) = run_all([Task("a", "runs:threads", {})], tmp_path / "grid")
+    (outcome,) = run_all([call("a", "runs:threads", {})], tmp_path / "grid")
     assert outcome.result == {"threads": 1}
 
 
@@ -468,7 +428,7 @@ def test_two_calls_at_once_fail_a_failing_run_once(marks: Path, tmp_path: Path) 
     assert starts(marks) == {0: 2, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
 
 
-def lock(folder: Path, task: Task, pid: int, host: str, birth: str) -> Path:
+def lock(folder: Path, task: Job, pid: int, host: str, birth: str) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{task.hash}.000000.lock"
     path.write_text(json.dumps({"pid": pid, "host": host, "birth": birth}))
@@ -516,17 +476,27 @@ def test_a_script_from_standard_input_can_start_workers(marks: Path, tmp_path: P
     assert (done.stdout.count("True"), done.stderr) == (6, "")
 
 
-def test_a_function_of_the_main_script_runs_under_a_main_guard(marks: Path, tmp_path: Path) -> None:
+def test_a_task_of_the_main_script_runs_under_a_main_guard(tmp_path: Path) -> None:
     text = """
-from trainmap.experiments.runs.launch import Task, run_all
+from pathlib import Path
+from typing import ClassVar
+from trainmap.experiments.runs.job import Job
+from trainmap.experiments.runs.launch import run_all
+from trainmap.experiments.tasks.place import Place
+from trainmap.experiments.tasks.task import Task
 
-def triple(config):
-    return {"value": 3 * config["value"]}
+class Triple(Task):
+    kind: ClassVar = "triple/1"
+    value: int
+
+    def run(self, place):
+        return {"value": 3 * self.value}
 
 if __name__ == "__main__":
     import sys
-    print(run_all([Task("a", triple, {"value": 4})], sys.argv[1])[0].result)
+    print(run_all([Job("a", Triple(value=4), Place(Path("made")))], sys.argv[1])[0].result)
 """
+    (tmp_path / "code").mkdir()
     output, errors = script(tmp_path, text, tmp_path / "grid").communicate(timeout=60)
     assert (output, errors) == ("{'value': 12}\n", "")
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from calls import call
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.runs.launch import Outcome, Task, run_all
+from trainmap.experiments.runs.job import Job
+from trainmap.experiments.runs.launch import Outcome, run_all
 
 STEPS = """
 from pathlib import Path
 
-def step(config):
-    trail = Path(config["where"]["trail"])
+def step(config, place):
+    trail = place.files["trail"]
     with open(trail, "a") as handle:
         handle.write(config["name"] + "\\n")
     if config["name"] in config["broken"]:
@@ -30,12 +32,12 @@ def trail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "trail"
 
 
-def chain(trail: Path, needs: dict[str, tuple[str, ...]], *broken: str) -> list[Task]:
-    made: dict[str, Task] = {}
+def chain(trail: Path, needs: dict[str, tuple[str, ...]], *broken: str) -> list[Job]:
+    made: dict[str, Job] = {}
     for name, others in needs.items():
         after = tuple(made[other].hash for other in others)
         config = {"name": name, "broken": list(broken), "after": list(after)}
-        made[name] = Task(name, "steps:step", config, where={"trail": str(trail)}, after=after)
+        made[name] = call(name, "steps:step", config, files={"trail": trail}, after=after)
     return list(made.values())
 
 
@@ -47,7 +49,7 @@ def test_a_task_starts_when_all_that_it_needs_is_finished_and_the_order_of_the_l
 ) -> None:
     tasks = chain(trail, DIAMOND)[::-1]
     outcomes = run_all(tasks, tmp_path / "runs", jobs=2)
-    assert [outcome.task.name for outcome in outcomes] == ["e", "d", "c", "b", "a"]
+    assert [outcome.job.name for outcome in outcomes] == ["e", "d", "c", "b", "a"]
     assert all(outcome.finished for outcome in outcomes)
     done = trail.read_text().split()
     assert sorted(done) == ["a", "b", "c", "d", "e"]
@@ -60,10 +62,10 @@ def test_a_failure_blocks_all_that_need_it_however_far_away_and_nothing_else(tra
     seen: list[str] = []
 
     def note(outcome: Outcome, done: int, total: int) -> None:
-        seen.append(outcome.task.name)
+        seen.append(outcome.job.name)
         assert (done, total) == (len(seen), 7)
 
-    outcomes = {o.task.name: o for o in run_all(chain(trail, needs, "b"), tmp_path / "runs", 1, note)}
+    outcomes = {o.job.name: o for o in run_all(chain(trail, needs, "b"), tmp_path / "runs", 1, note)}
     assert {name for name, outcome in outcomes.items() if outcome.finished} == {"a", "c", "e"}
     assert {name for name, outcome in outcomes.items() if outcome.blocked} == {"d", "f", "g"}
     assert outcomes["d"].error == "needs 'b', which did not finish"
@@ -77,15 +79,15 @@ def test_a_task_after_one_that_is_not_there_is_refused(trail: Path, tmp_path: Pa
 
 
 def test_tasks_that_wait_for_each_other_are_refused(trail: Path, tmp_path: Path) -> None:
-    bare = [Task(name, "steps:step", {"name": name}) for name in "ab"]
+    bare = [call(name, "steps:step", {"name": name}) for name in "ab"]
     tasks = [
-        Task("a", "steps:step", {"name": "a"}, after=(bare[1].hash,)),
-        Task("b", "steps:step", {"name": "b"}, after=(bare[0].hash,)),
+        call("a", "steps:step", {"name": "a"}, after=(bare[1].hash,)),
+        call("b", "steps:step", {"name": "b"}, after=(bare[0].hash,)),
     ]
     with pytest.raises(TrainmapError, match="tasks wait for each other: 'a', 'b'"):
         run_all(tasks, tmp_path / "runs")
 
 
 def test_what_a_task_comes_after_is_no_part_of_its_hash() -> None:
-    plain = Task("a", "steps:step", {"name": "a"})
-    assert Task("a", "steps:step", {"name": "a"}, after=("b" * 64,)).hash == plain.hash
+    plain = call("a", "steps:step", {"name": "a"})
+    assert call("a", "steps:step", {"name": "a"}, after=("b" * 64,)).hash == plain.hash

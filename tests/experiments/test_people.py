@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from trainmap.data.dataset import load_splits
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.people import people_grids, people_run
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.people_tables import people_grids
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of
 from trainmap.maps.human import human_agreement, label_entropy
 
@@ -93,10 +94,10 @@ def test_teachers_of_a_grid_that_share_a_name_have_tables_of_their_own(tmp_path:
 
 def test_judgements_that_change_after_the_plan_are_refused(done: Path, tmp_path: Path) -> None:
     _, graph = planned(done)
-    task = next(node.task for node in graph.nodes.values() if node.kind == "people")
+    node = next(node for node in graph.nodes.values() if node.kind == "people")
     np.savez(tmp_path / "other.npz", counts=np.ones((449, 10)))
     with pytest.raises(TrainmapError, match="changed since the experiment was planned"):
-        people_run({**task.argument, "where": {**task.where, "counts": str(tmp_path / "other.npz")}})
+        node.task.run(replace(node.place, files={"counts": tmp_path / "other.npz"}))
 
 
 def test_where_the_judgements_lie_is_no_part_of_a_hash(done: Path, tmp_path: Path) -> None:

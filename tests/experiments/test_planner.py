@@ -40,10 +40,10 @@ def test_everything_is_made_once_and_comes_after_what_it_needs(tmp_path: Path) -
     graph = plan(tmp_path)
     assert kinds(graph) == {"teacher": 1, "map": 1, "selection": 1, "teacher logits": 1, "student": 3 * 2 * 2}
     seen: set[str] = set()
-    for task in graph.tasks():
-        assert set(task.after) <= seen
-        assert all(digest in task.canonical for digest in task.after)
-        seen.add(task.hash)
+    for job in graph.jobs():
+        assert set(job.after) <= seen
+        assert all(digest in job.task.canonical for digest in job.after)
+        seen.add(job.hash)
     assert len(graph.lines) == 12
 
 
@@ -61,10 +61,10 @@ def test_equal_steps_train_a_subset_for_as_many_steps_as_full_data(tmp_path: Pat
     graph = plan(tmp_path, "budgets=[equal epochs, equal steps]", "seeds=[0]", "students.0.distillation=[null]")
     assert kinds(graph)["student"] == 1 + 2 + 2  # the run on full data stands in both tables
     steps = {
-        (line.labels["subset"], line.labels["budget"]): graph.nodes[line.run].task.config["steps"]
+        (line.labels["subset"], line.labels["budget"]): graph.nodes[line.run].task.identity()["steps"]
         for line in graph.lines
     }
-    batch = next(node.task.config["recipe"]["batch"] for node in graph.nodes.values() if node.kind == "student")
+    batch = next(node.task.identity()["recipe"]["batch"] for node in graph.nodes.values() if node.kind == "student")
     assert steps["full data", "equal steps"] is None
     assert steps["random 33 %", "equal steps"] == 3 * -(-1078 // batch)
     assert steps["random 33 %", "equal epochs"] is None
@@ -73,7 +73,7 @@ def test_equal_steps_train_a_subset_for_as_many_steps_as_full_data(tmp_path: Pat
 def test_full_data_at_equal_steps_takes_those_of_a_subset(tmp_path: Path) -> None:
     graph = plan(tmp_path, "subsets=[full-equal-steps, random]", "seeds=[0]", "students.0.distillation=[null]")
     full = next(line for line in graph.lines if line.labels["subset"] == "full data, equal steps")
-    config = graph.nodes[full.run].task.config
+    config = graph.nodes[full.run].task.identity()
     assert config["steps"] == 3 * -(-356 // config["recipe"]["batch"])
     assert config["subset"]["kind"] == "full"
 
@@ -138,7 +138,7 @@ def test_random_of_the_size_of_every_row_is_added_where_it_is_missing(tmp_path: 
     graph = plan(
         tmp_path, "subsets=[{spec: 17% ambiguous + 10% easy-to-learn}, {spec: '{percent} hard'}]", "sizes=[0.1, 0.2]"
     )
-    sizes = {line.labels["subset"]: graph.nodes[line.run].task.config["subset"]["count"] for line in graph.lines}
+    sizes = {line.labels["subset"]: graph.nodes[line.run].task.identity()["subset"]["count"] for line in graph.lines}
     assert sizes == {
         "random 27 %": 291,
         "random 10 %": 108,
@@ -152,7 +152,7 @@ def test_random_of_the_size_of_every_row_is_added_where_it_is_missing(tmp_path: 
 def test_a_selection_that_is_drawn_at_random_is_drawn_for_each_seed_and_any_other_once(tmp_path: Path) -> None:
     for spec, count in (("33% ccs", 2), ("10% random + 20% hard", 2), ("33% ambiguous", 1)):
         graph = plan(tmp_path, f"subsets=[{{spec: {spec}}}]", "students.0.distillation=[null]")
-        seeds = {node.task.config["seed"] for node in graph.nodes.values() if node.kind == "selection"}
+        seeds = {node.task.identity()["seed"] for node in graph.nodes.values() if node.kind == "selection"}
         assert len(seeds) == kinds(graph)["selection"] == count, spec
 
 
@@ -175,7 +175,7 @@ def test_a_loss_on_features_takes_the_teacher_itself_and_no_cached_logits(tmp_pa
     graph = plan(tmp_path, "students.0.distillation=[{loss: feature-matching}]")
     assert "teacher logits" not in kinds(graph)
     teacher = next(digest for digest, node in graph.nodes.items() if node.kind == "teacher")
-    assert all(teacher in node.task.after for node in graph.nodes.values() if node.kind == "student")
+    assert all(teacher in node.after for node in graph.nodes.values() if node.kind == "student")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_cannot_be_is_refused_with_its_field_before_any_work(tmp_path: Path
 
 
 def test_the_longest_way_starts_first(tmp_path: Path) -> None:
-    tasks = plan(tmp_path).tasks()
+    tasks = plan(tmp_path).jobs()
     teacher = next(task for task in tasks if task.name.startswith("teacher "))
     assert all(task.weight <= teacher.weight for task in tasks)
 
@@ -233,7 +233,7 @@ def test_planning_counts_a_network_with_published_weights_and_fetches_nothing(
     (tmp_path / "x.yaml").write_text(PLAIN)
     variants = load_experiment(tmp_path / "x.yaml", None, [*sets, model])
     graph = plan_graph(variants, tmp_path / "out")
-    assert [node.task.config["model"] for node in graph.nodes.values()] == ["mobilenetv2-1.0+pretrained"]
+    assert [node.task.identity()["model"] for node in graph.nodes.values()] == ["mobilenetv2-1.0+pretrained"]
     assert graph.models[0]["parameters"] > 2_000_000
     found = estimate(study_of(variants, graph, {}), {}, 1, str(tmp_path))  # the data lie where the file says
     assert found.sources == ("mobilenetv2-1.0+pretrained on cifar10: 3 steps trained now, 1 thread",)

@@ -15,12 +15,24 @@ import scipy.stats
 from markdown_it import MarkdownIt
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.report.grid_cells import grids, summary
-from trainmap.experiments.report.report import html, markdown, rows_csv, write_report
-from trainmap.experiments.results.versus_random import Report, compare, role, subset_name, unopposed
+from trainmap.experiments.report import html_page, markdown_page
+from trainmap.experiments.report.csv_tables import rows_csv
+from trainmap.experiments.report.in_short import summary
+from trainmap.experiments.report.page import page_of
+from trainmap.experiments.report.report_files import write_report
+from trainmap.experiments.report.score_tables import grids
+from trainmap.experiments.results.facts import ROLES
+from trainmap.experiments.results.versus_random import Report, compare, unopposed
 
-SUBSETS = {"full data": 0.9, "full data, equal steps": 0.8, "33% random": 0.8, "repeated random 33 %": 0.81}
-CHOSEN = {"33% ambiguous": 0.9, "top 33% slope": 0.7, "33% hard-to-learn": 0.8}
+SUBSETS = {"full data": 0.9, "full data, equal steps": 0.8, "random 33 %": 0.8, "repeated random 33 %": 0.81}
+CHOSEN = {"ambiguous 33 %": 0.9, "high forgetfulness 33 %": 0.7, "hard-to-learn 33 %": 0.8}
+DRAWS: dict[str, str] = {
+    "full data": "full",
+    "full data, equal steps": "full, equal steps",
+    "random 33 %": "random",
+    "random 50 %": "random",
+    "repeated random 33 %": "repeated random",
+}
 COSTS = {
     "map": {"flops": 9e9, "seconds": 30.0, "note": "the teacher"},
     "scoring": {"flops": 0, "seconds": 6.0},
@@ -34,6 +46,7 @@ def row(subset: str, mean: float, seed: int, student: str = "cnn-8", distilled: 
     f1 = mean + 0.01 * seed + own + 0.02 * distilled
     share = 1.0 if subset.startswith("full") else 1 / 3
     steps = 300 if subset == "full data" else 100
+    draw = DRAWS.get(subset, "chosen")
     return {
         "subset": subset,
         "student": student,
@@ -47,6 +60,9 @@ def row(subset: str, mean: float, seed: int, student: str = "cnn-8", distilled: 
         "steps": steps,
         "train_flops": steps * 1e7,
         "train_seconds": steps / 10,
+        "role": ROLES[draw],
+        "draw": draw,
+        "series": subset,
     }
 
 
@@ -57,6 +73,14 @@ def rows(seeds: int = 4, **more: Any) -> list[dict[str, Any]]:
 
 def report(**changes: Any) -> Report:
     return Report(**{"title": "Digits", "rows": rows(), "costs": COSTS, **changes})
+
+
+def markdown(report: Report) -> str:
+    return markdown_page.markdown(page_of(report))
+
+
+def html(report: Report) -> str:
+    return html_page.html(page_of(report))
 
 
 class Page(HTMLParser):
@@ -102,8 +126,8 @@ def table(text: str, heading: str) -> dict[str, dict[str, str]]:
 
 def test_a_cell_holds_mean_interval_n_difference_and_verdict() -> None:
     text = table(markdown(report()), "Test macro F1")["ambiguous 33 %"]["cnn-8"]
-    ours = [r["test_macro_f1"] for r in rows() if r["subset"] == "33% ambiguous"]
-    theirs = [r["test_macro_f1"] for r in rows() if r["subset"] == "33% random"]
+    ours = [r["test_macro_f1"] for r in rows() if r["subset"] == "ambiguous 33 %"]
+    theirs = [r["test_macro_f1"] for r in rows() if r["subset"] == "random 33 %"]
     low, high = scipy.stats.t.interval(0.95, 3, loc=np.mean(ours), scale=scipy.stats.sem(ours))
     paired = scipy.stats.ttest_rel(ours, theirs).confidence_interval(0.95)
     value = f"{100 * np.mean(ours):.2f} ± {50 * (high - low):.2f} (n=4)"
@@ -147,7 +171,7 @@ def test_distillation_is_compared_with_plain_training_of_the_same_seeds() -> Non
 
 
 def test_a_run_that_is_missing_leaves_a_dash_and_a_single_seed_no_interval() -> None:
-    some = [r for r in [*rows(), *rows(student="vit")] if r["student"] == "cnn-8" or r["subset"] != "33% ambiguous"]
+    some = [r for r in [*rows(), *rows(student="vit")] if r["student"] == "cnn-8" or r["subset"] != "ambiguous 33 %"]
     some = [r for r in some if r["student"] == "cnn-8" or r["seed"] == 0]
     lines = table(markdown(report(rows=some)), "Test macro F1")
     assert lines["ambiguous 33 %"]["vit"] == "–"
@@ -158,28 +182,28 @@ def test_a_run_that_is_missing_leaves_a_dash_and_a_single_seed_no_interval() -> 
 
 
 def test_a_difference_over_fewer_seeds_than_the_mean_says_so() -> None:
-    some = [r for r in rows() if not (r["subset"] == "33% random" and r["seed"] > 1)]
+    some = [r for r in rows() if not (r["subset"] == "random 33 %" and r["seed"] > 1)]
     text = table(markdown(report(rows=some)), "Test macro F1")["hard-to-learn 33 %"]["cnn-8"]
     assert "(n=4); " in text
     assert "] (n=2); " in text
 
 
 def test_a_report_without_random_is_refused() -> None:
-    without = [r for r in rows() if "random" not in r["subset"]]
+    without = [r for r in rows() if "random" not in r["draw"]]
     with pytest.raises(TrainmapError, match="a comparison without random selection says nothing"):
         markdown(report(rows=without))
-    repeated = [r for r in rows() if r["subset"] != "33% random"]  # is no random row either
+    repeated = [r for r in rows() if r["subset"] != "random 33 %"]  # is no random row either
     with pytest.raises(TrainmapError, match="a comparison without random selection says nothing"):
         html(report(rows=repeated))
 
 
 def test_random_of_another_size_is_no_opponent() -> None:
-    bigger = [{**r, "subset": "50% ambiguous", "examples": 600} if "ambiguous" in r["subset"] else r for r in rows()]
+    bigger = [{**r, "subset": "ambiguous 50 %", "examples": 600} if "ambiguous" in r["subset"] else r for r in rows()]
     with pytest.raises(
         TrainmapError, match=r"'ambiguous 50 %' has 600 examples, the nearest is 'random 33 %' with 400"
     ):
         markdown(report(rows=bigger))
-    fair = [*bigger, *({**row("50% random", 0.88, seed), "examples": 600} for seed in range(4))]
+    fair = [*bigger, *({**row("random 50 %", 0.88, seed), "examples": 600} for seed in range(4))]
     (comparison,) = compare(report(rows=fair))
     assert comparison.opponents["ambiguous 50 %"] == "random 50 %"
     assert comparison.opponents["hard-to-learn 33 %"] == "random 33 %"
@@ -190,7 +214,7 @@ def test_full_data_has_no_random_of_its_size_and_so_no_verdict() -> None:
     tables = table(markdown(report()), "Test macro F1"), table(markdown(report()), "Test accuracy")
     for lines in tables:
         assert re.fullmatch(r"[\d.]+ ± [\d.]+ \(n=4\)", lines["**full data**"]["cnn-8"])
-    full = [r for r in rows() if r["subset"] in ("full data", "33% random")]
+    full = [r for r in rows() if r["subset"] in ("full data", "random 33 %")]
     assert [line for line in summary(report(rows=full)) if "omparison" in line] == [
         "Not in this comparison: full data, equal steps, repeated random."
     ]
@@ -225,7 +249,7 @@ def test_a_missing_opponent_is_said() -> None:
 def test_holm_doubles_only_what_survives_it() -> None:
     noisy = [dict(r) for r in rows(3)]
     for r in noisy:
-        r["test_macro_f1"] += (0.025, 0.0, -0.025)[r["seed"]] * (r["subset"] == "33% ambiguous")
+        r["test_macro_f1"] += (0.025, 0.0, -0.025)[r["seed"]] * (r["subset"] == "ambiguous 33 %")
     cell = table(markdown(report(rows=noisy)), "Test macro F1")["ambiguous 33 %"]["cnn-8"]
     assert cell.endswith("; ▲ beats random")
 
@@ -256,7 +280,7 @@ def test_on_a_cpu_time_is_that_of_all_cores() -> None:
 
 
 def test_a_selection_that_reads_no_map_does_not_pay_for_one() -> None:
-    free = [{**r, "reads_map": False} if r["subset"] == "33% ambiguous" else r for r in rows()]
+    free = [{**r, "reads_map": False} if r["subset"] == "ambiguous 33 %" else r for r in rows()]
     lines = table(markdown(report(rows=free)), "Cost")
     assert lines["ambiguous 33 %"]["cnn-8"] == "1 GFLOPs (33 %); 10 s (33 %)"
     assert "map pays" in lines["hard-to-learn 33 %"]["cnn-8"]
@@ -270,7 +294,7 @@ def test_a_subset_that_is_not_cheaper_never_pays() -> None:
 def test_selections_without_the_cost_of_their_map_are_refused() -> None:
     with pytest.raises(TrainmapError, match="costs must have 'map'"):
         markdown(report(costs={}))
-    opponents = [r for r in rows() if role(subset_name(r["subset"])) != "selection"]
+    opponents = [r for r in rows() if r["draw"] != "chosen"]
     assert "random 33 %" in markdown(report(rows=opponents, costs={}))
 
 
@@ -293,7 +317,7 @@ def test_without_full_data_there_is_nothing_to_be_relative_to() -> None:
     [
         (
             {"test_macro_f1": 97.2},
-            r"\(33% random, cnn-8, seed 0\): test_macro_f1 must be a fraction from 0 to 1, got 97.2",
+            r"\(random 33 %, cnn-8, seed 0\): test_macro_f1 must be a fraction from 0 to 1, got 97.2",
         ),
         ({"test_accuracy": math.nan}, "test_accuracy must be a fraction from 0 to 1, got nan"),
         ({"train_flops": 0}, "train_flops must be above 0, got 0"),
@@ -301,7 +325,7 @@ def test_without_full_data_there_is_nothing_to_be_relative_to() -> None:
     ],
 )
 def test_a_row_that_cannot_be_right_is_refused(change: dict[str, Any], message: str) -> None:
-    broken = [{**r, **change} if (r["subset"], r["seed"]) == ("33% random", 0) else r for r in rows()]
+    broken = [{**r, **change} if (r["subset"], r["seed"]) == ("random 33 %", 0) else r for r in rows()]
     with pytest.raises(TrainmapError, match=message):
         compare(report(rows=broken))
 
@@ -314,38 +338,16 @@ def test_a_row_without_a_field_is_refused_with_its_name() -> None:
         compare(report(rows=[]))
 
 
-@pytest.mark.parametrize(
-    ("spec", "name", "part"),
-    [
-        ("100%", "full data", "full data"),
-        ("full data, equal steps", "full data, equal steps", "full data, equal steps"),
-        ("33% random", "random 33 %", "random"),
-        ("repeated random 33 %", "repeated random 33 %", "repeated random"),
-        ("33% ambiguous", "ambiguous 33 %", "selection"),
-        ("top 33% slope", "high forgetfulness 33 %", "selection"),
-        ("bottom 33.3% threshold_closeness", "low threshold closeness 33.3 %", "selection"),
-        ("top 1000 variability", "high variability, 1000 examples", "selection"),
-        ("17% ambiguous + 25% easy-to-learn", "ambiguous 17 % + easy-to-learn 25 %", "selection"),
-        ("My own + choice", "My own + choice", "selection"),
-        ("randomised smoothing", "randomised smoothing", "selection"),
-        ("33%", "33%", "selection"),
-    ],
-)
-def test_subsets_are_called_what_a_reader_says(spec: str, name: str, part: str) -> None:
-    assert subset_name(spec) == name
-    assert role(name) == part
-
-
 def test_the_page_has_the_same_cells_as_the_markdown() -> None:
     page = Page(html(report(rows=[*rows(), *rows(distilled=True)], models=MODELS)))
     grid = grids(report(rows=[*rows(), *rows(distilled=True)], models=MODELS))
     assert len(page.tables) == len(grid)
     for shown, wanted in zip(page.tables, grid, strict=True):
         assert shown[0][1] == [wanted.corner, *wanted.heads]
-        for (style, texts), (name, part, cells) in zip(shown[1:], wanted.lines, strict=True):
-            assert texts[0].replace("\N{NO-BREAK SPACE}", " ") == name
-            assert (style == "opponent") == (part not in ("selection", ""))
-            for text, cell in zip(texts[1:], cells, strict=True):
+        for (style, texts), line in zip(shown[1:], wanted.lines, strict=True):
+            assert texts[0].replace("\N{NO-BREAK SPACE}", " ") == line.name
+            assert (style == "opponent") == line.reference
+            for text, cell in zip(texts[1:], line.cells, strict=True):
                 assert cell.text.split(" (n=")[0] in text
                 assert cell.detail in text
                 assert cell.words in text
@@ -411,14 +413,16 @@ def test_all_rows_and_all_fields_are_in_the_csv() -> None:
     some[3]["extra"] = "a, b"
     read = list(csv.DictReader(rows_csv(some).splitlines()))
     assert len(read) == len(some)
-    assert list(read[0]) == [*rows(1)[0], "extra"]
+    assert list(read[0]) == [*list(rows(1)[0])[:-3], "extra", "role", "draw", "series"]  # what was there stays in place
     assert read[3]["extra"] == "a, b"
     assert float(read[5]["test_macro_f1"]) == some[5]["test_macro_f1"]
 
 
 def test_rows_without_random_of_their_size_are_named_and_the_rest_can_be_compared() -> None:
-    small = [{**one, "subset": "10% ambiguous", "examples": 120} for one in rows() if one["subset"] == "33% ambiguous"]
-    other = [{**one, "budget": "equal steps"} for one in rows() if one["subset"] in ("full data", "33% ambiguous")]
+    small = [
+        {**one, "subset": "ambiguous 10 %", "examples": 120} for one in rows() if one["subset"] == "ambiguous 33 %"
+    ]
+    other = [{**one, "budget": "equal steps"} for one in rows() if one["subset"] in ("full data", "ambiguous 33 %")]
     every = [*rows(), *small, *other]
     assert unopposed(rows()) == []
     assert unopposed(every) == [*small, *other]

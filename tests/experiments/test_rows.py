@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments import students
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.nodes import load
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import teachers_grids, write_study
+from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.report.teacher_tables import teachers_grids
+from trainmap.experiments.results.facts import ROLES
 from trainmap.experiments.results.records import groups
 from trainmap.experiments.results.versus_random import Report, compare
+from trainmap.experiments.rows import said
 from trainmap.experiments.runs.folder import Entry, Study, results, run_study, study_of
+from trainmap.experiments.tasks import student
+from trainmap.experiments.tasks.datasets import load
 
 PLAIN = """\
 title: A test
@@ -66,7 +69,7 @@ def test_a_balanced_random_row_is_chosen_and_not_the_opponent(tmp_path: Path) ->
     assert set(subsets_and_seeds(unnamed)) == {"class-balanced random 33 %", "random 33 %"}
     graph = plan(tmp_path, f"subsets=[random, {row}]")
     assert set(subsets_and_seeds(graph)) == {"random 33 %", "class-balanced random"}
-    balances = {node.task.config["balance"] for node in graph.nodes.values() if node.kind == "selection"}
+    balances = {node.task.identity()["balance"] for node in graph.nodes.values() if node.kind == "selection"}
     assert balances == {"equal"}
 
 
@@ -140,31 +143,33 @@ def test_points_of_one_label_with_other_maps_say_what_tells_them_apart(tmp_path:
     ]
 
 
-def test_teachers_are_averaged_over_seeds_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("new", [True, False])
+def test_teachers_are_averaged_over_seeds_alone(new: bool) -> None:
     def teacher(digest: str, noise: float, seed: int) -> Entry:
-        config = {"data": {"label_noise": noise}, "seed": seed}
-        return Entry(digest, "teacher", f"teacher mlp on digits, seed {seed}", (), "digits", "mlp", 0, 0, 0, config)
+        config, name = {"data": {"label_noise": noise}, "seed": seed}, f"teacher mlp on digits, seed {seed}"
+        told = ("mlp", f"label_noise={noise}") if new else ()
+        return Entry(digest, "teacher", name, (), "digits", "mlp-256", 0, 0, 0, config, *told)
 
     entries = (teacher("a", 0.0, 1), teacher("b", 0.0, 2), teacher("c", 0.2, 1))
     study = Study("a test", (), 0.95, "cpu", entries, (), (), {})
     run = {"epochs": 1, "parameters": 1, "train_flops": 1, "train_cpu_seconds": 1.0}
     done = {entry.hash: {**run, "test_macro_f1": 0.5, "test_accuracy": 0.5} for entry in entries}
     (grid,) = teachers_grids(study, done)
-    assert [(name, cells[0].text[-5:]) for name, _, cells in grid.lines] == [
-        ("mlp on digits", "ical)"),
-        ("mlp on digits", "(n=1)"),
-    ]
+    shown = {line.name: line.cells[0].text[-5:] for line in grid.lines}
+    if new:
+        assert shown == {"mlp on digits (label_noise=0.0)": "ical)", "mlp on digits (label_noise=0.2)": "(n=1)"}
+    assert list(shown.values()) == ["ical)", "(n=1)"]  # a plan of trainmap 0.1 has neither names nor points
 
 
 def test_a_task_that_points_share_is_not_named_after_one_of_them(tmp_path: Path) -> None:
     graph = plan(tmp_path, more="grid: {cross: {students.*.recipe.batch: [32, 64]}}\n")
-    names = {node.kind: node.task.name for node in graph.nodes.values()}
+    names = {node.kind: node.name for node in graph.nodes.values()}
     assert names["teacher"] == "teacher mlp-256 on digits, seed 1000"
     assert names["map"] == "map of mlp-256 on digits"
     assert names["selection"] == "auto 33 % of map of mlp-256 on digits, seed 2"
     assert names["student"] == "auto 33 %, mlp-256 on digits, equal epochs, seed 2 (batch=64)"
-    last = next(reversed(graph.nodes.values())).task
-    assert last.where["name"] == last.name  # what trackers are told
+    last = next(reversed(graph.nodes.values()))
+    assert last.place.name == last.name  # what trackers are told
 
 
 def test_the_label_of_a_point_is_its_title(tmp_path: Path) -> None:
@@ -193,11 +198,11 @@ def test_labels_of_a_file_take_the_place_of_those_of_the_training_part(tmp_path:
 
 
 def test_a_long_run_keeps_its_checkpoint_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(students, "CHECKPOINT_FLOPS", 0)
+    monkeypatch.setattr(student, "CHECKPOINT_FLOPS", 0)
     (tmp_path / "x.yaml").write_text(PLAIN)
     variants = load_experiment(tmp_path / "x.yaml", None, ["subsets=[random]", "seeds=[0]", "teachers=[]"])
     graph = plan_graph(variants, tmp_path / "out")
-    assert all("checkpoint" in node.task.where for node in graph.nodes.values())
+    assert all(node.place.checkpoint for node in graph.nodes.values())
     outcomes = run_study(study_of(variants, graph, {}), graph, tmp_path / "out", jobs=1)
     assert [outcome.error for outcome in outcomes] == [None]
     assert not list((tmp_path / "out").rglob("checkpoint*"))
@@ -220,7 +225,7 @@ def test_every_row_with_auto_in_it_is_told_the_teachers_accuracy_unless_it_says_
     short = plan(tmp_path, f"subsets=[random, {row}]", "maps=[{teacher: mlp-256, epochs: 2}]")
 
     def tells(graph: Graph) -> bool:
-        configs = [node.task.config for node in graph.nodes.values()]
+        configs = [node.task.identity() for node in graph.nodes.values()]
         return any(config.get("held_out") or "judged" in config.get("subset", {}) for config in configs)
 
     assert (tells(graph), tells(short)) == (told, False)  # a map of first epochs is of another network
@@ -260,7 +265,9 @@ def test_auto_is_told_how_good_the_maps_teacher_is_on_other_data(tmp_path: Path)
 def test_every_row_is_compared_with_all_the_data_where_they_were_run() -> None:
     def row(subset: str, seed: int, score: float, examples: int) -> dict[str, object]:
         numbers = {"test_macro_f1": score, "test_accuracy": score, "train_flops": examples, "train_seconds": 1.0}
+        draw = {"f": "full", "r": "random", "a": "chosen"}[subset[0]]
         about = {"subset": subset, "student": "mlp", "distilled": False, "seed": seed, "steps": 3}
+        about |= {"draw": draw, "role": ROLES[draw]}
         return {**about, **numbers, "examples": examples, "fraction": examples / 100}
 
     rows = [row("full data", seed, 0.90 + 0.01 * seed, 100) for seed in range(3)]
@@ -281,3 +288,24 @@ def test_points_with_one_label_and_other_teachers_have_titles_of_their_own(tmp_p
     variants = load_experiment(tmp_path / "x.yaml", None, [])
     titles = [group.title for group in groups(study_of(variants, plan_graph(variants, tmp_path / "out"), {}), {})]
     assert len(set(titles)) == len(titles) == 2
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("100%", "full data"),
+        ("full data, equal steps", "full data, equal steps"),
+        ("33% random", "random 33 %"),
+        ("repeated random 33 %", "repeated random 33 %"),
+        ("33% ambiguous", "ambiguous 33 %"),
+        ("top 33% slope", "high forgetfulness 33 %"),
+        ("bottom 33.3% threshold_closeness", "low threshold closeness 33.3 %"),
+        ("top 1000 variability", "high variability, 1000 examples"),
+        ("17% ambiguous + 25% easy-to-learn", "ambiguous 17 % + easy-to-learn 25 %"),
+        ("My own + choice", "My own + choice"),
+        ("randomised smoothing", "randomised smoothing"),
+        ("33%", "33%"),
+    ],
+)
+def test_subsets_are_called_what_a_reader_says(spec: str, name: str) -> None:
+    assert said(spec) == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,9 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph, Node
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import Study, results, run_study, study_of
-from trainmap.experiments.searches import search_run
-from trainmap.experiments.tuning import Hyperparameters, Lesson
+from trainmap.experiments.tasks.tuning import Hyperparameters, Lesson
 
 TINY = """\
 title: A search
@@ -99,8 +99,8 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(
     done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study, graph = planned(done)
-    task = the_search(graph).task
-    config = {**task.argument, "where": {**task.where, "out": str(tmp_path / "made")}}
+    node = the_search(graph)
+    task, place = node.task, replace(node.place, out=tmp_path / "made")
     train, trained = Lesson.macro_f1, 0
 
     def killed_at_the_second(lesson: Lesson, chosen: Hyperparameters, seed: int) -> Any:
@@ -112,8 +112,8 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(
 
     monkeypatch.setattr(Lesson, "macro_f1", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        search_run(config)
-    again = search_run(config)
+        task.run(place)
+    again = task.run(place)
     assert trained == 1 + 1 + 2
     whole = results(study, done / "out")[task.hash]
     assert again["trials"] == whole["trials"]

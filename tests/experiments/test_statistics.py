@@ -10,7 +10,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.results.statistics import Difference, holm, holm_verdicts, interval, paired_difference
+from trainmap.experiments.results.statistics import (
+    Difference,
+    Verdict,
+    holm,
+    holm_verdicts,
+    interval,
+    paired_difference,
+)
 
 scores = st.floats(0, 1).map(lambda value: round(value, 4))
 
@@ -38,13 +45,13 @@ def test_the_paired_difference_is_the_paired_t_test_of_scipy(pairs: list[tuple[f
     theirs = scipy.stats.ttest_rel(list(a.values()), list(b.values()))
     assert ours.p == pytest.approx(theirs.pvalue)
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval(0.95)))
-    assert (ours.verdict != "no difference shown") == (theirs.pvalue < 0.05)
+    assert (ours.verdict != Verdict.NONE) == (theirs.pvalue < 0.05)
 
 
 @given(st.lists(st.tuples(scores, scores), min_size=1, max_size=8))
 def test_changing_sides_changes_the_verdict_to_its_opposite(pairs: list[tuple[float, float]]) -> None:
     a, b = dict(enumerate(pair[0] for pair in pairs)), dict(enumerate(pair[1] for pair in pairs))
-    opposite = {"beats random": "worse", "worse": "beats random", "no difference shown": "no difference shown"}
+    opposite = {Verdict.ABOVE: Verdict.BELOW, Verdict.BELOW: Verdict.ABOVE, Verdict.NONE: Verdict.NONE}
     assert paired_difference(b, a).verdict == opposite[paired_difference(a, b).verdict]
 
 
@@ -75,12 +82,12 @@ def test_an_estimate_prints_its_interval_and_n() -> None:
 def test_a_large_mean_with_a_wide_interval_is_no_verdict() -> None:
     difference = paired_difference({0: 0.9, 1: 0.5}, {0: 0.4, 1: 0.4})
     assert difference.mean == pytest.approx(0.3)
-    assert difference.verdict == "no difference shown"
+    assert difference.verdict == Verdict.NONE
 
 
 def test_a_small_mean_with_a_narrow_interval_is_one() -> None:
-    assert paired_difference({0: 0.502, 1: 0.603, 2: 0.702}, {0: 0.5, 1: 0.6, 2: 0.7}).verdict == "beats random"
-    assert paired_difference({0: 0.498, 1: 0.597, 2: 0.698}, {0: 0.5, 1: 0.6, 2: 0.7}).verdict == "worse"
+    assert paired_difference({0: 0.502, 1: 0.603, 2: 0.702}, {0: 0.5, 1: 0.6, 2: 0.7}).verdict == Verdict.ABOVE
+    assert paired_difference({0: 0.498, 1: 0.597, 2: 0.698}, {0: 0.5, 1: 0.6, 2: 0.7}).verdict == Verdict.BELOW
 
 
 def test_only_common_seeds_are_compared() -> None:
@@ -92,13 +99,13 @@ def test_only_common_seeds_are_compared() -> None:
 @pytest.mark.parametrize("b", [{}, {5: 0.1}])
 def test_no_common_seed_shows_no_difference(b: dict[int, float]) -> None:
     difference = paired_difference({0: 0.9, 1: 0.9}, b)
-    assert (difference.n, difference.verdict) == (0, "no difference shown")
+    assert (difference.n, difference.verdict) == (0, Verdict.NONE)
     assert math.isnan(difference.mean)
 
 
 def test_one_common_seed_shows_no_difference() -> None:
     difference = paired_difference({0: 0.9}, {0: 0.1})
-    assert (difference.n, difference.verdict) == (1, "no difference shown")
+    assert (difference.n, difference.verdict) == (1, Verdict.NONE)
     assert math.isnan(difference.low)
     assert math.isnan(difference.p)
 
@@ -107,7 +114,7 @@ def test_equal_differences_show_no_difference_even_after_rounding() -> None:
     a, b = {0: 0.3, 1: 0.4, 2: 0.9}, {0: 0.2, 1: 0.3, 2: 0.8}
     assert len({a[seed] - b[seed] for seed in a}) > 1  # rounding makes them differ in the last bit
     difference = paired_difference(a, b)
-    assert difference.verdict == "no difference shown"
+    assert difference.verdict == Verdict.NONE
     assert math.isnan(difference.low)
 
 
@@ -147,9 +154,9 @@ def test_an_untested_comparison_is_never_rejected_and_still_counts() -> None:
 
 def test_holm_withdraws_verdicts_and_adds_none() -> None:
     family = [
-        Difference(0.02, 0.01, 0.03, 5, "beats random", 0.001),
-        Difference(-0.02, -0.04, -0.001, 5, "worse", 0.04),
-        Difference(0.0, -0.01, 0.01, 5, "no difference shown", 0.9),
+        Difference(0.02, 0.01, 0.03, 5, Verdict.ABOVE, 0.001),
+        Difference(-0.02, -0.04, -0.001, 5, Verdict.BELOW, 0.04),
+        Difference(0.0, -0.01, 0.01, 5, Verdict.NONE, 0.9),
     ]
-    assert holm_verdicts(family) == ["beats random", "no difference shown", "no difference shown"]
+    assert holm_verdicts(family) == [Verdict.ABOVE, Verdict.NONE, Verdict.NONE]
     assert holm_verdicts([]) == []

@@ -20,9 +20,8 @@ from trainmap.checksums import sealed
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.graph import Graph
-from trainmap.experiments.nodes import load, random_ids
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report.page import write_study
+from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.estimate import Entry, estimate, makespan
 from trainmap.experiments.runs.folder import (
     Study,
@@ -34,7 +33,9 @@ from trainmap.experiments.runs.folder import (
     states,
     study_of,
 )
-from trainmap.experiments.task import result_path
+from trainmap.experiments.runs.job import result_path
+from trainmap.experiments.tasks.datasets import load
+from trainmap.experiments.tasks.student_ids import random_ids
 
 TINY = """\
 title: Tiny
@@ -141,7 +142,7 @@ def test_a_run_that_fails_is_kept_blocks_what_needs_it_and_is_tried_again(tmp_pa
     (out / "made").mkdir()
     blockade = out / "made" / f"teacher-{teacher.hash[:16]}"
     blockade.write_text("a file where the teacher's folder should be")
-    outcomes = {outcome.task.hash: outcome for outcome in run_study(study, graph, out, jobs=1)}
+    outcomes = {outcome.job.hash: outcome for outcome in run_study(study, graph, out, jobs=1)}
     assert not outcomes[teacher.hash].finished
     assert "Traceback" in (outcomes[teacher.hash].error or "")
     found = states(study, out)
@@ -179,7 +180,7 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path, done: Path) -> None:
     kept = {entry.hash for entry in study.entries if result_path(out / "runs", entry.hash).exists()}
     assert 4 <= len(kept) < len(study.entries)
     outcomes = run_study(study, graph, out, jobs=2)
-    assert {outcome.task.hash for outcome in outcomes if outcome.skipped} == kept
+    assert {outcome.job.hash for outcome in outcomes if outcome.skipped} == kept
     first, second = results(open_study(done), done), results(study, out)
     assert {key: value.get("test_loss") for key, value in first.items()} == {
         key: value.get("test_loss") for key, value in second.items()

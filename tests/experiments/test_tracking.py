@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.runs.tracking import track
+from trainmap.experiments.tasks.tracking import track
 
 
 def test_nothing_is_written_unless_it_is_asked_for(tmp_path: Path) -> None:

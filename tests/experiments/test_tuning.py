@@ -10,7 +10,7 @@ import pytest
 
 from trainmap.data.dataset import Splits, load_splits
 from trainmap.errors import TrainmapError
-from trainmap.experiments.tuning import RANGES, Hyperparameters, Lesson, search
+from trainmap.experiments.tasks.tuning import RANGES, Hyperparameters, Lesson, search
 from trainmap.training.recipes import Recipe
 
 START = Hyperparameters(0.05, 4.0, 0.5)

@@ -517,7 +517,7 @@ def save_grid(folder: Path) -> None:
     study = study_of(variants, graph, {"file": "a.yaml"})
     save_study(study, out)
     for at, entry in enumerate(study.entries):
-        function = graph.nodes[entry.hash].task.reference
+        function = graph.nodes[entry.hash].task.word
         record = {"name": entry.name, "function": function, "config": dict(entry.config), "seconds": 1.0}
         done = at < len(study.entries) - 1
         more = {"result": result_of(entry.kind, at)} if done else {"traceback": "Traceback\nValueError: no"}
@@ -536,15 +536,15 @@ def open_grid(folder: Path) -> None:
 
 
 def report_grid(folder: Path) -> None:
-    from trainmap.experiments.report import page
+    from trainmap.experiments.report import study_files, study_plots
 
-    page.plot_costs = page.plot_sizes = lambda panels, path: path  # pictures take a second each
-    page.html_page = lambda one: ""
-    page.write_study(folder / "out")
+    study_plots.plot_costs = study_plots.plot_sizes = lambda panels, path: path  # pictures take a second each
+    study_files.html = lambda one: ""
+    study_files.write_study(folder / "out")
 
 
 def save_demo(folder: Path) -> None:
-    from trainmap.experiments.runs.tracking import write_epochs
+    from trainmap.experiments.tasks.tracking import write_epochs
 
     write_epochs(folder / "epochs.csv", [{"epoch": float(at), "train_loss": 0.5} for at in range(4)])
     write_json(folder / "plan.json", {"data": "digits", "epochs": 2})
@@ -553,8 +553,8 @@ def save_demo(folder: Path) -> None:
 
 def open_demo(folder: Path) -> None:
     from trainmap.experiments.demo import held
-    from trainmap.experiments.people import read_counts
-    from trainmap.experiments.runs.tracking import read_epochs
+    from trainmap.experiments.tasks.people import read_counts
+    from trainmap.experiments.tasks.tracking import read_epochs
 
     read_epochs(folder / "epochs.csv")
     held(folder / "plan.json")

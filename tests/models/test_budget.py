@@ -49,6 +49,6 @@ def test_inference_with_flips_costs_twice() -> None:
 
 
 def test_a_report_needs_no_torch() -> None:
-    code = "import sys, trainmap.experiments.report.report, trainmap.models.budget; print('torch' in sys.modules)"
+    code = "import sys, trainmap.experiments.report.report_files, trainmap.models.budget; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

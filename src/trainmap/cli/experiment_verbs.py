@@ -14,7 +14,7 @@ from trainmap.cli.words import say, show
 from trainmap.errors import TrainmapError, counted, last_line, one_line
 
 if TYPE_CHECKING:
-    from trainmap.experiments.task import Outcome
+    from trainmap.experiments.runs.job import Outcome
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What `trainmap run` wrote into.")]
 
@@ -70,7 +70,7 @@ def run(
     if failed:
         raise TrainmapError(
             f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
-            f"the first, {failed[0].task.name}: {last_line(failed[0].error)} (tracebacks in {out / 'runs'}); call "
+            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {out / 'runs'}); call "
             f"again to retry them{unwritten}"
         )
     return None
@@ -81,7 +81,7 @@ def report(folder: Folder) -> None:
 
     Example: [bold]trainmap report quick[/bold]
     """
-    from trainmap.experiments.report.page import write_study
+    from trainmap.experiments.report.study_files import write_study
 
     for path in write_study(folder).values():
         say(str(path))
@@ -171,10 +171,10 @@ def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], N
         task = bar.add_task(what, total=total, detail="")
 
         def advance(outcome: Outcome, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, detail=outcome.task.name)
+            bar.update(task, completed=done, total=total, detail=outcome.job.name)
             if not outcome.finished:
                 word = "blocked" if outcome.blocked else "failed"
-                bar.console.print(f"{word}: {one_line(outcome.task.name)}: {last_line(outcome.error)}")
+                bar.console.print(f"{word}: {one_line(outcome.job.name)}: {last_line(outcome.error)}")
 
         yield advance
 

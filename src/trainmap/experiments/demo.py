@@ -24,7 +24,7 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, counted, last_line, shown
 from trainmap.evaluation.metrics import evaluate
 from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
-from trainmap.experiments.report.report import Report, write_report
+from trainmap.experiments.report.report_files import Report, write_report
 from trainmap.experiments.results.result_fields import Cost
 from trainmap.experiments.runs.launch import run_all
 from trainmap.experiments.runs.owner import DEMO, check_free
@@ -107,7 +107,7 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
             f"(tracebacks in {folder / 'runs'}); call again to retry them"
         )
     rows = [
-        {**run.labels, "fraction": (outcome.result or {})["examples"] / len(data.train), "budget": budget}
+        {**run.labels, **run.facts, "fraction": (outcome.result or {})["examples"] / len(data.train), "budget": budget}
         | (outcome.result or {})
         for run, outcome in zip(planned, outcomes, strict=True)
         for budget in run.budgets

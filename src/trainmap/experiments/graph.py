@@ -1,19 +1,19 @@
-"""From a configuration to a graph of tasks: teacher → map → selection → student, teacher → logits → student →
-compressed.
+"""The graph of an experiment: its tasks, each after those that it needs, and where their runs stand in the reports.
 
-A task's configuration holds the hashes of the tasks that it takes from, so that its own hash stands for everything that
-it came from. Each task is made once, whoever needs it: random and full data do not depend on the map and are shared.
+Each task is made once, whoever needs it: random and full data do not depend on the map and are shared.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trainmap.experiments.file.variants import Variant
-from trainmap.experiments.task import Task
+from trainmap.experiments.runs.job import Job
+from trainmap.experiments.tasks.place import Place
+from trainmap.experiments.tasks.task import Cost, Task
 
 
 @dataclass(frozen=True)
@@ -21,21 +21,30 @@ class Node:
     """A task with what a plan says of it.
 
     Attributes:
-        kind: "teacher", "map", "selection", "teacher logits", "student" or "compressed".
+        name: what people call it.
         task: what is done.
-        model, dataset: of a training run; "" otherwise.
-        flops: expected.
-        examples: that a training run or an inference is expected to see.
-        bytes: expected on disk.
+        place: where.
+        dataset: of its data.
+        cost: expected.
+        called, point: see ``Entry``.
     """
 
-    kind: str
+    name: str
     task: Task
+    place: Place
     dataset: str
-    model: str = ""
-    flops: int = 0
-    examples: int = 0
-    bytes: int = 0
+    cost: Cost
+    called: str = ""
+    point: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.task.what
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """Hashes of the tasks that must be finished first."""
+        return tuple(dict.fromkeys(task.hash for task in self.task.needs().values()))
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,8 @@ class Line:
     Attributes:
         run: hash of the student's run.
         group: what its tables are of: dataset, map, the grid's values.
-        labels: ``subset``, ``student``, ``distilled``, ``seed``, ``budget``, ``fraction``.
+        labels: ``subset``, ``student``, ``distilled``, ``seed``, ``fraction``, ``budget``; and what the row is,
+            whatever it is called: ``role``, ``draw``, ``series`` (its name without a size).
         map: hash of the map of the group; "" without one.
     """
 
@@ -65,14 +75,15 @@ class Graph:
     models: list[dict[str, Any]] = field(default_factory=list)
     points: dict[str, list[Variant]] = field(default_factory=dict)
 
-    def tasks(self) -> list[Task]:
-        """The tasks; each is as heavy as the longest way from it to the end, so that such ways start first."""
+    def jobs(self) -> list[Job]:
+        """What workers are handed; each as heavy as the longest way from it to the end, so that such ways start
+        first."""
         heavy: dict[str, float] = {}
         for digest, node in reversed(self.nodes.items()):
-            heavy[digest] = node.flops + heavy.get(digest, 0.0) + 1
-            for other in node.task.after:
+            heavy[digest] = node.cost.flops + heavy.get(digest, 0.0) + 1
+            for other in node.after:
                 heavy[other] = max(heavy.get(other, 0.0), heavy[digest])
-        return [replace(node.task, weight=heavy[digest]) for digest, node in self.nodes.items()]
+        return [Job(node.name, node.task, node.place, heavy[digest], node.after) for digest, node in self.nodes.items()]
 
 
 def made_at(out: Path, kind: str, digest: str) -> Path:

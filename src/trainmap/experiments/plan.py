@@ -12,6 +12,7 @@ from trainmap.data.dataset import Splits
 from trainmap.data.inputs import Inputs
 from trainmap.data.names import check_name
 from trainmap.errors import TrainmapError, unknown
+from trainmap.experiments.results.facts import ROLES, drawn
 from trainmap.experiments.student import ids_hash
 from trainmap.experiments.subsets import SUBSETS, Subset, chosen, percent
 from trainmap.experiments.task import Task
@@ -152,12 +153,14 @@ class Run:
     Attributes:
         task: what is done; its configuration is the identity of the run.
         labels: what the report adds to the result: subset, student, distilled, seed, fraction.
+        facts: ``role``, ``draw``, ``series`` of its row.
         budgets: the tables in which it is a row. Equal epochs: a subset is visited as often as all the data, so a
             third of the data takes a third of the steps. Equal steps: it is trained for as many steps as all the data.
     """
 
     task: Task
     labels: dict[str, Any]
+    facts: dict[str, str]
     budgets: tuple[str, ...]
 
 
@@ -175,6 +178,7 @@ def runs(plan: DemoPlan, splits: Splits, datamap: DataMap, cards: Path, teacher:
     found: list[Run] = []
     for seed, subset in product(range(plan.seeds), plan.subsets):
         data = _examples(plan, subset, datamap, cards, seed)
+        draw = drawn(subset.kind, subset.steps == "own")
         cells = [(s, kd, *budget) for s in plan.students for kd in distilled for budget in _budgets(subset)]
         for student, kd, steps, budgets in cells:
             recipe = default_recipe(student, plan.data, plan.epochs[student], splits.train.inputs)
@@ -206,6 +210,7 @@ def runs(plan: DemoPlan, splits: Splits, datamap: DataMap, cards: Path, teacher:
                 Run(
                     Task(name, "trainmap.experiments.student:student_run", config, float(weight), where=where),
                     {"subset": title, "student": student, "distilled": kd, "seed": seed},
+                    {"role": ROLES[draw], "draw": draw, "series": subset.what},
                     budgets,
                 )
             )

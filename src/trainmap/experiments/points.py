@@ -17,15 +17,13 @@ def name_tasks(graph: Graph) -> None:
     like, such as a teacher that all points share, keeps its name."""
     alike: dict[str, dict[str, list[Variant]]] = {}
     for digest, node in graph.nodes.items():
-        alike.setdefault(node.task.name, {})[digest] = graph.points[digest]
+        alike.setdefault(node.name, {})[digest] = graph.points[digest]
     for name, points in alike.items():
         for digest, values in told_apart(points).items():
             if values:
-                node = graph.nodes[digest]
-                task = replace(node.task, name=f"{name} ({said(values)})")
-                if "name" in task.where:
-                    task = replace(task, where={**task.where, "name": task.name})
-                graph.nodes[digest] = replace(node, task=task)
+                node, longer = graph.nodes[digest], f"{name} ({said(values)})"
+                place = replace(node.place, name=longer) if node.place.name else node.place
+                graph.nodes[digest] = replace(node, name=longer, place=place, point=said(values))
 
 
 def part_tables(graph: Graph, owners: Sequence[Variant]) -> None:

@@ -1,15 +1,14 @@
-"""The rows that change during training: what ``fit`` is given for them."""
+"""The rows that change during training: how many examples they are expected to visit, and what ``fit`` is given."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from trainmap.data.dataset import Dataset
+from trainmap.experiments.tasks.task import Site
 from trainmap.models.build import build
 from trainmap.schedules import SCHEDULES, Options, Run
 from trainmap.schedules.proxy_options import ProxyOptions
@@ -35,34 +34,31 @@ def visits(settings: Mapping[str, Any], examples: int, epochs: int) -> int:
     return options_of(settings).visits(examples, epochs)
 
 
-def fit_arguments(config: Mapping[str, Any], train: Dataset) -> dict[str, Any]:
+def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, seed: int) -> Any:
     """What ``fit`` is given for the row: a schedule, or a proxy.
 
     Args:
-        config: of a student's run. Trained for a number of steps, it lasts as many epochs as they are expected to make.
+        settings: ``name`` and every option.
         train: all the examples.
+        epochs: of the training.
+        seed: of the run.
     """
-    epochs = config["recipe"]["epochs"]
-    if config["steps"] is not None:
-        epochs = math.ceil(config["steps"] / math.ceil(config["subset"]["count"] / config["recipe"]["batch"]))
-    run = Run(train.ids, epochs, config["seed"])
-    options = options_of(config["subset"]["schedule"])
-    return {"proxy" if options.in_batches else "schedule": options.make(with_network(run, train))}
-
-
-def with_network(run: Run, train: Dataset) -> Run:
-    """A run that makes the small network of a proxy for these examples."""
 
     def network(options: Options) -> ProxyFilter:
         assert isinstance(options, ProxyOptions)
-        own = int(np.random.SeedSequence([run.seed, PROXY]).generate_state(1)[0])
+        own = int(np.random.SeedSequence([seed, PROXY]).generate_state(1)[0])
         return ProxyFilter(build(options.model, train.classes, train.inputs, own), options.keep, options.every)
 
-    return replace(run, network=network)
+    return options_of(settings).make(Run(train.ids, epochs, seed, network=network))
 
 
-def proxy_flops(settings: Mapping[str, Any], forward: int, seen: int) -> int:
-    """What a proxy is expected to cost (``ProxyOptions.flops``)."""
+def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> int:
+    """What a proxy is expected to cost; 0 where there is none.
+
+    Args:
+        settings: of a row.
+        site: knows what the proxy costs for one example.
+        seen: examples that the large network trains on.
+    """
     options = options_of(settings)
-    assert isinstance(options, ProxyOptions)
-    return options.flops(forward, seen)
+    return options.flops(site.forward(options.model), seen) if isinstance(options, ProxyOptions) else 0

@@ -20,8 +20,8 @@ from trainmap.dynamics.damage import check_recording, is_recording
 from trainmap.errors import StoreError
 from trainmap.evaluation.predictions import FORMAT as PREDICTIONS
 from trainmap.evaluation.predictions import Predictions
-from trainmap.experiments.runs.tracking import read_epochs
-from trainmap.experiments.task import read_record
+from trainmap.experiments.runs.job import read_record
+from trainmap.experiments.tasks.tracking import read_epochs
 from trainmap.files import reading
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.table_file import METADATA, read_table

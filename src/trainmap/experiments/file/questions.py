@@ -15,7 +15,7 @@ Ends = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_le
 
 class Tuning(Section):
     """A search by Optuna over learning rate, temperature and weight, for every way in which a student is distilled
-    (``trainmap.experiments.tuning``). Its trials are judged on the validation data; what it finds meets what the
+    (``trainmap.experiments.tasks.tuning``). Its trials are judged on the validation data; what it finds meets what the
     student had, on full data and the test set, under the experiment's seeds."""
 
     trials: Count = 40

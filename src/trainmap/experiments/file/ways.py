@@ -58,6 +58,7 @@ class Schedule(_Fields):
 
     if TYPE_CHECKING:
         name: str
+        model: str | None
 
         def __init__(self, name: str, **options: Any) -> None: ...
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from trainmap.experiments.results.statistics import Difference, Estimate
+from trainmap.experiments.results.statistics import Difference, Estimate, Verdict
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -16,7 +16,7 @@ def digits_for(differences: Mapping[Any, Difference]) -> int:
     the end that decides a verdict as zero, otherwise one."""
     shown = [d for d in differences.values() if not math.isnan(d.low)]
     widths = sorted(d.high - d.low for d in shown)
-    close = any(d.verdict != "no difference shown" and min(abs(d.low), abs(d.high)) < 0.0005 for d in shown)
+    close = any(d.verdict != Verdict.NONE and min(abs(d.low), abs(d.high)) < 0.0005 for d in shown)
     return 2 if close or (widths and widths[len(widths) // 2] < 0.01) else 1
 
 

@@ -4,64 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from trainmap.errors import counted
-from trainmap.experiments.choosing import about_choosing
+from trainmap.experiments.graph import Line
+from trainmap.experiments.results.facts import NAMES, facts_of
 from trainmap.experiments.results.map_pairs import map_costs
-from trainmap.experiments.results.statistics import Difference, holm_verdicts, interval
-from trainmap.experiments.results.versus_random import Report, compare, role, subset_name, unopposed
-from trainmap.experiments.runs.folder import Entry, Study, made
-
-
-@dataclass(frozen=True)
-class Record:
-    """A cell of the long table: one subset under one student, over its seeds.
-
-    Attributes:
-        group: dataset, map, values of the grid.
-        budget, subset, student, distilled, examples, fraction: which runs.
-        n: seeds.
-        macro_f1, low, high: mean and interval; NaN for the ends where no interval can be had.
-        accuracy: mean.
-        difference, difference_low, difference_high: from random of the same size, paired; NaN without.
-        verdict: "beats random", "no difference shown", "worse", or "" for random itself, full data and without random.
-        firm: the verdict stays under Holm's correction over its table.
-        flops, seconds: mean cost of the training.
-        parameters: of the student.
-        nonzero, forward_flops, bytes: of networks that were compressed and of their originals; NaN for others.
-    """
-
-    group: Mapping[str, Any]
-    budget: str
-    subset: str
-    student: str
-    distilled: bool
-    examples: int
-    fraction: float
-    n: int
-    macro_f1: float
-    low: float
-    high: float
-    accuracy: float
-    difference: float
-    difference_low: float
-    difference_high: float
-    verdict: str
-    firm: bool
-    flops: float
-    seconds: float
-    parameters: int
-    nonzero: float
-    forward_flops: float
-    bytes: float
-
-    @property
-    def column(self) -> str:
-        return f"{self.student} + KD" if self.distilled else self.student
+from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of
+from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
+from trainmap.experiments.results.versus_random import compare, unopposed
+from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
+from trainmap.experiments.tasks.selection import Selection, choosing_cost
+from trainmap.experiments.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -88,19 +47,27 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     found: dict[str, list[Any]] = {}
     for line in study.lines:
         found.setdefault(json.dumps([dict(line.group), line.map]), []).append(line)
-    entries = {entry.hash: entry for entry in study.entries}
+    entries, tasks = {entry.hash: entry for entry in study.entries}, tasks_of(study)
     made_groups = []
     for lines in found.values():
         labels = dict(lines[0].group)
-        rows = tuple(
-            {**line.group, **line.labels, **done[line.run], **about_choosing(line.run, entries, done)}
-            for line in lines
-            if line.run in done
-        )
+        rows = tuple(_row(line, entries, tasks[line.run], done) for line in lines if line.run in done)
         rest = [str(value) if key == "label" else f"{key} {value}" for key, value in labels.items() if key != "dataset"]
         title = ", ".join([str(labels["dataset"]), *rest])
         made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))
     return made_groups
+
+
+def chosen(task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a row says of its selection; nothing without one."""
+    selection = task.needs().get("selection")
+    return choosing_cost(selection, done) if isinstance(selection, Selection) else {}
+
+
+def _row(line: Line, entries: Mapping[str, Entry], task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    labels = {key: value for key, value in line.labels.items() if key not in NAMES}
+    spent = chosen(task, done)
+    return {**line.group, **labels, **done[line.run], **spent, **facts_of(line, entries)}
 
 
 def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]], folder: str | Path) -> Report:
@@ -136,7 +103,7 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
         notes.append(f"{missing} of {of} of these tables {'is' if missing == 1 else 'are'} not finished.")
     alone = unopposed(group.rows) if has_random(group) else []
     if alone:
-        names = dict.fromkeys(subset_name(row["subset"]) for row in alone)
+        names = dict.fromkeys(row["subset"] for row in alone)
         notes.append(
             f"{len(alone)} of the finished runs are not compared, random of their size is not finished: "
             f"{', '.join(names)}."
@@ -157,85 +124,58 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
 
 def _reasons(study: Study, one: Entry, done: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """What "auto" made of a map, by the name of the row; the seed is no part of it."""
-    return {
-        entry.name.partition(f" of {one.name}")[0]: done[entry.hash]["reason"]
-        for entry in study.entries
-        if entry.kind == "selection" and one.hash in entry.after and "reason" in done.get(entry.hash, {})
-    }
+    entries = {entry.hash: entry for entry in study.entries}
+    found: dict[str, str] = {}
+    for line in study.lines:
+        selection = entries.get(entries[line.run].config["subset"].get("selection") or "")
+        if selection is not None and one.hash in selection.after and "reason" in done.get(selection.hash, {}):
+            found[line.labels["subset"]] = done[selection.hash]["reason"]
+    return found
 
 
 def has_random(group: Group) -> bool:
     """Whether a comparison can be made at all."""
-    return any(role(row["subset"]) == "random" for row in group.rows)
+    return any(row["draw"] == "random" for row in group.rows)
 
 
-def records(group: Group, report: Report, metric: str = "test_macro_f1") -> list[Record]:
-    """The long table of a group; without a random row there are no differences and no verdicts. ``macro_f1`` and its
-    difference are of ``metric``."""
-    if not group.rows:
-        return []
-    if not has_random(group):
-        return [_record(group, key, rows, report.level, None, metric) for key, rows in _cells(group.rows).items()]
-    alone = unopposed(group.rows)
-    found = [_record(group, key, rows, report.level, None, metric) for key, rows in _cells(alone).items()]
-    for comparison in compare(report):
-        differences = comparison.against_random(metric)
-        firm = dict(zip(differences, holm_verdicts(list(differences.values()), comparison.level)))
-        for (name, column), runs in comparison.runs.items():
-            difference = differences.get((name, column))
-            key = (comparison.budget, name, *column)
-            stays = difference is not None and firm[name, column] == difference.verdict != "no difference shown"
-            found.append(_record(group, key, list(runs.values()), report.level, difference, metric, stays))
-    return found
+def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> pl.DataFrame:
+    """The long table of a group: a line for each cell, which is one subset under one student over its seeds.
 
-
-def _cells(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str, str, bool], list[Mapping[str, Any]]]:
-    found: dict[tuple[str, str, str, bool], list[Mapping[str, Any]]] = {}
-    for row in rows:
-        found.setdefault((row["budget"], row["subset"], row["student"], row["distilled"]), []).append(row)
-    return found
-
-
-def _record(
-    group: Group,
-    key: tuple[str, str, str, bool],
-    rows: Sequence[Mapping[str, Any]],
-    level: float,
-    difference: Difference | None,
-    metric: str,
-    firm: bool = False,
-) -> Record:
-    estimate = interval([row[metric] for row in rows], level)
-
-    def mean(name: str) -> float:
-        return sum(row[name] for row in rows) / len(rows)
-
-    def weight(name: str) -> float:
-        return mean(name) if all(name in row for row in rows) else math.nan
-
-    budget, subset, student, distilled = key
-    return Record(
-        group=group.labels,
-        budget=budget,
-        subset=subset,
-        student=student,
-        distilled=distilled,
-        examples=rows[0]["examples"],
-        fraction=rows[0]["fraction"],
-        n=len(rows),
-        macro_f1=estimate.mean,
-        low=estimate.low,
-        high=estimate.high,
-        accuracy=mean("test_accuracy"),
-        difference=math.nan if difference is None else difference.mean,
-        difference_low=math.nan if difference is None else difference.low,
-        difference_high=math.nan if difference is None else difference.high,
-        verdict="" if difference is None else difference.verdict,
-        firm=firm,
-        flops=mean("train_flops"),
-        seconds=mean("train_seconds"),
-        parameters=rows[0]["parameters"],
-        nonzero=weight("nonzero"),
-        forward_flops=weight("forward_flops"),
-        bytes=weight("bytes"),
+    Returns:
+        ``budget``, ``subset``, ``student``, ``distilled``, ``examples``, ``fraction``: which runs.
+        ``n``: seeds. ``macro_f1``, ``low``, ``high``: mean of ``metric`` and interval; NaN for ends that cannot be had.
+        ``accuracy``: mean. ``difference``, ``difference_low``, ``difference_high``: from random of the same size,
+        paired; NaN without. ``verdict``: the value of a ``Verdict``; "" for random itself, full data, without random.
+        ``firm``: the verdict stays under Holm's correction over its table. ``flops``, ``seconds``: mean cost of the
+        training. ``parameters``: of the student. ``nonzero``, ``forward_flops``, ``bytes``: of networks that were
+        compressed and of their originals; NaN for others. ``role``, ``draw``, ``series``: see ``facts``.
+    """
+    there = has_random(group)
+    comparisons = compare(report) if there and group.rows else []
+    rows = list(unopposed(group.rows) if there else group.rows)
+    rows += [row for one in comparisons for row in report.rows if row.get("budget", "") == one.budget]
+    judged: dict[tuple[Any, ...], tuple[Difference, bool]] = {}
+    for one in comparisons:
+        differences = one.against_random(metric)
+        for (key, difference), held in zip(
+            differences.items(), holm_verdicts([*differences.values()], one.level), strict=True
+        ):
+            firm = held == difference.verdict != Verdict.NONE
+            judged[(one.budget, key[0], *key[1])] = difference, firm
+    if not rows:
+        return pl.DataFrame()
+    cells = averaged(frame_of(rows), metric, report.level)
+    found = [judged.get(key) for key in cells.select(CELL).iter_rows()]
+    ends = {
+        f"difference{end}": [math.nan if one is None else getattr(one[0], name) for one in found]
+        for end, name in (("", "mean"), ("_low", "low"), ("_high", "high"))
+    }
+    return cells.select(
+        *(*CELL, "examples", "fraction", "n"),
+        *(pl.col("mean").alias("macro_f1"), "low", "high", pl.col("test_accuracy").alias("accuracy")),
+        *(pl.Series(name, values, pl.Float64) for name, values in ends.items()),
+        pl.Series("verdict", ["" if one is None else one[0].verdict.value for one in found], pl.String),
+        pl.Series("firm", [one is not None and one[1] for one in found], pl.Boolean),
+        *(pl.col("train_flops").alias("flops"), pl.col("train_seconds").alias("seconds"), "parameters"),
+        *("nonzero", "forward_flops", "bytes", *NAMES),
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from enum import Enum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,14 @@ from scipy.special import stdtr, stdtrit
 
 from trainmap.errors import TrainmapError
 
-Verdict = Literal["beats random", "no difference shown", "worse"]
+
+class Verdict(Enum):
+    """Where the interval of a difference lies: above zero, below it, or around it, where no difference is shown."""
+
+    ABOVE = "above"
+    NONE = "none"
+    BELOW = "below"
+
 
 # Values that agree to this share of their size differ by rounding only and say nothing about spread.
 SAME = 1e-12
@@ -81,9 +88,9 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: flo
     """Mean of ``a[seed] - b[seed]`` over the seeds that both have, with Student's t interval and a verdict.
 
     Pairing by seed removes what the two runs share (initial weights, order of the data), as the paired t-test does.
-    Higher is taken to be better: "beats random" when the whole interval lies above zero, "worse" when it lies below,
-    "no difference shown" otherwise, which is not the same as "no difference". Fewer than two common seeds, or
-    differences that are all the same, have no interval and hence show no difference; their p-value is NaN.
+    The verdict is ``ABOVE`` when the whole interval lies above zero, ``BELOW`` when it lies below, ``NONE`` otherwise:
+    no difference is shown, which is not the same as no difference. Fewer than two common seeds, or differences that
+    are all the same, have no interval and hence show none; their p-value is NaN.
 
     Args:
         a: seed to value of the runs that are judged.
@@ -95,7 +102,7 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: flo
     """
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
-        return Difference(math.nan, math.nan, math.nan, 0, "no difference shown", math.nan)
+        return Difference(math.nan, math.nan, math.nan, 0, Verdict.NONE, math.nan)
     ours, theirs = _checked([a[seed] for seed in seeds]), _checked([b[seed] for seed in seeds])
     differences = ours - theirs
     estimate = _interval(differences, float(np.abs([ours, theirs]).max()), level)
@@ -103,7 +110,15 @@ def paired_difference(a: Mapping[int, float], b: Mapping[int, float], level: flo
     if not math.isnan(estimate.low):
         t = estimate.mean / (differences.std(ddof=1) / math.sqrt(estimate.n))
         p = float(2 * stdtr(estimate.n - 1, -abs(t)))
-    return Difference(estimate.mean, estimate.low, estimate.high, estimate.n, _verdict(estimate.low, estimate.high), p)
+    verdict = verdict_of(estimate.low, estimate.high)
+    return Difference(estimate.mean, estimate.low, estimate.high, estimate.n, verdict, p)
+
+
+def verdict_of(low: float, high: float) -> Verdict:
+    """The verdict of an interval; NaN is no interval and shows nothing."""
+    if low > 0:
+        return Verdict.ABOVE
+    return Verdict.BELOW if high < 0 else Verdict.NONE
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
@@ -131,12 +146,12 @@ def holm(p_values: Sequence[float]) -> NDArray[np.float64]:
 def holm_verdicts(differences: Sequence[Difference], level: float = 0.95) -> list[Verdict]:
     """The verdicts of a family of comparisons that hold together at ``level`` by Holm's correction.
 
-    A verdict stays as it is when its adjusted p-value is below ``1 - level`` and becomes "no difference shown"
-    otherwise; none is ever added.
+    A verdict stays as it is when its adjusted p-value is below ``1 - level`` and becomes ``NONE`` otherwise; none is
+    ever added.
     """
     adjusted = holm([difference.p for difference in differences])
     return [
-        difference.verdict if p < 1 - level else "no difference shown"
+        difference.verdict if p < 1 - level else Verdict.NONE
         for difference, p in zip(differences, adjusted, strict=True)
     ]
 
@@ -160,11 +175,3 @@ def _interval(values: NDArray[np.float64], size: float, level: float) -> Estimat
         return Estimate(mean, math.nan, math.nan, n)
     half = float(stdtrit(n - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(n))
     return Estimate(mean, mean - half, mean + half, n)
-
-
-def _verdict(low: float, high: float) -> Verdict:
-    if low > 0:
-        return "beats random"
-    if high < 0:
-        return "worse"
-    return "no difference shown"

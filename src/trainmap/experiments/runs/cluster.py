@@ -5,16 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from trainmap.errors import TrainmapError
+from trainmap.experiments.runs.job import Job, Stamp, error_path, result_path, stamp, write_error
 from trainmap.experiments.runs.local_workers import LocalPool, Pool
 from trainmap.experiments.runs.task_locks import give_up
 from trainmap.experiments.runs.worker import ENVIRONMENT, Answer, attempt, environment
-from trainmap.experiments.task import Stamp, Task, error_path, result_path, stamp, write_error
 
 SLURM_JOBS = 64  # in the queue at a time, unless told
 SLURM_POLL_SECONDS = 0.5
@@ -54,21 +53,21 @@ class RayPool:
                 raise TrainmapError(f"no Ray cluster answers at '{address}': {error}") from error
         self.limit = jobs or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self.attempt: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(attempt)
-        self.busy: dict[Any, tuple[Task, Stamp, str]] = {}
+        self.busy: dict[Any, tuple[Job, Stamp, str]] = {}
 
     def free(self) -> bool:
         return len(self.busy) < self.limit
 
-    def start(self, task: Task, old_error: Stamp) -> None:
-        claim, task = uuid4().hex, replace(task, function=task.reference)
+    def start(self, task: Job, old_error: Stamp) -> None:
+        claim = uuid4().hex
         self.busy[self.attempt.remote(self.folder, task, old_error, claim)] = (task, old_error, claim)
 
-    def wait(self, seconds: float | None) -> list[tuple[Task, Answer]]:
+    def wait(self, seconds: float | None) -> list[tuple[Job, Answer]]:
         if not self.busy:
             time.sleep(seconds or 0)
             return []
         ended, _ = self.ray.wait(list(self.busy), num_returns=1, timeout=seconds)
-        answers: list[tuple[Task, Answer]] = []
+        answers: list[tuple[Job, Answer]] = []
         for reference in ended:
             task, old_error, claim = self.busy.pop(reference)
             try:
@@ -115,22 +114,22 @@ class SlurmPool:
             self.executor.update_parameters(**{"name": "trainmap", **(parameters or {})})
         except (RuntimeError, NameError, TypeError) as error:
             raise TrainmapError(f"submitit cannot use cluster '{cluster}': {error}") from error
-        self.busy: list[tuple[Any, Task, Stamp, str]] = []
+        self.busy: list[tuple[Any, Job, Stamp, str]] = []
 
     def free(self) -> bool:
         return len(self.busy) < self.limit
 
-    def start(self, task: Task, old_error: Stamp) -> None:
-        claim, task = uuid4().hex, replace(task, function=task.reference)
+    def start(self, task: Job, old_error: Stamp) -> None:
+        claim = uuid4().hex
         with environment(ENVIRONMENT):  # a job starts with the environment of its submission
             job = self.executor.submit(attempt, self.folder, task, old_error, claim)
         self.busy.append((job, task, old_error, claim))
 
-    def wait(self, seconds: float | None) -> list[tuple[Task, Answer]]:
+    def wait(self, seconds: float | None) -> list[tuple[Job, Answer]]:
         until = math.inf if seconds is None else time.monotonic() + seconds
         while not (ended := [entry for entry in self.busy if entry[0].done()]) and time.monotonic() < until:
             time.sleep(SLURM_POLL_SECONDS)
-        answers: list[tuple[Task, Answer]] = []
+        answers: list[tuple[Job, Answer]] = []
         for entry in ended:
             self.busy.remove(entry)
             job, task, old_error, claim = entry
@@ -147,7 +146,7 @@ class SlurmPool:
             give_up(self.folder, task.hash, claim)
 
 
-def _write_death(folder: Path, task: Task, old_error: Stamp, claim: str, text: str) -> None:
+def _write_death(folder: Path, task: Job, old_error: Stamp, claim: str, text: str) -> None:
     """Keep why a run ended without an answer, unless it wrote that down itself, and free it for the next call."""
     give_up(folder, task.hash, claim)
     if not result_path(folder, task.hash).exists() and stamp(error_path(folder, task.hash)) == old_error:

@@ -15,7 +15,9 @@ from typing import Any
 
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import show_seconds
-from trainmap.experiments.runs.folder import Entry, Study
+from trainmap.experiments.runs.folder import Entry, Study, tasks_of
+from trainmap.experiments.tasks.learning import Learning
+from trainmap.experiments.tasks.search import Search
 
 STEPS = 3  # trained to measure a model, after one that is not counted
 FIXED_SECONDS = {
@@ -80,7 +82,7 @@ def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int, dat
         data_root: where the data lie.
     """
     left = [entry for entry in study.entries if entry.hash not in done]
-    speeds, sources = speeds_of(study.entries, left, done, data_root)
+    speeds, sources = speeds_of(study, left, done, data_root)
     seconds = {entry.hash: _seconds(entry, speeds) for entry in left}
     kinds = dict.fromkeys(entry.kind for entry in study.entries)
     lines = tuple(
@@ -103,7 +105,7 @@ def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int, dat
 
 
 def speeds_of(
-    entries: Sequence[Entry],
+    study: Study,
     left: Sequence[Entry],
     done: Mapping[str, Mapping[str, Any]],
     data_root: str | None = None,
@@ -111,6 +113,7 @@ def speeds_of(
     """(model, dataset) -> seconds of a FLOP of training, and a sentence for each on where it is from."""
     speeds: dict[tuple[str, str], float] = {}
     sources: list[str] = []
+    entries, tasks = study.entries, tasks_of(study)
     for key in dict.fromkeys((entry.model, entry.dataset) for entry in left if entry.model):
         runs = [
             done[entry.hash]
@@ -121,34 +124,29 @@ def speeds_of(
             speeds[key] = sum(run["train_seconds"] for run in runs) / sum(run["train_flops"] for run in runs)
             sources.append(f"{key[0]} on {key[1]}: {counted(len(runs), 'finished run')}")
             continue
-        example = next(entry for entry in entries if (entry.model, entry.dataset) == key and "recipe" in entry.config)
-        speeds[key] = measure(example, data_root)
+        trained = (tasks[entry.hash] for entry in entries if (entry.model, entry.dataset) == key)
+        speeds[key] = measure(next(task for task in trained if isinstance(task, Learning | Search)), data_root)
         sources.append(f"{key[0]} on {key[1]}: {STEPS} steps trained now, 1 thread")
     return speeds, sources
 
 
-def measure(entry: Entry, data_root: str | None = None) -> float:
+def measure(task: Learning | Search, data_root: str | None = None) -> float:
     """Seconds that a FLOP of training takes, by training a few steps of a run with one thread. Published weights are
     not fetched for it."""
     import torch
 
-    from trainmap.experiments.nodes import load
     from trainmap.models.build import build
     from trainmap.models.zoo import PRETRAINED
     from trainmap.training.fit import fit
-    from trainmap.training.recipes import Recipe
 
-    config = entry.config
-    about = {key: value for key, value in config["data"].items() if key != "fingerprint"}
-    train = load(root=data_root, **about).train
-    recipe = Recipe(**config["recipe"])
+    train, recipe = task.data.load(data_root).train, task.recipe
     part = train.subset(train.ids[: STEPS * recipe.batch])
-    model = build(config["model"].removesuffix(PRETRAINED), train.classes, train.inputs, 0)
+    model = build(task.model.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        fit(model, part, recipe, seed=0, steps=1, device=config["device"])
-        result = fit(model, part, recipe, seed=0, steps=STEPS, device=config["device"])
+        fit(model, part, recipe, seed=0, steps=1, device=task.device)
+        result = fit(model, part, recipe, seed=0, steps=STEPS, device=task.device)
     finally:
         torch.set_num_threads(before)
     return result.seconds / result.flops

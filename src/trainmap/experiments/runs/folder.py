@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -25,12 +26,13 @@ from trainmap.dynamics.manifest import versions
 from trainmap.errors import StoreError, counted, shown, some, unknown
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.graph import Graph, Line, made_at
-from trainmap.experiments.results.result_fields import Name, check_result
 from trainmap.experiments.runs import task_locks as locks
 from trainmap.experiments.runs.cluster import LAUNCHERS
+from trainmap.experiments.runs.job import error_path, read_record, result_path
 from trainmap.experiments.runs.launch import Outcome, run_all
 from trainmap.experiments.runs.owner import EXPERIMENT, check_free
-from trainmap.experiments.task import error_path, read_record, result_path
+from trainmap.experiments.tasks.result_fields import Name, check_result
+from trainmap.experiments.tasks.task import Task
 from trainmap.files import reading
 from trainmap.typed import as_type
 
@@ -41,7 +43,12 @@ Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class Entry:
-    """A task as the plan keeps it."""
+    """A task as the plan keeps it.
+
+    Attributes:
+        called: by people, without what kind of task it is, its dataset and seed; "" in plans of trainmap 0.1.
+        point: what tells it apart from tasks of other points of the grid that are called alike: "batch=32".
+    """
 
     hash: Name
     kind: Annotated[str, Field(pattern=r"^[a-z ]+$")]
@@ -53,6 +60,8 @@ class Entry:
     examples: Count
     bytes: Count
     config: Mapping[str, Any]
+    called: str = ""
+    point: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,14 +93,16 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
         Entry(
             digest,
             node.kind,
-            node.task.name,
-            node.task.after,
+            node.name,
+            node.after,
             node.dataset,
-            node.model,
-            node.flops,
-            node.examples,
-            node.bytes,
-            node.task.config,
+            node.cost.model,
+            node.cost.flops,
+            node.cost.examples,
+            node.cost.bytes,
+            json.loads(node.task.canonical),
+            node.called,
+            node.point,
         )
         for digest, node in graph.nodes.items()
     )
@@ -145,6 +156,26 @@ def open_study(folder: str | Path) -> Study:
         if line.run not in known or line.map not in known | {""}:
             raise StoreError(f"{path} was changed: a row is of the task {shown(line.run)}, which is not in it; {cure}")
     return study
+
+
+def tasks_of(study: Study) -> dict[str, Task]:
+    """The tasks of a plan by their hashes.
+
+    Raises:
+        StoreError: an entry that is no task of its kind, or not the one that its hash stands for.
+    """
+    from trainmap.experiments.tasks.kinds_of_tasks import TASKS  # torch, which a status does not need
+
+    found: dict[str, Task] = {}
+    for entry in study.entries:
+        what, cure = f"task {shown(entry.name)} of the plan", "run the experiment again"
+        if entry.kind not in TASKS:
+            raise StoreError(f"{what} is of an unknown kind, '{entry.kind}'; it was written by a newer trainmap")
+        with reading(PLAN, what, cure):
+            found[entry.hash] = TASKS[entry.kind].of(entry.config, found)
+        if found[entry.hash].hash != entry.hash:
+            raise StoreError(f"{what} was changed: its fields are not those of its hash; {cure}")
+    return found
 
 
 def claim(study: Study, folder: str | Path, into: bool = False) -> str:
@@ -275,7 +306,7 @@ def run_study(
         locks.take_over(place / "runs")
     make = LAUNCHERS[launcher]
     pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
-    return run_all(graph.tasks(), place / "runs", jobs, on_progress, pool)
+    return run_all(graph.jobs(), place / "runs", jobs, on_progress, pool)
 
 
 def states(study: Study, folder: str | Path) -> dict[str, str]:

@@ -17,17 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from trainmap.errors import TrainmapError, some
+from trainmap.experiments.runs.job import Job, Outcome, error_path, failed_outcome, finished_outcome, stamp
 from trainmap.experiments.runs.local_workers import LocalPool, Pool
 from trainmap.experiments.runs.task_locks import held, log_owner
-from trainmap.experiments.task import Outcome, Task, error_path, failed_outcome, finished_outcome, stamp
 
-__all__ = ["Outcome", "Task", "cores", "run_all"]
+__all__ = ["Job", "Outcome", "cores", "run_all"]
 
 POLL_SECONDS = 0.2  # how often a run that another call is doing is looked at
 
 
 def run_all(
-    tasks: Sequence[Task],
+    tasks: Sequence[Job],
     folder: str | os.PathLike[str],
     jobs: int | None = None,
     on_progress: Callable[[Outcome, int, int], None] | None = None,
@@ -73,9 +73,9 @@ def run_all(
             report(digest, finished)
     todo = sorted((task for key, task in runs.items() if key not in outcomes), key=lambda task: -task.weight)
     if not todo:
-        return [replace(outcomes[task.hash], task=task) for task in tasks]
+        return [replace(outcomes[task.hash], job=task) for task in tasks]
     old_errors = {task.hash: stamp(error_path(place, task.hash)) for task in todo}
-    elsewhere: list[Task] = []
+    elsewhere: list[Job] = []
     busy = 0
     launcher = LocalPool(place, min(jobs or cores(), len(todo))) if pool is None else pool(place, jobs)
     try:
@@ -102,19 +102,19 @@ def run_all(
                 todo.append(task)
     finally:
         launcher.stop()
-    return [replace(outcomes[task.hash], task=task) for task in tasks]
+    return [replace(outcomes[task.hash], job=task) for task in tasks]
 
 
 def _lost(outcomes: Mapping[str, Outcome], digest: str) -> bool:
     return digest in outcomes and not outcomes[digest].finished
 
 
-def _blocked(task: Task, runs: Mapping[str, Task], outcomes: Mapping[str, Outcome]) -> Outcome:
+def _blocked(task: Job, runs: Mapping[str, Job], outcomes: Mapping[str, Outcome]) -> Outcome:
     names = [runs[digest].name for digest in task.after if _lost(outcomes, digest)]
     return Outcome(task, False, None, f"needs '{names[0]}', which did not finish", 0.0, skipped=False, blocked=True)
 
 
-def _check_order(runs: Mapping[str, Task]) -> None:
+def _check_order(runs: Mapping[str, Job]) -> None:
     """Whether every task comes after known ones and never, by whatever way, after itself."""
     left = dict(runs)
     while left:

@@ -7,9 +7,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Protocol
 
+from trainmap.experiments.runs.job import Job, Stamp
 from trainmap.experiments.runs.task_locks import release
 from trainmap.experiments.runs.worker import Answer, Worker
-from trainmap.experiments.task import Stamp, Task
 
 
 class Pool(Protocol):
@@ -19,11 +19,11 @@ class Pool(Protocol):
         """Whether another task can be started now."""
         ...
 
-    def start(self, task: Task, old_error: Stamp) -> None:
+    def start(self, task: Job, old_error: Stamp) -> None:
         """Start a task; ``worker.attempt`` is called somewhere."""
         ...
 
-    def wait(self, seconds: float | None) -> list[tuple[Task, Answer]]:
+    def wait(self, seconds: float | None) -> list[tuple[Job, Answer]]:
         """The tasks that ended, waiting for one at most so long (None: until one ends)."""
         ...
 
@@ -38,12 +38,12 @@ class LocalPool:
     def __init__(self, folder: Path, limit: int) -> None:
         self.folder, self.limit = folder, limit
         self.idle: list[Worker] = []
-        self.busy: dict[Connection, tuple[Worker, Task]] = {}
+        self.busy: dict[Connection, tuple[Worker, Job]] = {}
 
     def free(self) -> bool:
         return len(self.busy) < self.limit
 
-    def start(self, task: Task, old_error: Stamp) -> None:
+    def start(self, task: Job, old_error: Stamp) -> None:
         worker = self.idle.pop() if self.idle else Worker(self.folder)
         while not worker.usable():  # killed while it had nothing to do
             worker.stop()
@@ -51,10 +51,10 @@ class LocalPool:
         self.busy[worker.connection] = (worker, task)
         worker.start(task, old_error)
 
-    def wait(self, seconds: float | None) -> list[tuple[Task, Answer]]:
+    def wait(self, seconds: float | None) -> list[tuple[Job, Answer]]:
         if not self.busy:
             time.sleep(seconds or 0)
-        answers: list[tuple[Task, Answer]] = []
+        answers: list[tuple[Job, Answer]] = []
         for connection in wait(list(self.busy), timeout=seconds) if self.busy else []:
             worker, task = self.busy.pop(connection)  # pyright: ignore[reportArgumentType]
             answer = worker.answer(task)

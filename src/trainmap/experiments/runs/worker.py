@@ -5,7 +5,6 @@ A run that raises is written down and ends its worker; the death of a worker bec
 
 from __future__ import annotations
 
-import importlib
 import math
 import multiprocessing
 import os
@@ -17,16 +16,16 @@ import traceback
 import types
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from trainmap.checksums import check_folder, is_of_task, seal_folder
 from trainmap.errors import TrainmapError
+from trainmap.experiments.runs.job import Job, Stamp, error_path, result_path, stamp, write_error, write_result
 from trainmap.experiments.runs.task_locks import beating, release, take
-from trainmap.experiments.task import Stamp, Task, error_path, plain, result_path, stamp, write_error, write_result
+from trainmap.experiments.tasks.task import plain
 
 # glibc reads the malloc settings and OpenMP its threads when a process starts; setting them later does nothing.
 ENVIRONMENT = {
@@ -57,17 +56,17 @@ class Worker:
     def usable(self) -> bool:
         return self.theirs is not None or self.process.is_alive()
 
-    def start(self, task: Task, old_error: Stamp) -> None:
+    def start(self, task: Job, old_error: Stamp) -> None:
         if self.theirs is not None:
-            with _starting, environment(ENVIRONMENT), _main_hidden(unless=task.reference.startswith("__main__:")):
+            with _starting, environment(ENVIRONMENT), _main_hidden(unless=type(task.task).__module__ == "__main__"):
                 self.process.start()
             self.pid = self.process.pid or 0
             self.theirs.close()
             self.theirs = None
         with suppress(BrokenPipeError):  # it died just now; answer() will see it
-            self.connection.send((replace(task, function=task.reference), old_error))
+            self.connection.send((task, old_error))
 
-    def answer(self, task: Task) -> Answer:
+    def answer(self, task: Job) -> Answer:
         """What the worker says of its run; the death of a worker becomes the error of the run."""
         try:
             return self.connection.recv()
@@ -112,7 +111,7 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _run(connection: Connection, folder: Path, task: Task, old_error: Stamp) -> None:
+def _run(connection: Connection, folder: Path, task: Job, old_error: Stamp) -> None:
     """One run. A failure ends the process: after a CUDA error or an exhausted memory the next run would fail as well,
     and a fresh worker costs one import."""
     answer: Answer = "failed"
@@ -124,7 +123,7 @@ def _run(connection: Connection, folder: Path, task: Task, old_error: Stamp) -> 
             raise SystemExit(1)
 
 
-def attempt(folder: Path, task: Task, old_error: Stamp, claim: str = "") -> Answer:
+def attempt(folder: Path, task: Job, old_error: Stamp, claim: str = "") -> Answer:
     """One run, under its lock, in this process; what it raises is written down first and then raised.
 
     Args:
@@ -140,18 +139,14 @@ def attempt(folder: Path, task: Task, old_error: Stamp, claim: str = "") -> Answ
         return "done"
     started = time.perf_counter()
     try:
-        module, _, attribute = task.reference.partition(":")
-        function: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            function = getattr(function, part)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(1)  # a run before this one may have changed it
         with beating(folder, task.hash):
             check_given(task)
-            result = plain(function(task.argument), "result")
+            result = plain(task.task.run(task.place), "result")
         if not isinstance(result, dict):
-            raise TrainmapError(f"{task.reference} must return a dict, got {type(result).__name__}")
-        made = Path(task.where.get("out", ""))
+            raise TrainmapError(f"a task of kind {task.task.kind} must return a dict, got {type(result).__name__}")
+        made = task.place.out
         if is_of_task(made) and made.is_dir():
             seal_folder(made, task.hash)
         write_result(folder, task, result, time.perf_counter() - started)
@@ -165,15 +160,15 @@ def attempt(folder: Path, task: Task, old_error: Stamp, claim: str = "") -> Answ
         release(folder, task.hash, os.getpid())
 
 
-def check_given(task: Task) -> None:
+def check_given(task: Job) -> None:
     """Compare what a task reads from the folders of others with what they left there.
 
     Raises:
         StoreError: a file is missing, damaged or another's.
     """
-    for name, path in task.where.items():
-        if name != "out" and os.path.isdir(path):
-            check_folder(Path(path))
+    for path in task.place.others.values():
+        if path.is_dir():
+            check_folder(path)
 
 
 @contextmanager

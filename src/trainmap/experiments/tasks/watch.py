@@ -10,7 +10,7 @@ from torch import nn
 
 from trainmap.data.dataset import Dataset
 from trainmap.evaluation.metrics import evaluate
-from trainmap.experiments.runs.tracking import Log, read_epochs, write_epochs
+from trainmap.experiments.tasks.tracking import Log, read_epochs, write_epochs
 from trainmap.models.predict import predict
 from trainmap.training.checkpoint import previous
 from trainmap.training.checkpoint import read as read_checkpoint

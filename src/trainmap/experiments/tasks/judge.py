@@ -18,27 +18,39 @@ from trainmap.errors import TrainmapError
 from trainmap.evaluation.metrics import evaluate
 from trainmap.evaluation.predictions import Predictions
 from trainmap.evaluation.shifts import evaluate_everywhere, load_shift
+from trainmap.experiments.tasks.datasets import Elsewhere
+from trainmap.experiments.tasks.place import EVERYWHERE, Place
 from trainmap.files import write_json
 from trainmap.models.cost import parameters
 from trainmap.models.predict import predict
 from trainmap.training.fit import FitResult
 
 
-def judged(config: dict[str, Any], model: nn.Module, data: Splits, keep: bool = False) -> dict[str, Any]:
-    """The metrics on test and validation data (which may be empty), and on the sets of ``evaluation``.
+def judged(
+    model: nn.Module,
+    data: Splits,
+    place: Place,
+    asked: Elsewhere,
+    *,
+    flips: bool,
+    device: str,
+    keep: bool = False,
+) -> dict[str, Any]:
+    """The metrics on test and validation data (which may be empty), and on the sets of ``asked``.
 
     Args:
-        config: ``recipe``, ``device``, ``evaluation``; ``where``: ``out``, ``data_root``.
         model: of any kind that ``predict`` takes.
         data: the test set's corruptions are made here.
+        place: its ``out`` gets what is kept.
+        asked: sets from elsewhere.
+        flips: whether to average over mirror images, as the recipe trains on them.
+        device: where to compute.
         keep: write the predictions on each set to ``predictions/<set>.parquet``.
     """
-    flips, device = config["recipe"]["flips"], config["device"]
-    out = Path(config["where"]["out"])
 
     def kept(name: str, part: Dataset, logits: np.ndarray) -> None:
         if keep:
-            Predictions.of(part.ids, part.y, logits.argmax(axis=1)).save(prediction_path(out, name))
+            Predictions.of(part.ids, part.y, logits.argmax(axis=1)).save(prediction_path(place.out, name))
 
     row: dict[str, Any] = {}
     for name, part in (("test", data.test), ("validation", data.validation)):
@@ -47,19 +59,18 @@ def judged(config: dict[str, Any], model: nn.Module, data: Splits, keep: bool = 
             row |= {f"{name}_{key}": value for key, value in asdict(evaluate(logits, part.y)).items()}
             if name == "test":
                 kept(name, part, logits)
-    asked, where = config["evaluation"], config["where"]
     if not asked:
         return row
-    shifts = {name: load_shift(name, where.get("data_root", "data")) for name in asked["shifts"]}
-    if changed := [name for name, shift in shifts.items() if shift.fingerprint() != asked["shifts"][name]]:
+    shifts = {name: load_shift(name, place.data_root or "data") for name in asked.shifts}
+    if changed := [name for name, shift in shifts.items() if shift.fingerprint() != asked.shifts[name]]:
         raise TrainmapError(f"the data of {changed[0]} changed since the experiment was planned; plan it again")
     rows = evaluate_everywhere(
-        *(model, data.test, shifts, asked["corruptions"], asked["severities"]),
+        *(model, data.test, shifts, asked.corruptions, asked.severities),
         flips=flips,
         device=device,
         on_logits=lambda set_, part, logits: None if part is data.test else kept(set_, part, logits),
     )
-    write_json(out / "everywhere.json", [row.flat() for row in rows])
+    write_json(place.out / EVERYWHERE, [row.flat() for row in rows])
     for metric in ("accuracy", "macro_f1"):
         row |= {f"{one.set}_{metric}": getattr(one.metrics, metric) for one in rows if one.role == "shift"}
         corrupted = [getattr(one.metrics, metric) for one in rows if one.role == "corruption"]
@@ -70,13 +81,6 @@ def judged(config: dict[str, Any], model: nn.Module, data: Splits, keep: bool = 
 def prediction_path(folder: Path, name: str) -> Path:
     """Where a run's predictions on a set are: "test", "fog 3", the name of a shift."""
     return folder / "predictions" / f"{name.replace(' ', '-')}.parquet"
-
-
-def corrupted_sets(evaluation: dict[str, Any]) -> list[str]:
-    """The names of the corrupted test sets that a run is judged on."""
-    if not evaluation:
-        return []
-    return [f"{kind} {level}" for kind in evaluation["corruptions"] for level in evaluation["severities"]]
 
 
 def costs(result: FitResult, model: nn.Module) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""What compression saves, what it changes and what it forgets: the tables of compressed students."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainmap.experiments.report.formats import show_difference, show_flops
+from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
+from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.verdict_words import CHANGED, FORGOTTEN
+from trainmap.experiments.results.facts import REFERENCES, facts_of
+from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
+from trainmap.experiments.results.run_rows import mean_of
+from trainmap.experiments.results.statistics import interval, paired_difference, verdict_of
+from trainmap.experiments.runs.folder import Study
+from trainmap.maps.regions import REGIONS
+
+GROUPS = ("all", *REGIONS)
+SETS = {"test": "the test data", "corrupted": "the corrupted test data"}
+METRICS = ("test_macro_f1", "corrupted_macro_f1")
+Done = Mapping[str, Mapping[str, Any]]
+Place = tuple[str, str]  # subset, column
+
+
+def compression_grids(study: Study, done: Done, folder: Path) -> tuple[list[Grid], list[Forgotten]]:
+    """The tables, and every run's shares; nothing where nothing is compressed."""
+    entries = {entry.hash: entry for entry in study.entries}
+    grids: list[Grid] = []
+    found: list[Forgotten] = []
+    for title, by_student in compressed_cells(study, done).items():
+        cells = {(name, column_name(student, kd)): runs for (name, student, kd), runs in by_student.items()}
+        subsets: dict[str, bool] = {}
+        for runs in cells.values():
+            line = next(iter(runs.values()))[0]
+            subsets.setdefault(line.labels["subset"], facts_of(line, entries)["draw"] in REFERENCES)
+        grids.append(_weights(title, cells, done))
+        grids += [_changes((title, metric), cells, subsets, done, study.level) for metric in METRICS]
+        shares = {place: forgotten_of(runs, entries, folder) for place, runs in cells.items()}
+        found += [one for part in shares.values() for one in part]
+        for set_ in SETS:
+            for column in dict.fromkeys(column for _, column in cells):
+                rows = {subset: shares[subset, column] for subset in subsets if (subset, column) in shares}
+                grids.append(_shares((title, column, set_), rows, subsets, study.level))
+    return [grid for grid in grids if grid.lines], found
+
+
+def _weights(title: str, cells: Mapping[Place, Runs], done: Done) -> Grid:
+    """A line for each compressed student and each original: what they weigh, the mean over subsets and seeds."""
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for (_, column), members in cells.items():
+        for line, entry in members.values():
+            original = column_name(f"{entry.model} as it was", line.labels["distilled"])
+            runs.setdefault(original, []).append(done[entry.config["student"]])
+            runs.setdefault(column, []).append(done[entry.hash])
+    lines: list[GridLine] = []
+    for name, part in runs.items():
+        keys = ("parameters", "nonzero", "bytes", "zipped_bytes", "forward_flops", "agreement")
+        means = {key: mean_of([run.get(key) for run in part]) for key in keys}
+        counts = [f"{means[key]:,.0f}" for key in ("parameters", "nonzero")]
+        sizes = [f"{means[key] / 1000:,.1f} kB" for key in ("bytes", "zipped_bytes")]
+        agrees = "–" if math.isnan(means["agreement"]) else f"{100 * means['agreement']:.1f} %"
+        told = [*counts, show_flops(means["forward_flops"]), *sizes, agrees]
+        lines.append(GridLine(name, tuple(map(Cell, told))))
+    heads = ("parameters", "not zero", "FLOPs per example", "bytes", "zipped", "agrees with the original")
+    lead = "Mean over subsets and seeds. Zeros and 8-bit products count as FLOPs like any other."
+    return Grid(f"What compression saves, {title}", lead, "network", heads, tuple(lines))
+
+
+def _changes(
+    what: tuple[str, str], cells: Mapping[Place, Runs], subsets: Mapping[str, bool], done: Done, level: float
+) -> Grid:
+    """Compressed minus original by subset and column, paired by seed.
+
+    Args:
+        what: title of the table, metric.
+        cells: the compressed runs.
+        subsets: whether each is one that others are held against.
+        done: results by hash.
+        level: of the intervals.
+    """
+    title, metric = what
+
+    def cell(runs: Runs | None) -> Cell:
+        if runs is None:
+            return NOTHING
+        after = {seed: done[entry.hash][metric] for seed, (_, entry) in runs.items()}
+        before = {seed: done[entry.config["student"]][metric] for seed, (_, entry) in runs.items()}
+        found = paired_difference(after, before, level)
+        return Cell(show_difference(found, 1, found.n)).judged(found.verdict, CHANGED)
+
+    there = all(metric in done[entry.hash] for runs in cells.values() for _, entry in runs.values())
+    columns = tuple(dict.fromkeys(column for _, column in cells))
+    lines = tuple(
+        GridLine(name, tuple(cell(cells.get((name, column))) for column in columns), reference)
+        for name, reference in (subsets.items() if there else ())
+    )
+    where = "" if metric.startswith("test") else " on corrupted test data"
+    lead = f"Macro F1{where}, compressed minus original of the same seed, in points with its interval."
+    return Grid(f"What compression changes{where}, {title}", lead, "subset", columns, lines)
+
+
+def _shares(
+    what: tuple[str, str, str], rows: Mapping[str, list[Forgotten]], subsets: Mapping[str, bool], level: float
+) -> Grid:
+    """A line for each subset, a column for each region; ``what`` is the title of the table, the column, the set."""
+    title, column, set_ = what
+    there = {one.group for part in rows.values() for one in part if one.set == set_}
+    heads = tuple(group for group in GROUPS if group in there)
+    lines: list[GridLine] = []
+    for subset, part in rows.items() if there else ():
+        by_group = {group: [one for one in part if (one.set, one.group) == (set_, group)] for group in heads}
+        lines.append(GridLine(subset, tuple(_share_cell(by_group[group], level) for group in heads), subsets[subset]))
+    lead = (
+        "Examples that go from right to wrong, in percent of the group, mean over n seeds; below it all that change "
+        "class, and those that change between the originals of two seeds. The verdict is on changed minus that, by "
+        "its interval over the seeds. Regions: of the map of the test data."
+    )
+    name = f"What {column} forgets on {SETS[set_]}, {title}"
+    return Grid(name, lead, "subset", heads, tuple(lines), aside=True)
+
+
+def _share_cell(part: Sequence[Forgotten], level: float) -> Cell:
+    if not part:
+        return NOTHING
+    forgotten, churn, baseline = (
+        mean_of([getattr(one, key) for one in part]) for key in ("forgotten", "churn", "baseline")
+    )
+    text, changed = f"{100 * forgotten:.1f} (n={len(part)})", f"changed {100 * churn:.1f}"
+    if math.isnan(baseline):
+        return Cell(text, changed)
+    beyond = interval([one.churn - one.baseline for one in part], level)
+    told = Cell(text, f"{changed}, another seed {100 * baseline:.1f}")
+    return told.judged(verdict_of(beyond.low, beyond.high), FORGOTTEN)

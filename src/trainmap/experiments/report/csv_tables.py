@@ -1,0 +1,39 @@
+"""The runs, and the cells that they make, as CSV for other programs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainmap.cells import csv_text
+from trainmap.experiments.report.overview_tables import Table
+from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
+from trainmap.experiments.results.facts import NAMES
+from trainmap.experiments.results.statistics import Verdict
+
+
+def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Every row with every field, columns in the order in which they first appear, what a row is at the end."""
+    facts = [name for name in NAMES if any(name in row for row in rows)]
+    rest = dict.fromkeys(key for row in rows for key in row if key not in facts)
+    return csv_text([{key: row.get(key, "") for key in (*rest, *facts)} for row in rows]) if rows else ""
+
+
+def table_csv(tables: Sequence[Table]) -> str:
+    """The long table: one line for each cell, the group's labels first; an end that cannot be had is empty."""
+    return rows_csv(
+        [
+            {**group.labels, **{key: _blank(value) for key, value in row.items()}, "verdict": _said(row["verdict"])}
+            for group, part in tables
+            for row in part.iter_rows(named=True)
+        ]
+    )
+
+
+def _said(verdict: str) -> str:
+    return VERSUS_RANDOM.of(Verdict(verdict)) if verdict else ""
+
+
+def _blank(value: Any) -> Any:
+    return "" if isinstance(value, float) and math.isnan(value) else value

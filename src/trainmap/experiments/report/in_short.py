@@ -1,0 +1,68 @@
+"""What the main tables say, in sentences that follow from their verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainmap.errors import counted
+from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.results.facts import REFERENCES
+from trainmap.experiments.results.run_rows import Report
+from trainmap.experiments.results.statistics import Verdict, holm_verdicts
+from trainmap.experiments.results.versus_random import Column, Comparison, compare
+
+EQUAL_STEPS = "equal steps"  # the budget in which full data has as many steps as every row
+SENTENCES = {
+    Verdict.ABOVE: "Beats random of the same size",
+    Verdict.NONE: "No difference from random shown",
+    Verdict.BELOW: "Worse than random of the same size",
+}
+
+
+def summary(report: Report) -> list[str]:
+    """What the main table of each budget says, and which opponents are not there."""
+    comparisons = compare(report)
+    said = [sentence for comparison in comparisons for sentence in _said(comparison)]
+    present = {comparison.draw(name) for comparison in comparisons for name in comparison.names}
+    if any(comparison.budget == EQUAL_STEPS for comparison in comparisons):
+        present.add("full, equal steps")
+    absent = [words for draw, words in REFERENCES.items() if draw not in present]
+    if absent:
+        said.append(f"Not in this comparison: {', '.join(absent)}.")
+    return said
+
+
+def _said(comparison: Comparison) -> list[str]:
+    where = f"{comparison.budget}: " if comparison.budget else ""
+    differences = comparison.against_random("test_macro_f1")
+    said: list[str] = []
+    for verdict, words in SENTENCES.items() if differences else ():
+        keys = [key for key, difference in differences.items() if difference.verdict == verdict]
+        said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
+    gains = [gain.verdict for gain in comparison.from_distillation("test_macro_f1").values()]
+    if gains:
+        said.append(
+            f"{where}Distillation helps in {gains.count(Verdict.ABOVE)} of {counted(len(gains), 'comparison')}, "
+            f"hurts in {gains.count(Verdict.BELOW)}, no difference shown in {gains.count(Verdict.NONE)}."
+        )
+    if differences:
+        held = holm_verdicts(list(differences.values()), comparison.level)
+        stay = sum(verdict != Verdict.NONE for verdict in held)
+        called = sum(difference.verdict != Verdict.NONE for difference in differences.values())
+        said.append(
+            f"{where}{counted(len(differences), 'comparison')} at {100 * comparison.level:g} %: about "
+            f"{(1 - comparison.level) * len(differences):.1f} would show a difference by chance alone. {called} "
+            f"do; {stay} of them stay under Holm's correction (doubled symbol)."
+        )
+    return said
+
+
+def _named(keys: Sequence[tuple[str, Column]], comparison: Comparison) -> str:
+    by_name: dict[str, list[str]] = {}
+    for name, column in keys:
+        by_name.setdefault(name, []).append(column_name(*column))
+    everywhere = len(comparison.columns)
+    return ", ".join(
+        name if len(students) == everywhere > 1 else f"{name} ({', '.join(students)})"
+        for name, students in by_name.items()
+    )

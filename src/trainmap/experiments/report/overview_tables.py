@@ -1,0 +1,125 @@
+"""The whole of an experiment in one table: a line for each subset, a column for each student of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from trainmap.errors import counted
+from trainmap.experiments.report.formats import show_estimate, show_percent
+from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
+from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
+from trainmap.experiments.results.facts import REFERENCES
+from trainmap.experiments.results.records import Group, long_table
+from trainmap.experiments.results.run_rows import Report
+from trainmap.experiments.results.statistics import Estimate, Verdict
+from trainmap.experiments.runs.folder import Study
+
+Done = Mapping[str, Mapping[str, Any]]
+Record = Mapping[str, Any]  # a line of a long table
+Table = tuple[Group, pl.DataFrame]  # with its long table
+
+
+def by_budget(tables: Iterable[Table]) -> Iterator[tuple[Group, str, list[Record]]]:
+    """The cells of each group by training budget."""
+    for group, frame in tables:
+        rows = list(frame.iter_rows(named=True))
+        for budget in dict.fromkeys(row["budget"] for row in rows):
+            yield group, budget, [row for row in rows if row["budget"] == budget]
+
+
+def overview(tables: Sequence[Table]) -> list[Grid]:
+    """One table for each budget."""
+    lead = "Test macro F1: mean over n seeds in percent ± half of the interval, and the verdict against random."
+    return [_grid(f"The whole in one table, {budget}", lead, its) for budget, its in _budgets(tables).items()]
+
+
+def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
+    """A table for each set besides the test set, and budget: corruptions together, each shift by itself."""
+    ending = "_macro_f1"
+    keys = dict.fromkeys(key for group, _ in found for row in group.rows for key in row if key.endswith(ending))
+    grids: list[Grid] = []
+    for key in keys:
+        name = key[: -len(ending)]
+        if name in ("test", "validation"):
+            continue
+        shared = [(group, report) for group, report in found if group.rows and all(key in row for row in group.rows)]
+        tables = [(group, long_table(group, report, key)) for group, report in shared]
+        what = "Corrupted test data" if name == "corrupted" else f"Shifted data ({name})"
+        lead = f"{what}: macro F1, mean over n seeds in percent ± half of the interval, and the verdict against random."
+        grids += [_grid(f"{what}, {budget}", lead, its) for budget, its in _budgets(tables).items()]
+    return grids
+
+
+def overlaps(study: Study, done: Done) -> list[Grid]:
+    """How far the regions of each map are the same examples."""
+    maps = [entry for entry in study.entries if entry.kind == "map" and entry.hash in done]
+    if not maps:
+        return []
+    pairs = list(dict.fromkeys(pair for entry in maps for pair in done[entry.hash]["overlap"]))
+    lines = tuple(
+        GridLine(entry.name, tuple(Cell(show_percent(done[entry.hash]["overlap"][pair])) for pair in pairs))
+        for entry in maps
+    )
+    lead = (
+        "The share of the first region's third that is in the second's too (quantile rule, before the values decide)."
+    )
+    return [Grid("Overlap of regions", lead, "map", tuple(pairs), lines)]
+
+
+def in_all(study: Study, done: Done, tables: Sequence[Table], failed: Mapping[str, str]) -> list[str]:
+    """How far an experiment is and what its tables say, in sentences."""
+    of = counted(len(study.entries), "task")
+    said = [f"{len(done):,} of {of} {'is' if len(study.entries) == 1 else 'are'} done, {len(failed)} failed."]
+    for group, budget, part in by_budget(tables):
+        judged = [(Verdict(row["verdict"]), row) for row in part if row["verdict"]]
+        if not judged:
+            continue
+        above, below, none = (
+            sum(own is verdict for own, _ in judged) for verdict in (Verdict.ABOVE, Verdict.BELOW, Verdict.NONE)
+        )
+        verdict, best = max(judged, key=lambda one: one[1]["difference"])
+        said.append(
+            f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {above} beat random of "
+            f"the same size, {below} are worse, {none} show no difference. Largest "
+            f"mean difference: {best['subset']} ({column_name(best['student'], best['distilled'])}), "
+            f"{100 * best['difference']:+.1f} points, {VERSUS_RANDOM.of(verdict)}."
+        )
+    return said
+
+
+def _budgets(tables: Sequence[Table]) -> dict[str, list[tuple[str, Record]]]:
+    """The cells of each budget with the heads of their columns."""
+    flat = list(by_budget(tables))
+    several = len({group.title for group, _, _ in flat}) > 1
+    found: dict[str, list[tuple[str, Record]]] = {}
+    for group, budget, part in flat:
+        for row in part:
+            column = column_name(row["student"], row["distilled"])
+            found.setdefault(budget, []).append((f"{group.title}: {column}" if several else column, row))
+    return found
+
+
+def _grid(title: str, lead: str, its: Sequence[tuple[str, Record]]) -> Grid:
+    cells = {(row["subset"], head): row for head, row in its}
+    heads = list(dict.fromkeys(head for _, head in cells))
+    kinds = {head: "distilled" if row["distilled"] else "plain" for head, row in its}
+    references = {row["subset"]: row["draw"] in REFERENCES for _, row in reversed(its)}
+    lines = tuple(
+        GridLine(name, tuple(_cell(cells.get((name, head))) for head in heads), references[name])
+        for name in dict.fromkeys(name for name, _ in cells)
+    )
+    return Grid(title, lead, "subset", tuple(heads), lines, kinds=tuple(kinds[head] for head in heads))
+
+
+def _cell(row: Record | None) -> Cell:
+    if row is None:
+        return NOTHING
+    shown = Cell(show_estimate(Estimate(row["macro_f1"], row["low"], row["high"], row["n"]), 1))
+    if not row["verdict"]:
+        return replace(shown, words="the opponent" if row["role"] == "opponent" else "")
+    return replace(shown.judged(Verdict(row["verdict"]), VERSUS_RANDOM), firm=row["firm"])

@@ -1,0 +1,104 @@
+"""The reports of an experiment's folder: one big table, the plots, and below them the page of each group of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from trainmap.errors import last_line
+from trainmap.experiments.report.agreement_tables import agreement_grids
+from trainmap.experiments.report.compression_tables import compression_grids
+from trainmap.experiments.report.csv_tables import rows_csv, table_csv
+from trainmap.experiments.report.html_page import html
+from trainmap.experiments.report.latex_tables import latex
+from trainmap.experiments.report.markdown_page import markdown
+from trainmap.experiments.report.overview_tables import elsewhere, in_all, overlaps, overview
+from trainmap.experiments.report.page import Page, page_of
+from trainmap.experiments.report.people_tables import people_grids
+from trainmap.experiments.report.search_tables import search_grids
+from trainmap.experiments.report.study_plots import pictures
+from trainmap.experiments.report.teacher_tables import teachers_grids
+from trainmap.experiments.results.facts import facts_of
+from trainmap.experiments.results.map_pairs import pairs
+from trainmap.experiments.results.records import groups, has_random, long_table, report_of
+from trainmap.experiments.runs.folder import Study, failures, open_study, results
+from trainmap.files import reading, write_json, writing
+
+
+def write_study(folder: str | Path) -> dict[str, Path]:
+    """Write the reports of what is finished in a folder: ``report.html`` (stands alone), ``report.md``,
+    ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
+    ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
+    compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
+    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset).
+
+    Raises:
+        StoreError: a folder without an experiment, a damaged file.
+        TrainmapError: rows that cannot be compared.
+    """
+    place = Path(folder)
+    study = open_study(place)
+    with reading(place, "folder of an experiment whose files fit together", "run the experiment again"):
+        return _write(study, place)
+
+
+def _write(study: Study, place: Path) -> dict[str, Path]:
+    done, failed = results(study, place), failures(study, place)
+    found = [(group, report_of(study, group, done, place)) for group in groups(study, done)]
+    tables = [(group, long_table(group, report)) for group, report in found if group.rows]
+    compressed, forgotten = compression_grids(study, done, place)
+    searched, found_out, trials = search_grids(study, done)
+    people, told, judged = people_grids(study, done)
+    agreeing = pairs(study, done, place)
+    page = Page(
+        study.title,
+        (*in_all(study, done, tables, failed), *found_out, *told),
+        (
+            *(*overview(tables), *elsewhere(found), *compressed, *searched, *people),
+            *(*teachers_grids(study, done), *agreement_grids(agreeing), *overlaps(study, done)),
+        ),
+        pictures=tuple(pictures(tables, place / "plots")),
+        parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
+        notes=(*study.notes, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
+        provenance=study.provenance,
+    )
+    texts = {
+        "report.html": html(page),
+        "report.md": markdown(page, place),
+        "report.tex": latex(page.title, tables),
+        "table.csv": table_csv(tables),
+        "results.csv": rows_csv([row for group, _ in found for row in group.rows]),
+    }
+    beside: dict[str, Sequence[Mapping[str, Any]]] = {
+        "forgotten.csv": [one.flat() for one in forgotten],
+        "trials.csv": trials,
+        "people.csv": judged,
+        "agreement.csv": [pair.flat() for pair in agreeing],
+    }
+    texts |= {name: rows_csv(part) for name, part in beside.items() if part}
+    for name in beside.keys() - texts.keys():  # of a plan that had something to say there
+        (place / name).unlink(missing_ok=True)
+    for name, text in texts.items():
+        with writing(place / name) as handle:
+            handle.write(text.encode())
+    write_json(place / "results.json", _every_task(study, done))
+    return {name: place / name for name in (*texts, "results.json")}
+
+
+def _every_task(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each finished task; of a run that is a row of a table also what it is there."""
+    entries = {entry.hash: entry for entry in study.entries}
+    facts = {line.run: facts_of(line, entries) for line in study.lines}
+    return [
+        {
+            "kind": entry.kind,
+            "name": entry.name,
+            "hash": entry.hash,
+            "config": entry.config,
+            "result": done[entry.hash],
+            **facts.get(entry.hash, {}),
+        }
+        for entry in study.entries
+        if entry.hash in done
+    ]

@@ -1,0 +1,56 @@
+"""What a row is, said by its own columns and never read from its name: its role, how it was drawn, its series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainmap.experiments.tasks.draws import DRAWS, Full, Role
+
+if TYPE_CHECKING:
+    from trainmap.experiments.graph import Line
+    from trainmap.experiments.runs.folder import Entry
+
+ROLES: Mapping[str, Role] = {**{draw.called: draw.role for draw in DRAWS.values()}, "full, equal steps": Full.role}
+"""The part that each kind of draw plays in a comparison."""
+
+REFERENCES: Mapping[str, str] = {
+    "full": "full data",
+    "full, equal steps": "full data, equal steps",
+    "random": "random",
+    "repeated random": "repeated random",
+}
+"""What an honest table has beside the rows that it is about, and how it is called."""
+
+OF_A_MAP: frozenset[str] = frozenset(draw.called for draw in DRAWS.values() if draw.by_map)
+"""The draws that read a map, unless ``reads_map`` of a row says otherwise."""
+
+NAMES = ("role", "draw", "series")
+
+
+def facts_of(line: Line, entries: Mapping[str, Entry]) -> dict[str, str]:
+    """``role``, ``draw`` and ``series`` (the name without its size) of a line of a plan.
+
+    Args:
+        line: its labels say them; those of a plan of trainmap 0.1 do not, and then they follow from the run's own
+            configuration. Such a plan knows no series, and each name is one.
+        entries: the tasks of the plan by hash.
+    """
+    labels = line.labels
+    draw = labels["draw"] if "draw" in labels else _draw(entries[line.run].config, entries)
+    return {
+        "role": labels.get("role", ROLES[draw]),
+        "draw": draw,
+        "series": labels.get("series", labels["subset"]),
+    }
+
+
+def reads_map(draw: str, told: bool | None) -> bool:
+    """Whether a row had to have a map and so has to pay it back; ``told`` is what it says itself."""
+    return draw in OF_A_MAP if told is None else told
+
+
+def _draw(config: Mapping[str, Any], entries: Mapping[str, Entry]) -> str:
+    trained = config if "steps" in config else entries[config["student"]].config  # a compressed network is of a student
+    draw = DRAWS[config["subset"]["kind"]]
+    return draw.called if draw is not Full or trained["steps"] is None else "full, equal steps"

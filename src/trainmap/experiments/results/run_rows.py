@@ -1,0 +1,156 @@
+"""The runs of a table as rows: what each must say, the frame that they make, and the means over its cells.
+
+A row without its costs, without its role, or given twice is refused.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from trainmap.errors import TrainmapError, shown, unknown
+from trainmap.experiments.results.facts import NAMES, ROLES
+from trainmap.experiments.results.statistics import interval
+
+Row = Mapping[str, Any]
+
+METRICS = {"test_macro_f1": "Test macro F1", "test_accuracy": "Test accuracy"}
+NEEDED = (
+    *("subset", "role", "draw", "student", "distilled", "seed", *METRICS),
+    *("examples", "fraction", "steps", "train_flops", "train_seconds"),
+)
+CELL = ("budget", "subset", "student", "distilled")
+SHARED = (*NAMES, "examples", "fraction", "parameters", "reads_map")  # of all runs of a cell; the first one says them
+TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("budget", "subset", "role", "draw", "series", "student"), str),
+    **dict.fromkeys(("distilled", "reads_map"), bool),
+    **dict.fromkeys(("seed", "examples", "steps", "parameters"), int),
+    **dict.fromkeys(("fraction", "train_flops", "train_seconds", "train_cpu_seconds"), float),
+    **dict.fromkeys(("choosing_flops", "choosing_seconds", "choosing_cpu_seconds"), float),
+    **dict.fromkeys(("nonzero", "forward_flops", "bytes"), float),
+}
+SCORES = ("_macro_f1", "_accuracy")  # how the columns end that are scores
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything a report is made of.
+
+    Attributes:
+        title: heading.
+        rows: one per run: ``subset`` (its name), ``role`` and ``draw`` (see ``ROLES``), ``student``, ``distilled``,
+            ``seed``, ``test_macro_f1`` and ``test_accuracy`` in 0..1, ``examples`` (in the subset), ``fraction`` 0..1,
+            ``steps``, ``train_flops``, ``train_seconds``; optional ``series`` (the name without its size: one line of
+            a plot), ``choosing_flops``, ``choosing_seconds`` (of what was made for a selection besides the map),
+            ``reads_map`` (False for a selection that has no use for the map and need not pay it back), ``budget``
+            ("equal epochs", "equal steps", ...: one set of tables for each). All else goes to results.csv only.
+        costs: what is made once: ``map`` (required where there are selections), ``scoring``, ``teacher``,
+            ``teacher inference``, ...: each with ``flops`` and ``seconds`` and, if useful, a ``note``. Map and scoring
+            are what a subset has to pay back.
+        clock: what "time" is: "wall", or "cpu" for the seconds of all cores together, which do not depend on what else
+            ran; then rows have ``train_cpu_seconds`` and costs ``cpu_seconds`` as well.
+        models: one per model: ``name``, ``parameters``, ``flops`` (per example, forward), optional ``role``.
+        notes: sentences for the reader: what was done, what the numbers do not say.
+        provenance: name to value: dataset, fingerprints, command, versions.
+        picture: the map as a PNG; part of report.html, referred to by report.md.
+        level: confidence of the intervals.
+    """
+
+    title: str
+    rows: Sequence[Row]
+    costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+    provenance: Mapping[str, object] = field(default_factory=dict)
+    picture: Path | None = None
+    level: float = 0.95
+    clock: Literal["wall", "cpu"] = "wall"
+
+
+def check_rows(rows: Sequence[Row], clock: Literal["wall", "cpu"]) -> None:
+    """Refuse rows that cannot be compared.
+
+    Raises:
+        TrainmapError: none at all, a field that is missing, a role that is not that of the draw, a score outside 0..1,
+            a cost that is not above 0, a run given twice.
+    """
+    if not rows:
+        raise TrainmapError("a report needs at least one row, got none")
+    costly = ("train_flops", "train_seconds", *(["train_cpu_seconds"] if clock == "cpu" else []))
+    seen: set[tuple[Any, ...]] = set()
+    draws: dict[tuple[str, str], str] = {}
+    for row in rows:
+        what = f"row ({row.get('subset')}, {row.get('student')}, seed {row.get('seed')})"
+        if missing := [key for key in dict.fromkeys((*NEEDED, *costly)) if key not in row]:
+            raise TrainmapError(f"{what} must have {', '.join(missing)}; it has {', '.join(row)}")
+        if row["draw"] not in ROLES:
+            raise unknown("draw", row["draw"], ROLES)
+        if row["role"] != (role := ROLES[row["draw"]]):
+            told = f"the role of a row drawn '{row['draw']}' is '{role}', got {shown(row['role'])}"
+            raise TrainmapError(f"{what}: {told}")
+        for metric in METRICS:
+            if not 0 <= row[metric] <= 1:
+                raise TrainmapError(f"{what}: {metric} must be a fraction from 0 to 1, got {row[metric]}")
+        for key in costly:
+            if not row[key] > 0:
+                raise TrainmapError(
+                    f"{what}: {key} must be above 0, got {row[key]}; a cost that is unknown is not zero"
+                )
+        cell = (row.get("budget", ""), row["subset"], row["student"], bool(row["distilled"]), row["seed"])
+        if cell in seen:
+            raise TrainmapError(f"{what} is there twice; a seed is one run of a subset under a student")
+        if (other := draws.setdefault(cell[:2], row["draw"])) != row["draw"]:
+            raise TrainmapError(f"{what} is drawn '{row['draw']}', another row of this name '{other}'; name them apart")
+        seen.add(cell)
+
+
+def frame_of(rows: Sequence[Row]) -> pl.DataFrame:
+    """The runs, one line each, with the columns that tables are made of; null where a row says nothing."""
+    scores = dict.fromkeys(key for row in rows for key in row if key.endswith(SCORES))
+    kinds = {**TYPES, **dict.fromkeys(scores, float)}
+    known = [{"budget": "", **row} for row in rows]
+    columns = {name: [_as(kind, row.get(name)) for row in known] for name, kind in kinds.items()}
+    types = {str: pl.String, bool: pl.Boolean, int: pl.Int64, float: pl.Float64}
+    frame = pl.DataFrame(columns, schema={name: types[kind] for name, kind in kinds.items()})
+    return frame.with_columns(series=pl.coalesce("series", "subset"))
+
+
+def cells_of(frame: pl.DataFrame, by: Sequence[str] = CELL) -> pl.DataFrame:
+    """The runs of a cell in one line: each column that the cells are not told apart by is a list over the seeds."""
+    return frame.group_by(by, maintain_order=True).agg(pl.all())
+
+
+def averaged(frame: pl.DataFrame, metric: str, level: float, by: Sequence[str] = CELL) -> pl.DataFrame:
+    """The mean over the seeds of each cell, in the order of the runs.
+
+    Returns:
+        ``by``; ``n``, ``mean``, ``low``, ``high`` of ``metric`` (NaN for ends that cannot be had); what the runs share;
+        and of every other number its mean, NaN where a run does not have it.
+    """
+    lines: list[dict[str, Any]] = []
+    for cell in cells_of(frame, by).iter_rows(named=True):
+        found = interval(cell[metric], level)
+        line: dict[str, Any] = {name: cell[name] for name in by}
+        line |= {"n": found.n, "mean": found.mean, "low": found.low, "high": found.high}
+        for name, values in cell.items():
+            if name in SHARED:
+                line[name] = values[0]
+            elif name not in line and frame.schema[name].is_numeric():
+                line[name] = mean_of(values)
+        lines.append(line)
+    return pl.DataFrame(lines, infer_schema_length=None)
+
+
+def mean_of(values: Sequence[float | None]) -> float:
+    """The mean; NaN of nothing, and where one is missing."""
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there and len(there) == len(values) else math.nan
+
+
+def _as(kind: type, value: Any) -> Any:
+    return None if value is None else kind(value)

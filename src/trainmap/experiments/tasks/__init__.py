@@ -1,0 +1,1 @@
+"""What an experiment does: one file for each kind of task, one table of all."""

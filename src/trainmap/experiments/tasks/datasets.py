@@ -1,0 +1,98 @@
+"""Which data a task is of, and what its network is judged on elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from trainmap.audits.planted import plan_flips
+from trainmap.data.dataset import Splits, load_splits
+from trainmap.data.relabel import relabelled
+from trainmap.errors import TrainmapError
+from trainmap.experiments.file.fields import Section
+
+
+class Data(Section):
+    """A dataset as an experiment has it, with what it held when it was planned.
+
+    Attributes:
+        name: as ``load_splits`` takes it.
+        split_seed, validation: of the split.
+        label_noise, noise_seed: share of the training labels that are exchanged for another class.
+        labels: ``FILE.npz:ARRAY`` in place of those of the training part; "" for its own.
+        fingerprint: of all of it, SHA-256 (hex).
+    """
+
+    name: str
+    split_seed: int
+    validation: float
+    label_noise: float
+    noise_seed: int
+    labels: str
+    fingerprint: str
+
+    def load(self, root: str | None) -> Splits:
+        """The data, once in a process.
+
+        Raises:
+            TrainmapError: they are not what they were when the experiment was planned.
+        """
+        data = load(root=root, **self.model_dump(exclude={"fingerprint"}))
+        if data.fingerprint() != self.fingerprint:
+            raise TrainmapError(f"the data of {self.name} changed since the experiment was planned; plan it again")
+        return data
+
+
+class Elsewhere(Section):
+    """What networks are judged on besides their test set.
+
+    Attributes:
+        corruptions, severities: of the test set.
+        shifts: sets from elsewhere, with the fingerprint of their data.
+    """
+
+    corruptions: tuple[str, ...] = ()
+    severities: tuple[int, ...] = ()
+    shifts: dict[str, str] = {}  # noqa: RUF012
+
+    def identity(self) -> dict[str, Any]:
+        """Nothing where nothing is asked for."""
+        return self.model_dump() if self else {}
+
+    def __bool__(self) -> bool:
+        return bool(self.corruptions or self.shifts)
+
+    @property
+    def corrupted(self) -> list[str]:
+        """The names of the corrupted test sets."""
+        return [f"{kind} {level}" for kind in self.corruptions for level in self.severities]
+
+
+@lru_cache(maxsize=2)
+def as_it_comes(name: str, root: str | None, split_seed: int, validation: float) -> Splits:
+    """A dataset, read once in a process."""
+    return load_splits(name, root, split_seed, validation)
+
+
+@lru_cache(maxsize=2)
+def load(
+    name: str,
+    root: str | None,
+    split_seed: int,
+    validation: float,
+    label_noise: float = 0.0,
+    noise_seed: int = 0,
+    labels: str = "",
+) -> Splits:
+    """A dataset, made once in a process, with its label noise in the training part alone: labels of a file, or each
+    chosen label exchanged for another class, drawn evenly."""
+    data = as_it_comes(name, root, split_seed, validation)
+    if labels:
+        data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
+    if not label_noise:
+        return data
+    train = data.train
+    flips = plan_flips(train.y, label_noise, noise_seed, ids=train.ids, classes=train.classes)
+    return replace(data, train=replace(train, y=flips.apply(train.ids, train.y)))

@@ -1,0 +1,275 @@
+"""The draws of a row: what a training visits, which part the row plays in the comparison, and what it needs for it.
+
+A new draw is a class here and an entry of ``DRAWS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from trainmap.data.dataset import Dataset
+from trainmap.errors import TrainmapError
+from trainmap.experiments.choices import Settled
+from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.ways import Without
+from trainmap.experiments.schedules import proxy_flops, schedule_or_proxy
+from trainmap.experiments.tasks.map import Map
+from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
+from trainmap.experiments.tasks.selection import Selection
+from trainmap.experiments.tasks.student_ids import random_ids
+from trainmap.experiments.tasks.task import Site, Task
+from trainmap.maps.datamap import DataMap
+from trainmap.schedules.repeated_auto import RepeatedAuto as AutoSchedule
+from trainmap.selection.card import Selection as Card
+from trainmap.selection.requests import Request, check_choice
+
+Role = Literal["opponent", "full data", "judged"]
+Visits = np.ndarray | Callable[[int], Any] | Any | None
+"""Ids that stay the same, what an epoch visits by its number, a schedule, a proxy; None for all the examples."""
+
+
+class Draw(Section):
+    """Which examples a training visits.
+
+    Attributes:
+        kind: its word in a student's identity.
+        called: its word in results: what it is, whatever people call the row.
+        role: its part in the comparison: the opponent that the others meet, all the data, or one that is judged.
+        by_map: whether the map of its table is read for it.
+        fixed: whether it stays the same during training.
+        count: examples that an epoch trains on; of a schedule those that it is expected to visit.
+    """
+
+    kind: ClassVar[str]
+    called: ClassVar[str]
+    role: ClassVar[Role] = "judged"
+    by_map: ClassVar[bool] = False
+    fixed: ClassVar[bool] = False
+
+    count: int
+
+    @property
+    def reads_map(self) -> bool:
+        """Whether the map has to be paid for."""
+        return self.by_map
+
+    def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
+        """The tasks whose folders ``visits`` reads, by name.
+
+        Args:
+            one: the map of the row's table; None without one.
+            seed: of the run.
+        """
+        return {}
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        """Refuse what is bound to fail once the map is there.
+
+        Args:
+            name: of the row, for the message.
+            epochs: of the map.
+            classes: how many examples each class has.
+
+        Raises:
+            TrainmapError: too few epochs for what is read, options that are refused, too few examples left.
+        """
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        """What the training visits.
+
+        Args:
+            place: has the folders of what it needs.
+            train: all the examples.
+            seed: of the run.
+            epochs: that it is expected to take.
+        """
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, Any]:
+        """What a student's identity says of it besides the tasks that it needs."""
+        return {"kind": self.kind, "count": self.count}
+
+    def extra_flops(self, site: Site, seen: int) -> int:
+        """What it takes besides the training itself, which sees so many examples."""
+        return 0
+
+
+class Full(Draw):
+    """All the data."""
+
+    kind: ClassVar = "full"
+    called: ClassVar = "full"
+    role: ClassVar[Role] = "full data"
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        return None
+
+
+class Random(Draw):
+    """A random subset, another one for every seed: the opponent."""
+
+    kind: ClassVar = "random"
+    called: ClassVar = "random"
+    fixed: ClassVar = True
+    role: ClassVar[Role] = "opponent"
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        return random_ids(train.ids, self.count, seed)
+
+
+class IndependentRandom(Draw):
+    """Another random subset for every epoch, drawn from all the examples each time.
+
+    Source: Okanovic et al. 2024, arXiv:2305.18424 (RS2 with replacement between epochs).
+    """
+
+    kind: ClassVar = "repeated"
+    called: ClassVar = "repeated random"
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        ordered = np.sort(train.ids)
+        return lambda epoch: np.random.default_rng((seed, epoch)).permutation(ordered)[: self.count]
+
+
+class RepeatedAuto(Draw):
+    """Another subset for every epoch, drawn by the rule of ``auto``."""
+
+    kind: ClassVar = "map-repeated"
+    called: ClassVar = "repeated auto"
+    by_map: ClassVar = True
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        check_choice(Request.of_strategy("auto"), self.count, epochs, classes)
+
+    def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
+        if one is None:
+            return {}
+        found: dict[str, Task] = {"map": one}
+        return found if one.epochs is not None else found | {"judged": one.teacher}
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        accuracy = held_out(place.of("judged")) if "judged" in place.others else None
+        datamap = DataMap.open(place.of("map", MAP))
+        schedule = AutoSchedule(datamap, self.count, seed, held_out=accuracy)
+        return lambda epoch: schedule.plan(epoch).ids
+
+
+class Scheduled(Draw):
+    """What a schedule visits, or a proxy picks.
+
+    Attributes:
+        schedule: its name and all its options.
+    """
+
+    kind: ClassVar = "schedule"
+    called: ClassVar = "scheduled"
+
+    schedule: dict[str, Any]
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        return schedule_or_proxy(self.schedule, train, epochs, seed)
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"schedule": self.schedule}
+
+    def extra_flops(self, site: Site, seen: int) -> int:
+        return proxy_flops(self.schedule, site, seen)
+
+
+class Chosen(Draw):
+    """A subset that is chosen from a map, once.
+
+    Attributes:
+        spec, rule, balance: of the choice.
+        strategy: in place of the spec.
+        without: what is cut away before; None for nothing.
+    """
+
+    kind: ClassVar = "map"
+    called: ClassVar = "chosen"
+    by_map: ClassVar = True
+    fixed: ClassVar = True
+
+    spec: str = ""
+    rule: str = "quantile"
+    balance: str | None = None
+    strategy: Settled | None = None
+    without: Without | None = None
+
+    @property
+    def redrawn(self) -> bool:
+        """Whether parts of it are drawn at random: then it is another set for every seed."""
+        return self.request.random
+
+    @property
+    def reads_map(self) -> bool:
+        return bool(self.without) or self.request.reads_map
+
+    @property
+    def request(self) -> Request:
+        """What it asks of the map."""
+        return Request.of_spec(self.spec) if self.strategy is None else self.strategy.request
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        examples, left = sum(classes), None
+        if self.without is not None:
+            left = examples - round(self.without.audit * examples)
+            if self.count > left:
+                raise TrainmapError(
+                    f"'{name}' takes {self.count} examples, and of {examples} {left} are left after the cut; cut fewer "
+                    "or take fewer"
+                )
+        balance: Any = self.balance
+        if self.strategy is None:
+            check_choice(self.request, None, epochs, classes, balance, left)
+        else:
+            check_choice(self.request, self.count, epochs, classes, balance, left, self.strategy.clusters)
+
+    def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
+        if one is None:
+            return {}
+        chosen = Selection(
+            map=one,
+            spec=self.spec,
+            rule=self.rule,
+            balance=self.balance,
+            seed=seed if self.redrawn else 0,
+            strategy=self.strategy,
+            size=self.count,
+            held_out=self.request.held_out and one.epochs is None,  # not of a map of the first epochs: another network
+            without=self.without,
+        )
+        return {"selection": chosen}
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        card = Card.open(place.of("selection", CARD))
+        card.verify(train)
+        return card.ids
+
+    @classmethod
+    def of(cls, count: int, made: Selection) -> Chosen:
+        """The draw that a selection came of."""
+        told = {"spec": made.spec, "rule": made.rule, "balance": made.balance}
+        return cls(count=count, strategy=made.strategy, without=made.without, **told)  # pyright: ignore
+
+
+DRAWS: Mapping[str, type[Draw]] = {
+    draw.kind: draw for draw in (Full, Random, IndependentRandom, RepeatedAuto, Scheduled, Chosen)
+}
+
+
+def draw_of(told: Mapping[str, Any], given: Mapping[str, Task]) -> Draw:
+    """The draw that a student's identity tells of.
+
+    Args:
+        told: its ``subset``.
+        given: the tasks that it names there.
+    """
+    made = given.get("selection")
+    if isinstance(made, Selection):
+        return Chosen.of(told["count"], made)
+    kind = DRAWS[told["kind"]]
+    return kind.model_validate({name: told[name] for name in kind.model_fields}, strict=False)

@@ -1,0 +1,32 @@
+"""Every kind of task, by the word that plans and folders have for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from trainmap.experiments.tasks.compressed_student import CompressedStudent
+from trainmap.experiments.tasks.map import Map
+from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
+from trainmap.experiments.tasks.people import People
+from trainmap.experiments.tasks.search import Search
+from trainmap.experiments.tasks.selection import Selection
+from trainmap.experiments.tasks.student import Student, Tuned
+from trainmap.experiments.tasks.task import Task
+from trainmap.experiments.tasks.teacher import Teacher
+
+TASKS: Mapping[str, type[Task]] = {
+    kind.kind.partition("/")[0]: kind
+    for kind in (
+        Teacher,
+        Map,
+        Selection,
+        Logits,
+        Features,
+        ClustersOf,
+        Student,
+        Tuned,
+        CompressedStudent,
+        Search,
+        People,
+    )
+}

@@ -1,0 +1,199 @@
+"""A student: trained on what its row draws, taught or not, and judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from trainmap.compression.compressed import copy_of, uncompressed
+from trainmap.data.dataset import Dataset
+from trainmap.distillation.cache import open_logits
+from trainmap.distillation.settings import Distillation
+from trainmap.experiments.file.fields import Section
+from trainmap.experiments.tasks.draws import Draw, Full, draw_of
+from trainmap.experiments.tasks.judge import costs, weighs
+from trainmap.experiments.tasks.learning import CHECKPOINT_FLOPS, Learning, forget_checkpoint, leave_network
+from trainmap.experiments.tasks.materials import Logits
+from trainmap.experiments.tasks.place import LOGITS, Place, found_in, leave_row
+from trainmap.experiments.tasks.search import Search
+from trainmap.experiments.tasks.task import Cost, Result, Site, Task
+from trainmap.experiments.tasks.teacher import Teacher
+from trainmap.models.cost import training_flops
+from trainmap.training.proxy import ProxyFilter
+
+Number = int | float
+
+
+class Teaching(Section):
+    """How a student is taught: every setting of the loss, and where the teacher's word comes from.
+
+    Attributes:
+        source: the teacher's cached logits, or the teacher itself, where cached ones will not do.
+    """
+
+    loss: str
+    temperature: Number | None
+    weight: Number
+    gold: Number
+    warmup: Number
+    options: dict[str, Any]
+    source: Logits | Teacher
+
+    @property
+    def role(self) -> str:
+        return "logits" if isinstance(self.source, Logits) else "teacher"
+
+    def identity(self) -> dict[str, Any]:
+        told = self.model_dump(exclude={"source"}) | {self.role: self.source.hash}
+        return told if isinstance(self.source, Logits) else told | self.source.network_identity()
+
+    def how(self, place: Place, train: Dataset, ids: np.ndarray | None) -> dict[str, Any]:
+        """What ``fit`` is told.
+
+        Args:
+            place: has the folder of the source.
+            train: all the examples.
+            ids: those that are trained on; None for all.
+        """
+        how: dict[str, Any] = {"distillation": Distillation(**self.model_dump(exclude={"source"}))}
+        if isinstance(self.source, Teacher):
+            return how | {"teacher": self.source.network(place.of("teacher"), train)}
+        logits = open_logits(place.of("logits", LOGITS))
+        return how | {"teacher_logits": logits if ids is None else logits[train.rows(ids)]}
+
+
+class Student(Learning):
+    """Train a network on what a row draws and judge it.
+
+    Attributes:
+        draw: what it is trained on.
+        steps: for so many; None for the recipe's epochs.
+        teaching: None trains without a teacher.
+        keep: whether something is made of the network: then it leaves ``model.pt``, ``predictions/``, ``row.json``.
+        drawn_from: the tasks that the draw needs, by name.
+    """
+
+    kind: ClassVar = "student/1"
+    spelled: ClassVar = "trainmap.experiments.nodes:student_run"
+
+    draw: Draw
+    steps: int | None = None
+    teaching: Teaching | None = None
+    keep: bool = False
+    drawn_from: dict[str, Task] = {}  # noqa: RUF012
+
+    def identity(self) -> dict[str, Any]:
+        told = super().identity()
+        for name in ("draw", "teaching", "keep", "drawn_from"):
+            del told[name]
+        return told | {
+            "subset": self.subset(),
+            "teacher": None if self.teaching is None else self.teaching.identity(),
+            **({"keep": True} if self.keep else {}),
+        }
+
+    def subset(self) -> dict[str, Any]:
+        """The draw as an identity has it."""
+        given = {name: task.hash for name, task in self.drawn_from.items()}
+        return {"selection": None} | self.draw.identity() | given
+
+    @classmethod
+    def of(cls, identity: Mapping[str, Any], tasks: Mapping[str, Task]) -> Self:
+        told = dict(identity)
+        subset, taught = told.pop("subset"), told.pop("teacher")
+        given = {name: tasks[subset[name]] for name in ("selection", "map", "judged") if subset.get(name) is not None}
+        told |= {"draw": draw_of(subset, given), "drawn_from": given, "teaching": None}
+        if taught is not None:
+            source = tasks[taught["logits"] if "logits" in taught else taught["teacher"]]
+            settings = {name: taught[name] for name in Teaching.model_fields if name != "source"}
+            told["teaching"] = Teaching.model_validate(settings | {"source": source}, strict=False)
+        return super().of(told, {}) if cls is Student else super().of(told, tasks)
+
+    def needs(self) -> dict[str, Task]:
+        taught = {} if self.teaching is None else {self.teaching.role: self.teaching.source}
+        return {**self.drawn_from, **taught}
+
+    @property
+    def drawn(self) -> str:
+        """What it is trained on, in a word of the results; all the data for the steps of a subset is a row of its
+        own."""
+        return f"{self.draw.called}, equal steps" if isinstance(self.draw, Full) and self.steps else self.draw.called
+
+    def cost(self, site: Site) -> Cost:
+        count = site.examples if isinstance(self.draw, Full) else self.draw.count
+        own = self.recipe.epochs * -(-count // self.recipe.batch)
+        seen = self.recipe.epochs * (count if self.steps is None else count * self.steps // own)
+        flops = training_flops(site.forward(self.model), seen) + self.draw.extra_flops(site, seen)
+        kept = 4000 + (4 * site.parameters(self.model) if self.keep else 0)
+        return Cost(flops, seen, kept, self.model, checkpoint=flops > CHECKPOINT_FLOPS)
+
+    def ids(self, place: Place, train: Dataset) -> np.ndarray | None:
+        """The examples of a draw that stays the same during training; None for all of them."""
+        visits = self.draw.visits(place, train, self.seed, self.epochs) if self.draw.fixed else None
+        return visits if isinstance(visits, np.ndarray) else None
+
+    @property
+    def epochs(self) -> int:
+        """That the training is expected to take."""
+        if self.steps is None:
+            return self.recipe.epochs
+        return math.ceil(self.steps / math.ceil(self.draw.count / self.recipe.batch))
+
+    def run(self, place: Place) -> Result:
+        data = self.data.load(place.data_root)
+        visits = self.draw.visits(place, data.train, self.seed, self.epochs)
+        ids = visits if isinstance(visits, np.ndarray) else None
+        how = {} if self.teaching is None else self.teaching.how(place, data.train, ids)
+        train = data.train if ids is None else data.train.subset(ids)
+        model = self.build(train)
+        result = self.train(model, data, train, place, steps=self.steps, **how, **_visiting(visits))
+        forget_checkpoint(place)
+        row = self.judge(model, data, place, self.keep) | costs(result, model)
+        row["examples"] = self.draw.count if callable(visits) else len(train)
+        if not callable(visits) and ids is None and visits is not None:  # a schedule: known only now
+            row["examples"] = round(result.examples_seen / result.epochs)  # what an epoch visited, on average
+            row["fraction"] = row["examples"] / len(train)
+        if self.keep:
+            copy = copy_of(model)
+            row |= weighs(uncompressed(copy, train.inputs), train.inputs)
+            leave_network(copy, place.out)
+            leave_row(place.out, row)
+        return row
+
+
+class Tuned(Student):
+    """A student with what a search found in place of its rate, temperature and weight.
+
+    Attributes:
+        search: what found them.
+    """
+
+    kind: ClassVar = "tuned/1"
+    spelled: ClassVar = "trainmap.experiments.searches:tuned_run"
+
+    search: Search
+
+    def needs(self) -> dict[str, Task]:
+        return {**super().needs(), "search": self.search}
+
+    def run(self, place: Place) -> Result:
+        found, gold = found_in(place.of("search"))
+        assert self.teaching is not None
+        told = {"temperature": found.temperature, "weight": found.weight, "gold": gold}
+        recipe = replace(self.recipe, peak_lr=found.peak_lr)
+        return Student.run(
+            self.model_copy(update={"recipe": recipe, "teaching": self.teaching.model_copy(update=told)}), place
+        )
+
+
+def _visiting(visits: Any) -> dict[str, Any]:
+    """What ``fit`` is told of what changes during training."""
+    if visits is None or isinstance(visits, np.ndarray):
+        return {}
+    if isinstance(visits, ProxyFilter):
+        return {"proxy": visits}
+    return {"epoch_ids": visits} if callable(visits) else {"schedule": visits}

@@ -1,0 +1,79 @@
+"""A teacher: trained on all the data while it is recorded."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any, ClassVar, Literal
+
+from trainmap.dynamics.recorder import Recorder
+from trainmap.experiments.tasks.judge import costs
+from trainmap.experiments.tasks.learning import Learning, checkpoints, forget_checkpoint, leave_network
+from trainmap.experiments.tasks.place import DYNAMICS, TEST_DYNAMICS, Place, leave_held_out
+from trainmap.experiments.tasks.sweeps import Beside, Sweep
+from trainmap.experiments.tasks.task import Cost, Result, Site
+from trainmap.models.cost import inference_flops, training_flops
+from trainmap.training.fit import EpochRecorder
+
+SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
+
+
+class Teacher(Learning):
+    """Train a network on all the data while recording it; leaves ``dynamics/`` and ``model.pt``.
+
+    Attributes:
+        record: the logits of the training steps, or of a sweep after each epoch.
+        record_test: whether the test data are recorded as well (``test-dynamics/``, always a sweep).
+    """
+
+    kind: ClassVar = "teacher/1"
+    spelled: ClassVar = "trainmap.experiments.nodes:teacher_run"
+
+    record: Literal["train", "sweep"]
+    record_test: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        told = super().identity()
+        return told if self.record_test else {name: value for name, value in told.items() if name != "record_test"}
+
+    def network_identity(self) -> dict[str, Any]:
+        """What those that run its network say of it besides its hash."""
+        return {"model": self.model, "seed": self.seed}
+
+    def cost(self, site: Site) -> Cost:
+        forward = site.forward(self.model)
+        seen = self.recipe.epochs * site.examples
+        tests = self.recipe.epochs * site.tests if self.record_test else 0
+        sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
+        kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
+        return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
+
+    def run(self, place: Place) -> Result:
+        data = self.data.load(place.data_root)
+        train, test = data.train, data.test
+        model = self.build(train)
+        # A task that was killed goes on with its checkpoint; without one, what an earlier try recorded is of no use.
+        resume = any(path.exists() for path in checkpoints(place))
+        shared: dict[str, Any] = {"rank": 0, "world_size": 1, "resume": resume, "overwrite": not resume}
+        with ExitStack() as open_:
+            recorder = open_.enter_context(
+                Recorder(
+                    place.out / DYNAMICS,
+                    classes=train.classes,
+                    ids=train.ids,
+                    labels=train.y,
+                    source=self.record,
+                    **shared,
+                )
+            )
+            watched = Sweep(recorder, model, train, self.device) if self.record == "sweep" else recorder
+            both: EpochRecorder = watched
+            if self.record_test:
+                beside = Recorder(place.out / TEST_DYNAMICS, test.classes, test.ids, test.y, "sweep", **shared)
+                both = Beside(watched, Sweep(open_.enter_context(beside), model, test, self.device))
+            result = self.train(model, data, train, place, recorder=both)
+        leave_network(model, place.out)
+        forget_checkpoint(place)
+        row = self.judge(model, data, place)
+        leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
+        sweeps = watched.seconds if isinstance(watched, Sweep) else 0.0
+        return row | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
