@@ -16,7 +16,7 @@ from trainmap.data.tables import learn_encoding
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.sections import Subset
 from trainmap.experiments.plan import plan_demo
-from trainmap.experiments.rows import _expand
+from trainmap.experiments.rows import _by_name
 
 
 @pytest.mark.parametrize("size", [1e-320, 1e-300, 1e-160, 1e-10, 1.0, 1e10, 1e150, 1e200, 1e300, 1e307])
@@ -135,4 +135,4 @@ def test_a_student_of_a_demo_that_stands_twice_is_refused_before_any_work() -> N
 @pytest.mark.parametrize("spec", ["33% ambiguous", "top 33% slope", "{percent} hard"])
 def test_a_spec_in_the_place_of_a_name_is_told_how_to_be_one(spec: str) -> None:
     with pytest.raises(TrainmapError, match=re.escape(f'write {{spec: "{spec}"}}')):
-        _expand(Subset(key=spec), [0.33], 100, None)
+        _by_name(Subset(key=spec), [0.33], 100, None)

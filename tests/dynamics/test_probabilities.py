@@ -59,7 +59,7 @@ def test_every_door_of_logits_refuses_probabilities(tmp_path: Path) -> None:
     from trainmap.dynamics.exchange.allenai import import_allenai
     from trainmap.evaluation.metrics import calibration_error, evaluate
     from trainmap.evaluation.ood import detect
-    from trainmap.schedules.protocol import gold_loss
+    from trainmap.schedules import gold_loss
 
     p, y = some_p(), np.arange(64) % 5
     (tmp_path / "training_dynamics").mkdir()

@@ -23,11 +23,12 @@ from trainmap.experiments.graph import Graph, made_at
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
-from trainmap.experiments.schedules import schedule_of, visits
+from trainmap.experiments.schedules import visits
 from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.judge import prediction_path
 from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.models.build import build
+from trainmap.schedules import Run
 from trainmap.training.fit import default_recipe
 
 TINY = """\
@@ -125,7 +126,7 @@ def test_the_expected_visits_are_those_of_the_schedule() -> None:
         Schedule(name="repeated-random", size=0.3),
     ):
         settings, total = schedule.settled(), 0
-        made = schedule_of(settings, ids, 10, 0)
+        made = schedule.made().make(Run(ids, 10, 0))
         for epoch in range(10):
             visited = made.plan(epoch).ids
             total += len(visited)

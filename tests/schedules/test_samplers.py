@@ -9,8 +9,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from trainmap.errors import TrainmapError
-from trainmap.schedules.protocol import InfoBatch, MapGuided, RepeatedRandom
-from trainmap.schedules.samplers import FilteredBatches, ScheduleSampler
+from trainmap.schedules import FilteredBatches, InfoBatch, MapGuided, RepeatedRandom, ScheduleSampler
 
 N = 40
 IDS = np.random.default_rng(0).permutation(N) + 100

@@ -17,7 +17,7 @@ import pytest
 
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.maps.datamap import DataMap
-from trainmap.schedules.protocol import RepeatedRandom
+from trainmap.schedules import RepeatedRandom
 from trainmap.selection.card import Selection
 from trainmap.selection.select import select
 

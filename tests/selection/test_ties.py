@@ -13,9 +13,17 @@ import trainmap as tm
 from trainmap.dynamics.index import id_hash
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.schedules.protocol import SCHEDULES, InfoBatch, MapGuided, OrderedLoss, RepeatedRandom
-from trainmap.schedules.repeated_auto import RepeatedAuto
-from trainmap.schedules.samplers import FilteredBatches
+from trainmap.schedules import (
+    SCHEDULES,
+    DisjointRandom,
+    FilteredBatches,
+    IndependentRandom,
+    InfoBatch,
+    MapGuided,
+    OrderedLoss,
+    RepeatedAuto,
+    RepeatedRandom,
+)
 from trainmap.scores.table import SCORES
 from trainmap.scores.trajectories import Clusters
 from trainmap.selection.pool import Features
@@ -184,6 +192,8 @@ def test_places_that_do_not_go_round_favour_no_run_of_classes(quotas: Any) -> No
 
 FAMILY: dict[str, Callable[[DataMap], Any]] = {
     "repeated-random": lambda m: RepeatedRandom(m.ids, 40, seed=1),
+    "independent-random": lambda m: IndependentRandom(m.ids, 40, seed=1),
+    "disjoint-random": lambda m: DisjointRandom(m.ids, 40, seed=1),
     "infobatch": lambda m: InfoBatch(m.ids, epochs=8, seed=1),
     "ordered-loss": lambda m: OrderedLoss(m.ids, pool=1, keep=0.07, seed=1),
     "map-guided": lambda m: MapGuided(m.ids, epochs=8, start=0.07, end=0.07, explore=0, cut=0.1, seed=1),
@@ -194,7 +204,7 @@ FAMILY: dict[str, Callable[[DataMap], Any]] = {
 
 
 def test_every_schedule_is_in_the_family() -> None:
-    assert {name.split(",")[0] for name in FAMILY} == {*SCHEDULES, "repeated-auto"}
+    assert {name.split(",")[0] for name in FAMILY} == {name for name in SCHEDULES if name != "proxy"}
 
 
 @pytest.mark.parametrize("name", FAMILY)

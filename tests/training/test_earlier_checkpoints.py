@@ -17,7 +17,7 @@ from torch import nn
 
 from trainmap.data.dataset import Dataset
 from trainmap.errors import TrainmapError
-from trainmap.schedules.protocol import InfoBatch
+from trainmap.schedules import InfoBatch
 from trainmap.training.fit import Distillation, FitResult, Recipe, Teaching, Watching, fit
 from trainmap.training.proxy import ProxyFilter
 

@@ -18,7 +18,7 @@ from trainmap.models.build import MODELS, build
 from trainmap.models.cost import forward_flops
 from trainmap.models.predict import predict
 from trainmap.models.zoo import ZOO
-from trainmap.schedules.protocol import InfoBatch, RepeatedRandom
+from trainmap.schedules import InfoBatch, RepeatedRandom
 from trainmap.training.fit import Distillation, Progress, Teaching, Watching, even_batches, fit
 from trainmap.training.optimizer import make_optimizer
 from trainmap.training.proxy import ProxyFilter

@@ -16,8 +16,7 @@ from trainmap.errors import TrainmapError
 from trainmap.evaluation.metrics import evaluate
 from trainmap.models.build import build
 from trainmap.models.predict import predict
-from trainmap.schedules.protocol import InfoBatch, MapGuided, OrderedLoss, RepeatedRandom, Schedule
-from trainmap.schedules.samplers import ScheduleSampler
+from trainmap.schedules import InfoBatch, MapGuided, OrderedLoss, RepeatedRandom, Schedule, ScheduleSampler
 from trainmap.training.fit import FitResult, Progress, Recipe, Teaching, Watching, even_batches, fit
 from trainmap.training.optimizer import make_optimizer
 from trainmap.training.proxy import ProxyFilter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,48 +10,28 @@ import numpy as np
 from trainmap.data.dataset import Dataset
 from trainmap.experiments.tasks.task import Site
 from trainmap.models.build import build
-from trainmap.schedules.protocol import SCHEDULES
+from trainmap.schedules import SCHEDULES, Options, Run
+from trainmap.schedules.proxy_options import ProxyOptions
 from trainmap.training.proxy import ProxyFilter
 
-EASY = 0.65  # share of the examples below the mean loss; measured on digits, 4 epochs of cnn-8
 PROXY = 1  # purpose of a seed
 
 
-def visits(settings: Mapping[str, Any], examples: int, epochs: int) -> int:
-    """How many examples an epoch is expected to train on, the mean over so many; for InfoBatch a guess.
+def options_of(settings: Mapping[str, Any]) -> Options:
+    """The options of a schedule.
 
     Args:
-        settings: ``name`` and every option of a schedule.
-        examples: N.
-        epochs: of the training.
+        settings: ``name`` and every option.
 
     Raises:
-        TrainmapError: options that do not go together.
+        TrainmapError: an option out of its limits.
     """
-    name, share, whole = settings["name"], settings.get("size", 1.0), settings.get("warmup", 0)
-    if name == "infobatch":
-        share, whole = 1 - EASY * settings["ratio"], 1 + epochs - math.ceil(settings["anneal"] * epochs)
-    elif name == "ordered-loss":
-        share = settings["pool"] * settings["keep"]
-    elif name == "map-guided":
-        share = (settings["start"] + settings["end"]) / 2
-    elif name == "proxy":
-        share = settings["keep"]
-    if name != "proxy":
-        schedule_of(settings, np.arange(examples), epochs, 0)
-    whole = min(whole, epochs) / epochs
-    return max(1, round((whole + (1 - whole) * share) * examples))
+    return SCHEDULES[settings["name"]](**{key: value for key, value in settings.items() if key != "name"})
 
 
-def schedule_of(settings: Mapping[str, Any], ids: np.ndarray, epochs: int, seed: int) -> Any:
-    """The schedule of a row, for a training of so many epochs."""
-    name = settings["name"]
-    options = {key: value for key, value in settings.items() if key != "name"}
-    if name == "repeated-random":
-        options["size"] = max(1, round(options["size"] * len(ids)))
-    if name in ("infobatch", "map-guided"):
-        options["epochs"] = epochs
-    return SCHEDULES[name](ids, seed=seed, **options)
+def visits(settings: Mapping[str, Any], examples: int, epochs: int) -> int:
+    """How many examples an epoch is expected to train on, the mean over so many; for InfoBatch a guess."""
+    return options_of(settings).visits(examples, epochs)
 
 
 def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, seed: int) -> Any:
@@ -64,11 +43,13 @@ def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, 
         epochs: of the training.
         seed: of the run.
     """
-    if settings["name"] == "proxy":
+
+    def network(options: Options) -> ProxyFilter:
+        assert isinstance(options, ProxyOptions)
         own = int(np.random.SeedSequence([seed, PROXY]).generate_state(1)[0])
-        network = build(settings["model"], train.classes, train.inputs, own)
-        return ProxyFilter(network, settings["keep"], settings["every"])
-    return schedule_of(settings, train.ids, epochs, seed)
+        return ProxyFilter(build(options.model, train.classes, train.inputs, own), options.keep, options.every)
+
+    return options_of(settings).make(Run(train.ids, epochs, seed, network=network))
 
 
 def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> int:
@@ -79,6 +60,5 @@ def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> int:
         site: knows what the proxy costs for one example.
         seen: examples that the large network trains on.
     """
-    if settings["name"] != "proxy":
-        return 0
-    return round(site.forward(settings["model"]) * seen / settings["keep"] * (1 + 2 / settings["every"]))
+    options = options_of(settings)
+    return options.flops(site.forward(options.model), seen) if isinstance(options, ProxyOptions) else 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from trainmap.errors import whole
+from trainmap.errors import TrainmapError, whole
 from trainmap.maps.datamap import DataMap
-from trainmap.schedules.protocol import RepeatedRandom, Visit
+from trainmap.schedules.options import Options, Run, option
+from trainmap.schedules.protocol import Visit
+from trainmap.schedules.repeated_random import RepeatedRandom
 from trainmap.selection.auto import drawn, read_map, weighed
 from trainmap.selection.quotas import Balance
 from trainmap.selection.select import known_pool
@@ -62,3 +65,22 @@ class RepeatedAuto(RepeatedRandom):
     def plan(self, epoch: int) -> Visit:
         generator = np.random.default_rng([self.seed, whole(epoch, "epoch")])
         return Visit(np.sort(self._pool.ids[drawn(self._pool, self.size, generator, self._weights, self._balance)]))
+
+
+@dataclass(frozen=True)
+class RepeatedAutoOptions(Options):
+    """Of ``RepeatedAuto``."""
+
+    source: ClassVar[str] = "ours: docs/selection.md"
+    reads_map: ClassVar[bool] = True
+    held_out: ClassVar[bool] = True
+
+    size: float = option(..., "share of the examples in an epoch", gt=0, le=1)
+
+    def share(self) -> float:
+        return self.size
+
+    def make(self, run: Run) -> RepeatedAuto:
+        if run.datamap is None:
+            raise TrainmapError("repeated auto draws by a map; there is none")
+        return RepeatedAuto(run.datamap, run.count(self.size), run.seed, held_out=run.held_out)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, unknown, whole
+from trainmap.kinds import check_name
 from trainmap.scores.table import hard_end, score_named
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import Balance, equal, first_by_class, proportional
@@ -100,7 +101,10 @@ class Word:
 
     def columns(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """The columns of the map that it reads under these options."""
-        return (*self.scores, options["score"]) if "score" in options else self.scores
+        if "score" not in options:
+            return self.scores
+        check_name(options["score"], "a score")
+        return (*self.scores, options["score"])
 
     @property
     def reads_map(self) -> bool:

@@ -7,13 +7,14 @@ check_choice(request, 5000, epochs=30, classes=(5000,) * 10)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from trainmap.errors import TrainmapError
+from trainmap.maps.datamap import AXES
 from trainmap.selection.entry import Need, Word, by_class, check_epochs
 from trainmap.selection.pool import Candidates
 from trainmap.selection.quotas import Balance
@@ -98,6 +99,7 @@ def check_choice(
     balance: Balance | None = None,
     left: int | None = None,
     clusters: int | None = None,
+    scores: Collection[str] | None = None,
 ) -> None:
     """Refuse what is bound to fail, before there is a map. What depends on the map's values is not foreseen.
 
@@ -108,6 +110,7 @@ def check_choice(
         balance: as in ``select_by``.
         left: how many are left after a cut of unknown classes; None without a cut.
         clusters: of trajectories, how many are to be made; None where there are none.
+        scores: columns of the map besides its axes; None where it holds all that is read.
 
     Raises:
         TrainmapError: too few epochs for what is read, options that a word refuses, too few examples.
@@ -119,6 +122,11 @@ def check_choice(
     for word, options in request.words:
         for what, least in word.least_epochs(options):
             check_epochs(what, least, epochs)
+        for column in word.columns(options):
+            if scores is not None and column not in (*scores, *AXES):
+                raise TrainmapError(
+                    f"{word.name} needs the score {column}; add it to the map's scores: {', '.join(scores) or 'none'}"
+                )
     if clusters is not None and clusters > examples:
         raise TrainmapError(f"clusters must be at most {examples}, the examples, got {clusters}")
     among = Candidates(examples, tuple(classes)) if left is None else Candidates(left)

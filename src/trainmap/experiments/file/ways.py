@@ -2,64 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hints
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from trainmap.experiments.file.fields import Count, Section, Share, Way, Words
+from trainmap.experiments.file.fields import Count, Section, Share, Way, Words, short
+from trainmap.schedules.options import LIMITS, Options, needed
+from trainmap.schedules.schedule_table import SCHEDULES
 
 Upto1 = Annotated[float, Field(gt=0, le=1)]
 
 
-class Schedule(Way):
-    """Which examples each epoch visits (``trainmap.schedules.protocol``), or a proxy that filters each batch
+NAMED = {name: options for name, options in SCHEDULES.items() if not options.reads_map}
+"""The schedules that a row can name; ``repeated-auto``, which reads a map, is a row by itself."""
+
+
+def _option_fields() -> dict[str, Any]:
+    """The schedules' names, and every option of one as a field: its type, its limits, what it is for."""
+    of: dict[str, dict[str, Any]] = {}
+    for name, options in NAMED.items():
+        for one in fields(options):
+            of.setdefault(one.name, {})[name] = one
+    name: Any = Literal[tuple(NAMED)]
+    return {"name": (name, ...)} | {option: _option_field(option, found) for option, found in of.items()}
+
+
+def _option_field(name: str, of: Mapping[str, Any]) -> tuple[Any, Any]:
+    """An option of the schedules that have it; where their limits differ, the widest: each refuses for itself."""
+    limits = {
+        limit: (max if limit in ("le", "lt") else min)(one.metadata[limit] for one in of.values())
+        for limit in LIMITS
+        if all(limit in one.metadata for one in of.values())
+    }
+    kind: Any = Annotated[get_type_hints(NAMED[next(iter(of))])[name], Field(**limits)]
+    told: list[str] = []
+    for description in dict.fromkeys(one.metadata["description"] for one in of.values()):
+        alike = {schedule: one for schedule, one in of.items() if one.metadata["description"] == description}
+        defaults = ", ".join(_said(one.default) for one in alike.values() if not needed(one))
+        told.append(f"{', '.join(alike)}: {description}{defaults and f'; {defaults}'}.")
+    return kind | None, Field(None, description=" ".join(told))
+
+
+def _said(default: Any) -> str:
+    return "no" if default is False else short(default)
+
+
+_Fields: type[Way] = create_model("_Fields", __base__=Way, **_option_fields())
+
+
+class Schedule(_Fields):
+    """Which examples each epoch visits (``trainmap.schedules``), or a proxy that filters each batch
     (``trainmap.training.proxy``). Only the options of the one that is named may be given."""
 
-    name: Literal["infobatch", "ordered-loss", "map-guided", "repeated-random", "proxy"]
-    ratio: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """infobatch: share of the easy ones that is skipped; 0.5."""
-    anneal: Annotated[float, Field(ge=0, le=1)] | None = None
-    """infobatch: from this share of the epochs on everything is visited; 0.875."""
-    pool: Upto1 | None = None
-    """ordered-loss: share of the examples that is drawn; 0.5."""
-    keep: Upto1 | None = None
-    """ordered-loss, proxy: share of the pool that is trained on; 0.6, 0.5."""
-    warmup: Annotated[int, Field(ge=0)] | None = None
-    """ordered-loss, map-guided: epochs at the start that visit everything; 1, 2."""
-    axis: Literal["variability", "hard", "easy"] | None = None
-    """map-guided; variability."""
-    start: Upto1 | None = None
-    """map-guided: share that is visited at first; 0.5."""
-    end: Upto1 | None = None
-    """map-guided: share that is visited in the last epoch; 0.5."""
-    explore: Annotated[float, Field(ge=0, le=1)] | None = None
-    """map-guided: share of the visited that is random; 0.2."""
-    cut: Annotated[float, Field(ge=0, lt=1)] | None = None
-    """map-guided: share of the examples that never come from the top; 0."""
-    size: Upto1 | None = None
-    """repeated-random: share of the examples in an epoch."""
-    replacement: bool | None = None
-    """repeated-random: whether every epoch draws from all; no."""
-    model: Words | None = None
-    """proxy: the small network."""
-    every: Count | None = None
-    """proxy: it learns from every so-manieth pool; 4."""
+    if TYPE_CHECKING:
+        name: str
+        model: str | None
+
+        def __init__(self, name: str, **options: Any) -> None: ...
 
     chooser: ClassVar = "name"
     options: ClassVar = {
-        "infobatch": {"ratio": 0.5, "anneal": 0.875},
-        "ordered-loss": {"pool": 0.5, "keep": 0.6, "warmup": 1},
-        "map-guided": {
-            "axis": "variability",
-            "start": 0.5,
-            "end": 0.5,
-            "warmup": 2,
-            "explore": 0.2,
-            "cut": 0.0,
-        },
-        "repeated-random": {"size": ..., "replacement": False},
-        "proxy": {"model": ..., "keep": 0.5, "every": 4},
+        name: {one.name: ... if needed(one) else one.default for one in fields(options)}
+        for name, options in NAMED.items()
     }
+
+    @model_validator(mode="after")
+    def _within_limits(self) -> Schedule:
+        self.made()
+        return self
+
+    def made(self) -> Options:
+        """The schedule's options."""
+        settled = self.settled()
+        return NAMED[settled.pop("name")](**settled)
 
 
 class Without(Section):
