@@ -5,8 +5,10 @@ A task's configuration says what it takes from others by their hashes; ``where``
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import lru_cache
@@ -32,7 +34,6 @@ from trainmap.experiments.results.result_fields import Share
 from trainmap.experiments.runs.tracking import track
 from trainmap.experiments.runs.watch import Watch
 from trainmap.experiments.schedules import fit_arguments
-from trainmap.experiments.student import ids_hash, repeated
 from trainmap.experiments.sweeps import Beside, Sweep
 from trainmap.files import reading, writing
 from trainmap.maps.datamap import DataMap
@@ -298,6 +299,20 @@ def fixed_ids(config: dict[str, Any], train: Dataset) -> np.ndarray | None:
 def random_ids(ids: np.ndarray, count: int, seed: int) -> np.ndarray:
     """``count`` ids drawn without replacement: those that ``select(datamap, "... random", seed=seed)`` draws."""
     return np.sort(np.sort(ids)[np.random.Generator(np.random.PCG64(seed)).permutation(len(ids))[:count]])
+
+
+def repeated(ids: np.ndarray, count: int, seed: int) -> Callable[[int], np.ndarray]:
+    """Epoch -> ``count`` ids drawn without replacement, afresh for every epoch (RS2 without memory of what was drawn).
+
+    Source: Okanovic et al. 2024, arXiv:2305.18424 (RS2 with replacement between epochs).
+    """
+    ordered = np.sort(ids)
+    return lambda epoch: np.random.default_rng((seed, epoch)).permutation(ordered)[:count]
+
+
+def ids_hash(ids: np.ndarray) -> str:
+    """SHA-256 (hex) of the ids of a Selection, which are ascending int64 here."""
+    return hashlib.sha256(ids.tobytes()).hexdigest()
 
 
 def _build(config: dict[str, Any], train: Dataset) -> nn.Module:

@@ -42,6 +42,7 @@ class Draw:
         schedule: its name and all its options; None for a fixed subset.
         seeds: with which it is run; None for the experiment's.
         strategy: of a map's: its name and all its options, in place of a spec.
+        budgets: the tables in which it stands; None for the experiment's.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Draw:
     schedule: Mapping[str, Any] | None = None
     seeds: tuple[int, ...] | None = None
     strategy: Mapping[str, Any] | None = None
+    budgets: tuple[str, ...] | None = None
 
     @property
     def held_out(self) -> bool:
@@ -99,7 +101,8 @@ def draws(
             field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
             field = "options" if subset.options and subset.strategy in STRATEGIES else field
             raise wrong(("subsets", at, field), error) from error
-        found += [replace(draw, seeds=None if subset.seeds is None else tuple(subset.seeds)) for draw in made]
+        own = {name: tuple(said) for name in ("seeds", "budgets") if (said := getattr(subset, name)) is not None}
+        found += [replace(draw, **own) for draw in made]
     twice = [draw.name for at, draw in enumerate(found) if draw.name in {other.name for other in found[:at]}]
     if twice:
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")

@@ -118,7 +118,7 @@ class Students:
             if teacher := self.judged_teacher():
                 drawn_from["judged"] = teacher
             subset |= drawn_from
-        for steps, budgets in _budgets(row, list(self.experiment.budgets)):
+        for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
             whole, part = (recipe.epochs * -(-size // recipe.batch) for size in (self.planner.examples, row.count))
             visits = row.count if steps == "own" else row.count * whole // part
             if row.steps == "subset":

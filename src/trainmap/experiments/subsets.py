@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from trainmap.errors import TrainmapError, unknown
-from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import Rule
-from trainmap.selection.card import Selection
-from trainmap.selection.select import select
 
 Budget = Literal["epochs", "steps"]
 
@@ -36,35 +32,11 @@ class Subset:
     kind: Literal["map", "random", "repeated", "map-repeated", "full"] = "map"
     steps: Literal["own", "subset"] = "own"
 
-    def title(self, fraction: float) -> str:
-        """The row's name in the report: ``ambiguous = high variability 33 %``."""
-        return self.what if self.kind == "full" else f"{self.what} {percent(fraction)} %"
-
-    def selection(self, datamap: DataMap, fraction: float, seed: int) -> Selection:
-        """The examples of this row."""
-        spec = (self.spec or "100%").format(percent=f"{percent(fraction)}%")
-        return select(datamap.with_rule(self.rule), spec, seed=seed if self.kind == "random" else 0)
-
 
 def percent(fraction: float) -> str:
     """0.33 -> "33", 0.165 -> "16.5"."""
     return f"{round(100 * fraction, 6):g}"
 
-
-def chosen(keys: list[str] | None) -> list[Subset]:
-    """The rows named, in the table's order; for None all but ``ON_REQUEST``. Random and full data are always there."""
-    for key in keys or ():
-        if key not in SUBSETS:
-            raise unknown("subset", key, SUBSETS)
-    if keys and any(SUBSETS[key].kind == "map-repeated" for key in keys):
-        raise TrainmapError("repeated-auto is a row of an experiment file (trainmap run), not of a demo")
-    always = ("full", "full-equal-steps", "random")
-    asked = [key for key in SUBSETS if key not in ON_REQUEST] if keys is None else keys
-    return [s for s in SUBSETS.values() if s.key in asked or s.key in always]
-
-
-ON_REQUEST = ("auto", "repeated-auto")
-"""Rows that want the teacher's accuracy on other data, which a grid hands them; a demo has auto when asked for it."""
 
 SUBSETS: Mapping[str, Subset] = {
     subset.key: subset

@@ -104,6 +104,8 @@ class Subset(Section):
     """In place of the experiment's."""
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     """Some of the experiment's; all by default. An opponent needs fewer of them than a claim."""
+    budgets: Annotated[list[Budget], Field(min_length=1)] | None = None
+    """Some of the experiment's; all by default."""
 
     @model_validator(mode="before")
     @classmethod
