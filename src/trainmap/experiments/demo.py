@@ -181,9 +181,11 @@ def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
         outcomes = run_study(study, graph, folder, jobs, on_progress=advance)
     failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
     if failed:
+        blocked = sum(outcome.blocked for outcome in outcomes)
         raise TrainmapError(
-            f"{len(failed)} of {counted(len(outcomes), 'task')} failed; the first, {failed[0].task.name}: "
-            f"{last_line(failed[0].error)} (tracebacks in {folder / 'runs'}); call again to retry them"
+            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
+            f"the first, {failed[0].task.name}: {last_line(failed[0].error)} (tracebacks in {folder / 'runs'}); call "
+            "again to retry them"
         )
     return write_study(folder)["report.html"]
 
@@ -202,10 +204,13 @@ def _held(folder: Path) -> Study | None:
     check_free(folder, PLAN, DEMO, who="a demo")
     if not (folder / PLAN).exists():
         return None
-    with suppress(StoreError):
-        if (held := open_study(folder)).provenance.get("file") == FILE:
-            return held
-    raise StoreError(f"{folder} holds an experiment, which a demo would write over; choose another folder")
+    try:
+        held = open_study(folder)
+    except StoreError as error:
+        raise StoreError(f"{folder} holds what a demo would write over; choose another folder: {error}") from error
+    if held.provenance.get("file") != FILE:
+        raise StoreError(f"{folder} holds an experiment, which a demo would write over; choose another folder")
+    return held
 
 
 def _check_same(held: Study, study: Study, folder: Path) -> None:
@@ -217,14 +222,12 @@ def _check_same(held: Study, study: Study, folder: Path) -> None:
 
 def _taught(study: Study) -> dict[str, Any]:
     """What the teacher of a demo is and learns."""
-    entry = next(entry for entry in study.entries if entry.kind == "teacher")
-    config = entry.config
+    config = next(entry.config for entry in study.entries if entry.kind == "teacher")
     return {
         "data": config["data"]["name"],
         "teacher": config["model"],
         "epochs": config["recipe"]["epochs"],
         "dataset": config["data"]["fingerprint"],
-        "task": entry.hash,
     }
 
 
@@ -265,7 +268,8 @@ def _progress(graph: Graph, folder: Path, taught: Mapping[str, Any]) -> Iterator
     from trainmap.views.terminal import bars
 
     kinds = [node.kind for node in graph.nodes.values()]
-    written = made_at(folder, "teacher", taught["task"]) / "epochs.csv"
+    teacher = next(digest for digest, node in graph.nodes.items() if node.kind == "teacher")
+    written = made_at(folder, "teacher", teacher) / "epochs.csv"
     over = threading.Event()
     with bars(TimeElapsedColumn(), detail=True) as lines:
         epochs = lines.add_task(f"teacher {taught['teacher']}", total=taught["epochs"], detail="")
@@ -274,12 +278,11 @@ def _progress(graph: Graph, folder: Path, taught: Mapping[str, Any]) -> Iterator
 
         def advance(outcome: Outcome, done: int, total: int) -> None:
             kind, name = graph.nodes[outcome.task.hash].kind, one_line(outcome.task.name)
-            if not outcome.finished:
-                word = "blocked" if outcome.blocked else "failed"
-                lines.console.print(f"{word}: {name}: {last_line(outcome.error)}")
-                return
-            publish(graph, folder, outcome.task.hash)
-            if kind != "teacher":
+            if outcome.finished:
+                publish(graph, folder, outcome.task.hash)
+            elif not outcome.blocked:
+                lines.console.print(f"failed: {name}: {last_line(outcome.error)}")
+            if outcome.finished and kind != "teacher":
                 lines.update(students if kind == "student" else others, advance=1, detail=name)
 
         def look() -> None:
