@@ -124,9 +124,7 @@ def teacher_of(demo: Path, data_root: str | None) -> tuple[nn.Module, Splits, Re
 def _only(study: Study, kind: str, folder: Path) -> Entry:
     found = [entry for entry in study.entries if entry.kind == kind]
     if len(found) != 1:
-        raise TrainmapError(
-            f"the experiment in {folder} must have one {kind} to compress its teacher, has {len(found)}"
-        )
+        raise TrainmapError(f"the experiment in {folder} must have one {kind} to compress, has {len(found)}")
     return found[0]
 
 
