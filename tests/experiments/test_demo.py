@@ -19,7 +19,7 @@ import trainmap as tm
 from trainmap.data.dataset import load_splits
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.demo import ALWAYS, SIZES, plan_demo, run_demo
-from trainmap.experiments.file.variants import Variant, load_experiment
+from trainmap.experiments.file.variants import Variant, load_experiment, variant_of
 from trainmap.experiments.planner import plan_graph
 from trainmap.experiments.report import page
 from trainmap.experiments.report.page import write_study
@@ -162,6 +162,13 @@ def test_a_row_that_is_none_of_the_long_ones_stands_at_equal_epochs_alone() -> N
     lines = plan_graph([small(subsets=["ambiguous-corner"])], "nowhere").lines
     budgets = {line.labels["budget"] for line in lines if "corner" in line.labels["subset"]}
     assert budgets == {"equal epochs"}
+
+
+def test_a_rows_budgets_are_some_of_the_experiments() -> None:
+    said = small().source.value
+    subsets = [{"key": "ambiguous", "budgets": ["equal steps"]}]
+    with pytest.raises(TrainmapError, match=r"subsets\.0\.budgets: must be some of the experiment's, .*each once"):
+        plan_graph([variant_of({**said, "budgets": ["equal epochs"], "subsets": subsets})], "nowhere")
 
 
 def test_a_file_that_says_the_same_gives_the_same_numbers(done: Path, tmp_path: Path) -> None:
