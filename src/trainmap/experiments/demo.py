@@ -286,8 +286,10 @@ def _progress(graph: Graph, folder: Path, taught: Mapping[str, Any]) -> Iterator
                 lines.update(students if kind == "student" else others, advance=1, detail=name)
 
         def look() -> None:
-            while not over.wait(LOOK_SECONDS):
-                with suppress(StoreError):
+            ended = False
+            while not ended:
+                ended = over.wait(LOOK_SECONDS)
+                with suppress(StoreError):  # whoever needs them says that they are damaged
                     lines.update(epochs, completed=len(read_epochs(written)))
 
         looking = threading.Thread(target=look, daemon=True)
@@ -297,7 +299,6 @@ def _progress(graph: Graph, folder: Path, taught: Mapping[str, Any]) -> Iterator
         finally:
             over.set()
             looking.join()
-            lines.update(epochs, completed=len(read_epochs(written)))
 
 
 __all__ = ["SIZES", "plan_demo", "run_demo"]
