@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +69,20 @@ def test_a_map_of_other_examples_or_labels_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A teacher of the digits and its map, as a demo keeps them."""
-    from trainmap.experiments.demo import make_map, make_teacher, stages
-    from trainmap.experiments.plan import SPLIT_SEED, plan_demo
-    from trainmap.experiments.student import splits
+    """A teacher of the digits and its map, as a demo keeps them: without its students."""
+    from trainmap.experiments.demo import FILE, plan_demo
+    from trainmap.experiments.planner import plan_graph
+    from trainmap.experiments.runs.folder import claim, study_of
+    from trainmap.experiments.runs.worker import attempt
 
     folder = tmp_path_factory.mktemp("demo")
-    plan = plan_demo("digits", teacher="cnn-8", teacher_epochs=5)
-    (folder / "teacher").mkdir()
-    with stages() as stage:
-        make_teacher(plan, splits(plan.data, plan.data_root, SPLIT_SEED), folder, stage)
-        make_map(folder, stage)
+    plan = plan_demo("digits", teacher="cnn-8", teacher_epochs=5, students=["mlp-256"], seeds=1, subsets=[])
+    graph = plan_graph([plan], folder)
+    claim(study_of([plan], graph, {"file": FILE}), folder)
+    (folder / "runs").mkdir()
+    for job in graph.jobs():
+        if job.task.what in ("teacher", "map"):
+            attempt(folder / "runs", job, None)
     return folder
 
 
@@ -106,4 +111,19 @@ def test_compress_names_what_is_missing(demo: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="did you mean 'channels'"):
         run("compress", demo, "--way", "chanels", "--out", tmp_path)
     with pytest.raises(TrainmapError, match="no trained teacher"):
+        run("compress", tmp_path, "--out", tmp_path / "out")
+    copy = shutil.copytree(demo, tmp_path / "copy")
+    for path in (copy / "runs").iterdir():
+        path.unlink()
+    with pytest.raises(TrainmapError, match=r"is not ready; call trainmap demo --out .* again to go on"):
+        run("compress", copy, "--out", tmp_path / "out")
+
+
+def test_an_experiment_with_two_teachers_is_refused(demo: Path, tmp_path: Path) -> None:
+    from trainmap.experiments.runs.folder import open_study, save_study
+
+    study = open_study(demo)
+    teacher = next(entry for entry in study.entries if entry.kind == "teacher")
+    save_study(replace(study, entries=(*study.entries, replace(teacher, hash="f" * 64))), tmp_path)
+    with pytest.raises(TrainmapError, match="must have one teacher to compress, has 2"):
         run("compress", tmp_path, "--out", tmp_path / "out")

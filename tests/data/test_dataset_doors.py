@@ -14,8 +14,8 @@ from trainmap.data.dataset import load_splits
 from trainmap.data.names import check_name
 from trainmap.data.tables import learn_encoding
 from trainmap.errors import TrainmapError
+from trainmap.experiments.demo import plan_demo
 from trainmap.experiments.file.sections import Subset
-from trainmap.experiments.plan import plan_demo
 from trainmap.experiments.rows import _by_name
 
 

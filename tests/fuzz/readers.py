@@ -543,21 +543,18 @@ def report_grid(folder: Path) -> None:
     study_files.write_study(folder / "out")
 
 
-def save_demo(folder: Path) -> None:
+def save_epochs(folder: Path) -> None:
     from trainmap.experiments.tasks.tracking import write_epochs
 
     write_epochs(folder / "epochs.csv", [{"epoch": float(at), "train_loss": 0.5} for at in range(4)])
-    write_json(folder / "plan.json", {"data": "digits", "epochs": 2})
     np.savez(folder / "counts.npz", counts=np.ones((N, C), np.int64))
 
 
-def open_demo(folder: Path) -> None:
-    from trainmap.experiments.demo import held
+def open_epochs(folder: Path) -> None:
     from trainmap.experiments.tasks.people import read_counts
     from trainmap.experiments.tasks.tracking import read_epochs
 
     read_epochs(folder / "epochs.csv")
-    held(folder / "plan.json")
     read_counts(folder / "counts.npz")
 
 
@@ -659,7 +656,7 @@ READERS: dict[str, Reader] = {
     "experiment file": Reader(save_yaml, open_yaml, weight=0.4),
     "grid": Reader(save_grid, open_grid, ("out/*.json", "out/runs/*"), 0.8),
     "report": Reader(save_grid, report_grid, ("out/*.json", "out/runs/*"), 0.15),
-    "demo and epochs": Reader(save_demo, open_demo),
+    "epochs and counts": Reader(save_epochs, open_epochs),
     "words and values": Reader(save_words, open_words),
 }
 

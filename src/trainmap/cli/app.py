@@ -253,8 +253,7 @@ def demo(
 
     Example: [bold]trainmap demo --out demo[/bold]   (scikit-learn's digits: no download, under three minutes)
     """
-    from trainmap.experiments.demo import run_demo
-    from trainmap.experiments.plan import plan_demo
+    from trainmap.experiments.demo import plan_demo, run_demo
 
     plan = plan_demo(
         data,

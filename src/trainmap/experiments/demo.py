@@ -1,78 +1,169 @@
 """The whole line on one dataset: teacher -> dynamics -> map -> subsets -> students -> report.
 
-A second call goes on where the first stopped and redoes nothing: the teacher resumes at its last whole epoch, its
-logits are kept, and every student's run is its configuration.
+A demo is an experiment that its options say in place of a file, run by the same tasks as any other. What people look
+for stands at its own place in the folder as soon as it is made::
+
+    dynamics/, map.parquet, map.png    of the teacher: the files of ``made/teacher-...`` and ``made/map-...``
+    experiment.json, runs/, made/, report.html, report.md, results.csv, ...    as for any experiment
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+import filecmp
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-import torch
-
-from trainmap.checksums import read_sealed, write_sealed
-from trainmap.data.dataset import Splits
-from trainmap.distillation.cache import read_card, teacher_logits
-from trainmap.dynamics.manifest import versions
-from trainmap.dynamics.recorder import Recorder
-from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError, TrainmapError, counted, last_line, shown
-from trainmap.evaluation.metrics import evaluate
-from trainmap.experiments.plan import SPLIT_SEED, TEACHER_SEED, DemoPlan, Run, Teaching, runs
-from trainmap.experiments.report.report_files import Report, write_report
-from trainmap.experiments.results.result_fields import Cost
-from trainmap.experiments.runs.launch import run_all
+from trainmap.data.names import check_name
+from trainmap.errors import StoreError, TrainmapError, counted, last_line, one_line, shown, unknown
+from trainmap.experiments.file.variants import Variant, variant_of
+from trainmap.experiments.graph import Graph, made_at
+from trainmap.experiments.named_rows import ROWS
+from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.runs.folder import PLAN, Study, open_study, run_study, study_of, tasks_of
+from trainmap.experiments.runs.job import Outcome
 from trainmap.experiments.runs.owner import DEMO, check_free
-from trainmap.experiments.student import splits
-from trainmap.maps.datamap import DataMap
-from trainmap.models.build import build
-from trainmap.models.cost import forward_flops, parameters
-from trainmap.models.predict import predict
-from trainmap.training.checkpoint import previous
-from trainmap.training.fit import Watching, default_recipe, fit
-from trainmap.typed import as_type
-from trainmap.views.plot import plot_map
+from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE
+from trainmap.experiments.tasks.teacher import Teacher
+from trainmap.experiments.tasks.tracking import read_epochs
+from trainmap.models.build import known_models
 
-Stage = Callable[[str, int], Callable[[int, str], None]]  # (what, total) -> advance(done, detail)
+Distillation = Literal["both", "only", "never"]
 
-
-@dataclass(frozen=True)
-class Teacher:
-    """What making the teacher gave and cost."""
-
-    fingerprint: str
-    accuracy: float
-    train_flops: int
-    train_seconds: float
-    train_cpu_seconds: float
-    inference_flops: int
-    inference_seconds: float
-    inference_cpu_seconds: float
+FILE = "trainmap demo"
+"""What the plan of a demo names as its file."""
+TEACHER_SEED = 1000  # the map never comes from the seed of a run that it helps
+ALWAYS = ("full", "full-equal-steps", "random")
+ON_REQUEST = ("auto", "repeated-auto")  # each adds a row to those that the study grew from
+LONG = ("full", "random", "repeated-random", "ambiguous", "hard", "easy")  # the rows of the table at equal steps
+LOOK_SECONDS = 0.5  # how often the epochs of the teacher are looked at
+PUBLIC = {"teacher": (DYNAMICS,), "map": (MAP, PICTURE)}
+"""Kind of task -> what of its folder stands in the demo's own."""
 
 
 @dataclass(frozen=True)
-class Taught:
-    """What the demo of a folder teaches: ``teacher/plan.json``."""
+class Size:
+    """What fits a dataset: which networks, how long, how often."""
 
-    data: str
-    dataset: str
     teacher: str
-    epochs: int
-    seed: int
+    teacher_epochs: int | None  # None: the recipe's, here and below
+    students: tuple[str, ...]
+    epochs: int | None = None  # of students
+    seeds: int = 3
 
 
-def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
-    """Do what is planned and not done yet.
+SIZES: dict[str, Size] = {
+    "digits": Size("resnet14-16", 20, ("cnn-8", "resnet8-8", "effnet-8"), 10),
+    **dict.fromkeys(("mnist", "fashion-mnist"), Size("cnn-32", 8, ("cnn-16",))),
+    **dict.fromkeys(("cifar10", "cifar100"), Size("resnet14-32", 15, ("resnet8-16",))),
+    **dict.fromkeys(("fsdd", "speech-commands"), Size("spec-16", None, ("spec-8",))),
+    **dict.fromkeys(("clinc150", "sst2"), Size("text-bag-64", None, ("text-bag-64",))),
+    **dict.fromkeys(
+        ("adult", "breast-cancer", "wine", "covtype", "clinc150+embeddings", "sst2+embeddings"),
+        Size("mlp-256", None, ("mlp-256", "linear")),
+    ),
+}
+
+
+def plan_demo(
+    data: str | Path = "digits",
+    *,
+    data_root: str | Path | None = None,
+    teacher: str | None = None,
+    students: list[str] | None = None,
+    fraction: float = 0.33,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    teacher_epochs: int | None = None,
+    subsets: list[str] | None = None,
+    distillation: str = "both",
+) -> Variant:
+    """The experiment of a demo: what was not said is what fits the dataset. All of it is checked before any work.
+
+    Args:
+        data: any name that ``load_splits`` takes.
+        fraction: the size of every subset.
+        seeds: how many runs of each cell, with seeds 0, 1, ...
+        epochs: of every student; by default what fits the dataset, or the recipe's.
+        subsets: keys of ``ROWS``, all but ``ON_REQUEST`` for None; those of ``ALWAYS`` cannot be left out.
+        distillation: train each student plainly and distilled ("both"), "only" distilled, or "never".
+    """
+    data = check_name(data)
+    size = SIZES.get(data, replace(SIZES["cifar10"], teacher_epochs=None))
+    teacher, names = teacher or size.teacher, students or list(size.students)
+    for name in (teacher, *names):
+        if name not in known_models():
+            raise unknown("model", name, known_models())
+    if twice := [name for at, name in enumerate(names) if name in names[:at]]:
+        raise TrainmapError(f"students: '{twice[0]}' stands twice; keep one of them")
+    if not 0 < fraction < 1:
+        raise TrainmapError(f"fraction must be above 0 and below 1, got {fraction}")
+    if distillation not in get_args(Distillation):
+        raise unknown("distillation", distillation, get_args(Distillation))
+    seeds = size.seeds if seeds is None else seeds
+    if seeds < 1:
+        raise TrainmapError(f"seeds must be at least 1, got {seeds}; 3 or more give an interval")
+    taught = {"loss": "hinton", "temperature": 4.0, "weight": 0.5}
+    columns = {"both": [None, taught], "only": [taught], "never": [None]}[distillation]
+    epochs = size.epochs if epochs is None else epochs
+    return variant_of(
+        {
+            "title": f"What paid on {data}",
+            "data": {"names": [data], "root": None if data_root is None else str(data_root)},
+            "teachers": [
+                {
+                    "model": teacher,
+                    "epochs": size.teacher_epochs if teacher_epochs is None else teacher_epochs,
+                    "seeds": [TEACHER_SEED],
+                }
+            ],
+            "subsets": [
+                {"key": key} if key in LONG else {"key": key, "budgets": ["equal epochs"]} for key in _chosen(subsets)
+            ],
+            "sizes": [fraction],
+            "students": [{"model": name, "epochs": epochs, "distillation": columns} for name in names],
+            "seeds": list(range(seeds)),
+            "budgets": ["equal epochs", "equal steps"],
+            "notes": _notes(seeds, epochs, taught if distillation != "never" else {}),
+        }
+    )
+
+
+def _chosen(keys: list[str] | None) -> list[str]:
+    for key in keys or ():
+        if key not in ROWS:
+            raise unknown("subset", key, ROWS)
+    return [key for key in ROWS if key in ALWAYS or (key not in ON_REQUEST if keys is None else key in keys)]
+
+
+def _notes(seeds: int, epochs: int | None, taught: dict[str, Any]) -> list[str]:
+    """What a reader must know to judge the tables."""
+    told = "their recipe's epochs" if epochs is None else counted(epochs, "epoch")
+    distilled = "Distillation: temperature {temperature:g}, weight {weight:g}, logits cached once."
+    return [
+        f"Students have other seeds than the teacher: 0 to {seeds - 1}, one run each.",
+        f"Students train for {told}. Equal epochs: a subset is visited as often as all the data would be. Equal steps: "
+        "it is trained for as many steps as all the data.",
+        "Random draws another subset for every seed, repeated random another one for every epoch; a subset chosen by "
+        "the map is one set for all seeds. Differences are paired by seed.",
+        "The quantile rule makes ambiguous the same set as high variability, hard-to-learn the same as low confidence, "
+        "easy-to-learn the same as high confidence; 'nearest to its corner' is the other rule.",
+        *([distilled.format(**taught)] if taught else []),
+    ]
+
+
+def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
+    """Do what is planned and not done yet; a second call redoes nothing.
 
     Args:
         plan: from ``plan_demo``.
-        out: folder for everything: ``dynamics/``, ``teacher/``, ``map.parquet``, ``map.png``, ``cards/``, ``runs/``,
-            ``report.html``, ``report.md``, ``results.csv``.
+        out: folder for everything; see the module.
         jobs: runs at a time, each a process with one thread; one for each core by default.
 
     Returns:
@@ -80,234 +171,136 @@ def run_demo(plan: DemoPlan, out: str | Path, jobs: int | None = None) -> Path:
 
     Raises:
         StoreError: ``out`` holds the demo of another teacher, or something else that would be written over.
-        TrainmapError: runs that failed; a second call retries them.
+        TrainmapError: tasks that failed; a second call retries them.
     """
     folder = Path(out)
-    check_free(folder, "teacher/plan.json", DEMO)
-    data = splits(plan.data, plan.data_root, SPLIT_SEED)
-    plan = plan.settled(data.train.inputs)
-    (folder / "teacher").mkdir(parents=True, exist_ok=True)
-    with stages() as stage:
-        teacher = make_teacher(plan, data, folder, stage)
-        datamap, scoring = make_map(folder, stage)
-        teaching = Teaching(folder / "teacher" / "logits.npy", teacher.fingerprint)
-        planned = runs(plan, data, datamap, folder / "cards", teaching)
-        advance = stage("students", len({run.task.hash for run in planned}))
-        outcomes = run_all(
-            [run.task for run in planned],
-            folder / "runs",
-            jobs,
-            lambda outcome, done, total: advance(done, outcome.task.name),
-        )
-    failed = [outcome for outcome in outcomes if not outcome.finished]
+    held = _held(folder)
+    graph = plan_graph([plan], folder)
+    study = study_of([plan], graph, {"file": FILE})
+    if held is not None:
+        _check_same(held, study, folder)
+    with _progress(graph, folder, _taught(study)) as advance:
+        outcomes = run_study(study, graph, folder, jobs, on_progress=advance)
+    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
     if failed:
+        blocked = sum(outcome.blocked for outcome in outcomes)
         raise TrainmapError(
-            f"{len(failed)} of {counted(len(outcomes), 'run')} failed; the first, {failed[0].task.name}: "
-            f"{last_line(failed[0].error)} "
-            f"(tracebacks in {folder / 'runs'}); call again to retry them"
+            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
+            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {folder / 'runs'}); call "
+            "again to retry them"
         )
-    rows = [
-        {**run.labels, **run.facts, "fraction": (outcome.result or {})["examples"] / len(data.train), "budget": budget}
-        | (outcome.result or {})
-        for run, outcome in zip(planned, outcomes, strict=True)
-        for budget in run.budgets
-    ]
-    return write_report(describe(plan, data, folder, rows, teacher, scoring, datamap), folder)["html"]
+    return write_study(folder)["report.html"]
 
 
-def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Teacher:
-    """Train the teacher while recording it, and keep its logits for all students. Resumes where it stopped."""
-    made = folder / "teacher"
-    _check_same(
-        made / "plan.json",
-        {
-            "data": plan.data,
-            "dataset": data.train.fingerprint(),
-            "teacher": plan.teacher,
-            "epochs": plan.teacher_epochs,
-            "seed": TEACHER_SEED,
-        },
-    )
-    result_file = made / "result.json"
-    if result_file.exists():
-        kept = held(result_file)
-        if kept.keys() == {field.name for field in fields(Teacher)}:  # an older version kept no CPU seconds: again
-            return as_type(Teacher, kept, result_file, "remove it to make it again")
-    train = data.train
-    recipe = default_recipe(plan.teacher, plan.data, epochs=plan.teacher_epochs, inputs=train.inputs)
-    model = build(plan.teacher, train.classes, train.inputs, TEACHER_SEED)
-    recording = Recorder(
-        folder / "dynamics",
-        classes=train.classes,
-        ids=train.ids,
-        labels=train.y,
-        rank=0,
-        world_size=1,
-        resume=any(file.exists() for file in (made / "checkpoint.pt", previous(made / "checkpoint.pt"))),
-    )
-    with threads(plan.teacher_threads), recording as recorder:
-        advance = stage(f"teacher {plan.teacher}", recipe.epochs)
-        advance(recorder.epoch, "")
-        result = fit(
-            model,
-            train,
-            recipe,
-            seed=TEACHER_SEED,
-            watching=Watching(recorder, on_epoch=lambda epoch, loss: advance(epoch + 1, f"loss {loss:.3f}")),
-            checkpoint=made / "checkpoint.pt",
-            device=plan.device,
+def _held(folder: Path) -> Study | None:
+    """The plan of the demo that a folder holds, if there is one.
+
+    Raises:
+        StoreError: something else is there.
+    """
+    if (folder / "teacher" / "plan.json").is_file():
+        raise StoreError(
+            f"{folder} holds a demo of trainmap 0.1, which this one does not go on with; choose another folder, or "
+            "remove it to make it again"
         )
-    teacher_logits(model, train, made / "logits.npy", flips=recipe.flips, device=plan.device)
-    card = read_card(made / "logits.npy")
-    teacher = Teacher(
-        fingerprint=card.teacher,
-        accuracy=evaluate(predict(model, data.test, recipe.flips, plan.device), data.test.y).accuracy,
-        train_flops=result.flops,
-        train_seconds=result.seconds,
-        train_cpu_seconds=result.cpu_seconds,
-        inference_flops=card.flops,
-        inference_seconds=card.seconds,
-        inference_cpu_seconds=card.cpu_seconds,
-    )
-    write_sealed(result_file, asdict(teacher))
-    return teacher
-
-
-def make_map(folder: Path, stage: Stage) -> tuple[DataMap, dict[str, float]]:
-    """The map with its table and its picture, made once, and the ``seconds`` and ``cpu_seconds`` that scoring took."""
-    kept, table, picture = folder / "scoring.json", folder / "map.parquet", folder / "map.png"
-    if kept.exists() and table.exists() and picture.exists():
-        scoring = held(kept)
-        fingerprint = scoring.pop("map", None)
-        if "cpu_seconds" in scoring:  # an older version kept none: again
-            datamap = DataMap.open(table)
-            if fingerprint not in (None, datamap.fingerprint):
-                raise StoreError(f"{table} is not the map that was made here; remove {kept} to make it again")
-            return datamap, as_type(dict[str, Cost], scoring, kept, "remove it to score again")
-    advance = stage("map", 2)
-    wall, cpu = time.perf_counter(), time.process_time()
-    datamap = DataMap.from_dynamics(Dynamics.open(folder / "dynamics"))
-    scoring = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
-    datamap.save(table)
-    advance(1, "picture")
-    plot_map(datamap, picture)
-    write_sealed(kept, {**scoring, "map": datamap.fingerprint})
-    advance(2, "")
-    return datamap, scoring
-
-
-def describe(
-    plan: DemoPlan,
-    data: Splits,
-    folder: Path,
-    rows: list[dict[str, Any]],
-    teacher: Teacher,
-    scoring: dict[str, float],
-    datamap: DataMap,
-) -> Report:
-    """The report: rows, costs, models, and what a reader must know to judge them."""
-    train = data.train
-    models = []
-    for role, names in (("teacher", [plan.teacher]), ("student", plan.students)):
-        for name in names:
-            model = build(name, train.classes, train.inputs, 0)
-            flops = forward_flops(model, train.inputs)
-            models.append({"name": name, "parameters": parameters(model), "flops": flops, "role": role})
-    overlap = "; ".join(f"{a} and {b} share {share:.0%}" for (a, b), share in datamap.overlap().items())
-    epochs = ", ".join(f"{name} {count}" for name, count in plan.epochs.items())
-    distilled = plan.distillation != "never"
-    return Report(
-        title=f"What paid on {train.name}: {counted(len(train), 'training example')}",
-        rows=rows,
-        costs={
-            "map": {
-                "flops": teacher.train_flops,
-                "seconds": teacher.train_seconds,
-                "cpu_seconds": teacher.train_cpu_seconds,
-                "note": f"training {plan.teacher} for {counted(plan.teacher_epochs or 0, 'epoch')}; "
-                "recording is part of it",
-            },
-            "scoring": {"flops": 0, **scoring, "note": "all scores and regions"},
-            "teacher inference": {
-                "flops": teacher.inference_flops,
-                "seconds": teacher.inference_seconds,
-                "cpu_seconds": teacher.inference_cpu_seconds,
-                "note": "its logits on the training set, once for all students",
-            },
-        },
-        models=models,
-        notes=[
-            f"The teacher {plan.teacher} (seed {TEACHER_SEED}) reaches {teacher.accuracy:.2%} test accuracy and makes "
-            "the map from the logits of its training steps. Students have other seeds: 0 to "
-            f"{plan.seeds - 1}, one run each. Test data: {counted(len(data.test), 'example')}.",
-            f"Students train for their recipe's epochs ({epochs}). Equal epochs: a subset is visited as often as all "
-            "the data would be. Equal steps: it is trained for as many steps as all the data.",
-            "Random draws another subset for every seed, repeated random another one for every epoch; a subset chosen "
-            "by the map is one set for all seeds. Differences are paired by seed.",
-            "The quantile rule makes ambiguous the same set as high variability, hard-to-learn the same as low "
-            "confidence, easy-to-learn the same as high confidence; 'nearest to its corner' is the other rule. "
-            f"Of each third of this map {overlap}.",
-            *(
-                [f"Distillation: temperature {plan.temperature:g}, weight {plan.weight:g}, logits cached once."]
-                if distilled
-                else []
-            ),
-        ],
-        provenance={
-            "dataset": train.fingerprint(),
-            "map": datamap.fingerprint,
-            "teacher": teacher.fingerprint,
-            "split": f"{len(train):,} / {len(data.validation):,} / {len(data.test):,} (seed {SPLIT_SEED})",
-            **versions(),
-        },
-        picture=folder / "map.png",
-        clock="cpu" if plan.device == "cpu" else "wall",
-    )
-
-
-def held(path: Path) -> dict[str, Any]:
-    """What a demo keeps in a JSON file. Raises StoreError."""
-    return read_sealed(path, "file of a demo", "remove it to make it again")
-
-
-def _check_same(path: Path, what: dict[str, Any]) -> None:
-    """A folder holds one teacher; more seeds, students or subsets may come, another teacher may not."""
-    if not path.exists():
-        return write_sealed(path, what)
-    before = held(path)
-    changed = [
-        f"{key} {shown(before.get(key))}, now {shown(value)}" for key, value in what.items() if before.get(key) != value
-    ]
-    if changed:
-        raise StoreError(f"{path.parent.parent} holds a demo with {'; '.join(changed)}; use another folder")
-    return None
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """torch with so many threads, and as before afterwards; None leaves it alone."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
+    check_free(folder, PLAN, DEMO, who="a demo")
+    if not (folder / PLAN).exists():
+        return None
     try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+        held = open_study(folder)
+    except StoreError as error:
+        raise StoreError(f"{folder} holds what a demo would write over; choose another folder: {error}") from error
+    if held.provenance.get("file") != FILE:
+        raise StoreError(f"{folder} holds an experiment, which a demo would write over; choose another folder")
+    return held
+
+
+def _check_same(held: Study, study: Study, folder: Path) -> None:
+    """A folder holds one teacher; more seeds, students or subsets may come, another teacher may not."""
+    before, now = _taught(held), _taught(study)
+    if changed := [f"{key} {shown(before[key])}, now {shown(now[key])}" for key in now if before[key] != now[key]]:
+        raise StoreError(f"{folder} holds a demo with {'; '.join(changed)}; use another folder")
+
+
+def _taught(study: Study) -> dict[str, Any]:
+    """What the teacher of a demo is and learns."""
+    task = next(task for task in tasks_of(study).values() if isinstance(task, Teacher))
+    return {
+        "data": task.data.name,
+        "teacher": task.model,
+        "epochs": task.recipe.epochs,
+        "dataset": task.data.fingerprint,
+    }
+
+
+def publish(graph: Graph, folder: Path, digest: str) -> None:
+    """Put what people look for of a finished task into the demo's folder, unless it is there."""
+    kind = graph.nodes[digest].kind
+    place = made_at(folder, kind, digest)
+    for name in PUBLIC.get(kind, ()):
+        files = [place / name] if not (place / name).is_dir() else sorted((place / name).rglob("*"))
+        for file in sorted(files, key=lambda path: path.name == "manifest.json"):  # a recording is whole with it
+            if file.is_file():
+                _same_file(file, folder / file.relative_to(place))
+
+
+def _same_file(source: Path, target: Path) -> None:
+    """One file at two places: a hard link, and a copy where the disk has none.
+
+    A hard link takes no room, is a file like any other for whoever moves, packs or copies the folder, and needs no
+    rights on Windows, as a symbolic link would. Files of trainmap are replaced, never changed: the other stays.
+    """
+    if target.exists() and filecmp.cmp(source, target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    draft.unlink(missing_ok=True)
+    try:
+        os.link(source, draft)
+    except OSError:
+        shutil.copy2(source, draft)
+    os.replace(draft, target)
 
 
 @contextmanager
-def stages() -> Iterator[Stage]:
-    """Progress bars on the terminal's error stream, one below the other."""
+def _progress(graph: Graph, folder: Path, taught: Mapping[str, Any]) -> Iterator[Callable[[Outcome, int, int], None]]:
+    """Bars on the terminal's error stream: the teacher by its epochs, the map and what comes of it, the students."""
     from rich.progress import TimeElapsedColumn
 
     from trainmap.views.terminal import bars
 
+    kinds = [node.kind for node in graph.nodes.values()]
+    teacher = next(digest for digest, node in graph.nodes.items() if node.kind == "teacher")
+    written = made_at(folder, "teacher", teacher) / EPOCHS
+    over = threading.Event()
     with bars(TimeElapsedColumn(), detail=True) as lines:
+        epochs = lines.add_task(f"teacher {taught['teacher']}", total=taught["epochs"], detail="")
+        others = lines.add_task("map, subsets", total=len(kinds) - 1 - kinds.count("student"), detail="")
+        students = lines.add_task("students", total=kinds.count("student"), detail="")
 
-        def stage(what: str, total: int) -> Callable[[int, str], None]:
-            task = lines.add_task(what, total=total, detail="")
-            return lambda done, detail: lines.update(task, completed=done, detail=detail)
+        def advance(outcome: Outcome, done: int, total: int) -> None:
+            kind, name = graph.nodes[outcome.job.hash].kind, one_line(outcome.job.name)
+            if outcome.finished:
+                publish(graph, folder, outcome.job.hash)
+            elif not outcome.blocked:
+                lines.console.print(f"failed: {name}: {last_line(outcome.error)}")
+            if outcome.finished and kind != "teacher":
+                lines.update(students if kind == "student" else others, advance=1, detail=name)
 
-        yield stage
+        def look() -> None:
+            ended = False
+            while not ended:
+                ended = over.wait(LOOK_SECONDS)
+                with suppress(StoreError):  # whoever needs them says that they are damaged
+                    lines.update(epochs, completed=len(read_epochs(written)))
+
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield advance
+        finally:
+            over.set()
+            looking.join()
 
 
-__all__ = ["Run", "Teacher", "run_demo"]
+__all__ = ["SIZES", "plan_demo", "run_demo"]

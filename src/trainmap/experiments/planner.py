@@ -82,10 +82,11 @@ class Planner:
 
     def plan(self) -> None:
         for at, subset in enumerate(self.experiment.subsets):
-            own, all_ = subset.seeds or [], self.experiment.seeds
-            if len(set(own)) < len(own) or not set(own) <= set(all_):
-                message = f"must be some of the experiment's, {all_}, each once, got {own}"
-                raise self.variant.wrong(("subsets", at, "seeds"), message)
+            for field in ("seeds", "budgets"):
+                own, all_ = getattr(subset, field) or [], getattr(self.experiment, field)
+                if len(set(own)) < len(own) or not set(own) <= set(all_):
+                    message = f"must be some of the experiment's, {all_}, each once, got {own}"
+                    raise self.variant.wrong(("subsets", at, field), message)
         for at, teacher in enumerate(self.experiment.teachers):
             self.add_teacher(at, teacher)
         maps = self.experiment.maps

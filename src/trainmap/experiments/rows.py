@@ -35,6 +35,7 @@ class Row:
         draw: which examples its trainings visit.
         steps: how long it is trained: for its "own" epochs, for the steps of a "subset", for those of "full" data.
         seeds: with which it is run; None for the experiment's.
+        budgets: the tables in which it stands; None for the experiment's.
         series: its name without a size.
     """
 
@@ -42,6 +43,7 @@ class Row:
     draw: Draw
     steps: Steps = "own"
     seeds: tuple[int, ...] | None = None
+    budgets: tuple[str, ...] | None = None
     series: str = ""
 
     @property
@@ -89,7 +91,8 @@ def rows_of(
             field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
             field = "options" if subset.options and subset.strategy in STRATEGIES else field
             raise wrong(("subsets", at, field), error) from error
-        found += [replace(row, seeds=None if subset.seeds is None else tuple(subset.seeds)) for row in made]
+        own = {name: tuple(told) for name in ("seeds", "budgets") if (told := getattr(subset, name)) is not None}
+        found += [replace(row, **own) for row in made]
     twice = [row.name for at, row in enumerate(found) if row.name in {other.name for other in found[:at]}]
     if twice:
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")

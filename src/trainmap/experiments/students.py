@@ -89,7 +89,7 @@ class Students:
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.planner.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
         kind = " distilled" if base.teaching else ""
-        for steps, budgets in _budgets(row, list(self.experiment.budgets)):
+        for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
             lasting = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
                 given = row.draw.needs(self.one, seed)

@@ -85,7 +85,7 @@ class Subset(Section):
     bare word is the name of one."""
 
     key: str = ""
-    """``full``, ``random``, ``repeated-random``, ``ambiguous``, ... (``trainmap.experiments.subsets.SUBSETS``)."""
+    """``full``, ``random``, ``repeated-random``, ``ambiguous``, ... (``trainmap.experiments.named_rows.ROWS``)."""
     spec: str = ""
     """``"{percent} ambiguous"`` at each size, or ``"17% ambiguous + 10% easy-to-learn"`` as it stands."""
     strategy: str = ""
@@ -104,6 +104,8 @@ class Subset(Section):
     """In place of the experiment's."""
     seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
     """Some of the experiment's; all by default. An opponent needs fewer of them than a claim."""
+    budgets: Annotated[list[Budget], Field(min_length=1)] | None = None
+    """Some of the experiment's; all by default."""
 
     @model_validator(mode="before")
     @classmethod

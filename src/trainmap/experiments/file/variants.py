@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -81,6 +81,16 @@ def load_experiment(path: str | Path, scale: str | None = None, sets: Sequence[s
                 "make the lists shorter, or several files"
             )
     return made
+
+
+def variant_of(said: Mapping[str, Any]) -> Variant:
+    """The experiment that a mapping says, as a file would: what ``trainmap demo`` makes of its options.
+
+    Raises:
+        TrainmapError: the field of what is wrong, and what is allowed.
+    """
+    found = Located(dict(said), {})
+    return Variant(_validated(Experiment, found), {}, {}, found)
 
 
 def _runs(experiment: Experiment) -> int:

@@ -11,22 +11,19 @@ EXPERIMENT = (  # by an experiment, besides its plan
     *("runs", "made", "plots", "report.html", "report.md", "report.tex", "table.csv", "results.csv", "results.json"),
     *("forgotten.csv", "trials.csv", "people.csv", "agreement.csv", "tensorboard", "wandb"),
 )
-DEMO = (
-    *("dynamics", "teacher", "scoring.json", "map.parquet", "map.png", "cards", "runs"),
-    *("report.html", "report.md", "results.csv"),
-)
+DEMO = (*EXPERIMENT, "dynamics", "map.parquet", "map.png")
 COMPRESSED = ("compressed.pt", "compressed.pt2", "compressed.onnx", "before.parquet", "after.parquet")
 MARKS = {  # the file by which a folder is known
     "experiment.json": "an experiment",
-    "teacher/plan.json": "a demo",
+    "teacher/plan.json": "a demo of trainmap 0.1",
     "manifest.json": "a recording",
     "result.json": "a compressed network",
 }
 
 
-def check_free(folder: str | Path, mark: str, written: Iterable[str]) -> None:
-    """Refuse a folder whose files would be written over: it lacks ``mark`` and holds something called as in
-    ``written``. Other files in it are left alone and may be there.
+def check_free(folder: str | Path, mark: str, written: Iterable[str], who: str = "") -> None:
+    """Refuse a folder whose files would be written over by ``who`` (that of ``mark`` by default): it lacks ``mark`` and
+    holds something called as in ``written``. Other files in it are left alone and may be there.
 
     Raises:
         StoreError: says what is there.
@@ -38,4 +35,4 @@ def check_free(folder: str | Path, mark: str, written: Iterable[str]) -> None:
         return
     if there := [name for name in written if (place / name).exists() or (place / name).is_symlink()]:
         what = next((what for file, what in MARKS.items() if (place / file).is_file()), f"other files ({some(there)})")
-        raise StoreError(f"{place} holds {what}, which {MARKS[mark]} would write over; choose another folder")
+        raise StoreError(f"{place} holds {what}, which {who or MARKS[mark]} would write over; choose another folder")
