@@ -8,6 +8,7 @@ operations; ``lower`` turns it into the kernels of an x86 CPU for one batch size
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import torch
@@ -148,7 +149,9 @@ class _Prepared(nn.Module):
         super().__init__()
         from torchao.quantization.pt2e import allow_exported_model_train_eval
 
-        self.graph = allow_exported_model_train_eval(graph)
+        targets = {str(node.target) for node in graph.graph.nodes}
+        changes = any(word in target for target in targets for word in ("dropout", "batch_norm"))
+        self.graph = allow_exported_model_train_eval(graph) if changes else _as_it_is(graph, training=True)
         self.learning = [parameter for parameter in graph.parameters() if parameter.requires_grad]
         self.train(True)
 
@@ -191,9 +194,17 @@ def _converted(pt2e: Any, prepared: torch.fx.GraphModule) -> torch.fx.GraphModul
         delattr(module, leaf)
         if name in used:  # a copy: what is left of the observers' larger tensors would be written to the file
             module.register_buffer(leaf, tensor.detach().clone(memory_format=torch.contiguous_format))
-    from torchao.quantization.pt2e import allow_exported_model_train_eval
+    return _as_it_is(graph, training=False)
 
-    return allow_exported_model_train_eval(graph)  # so that predict may call eval(); nothing is left that it changes
+
+def _as_it_is(graph: torch.fx.GraphModule, training: bool) -> torch.fx.GraphModule:
+    """A graph that ``train`` and ``eval`` leave alone. torch's refuse an exported graph, and torchao's rewrite dropout
+    and norms, by exporting a dozen patterns each time (4 s for a ``predict``); a converted graph is to stay in eval."""
+    for name in ("train", "eval"):
+        setattr(graph, name, MethodType(lambda self, *_: self, graph))
+    for module in graph.modules():
+        module.training = training
+    return graph
 
 
 def _library() -> Any:
