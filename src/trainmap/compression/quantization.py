@@ -19,6 +19,7 @@ from trainmap.compression.dependencies import title
 from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
+from trainmap.models.modes import device_of
 from trainmap.models.probe import check_same_shape, foreign, logits_of
 from trainmap.models.weights import KINDS
 from trainmap.training.fit import fit
@@ -61,7 +62,7 @@ def quantize(model: nn.Module, calibration: Dataset, *, batch: int = 64) -> Comp
 
 
 def train_quantized(
-    model: nn.Module, train: Dataset, recipe: Recipe, *, seed: int, device: str = "cpu", **options: Any
+    model: nn.Module, train: Dataset, recipe: Recipe, *, seed: int, device: str | None = None, **options: Any
 ) -> Compressed:
     """Train further with eight-bit rounding in the forward pass (the gradient passes it by), then quantise.
 
@@ -71,7 +72,8 @@ def train_quantized(
         model: trained; left as it is. A residual network whose last batch norm of a block starts at zero (as in timm,
             unless ``zero_init_last=False``) must be trained: folding a norm divides by its scale.
         train: the examples, such as ``data.train.subset(selection.ids)``.
-        recipe, seed, device: as for ``fit``; a learning rate of a tenth or less of the original's is usual.
+        recipe, seed, device: as for ``fit`` (what comes back is on the CPU); a learning rate of a tenth or less of the
+            original's is usual.
         options: more arguments of ``fit``, such as ``teaching``.
 
     Raises:
@@ -80,7 +82,7 @@ def train_quantized(
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.
     """
     pt2e = _library()
-    network = copy_of(model)
+    network, device = copy_of(model), device or device_of(model)
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and bool((module.weight == 0).any()):
             raise TrainmapError(
