@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainmap.compression.latency import latency_table, paired_latency, paired_seconds
+from trainmap.compression.latency import latency_table, paired_latency
 from trainmap.errors import TrainmapError
 
 
@@ -46,15 +46,13 @@ def test_networks_take_turns_in_eval_mode_and_everything_is_as_before_afterwards
 
 def test_networks_take_turns_in_changing_order_and_the_first_round_does_not_count() -> None:
     turns: list[str] = []
-    found = paired_seconds(
-        {name: lambda x, name=name: turns.append(name) for name in "abc"}, torch.zeros(1), 5, calls=2
-    )
+    models = {name: lambda x, name=name: turns.append(name) for name in "abc"}
+    paired_latency(models, torch.zeros(1), repeat=5, warmup=1, calls=2)
     rounds = ["".join(turns[start : start + 6]) for start in range(0, len(turns), 6)]
     assert len(rounds) == 6
     assert len(set(rounds)) > 1
     assert {"".join(sorted(names)) for names in rounds} == {"aabbcc"}
     assert all("aa" in names and "bb" in names and "cc" in names for names in rounds)
-    assert [len(seconds) for seconds in found.values()] == [5, 5, 5]
 
 
 def test_functions_that_are_no_modules_are_measured_too() -> None:
@@ -68,6 +66,7 @@ def test_functions_that_are_no_modules_are_measured_too() -> None:
         ({"a": torch.sum}, 0, {}),
         ({"a": torch.sum}, 1, {"repeat": 0}),
         ({"a": torch.sum}, 1, {"threads": 0}),
+        ({"a": torch.sum}, 1, {"calls": 0}),
     ],
 )
 def test_what_cannot_be_measured_is_an_error(models: dict, examples: int, options: dict[str, int]) -> None:

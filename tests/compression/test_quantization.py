@@ -97,9 +97,10 @@ def test_another_calibration_set_gives_another_network_and_the_batch_size_does_n
         graph: Any = quantize(model, data.subset(data.ids[:48])).model
         return [node.args[1] for node in graph.graph.nodes if ".quantize_per_tensor" in str(node.target)]
 
-    assert len(scales(train)) == 3
-    assert scales(train) == scales(train)
-    assert scales(train) != scales(bright)
+    found = scales(train)
+    assert len(found) == 3
+    assert found == scales(train)
+    assert found != scales(bright)
     x = to_input(torch.from_numpy(digits().test.x[:5]))
     with torch.inference_mode():
         one, other = (quantize_onnx(model, calibration(), batch=batch).model(x) for batch in (7, 64))
@@ -221,3 +222,17 @@ def test_the_files_are_a_quarter_of_the_float_weights_and_can_be_read_back(tmp_p
         assert torch.equal(torch.export.load(pt2).module()(x), graph.model(x))
     with pytest.raises(TrainmapError, match=r"kept in a \.onnx file"):
         save(session, tmp_path / "small.pt", inputs)
+
+
+def test_an_eight_bit_network_stays_in_eval_mode_whatever_is_asked_of_it() -> None:
+    """Dropout that a call of ``train`` or ``predict`` turned on again would make its answers random."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 10))
+    for small in (
+        quantize(model, calibration()),
+        train_quantized(model, calibration(), Recipe(epochs=1, batch=32, peak_lr=0.01), seed=0),
+    ):
+        expected = predict(small.model, digits().test)
+        x = to_input(torch.from_numpy(digits().test.x))
+        with torch.inference_mode():
+            np.testing.assert_array_equal(small.model.train()(x), expected)
+        assert not any(module.training for module in small.model.modules())

@@ -23,7 +23,7 @@ from trainmap.training.fit import Distillation, Progress, Teaching, Watching, ev
 from trainmap.training.optimizer import make_optimizer
 from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
-from trainmap.training.visits import Visits
+from trainmap.training.visiting import Visits
 
 QUICK = Recipe(epochs=3, batch=16)
 

@@ -16,7 +16,13 @@ from trainmap.models.modes import evaluating
 
 
 def paired_latency(
-    models: Mapping[str, Callable[[Tensor], object]], x: Tensor, *, threads: int = 1, repeat: int = 30, warmup: int = 3
+    models: Mapping[str, Callable[[Tensor], object]],
+    x: Tensor,
+    *,
+    threads: int = 1,
+    repeat: int = 30,
+    warmup: int = 3,
+    calls: int = 1,
 ) -> pl.DataFrame:
     """Median CPU seconds per example of each network on the same batch, taken in turns.
 
@@ -30,6 +36,7 @@ def paired_latency(
         threads: of torch, while it measures (another runtime has its own setting).
         repeat: rounds that count.
         warmup: rounds before them, which do not.
+        calls: of each network in a round; more for networks of microseconds.
 
     Returns:
         A table, one row per network: ``model``, ``seconds`` (median per example), ``low`` and ``high`` (quartiles),
@@ -43,18 +50,19 @@ def paired_latency(
             f"latency needs at least one network and a batch of at least one example on the CPU, got {len(models)} "
             f"networks and {len(x)} examples on {x.device}"
         )
-    if min(threads, repeat) < 1 or warmup < 0:
+    if min(threads, repeat, calls) < 1 or warmup < 0:
         raise TrainmapError(
-            f"threads and repeat must be at least 1 and warmup at least 0, got {threads}, {repeat}, {warmup}"
+            "threads, repeat and calls must be at least 1 and warmup at least 0, got "
+            f"{threads}, {repeat}, {calls}, {warmup}"
         )
     networks = [model for model in models.values() if isinstance(model, nn.Module)]
     with _threads(threads), evaluating(*networks):
-        seconds = paired_seconds(models, x, repeat, warmup=warmup)
+        seconds = _paired_seconds(models, x, repeat, calls, warmup)
     return latency_table(list(models), np.array(list(seconds.values())).T / len(x))
 
 
-def paired_seconds(
-    networks: Mapping[str, Callable[[Tensor], object]], x: Tensor, repeats: int, calls: int = 1, warmup: int = 1
+def _paired_seconds(
+    networks: Mapping[str, Callable[[Tensor], object]], x: Tensor, repeats: int, calls: int, warmup: int
 ) -> dict[str, list[float]]:
     """CPU seconds of one call of each network in each of ``repeats`` rounds after ``warmup``, in turns.
 

@@ -7,7 +7,6 @@ of another model, so it stands in the same table.
 
 from __future__ import annotations
 
-import statistics
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainmap.compression.compressed import Compressed, copy_of, counts, uncompressed
-from trainmap.compression.latency import paired_seconds
+from trainmap.compression.latency import paired_latency
 from trainmap.compression.network_files import file_of
 from trainmap.compression.onnx_network import OnnxNetwork
 from trainmap.compression.quantization import lower
@@ -29,6 +28,7 @@ from trainmap.data.inputs import to_input
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.metrics import evaluate
 from trainmap.models.layout import is_convolutional
+from trainmap.models.modes import device_of
 from trainmap.models.predict import predict
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
@@ -67,14 +67,15 @@ class Measured:
 
 
 def finetune(
-    compressed: Compressed, train: Dataset, recipe: Recipe, *, seed: int, device: str = "cpu", **options: Any
+    compressed: Compressed, train: Dataset, recipe: Recipe, *, seed: int, device: str | None = None, **options: Any
 ) -> Compressed:
     """Train a pruned network further; weights that sparsity made zero stay zero.
 
     Args:
         compressed: of a pruning step (what is quantised has no gradient: ``train_quantized`` trains before that).
         train: the examples, such as ``data.train.subset(selection.ids)``.
-        recipe, seed, device: as for ``fit``; a learning rate of a tenth or less of the original's is usual.
+        recipe, seed, device: as for ``fit`` (what comes back is on the CPU); a learning rate of a tenth or less of the
+            original's is usual.
         options: more arguments of ``fit``, such as ``teaching``.
 
     Raises:
@@ -85,6 +86,7 @@ def finetune(
             f"'{compressed.method}' cannot be trained; prune and fine-tune first, or use train_quantized"
         )
     model, fixed = copy_of(compressed.model), "sparsity" in compressed.numbers
+    device = device or device_of(compressed.model)
     if fixed:
         fix_zeros(model)
     result = fit(model, train, recipe, seed=seed, device=device, **options)
@@ -134,13 +136,13 @@ def measure(
     known = dict(logits or {})
     known |= {name: predict(one.model, test) for name, one in networks.items() if name not in known}
     x = inputs_batch(test, batch)
-    seconds = paired_seconds({name: runnable(one.model, x) for name, one in networks.items()}, x, repeats, calls)
+    timed = {name: runnable(one.model, x) for name, one in networks.items()}
+    latency = paired_latency(timed, x, threads=torch.get_num_threads(), repeat=repeats, warmup=1, calls=calls)
     first, *_ = networks
     rows = []
-    for name, one in networks.items():
+    for (name, one), took in zip(networks.items(), latency.iter_rows(named=True), strict=True):
         metrics = evaluate(known[name], test.y)
         kept = file_of(one.model, test.inputs)
-        ratios = [ours / theirs for ours, theirs in zip(seconds[first], seconds[name], strict=True)]
         rows.append(
             Measured(
                 name=name,
@@ -151,8 +153,8 @@ def measure(
                 training_flops=one.training_flops,
                 bytes=len(kept),
                 zipped_bytes=len(zlib.compress(kept)),
-                cpu_seconds=statistics.median(seconds[name]) / len(x),
-                speed_up=statistics.median(ratios),
+                cpu_seconds=took["seconds"],
+                speed_up=1 / took["ratio"],
                 accuracy=metrics.accuracy,
                 macro_f1=metrics.macro_f1,
                 agreement=float((known[name].argmax(axis=1) == known[first].argmax(axis=1)).mean()),
@@ -170,9 +172,10 @@ def runnable(model: nn.Module, x: Tensor) -> Callable[[Tensor], object]:
     """What is timed: a network as ``fit`` and ``predict`` lay it out, a quantised graph as the int8 kernels of this CPU
     for batches like ``x``."""
     if isinstance(model, torch.fx.GraphModule):
-        return lower(model, x)
+        lowered = lower(model, x)
+        return lambda batch: lowered(batch)  # no module, whose mode would be set
     if not is_convolutional(model) or x.ndim != 4:
-        return model.cpu().eval()
+        return model.eval() if device_of(model) == "cpu" else copy_of(model)
     # A copy: tuned networks are laid out so already, and would look faster than the others for that alone.
     laid_out = copy_of(model).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return lambda batch: laid_out(batch.to(memory_format=torch.channels_last))

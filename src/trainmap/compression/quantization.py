@@ -8,6 +8,7 @@ operations; ``lower`` turns it into the kernels of an x86 CPU for one batch size
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from trainmap.compression.dependencies import title
 from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
+from trainmap.models.modes import device_of
 from trainmap.models.probe import check_same_shape, foreign, logits_of
 from trainmap.models.weights import KINDS
 from trainmap.training.fit import fit
@@ -60,7 +62,7 @@ def quantize(model: nn.Module, calibration: Dataset, *, batch: int = 64) -> Comp
 
 
 def train_quantized(
-    model: nn.Module, train: Dataset, recipe: Recipe, *, seed: int, device: str = "cpu", **options: Any
+    model: nn.Module, train: Dataset, recipe: Recipe, *, seed: int, device: str | None = None, **options: Any
 ) -> Compressed:
     """Train further with eight-bit rounding in the forward pass (the gradient passes it by), then quantise.
 
@@ -70,7 +72,8 @@ def train_quantized(
         model: trained; left as it is. A residual network whose last batch norm of a block starts at zero (as in timm,
             unless ``zero_init_last=False``) must be trained: folding a norm divides by its scale.
         train: the examples, such as ``data.train.subset(selection.ids)``.
-        recipe, seed, device: as for ``fit``; a learning rate of a tenth or less of the original's is usual.
+        recipe, seed, device: as for ``fit`` (what comes back is on the CPU); a learning rate of a tenth or less of the
+            original's is usual.
         options: more arguments of ``fit``, such as ``teaching``.
 
     Raises:
@@ -79,7 +82,7 @@ def train_quantized(
     Source: Jacob et al. 2018, arXiv:1712.05877, section 3.
     """
     pt2e = _library()
-    network = copy_of(model)
+    network, device = copy_of(model), device or device_of(model)
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and bool((module.weight == 0).any()):
             raise TrainmapError(
@@ -148,7 +151,9 @@ class _Prepared(nn.Module):
         super().__init__()
         from torchao.quantization.pt2e import allow_exported_model_train_eval
 
-        self.graph = allow_exported_model_train_eval(graph)
+        targets = {str(node.target) for node in graph.graph.nodes}
+        changes = any(word in target for target in targets for word in ("dropout", "batch_norm"))
+        self.graph = allow_exported_model_train_eval(graph) if changes else _as_it_is(graph, training=True)
         self.learning = [parameter for parameter in graph.parameters() if parameter.requires_grad]
         self.train(True)
 
@@ -191,9 +196,17 @@ def _converted(pt2e: Any, prepared: torch.fx.GraphModule) -> torch.fx.GraphModul
         delattr(module, leaf)
         if name in used:  # a copy: what is left of the observers' larger tensors would be written to the file
             module.register_buffer(leaf, tensor.detach().clone(memory_format=torch.contiguous_format))
-    from torchao.quantization.pt2e import allow_exported_model_train_eval
+    return _as_it_is(graph, training=False)
 
-    return allow_exported_model_train_eval(graph)  # so that predict may call eval(); nothing is left that it changes
+
+def _as_it_is(graph: torch.fx.GraphModule, training: bool) -> torch.fx.GraphModule:
+    """A graph that ``train`` and ``eval`` leave alone. torch's refuse an exported graph, and torchao's rewrite dropout
+    and norms, by exporting a dozen patterns each time (4 s for a ``predict``); a converted graph is to stay in eval."""
+    for name in ("train", "eval"):
+        setattr(graph, name, MethodType(lambda self, *_: self, graph))
+    for module in graph.modules():
+        module.training = training
+    return graph
 
 
 def _library() -> Any:

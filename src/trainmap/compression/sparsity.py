@@ -16,6 +16,7 @@ from trainmap.compression.compressed import Compressed, check_fraction, copy_of,
 from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, shown
+from trainmap.models.modes import device_of
 from trainmap.models.probe import check_same_shape, logits_of
 from trainmap.models.weights import fix, free, masks, original, prunable
 from trainmap.training.fit import Watching, fit
@@ -79,7 +80,7 @@ def sparsify(
     initial: float = 0.0,
     start: float = 0.0,
     end: float = 0.75,
-    device: str = "cpu",
+    device: str | None = None,
     **options: Any,
 ) -> Compressed:
     """Train further while ever more of the smallest weights are set to zero, along ``cubic_sparsity``.
@@ -91,7 +92,7 @@ def sparsify(
     Args:
         model: trained, or fresh; left as it is.
         train: the examples, such as ``data.train.subset(selection.ids)``.
-        recipe, seed, device: as for ``fit``.
+        recipe, seed, device: as for ``fit``; what comes back is on the CPU.
         sparsity, initial, start, end: of the schedule; see ``cubic_sparsity`` and ``zero_smallest``.
         options: more arguments of ``fit``, such as ``teaching``; not ``steps``: the schedule counts epochs, and cuts
             where ``Watching.before_epoch`` is called.
@@ -112,7 +113,7 @@ def sparsify(
         )
     if options.get("steps") is not None:
         raise TrainmapError(f"sparsify cuts after epochs: give recipe.epochs, not steps={options['steps']}")
-    pruned = copy_of(model)
+    pruned, device = copy_of(model), device or device_of(model)
     _check(pruned, sparsity)
 
     cut = _Cut(pruned, recipe.epochs, sparsity, initial, start, end)

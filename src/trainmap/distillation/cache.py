@@ -53,7 +53,7 @@ def teacher_logits(
     dataset: Dataset,
     path: str | Path,
     flips: bool = False,
-    device: str = "cpu",
+    device: str | None = None,
     progress: bool = False,
 ) -> NDArray[np.float16]:
     """The teacher's logits on every example, from the file when it is there and fits, else computed and written.
@@ -69,7 +69,7 @@ def teacher_logits(
         dataset: N examples, row order kept.
         path: of the array, a plain .npy file; its card goes beside it.
         flips: the image's logits and its mirror image's, for students that are trained with flips.
-        device: where to compute.
+        device: where to compute, and the model is moved to; None: where it is.
         progress: show a bar on the standard error.
 
     Returns:
@@ -107,7 +107,7 @@ def teacher_logits(
 
 
 def _make(
-    model: nn.Module, dataset: Dataset, partial: Path, key: dict[str, Any], device: str, progress: bool
+    model: nn.Module, dataset: Dataset, partial: Path, key: dict[str, Any], device: str | None, progress: bool
 ) -> dict[str, float]:
     """Fill the file ``partial`` from where it stands; the seconds that it took, those before a kill included."""
     shape = (len(dataset), 2, dataset.classes) if key["flips"] else (len(dataset), dataset.classes)

@@ -20,7 +20,7 @@ from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.optimizer import make_optimizer
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
 from trainmap.training.step import Distillation, Objective, Teaching, objective
-from trainmap.training.visits import Visiting, Visits, told_apart
+from trainmap.training.visiting import Visiting, Visits, told_apart
 from trainmap.training.watching import EpochRecorder, Watching
 
 __all__ = [
