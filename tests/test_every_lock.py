@@ -189,6 +189,7 @@ def test_a_damaged_lock_is_held_while_its_holder_lives_and_by_nobody_after(
 ) -> None:
     holder = holding(lock, folder, lambda: None)
     (folder / FILES[lock]).write_bytes(content)
+    os.utime(folder / FILES[lock], (1, 1))
     assert lock(folder) is None
     end(*holder)
     let_go = lock(folder)
@@ -214,6 +215,7 @@ def test_what_was_planted_in_place_of_a_lock_hangs_nobody_and_is_not_followed(
 ) -> None:
     """A run goes on beside it; a recorder does, or says that it cannot write there."""
     PLANTED[name](folder / FILES[lock])
+    os.utime(folder / FILES[lock], (1, 1), follow_symlinks=False)
     try:
         let_go = lock(folder)
     except OSError:

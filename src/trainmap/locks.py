@@ -56,34 +56,29 @@ class Lock:
     """
 
     def __init__(self, path: Path, sign: Callable[[int], object]) -> None:
-        self._path, self._files = path, (files := list[os.stat_result]())
-
-        def acquired(descriptor: int) -> None:
-            files.append(os.fstat(descriptor))
-            sign(descriptor)
-
+        self._path = path
         self._lock = _filelock().FileLock(
             path,
             LOOK_SECONDS,
             thread_local=False,
             poll_interval=POLL_SECONDS,
             fallback_to_soft=False,  # a marker that a kill leaves behind is worse than no lock
-            on_acquired=acquired,
+            on_acquired=sign,
         )
         self._lock.acquire()
+        self._file = os.stat(path)
         _locks.add(self)
 
     def release(self) -> None:
         """Let the next one in. A child that was forked off has nothing to release."""
         if self._lock.is_locked:
             with suppress(OSError):
-                if os.path.samestat(os.stat(self._path), self._files[-1]):  # otherwise it was moved or removed
+                if os.path.samestat(os.stat(self._path), self._file):  # otherwise it was moved or removed
                     self._path.unlink()
             self._lock.release(force=True)
 
     def __del__(self) -> None:
-        if hasattr(self, "_lock"):
-            self.release()
+        self.release()
 
 
 class Opened:
@@ -95,10 +90,11 @@ class Opened:
 
     def lock(self, path: Path, seconds: float = math.inf) -> bool:
         """Open and lock what is there; False when somebody else has it for so long. Raises OSError."""
+        flags = getattr(os, "O_NONBLOCK", 0)  # a pipe would wait for its other end
         try:
-            self.number = os.open(path, os.O_RDWR | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for the other end
+            self.number = os.open(path, os.O_RDWR | flags)
         except OSError:  # a folder, or no right to write
-            self.number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+            self.number = os.open(path, os.O_RDONLY | flags)
         until = time.monotonic() + seconds
         while not _filelock().lock_descriptor(self.number, blocking=False):
             if time.monotonic() >= until:
@@ -106,15 +102,11 @@ class Opened:
             time.sleep(POLL_SECONDS)
         return True
 
-    def close(self) -> None:
-        if self.number < 0:
-            return
-        with suppress(OSError):  # copies of the descriptor that C code forked off lose the lock as well
-            _filelock().unlock_descriptor(self.number)
-        self.forget()
-
-    def forget(self) -> None:
-        """Close this process's copy alone: what a child does with what it got from its parent."""
+    def close(self, unlock: bool = True) -> None:
+        """A child only closes its copy; who opened it unlocks it as well, for copies that C code forked off."""
+        if unlock and self.number >= 0:
+            with suppress(OSError):
+                _filelock().unlock_descriptor(self.number)
         number, self.number = self.number, -1
         if number >= 0:
             os.close(number)
@@ -125,7 +117,7 @@ class Opened:
 
 def _in_a_child() -> None:
     for opened in list(_open):
-        opened.forget()
+        opened.close(unlock=False)
 
 
 if hasattr(os, "register_at_fork"):
@@ -144,17 +136,19 @@ def is_locked(path: Path, seconds: float = 0.0) -> bool | None:
 
 
 def write_name(descriptor: int, name: bytes) -> None:
-    """Write into a locked file who holds it, in place of what stood there."""
-    os.ftruncate(descriptor, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    os.write(descriptor, name)
+    """Write into a file that was just locked who holds it, for other machines as well."""
+    if os.read(descriptor, NAME_BYTES) != name:
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, name)
+        os.fsync(descriptor)
 
 
 def read_name(path: Path) -> dict[str, Any]:
     """Who holds a file, as it says; {} when it says nothing that can be read."""
     try:
         with open(path, "rb", opener=lambda file, flags: os.open(file, flags | getattr(os, "O_NONBLOCK", 0))) as handle:
-            told = json.loads(handle.read(NAME_BYTES))
+            told = json.loads(handle.read(NAME_BYTES) or b"")
     except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}

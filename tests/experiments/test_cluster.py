@@ -31,7 +31,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Task]:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "clusterjobs.py").write_text(JOBS)
     monkeypatch.syspath_prepend(tmp_path / "code")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "code"), *sys.path]))
     first = Task("first", "clusterjobs:work", {"how": "well", "n": 1})
     second = Task("second", "clusterjobs:work", {"how": "well", "n": 2, "first": first.hash}, after=(first.hash,))
     bad = Task("bad", "clusterjobs:work", {"how": "raise"})

@@ -52,7 +52,9 @@ NO_LOCKS: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("name", NO_LOCKS)
 def test_what_is_no_lock_holds_up_nobody(name: str, tmp_path: Path) -> None:
-    NO_LOCKS[name](tmp_path / f"{RUN}.lock")
+    path = tmp_path / f"{RUN}.lock"
+    NO_LOCKS[name](path)
+    os.utime(path, (1, 1), follow_symlinks=False)
     assert not held(tmp_path, RUN)
     assert take(tmp_path, RUN)
     assert held(tmp_path, RUN)
@@ -167,31 +169,26 @@ def test_without_locks_the_lease_decides_here_as_well(tmp_path: Path, monkeypatc
     assert take(tmp_path, RUN)
 
 
+@pytest.mark.parametrize("written", [True, False])
+@pytest.mark.parametrize("locks_here", [True, False])
 def test_of_two_machines_that_do_not_see_each_others_locks_one_takes_a_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    locks_here: bool, written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other one is faster by a moment: its lock appears when this one has looked and found none."""
-    link = os.link
+    if not locks_here:
+        without_locks(monkeypatch)
+    looked = locks._alive
 
-    def late(draft: Path, path: Path) -> None:
-        lock(tmp_path)
-        link(draft, path)
+    def late(path: Path) -> bool:
+        found = looked(path)
+        lock(tmp_path) if written else path.touch()
+        return found
 
-    monkeypatch.setattr(os, "link", late)
-    assert not take(tmp_path, RUN)
+    with monkeypatch.context() as patched:
+        patched.setattr(locks, "_alive", late)
+        assert not take(tmp_path, RUN)
     assert held(tmp_path, RUN)
     assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_disk_without_links_has_locks_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(*_: Any) -> None:
-        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(os, "link", none)
-    assert take(tmp_path, RUN)
-    assert not take(tmp_path, RUN)
-    release(tmp_path, RUN, os.getpid())
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_taking_over_removes_the_locks_of_other_machines_and_no_living_one(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Who is at work on a run: ``<hash>.lock`` is locked by its owner's process, and says who that is.
 
 What the system knows is asked of the system: a file that is locked has a living owner, one that is free and of this
-system has none, whatever became of it. The system does not know of other machines (a disk that they share may keep
-locks to each, or have none), so three things stand over filelock. A lock appears whole and once, by linking, which
-succeeds for one machine alone. An owner touches it every ``BEAT_SECONDS``, and one elsewhere that has not done so for
+system has none, whatever became of it. The system may not know of other machines (some disks that they share keep
+locks to each of them, or have none), so three things stand over filelock's lock. The file is made where there is none,
+which one machine alone can do. An owner touches it every ``BEAT_SECONDS``, and one elsewhere that has not done so for
 ``LEASE_SECONDS`` is dead. And it may carry a claim, by which a launcher gives up a run whose end only the launcher saw.
+(filelock's own lease counts from when each waiting process first looks, never ends on disks that cannot exchange two
+names, NFS and SMB among them, and waits for ever for an empty file.)
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import os
 import re
 import secrets
 import socket
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ BEAT_SECONDS = 20.0
 LEASE_SECONDS = 300.0
 """An owner elsewhere that has not touched its lock for so long is dead. Network disks tell the age of a file up to a
 minute late, and a machine under load misses some beats."""
+MAKING_SECONDS = 2.0  # for which a lock that cannot be read may be one that another machine is writing
 CLOCK_SECONDS = 60.0  # how long what is known of a disk's clock is taken to be right
 TYPES = {"pid": int, "host": str, "system": str, "claim": str}  # of what a lock must say
 
@@ -44,7 +46,7 @@ def _path(folder: Path, digest: str) -> Path:
 
 
 def _owner(path: Path) -> dict[str, Any]:
-    """Who a lock says its owner is. Locks appear whole, so one that cannot be read was damaged or planted: {}."""
+    """Who a lock says its owner is; {} when it cannot be read: it was damaged or planted, or is being written."""
     told = read_name(path)
     fits = all(isinstance(told.get(name), kind) for name, kind in TYPES.items())
     return told if fits and type(told["pid"]) is int and told["pid"] > 0 else {}
@@ -62,13 +64,13 @@ def _alive(path: Path) -> bool:
 
 def _leased(path: Path, knows: bool = True) -> bool:
     """Whether a lock that this system does not hold has an owner elsewhere that gave a sign of life; without locks on
-    this disk (``knows``), an owner here is judged by that as well."""
+    this disk (not ``knows``), an owner here is judged by that as well."""
     owner = _owner(path)
-    if not owner or (knows and _here(owner)):
+    if knows and _here(owner):
         return False
     try:
-        return _now(path.parent) - path.stat().st_mtime < LEASE_SECONDS
-    except FileNotFoundError:  # given up meanwhile
+        return _now(path.parent) - path.lstat().st_mtime < (LEASE_SECONDS if owner else MAKING_SECONDS)
+    except OSError:  # there is none
         return False
 
 
@@ -100,54 +102,41 @@ def take(folder: Path, digest: str, claim: str = "") -> bool:
     path = _path(folder, digest)
     if _alive(path):
         return False
-    _make_way(path)
     name = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "system": system(), "claim": claim}).encode()
-    new = not path.exists()
-    if new and not _appear(path, name):
-        return False
+    try:
+        with open(path, "xb") as handle:
+            new = handle.write(name) > 0
+    except FileExistsError:
+        new = False
 
     def sign(descriptor: int) -> None:
-        if _leased(path):
+        if not new and _leased(path):
             raise TimeoutError  # another machine was faster
-        if not new:
-            write_name(descriptor, name)
-            os.fsync(descriptor)  # other machines read it
+        write_name(descriptor, name)
 
     try:
         _mine[path] = Lock(path, sign)
     except TimeoutError:
         return False
     except OSError as error:
-        if error.errno not in NO_LOCKS:
+        if error.errno in NO_LOCKS:
+            if not new and _leased(path, knows=False):
+                return False
+            path.write_bytes(name)
+        elif new:
             raise
-        path.write_bytes(name)  # without locks the lease alone
+        else:
+            _set_aside(path)
+            return take(folder, digest, claim)
     return True
 
 
-def _make_way(path: Path) -> None:
-    """Remove a dead lock that cannot be locked: another user's, or a link; a folder or a pipe is set aside."""
+def _set_aside(path: Path) -> None:
+    """Make way for a lock where one is that cannot be locked: planted, or of another user who is dead."""
     with suppress(FileNotFoundError):
-        mode = path.lstat().st_mode
-        if stat.S_ISLNK(mode) or (stat.S_ISREG(mode) and not os.access(path, os.R_OK | os.W_OK)):
-            path.unlink()
-        elif not stat.S_ISREG(mode):
-            path.rename(f"{path}.{secrets.token_hex(4)}")
-
-
-def _appear(path: Path, name: bytes) -> bool:
-    """Put a lock where there is none, whole at once; False when somebody did so first."""
-    descriptor, draft = new_file(path)
-    try:
-        with open(descriptor, "wb") as handle:
-            handle.write(name)
-        os.link(draft, path)
-    except FileExistsError:
-        return False
-    except OSError:  # no links on this disk: whoever locks the file makes it
-        return True
-    finally:
-        draft.unlink()
-    return True
+        path.rename(aside := path.with_name(f"{path.name}.{secrets.token_hex(4)}"))
+        if not aside.is_dir():
+            aside.unlink()
 
 
 @contextmanager
@@ -192,7 +181,8 @@ def take_over(folder: Path) -> list[Path]:
     for path in folder.glob("*.lock"):
         if re.fullmatch(r"[0-9a-f]{64}(\.\d+)?\.lock", path.name):
             owner = _owner(path)
-            if not _alive(path) or (owner and not _here(owner)):
+            stays = _alive(path) if _here(owner) else is_locked(path) and not owner
+            if not stays:
                 _remove(path)
                 gone.append(path)
     return gone
