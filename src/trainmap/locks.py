@@ -136,12 +136,11 @@ def is_locked(path: Path, seconds: float = 0.0) -> bool | None:
 
 
 def write_name(descriptor: int, name: bytes) -> None:
-    """Write into a file that was just locked who holds it, for other machines as well."""
+    """Write into a file that was just locked who holds it."""
     if os.read(descriptor, NAME_BYTES) != name:
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, name)
-        os.fsync(descriptor)
 
 
 def read_name(path: Path) -> dict[str, Any]:

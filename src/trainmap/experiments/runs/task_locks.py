@@ -113,6 +113,8 @@ def take(folder: Path, digest: str, claim: str = "") -> bool:
         if not new and _leased(path):
             raise TimeoutError  # another machine was faster
         write_name(descriptor, name)
+        if not new:
+            os.fsync(descriptor)  # other machines read it
 
     try:
         _mine[path] = Lock(path, sign)
