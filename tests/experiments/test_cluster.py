@@ -33,7 +33,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "clusterjobs.py").write_text(JOBS)
     monkeypatch.syspath_prepend(tmp_path / "code")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "code"), str(Path(__file__).parent)]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "code"), *sys.path]))
     first = call("first", "clusterjobs:work", {"how": "well", "n": 1})
     second = call("second", "clusterjobs:work", {"how": "well", "n": 2, "first": first.hash}, after=(first.hash,))
     bad = call("bad", "clusterjobs:work", {"how": "raise"})

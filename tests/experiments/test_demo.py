@@ -22,7 +22,7 @@ from trainmap.experiments.demo import ALWAYS, SIZES, plan_demo, run_demo
 from trainmap.experiments.file.variants import Variant, load_experiment, variant_of
 from trainmap.experiments.named_rows import ROWS
 from trainmap.experiments.planner import plan_graph
-from trainmap.experiments.report import page
+from trainmap.experiments.report import study_plots
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs import launch
 from trainmap.experiments.runs.folder import claim, open_study, run_study, study_of
@@ -69,7 +69,7 @@ def here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "LocalPool", Here)
         for name in ("plot_costs", "plot_sizes"):  # a second each
-            patch.setattr(page, name, blank)
+            patch.setattr(study_plots, name, blank)
         yield
 
 

@@ -522,8 +522,8 @@ def save_grid(folder: Path) -> None:
         done = at < len(study.entries) - 1
         more = {"result": result_of(entry.kind, at)} if done else {"traceback": "Traceback\nValueError: no"}
         write_json(out / "runs" / f"{entry.hash}{'' if done else '.error'}.json", record | more)
-    owner = {"pid": 1, "host": "elsewhere", "birth": "1", "claim": ""}
-    (out / "runs" / f"{study.entries[-1].hash}.000000.lock").write_text(json.dumps(owner))
+    owner = {"pid": 1, "host": "elsewhere", "system": "00000000", "claim": ""}
+    (out / "runs" / f"{study.entries[-1].hash}.lock").write_text(json.dumps(owner))
 
 
 def open_grid(folder: Path) -> None:

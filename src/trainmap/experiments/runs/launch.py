@@ -1,8 +1,8 @@
 """Runs, side by side, in single-threaded worker processes; a run that is done is never done again.
 
 A run is its configuration, hashed. In the folder of a grid, ``<hash>.json`` is a finished run, ``<hash>.error.json``
-one that failed (tried again by the next call), ``<hash>.<generation>.lock`` one under way. Nothing else is kept, so a
-killed call loses the runs under way only and the next call is the way to resume.
+one that failed (tried again by the next call), ``<hash>.lock`` one under way. Nothing else is kept, so a killed call
+loses the runs under way only and the next call is the way to resume.
 
 Two processes with one thread each do 1.1 to 1.5 times the work of one process with two (measured on small networks);
 the two malloc settings that workers start with add 12 to 32 % for small convolutional networks.

@@ -1,8 +1,12 @@
-"""Who is at work on a run: a lock is a file that names its owner, made whole by linking.
+"""Who is at work on a run: ``<hash>.lock`` is locked by its owner's process, and says who that is.
 
-Linking succeeds for one process alone. The lock of a dead owner is not removed but outbid by the next generation, so
-that of two processes that find it dead one wins. Whether an owner is dead, its host knows by the process; elsewhere
-(another machine, a restarted container) it is by the lock's age: an owner touches it every ``BEAT_SECONDS``.
+What the system knows is asked of the system: a file that is locked has a living owner, one that is free and of this
+system has none, whatever became of it. The system may not know of other machines (some disks that they share keep
+locks to each of them, or have none), so three things stand over filelock's lock. The file is made where there is none,
+which one machine alone can do. An owner touches it every ``BEAT_SECONDS``, and one elsewhere that has not done so for
+``LEASE_SECONDS`` is dead. And it may carry a claim, by which a launcher gives up a run whose end only the launcher saw.
+(filelock's own lease counts from when each waiting process first looks, never ends on disks that cannot exchange two
+names, NFS and SMB among them, and waits for ever for an empty file.)
 """
 
 from __future__ import annotations
@@ -11,18 +15,17 @@ import json
 import logging
 import os
 import re
+import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainmap.errors import StoreError
-from trainmap.files import read_json, sync_folder
-from trainmap.machine import birth, place
-from trainmap.temporary import new_file, sweep
+from trainmap.locks import NO_LOCKS, Lock, is_locked, read_name, system, write_name
+from trainmap.temporary import new_file
 
 log = logging.getLogger(__name__)
 
@@ -30,55 +33,45 @@ BEAT_SECONDS = 20.0
 LEASE_SECONDS = 300.0
 """An owner elsewhere that has not touched its lock for so long is dead. Network disks tell the age of a file up to a
 minute late, and a machine under load misses some beats."""
+MAKING_SECONDS = 2.0  # for which a lock that cannot be read may be one that another machine is writing
 CLOCK_SECONDS = 60.0  # how long what is known of a disk's clock is taken to be right
-TYPES = {"pid": int, "host": str, "birth": (str, type(None))}  # of what a lock must say
+TYPES = {"pid": int, "host": str, "system": str, "claim": str}  # of what a lock must say
 
+_mine: dict[Path, Lock] = {}
 _clocks: dict[str, tuple[float, float]] = {}
 
 
-def _owners(folder: Path, digest: str) -> list[tuple[Path, dict[str, Any]]]:
-    """The locks of a run, oldest first, with their owners; one that cannot be read has the owner {}."""
-    found = []
-    for path in sorted(folder.glob(f"{digest}.*.lock"), key=_generation):
-        with suppress(FileNotFoundError):  # given up meanwhile
-            found.append((path, _owner(path)))
-    return [(path, owner) for path, owner in found if _generation(path) >= 0]
-
-
-def _generation(path: Path) -> int:
-    number = re.fullmatch(r"[^.]+\.(\d{1,18})\.lock", path.name)
-    return int(number[1]) if number else -1
+def _path(folder: Path, digest: str) -> Path:
+    return folder / f"{digest}.lock"
 
 
 def _owner(path: Path) -> dict[str, Any]:
-    """Who a lock says its owner is. Locks appear whole and on disk, so one that is no lock (empty, torn, a folder, a
-    pipe) was damaged later or planted: it has no owner, and the next generation outbids it."""
-    try:
-        told = read_json(path, "lock")
-    except StoreError as error:
-        if isinstance(error.__cause__, FileNotFoundError | MemoryError):  # given up meanwhile; says nothing of the lock
-            raise error.__cause__ from None
-        return {}
-    fits = isinstance(told, dict) and all(isinstance(told.get(name), kind) for name, kind in TYPES.items())
+    """Who a lock says its owner is; {} when it cannot be read: it was damaged or planted, or is being written."""
+    told = read_name(path)
+    fits = all(isinstance(told.get(name), kind) for name, kind in TYPES.items())
     return told if fits and type(told["pid"]) is int and told["pid"] > 0 else {}
 
 
-def _alive(path: Path, owner: Mapping[str, Any]) -> bool:
-    """Whether an owner may still be at work."""
-    if not owner:
+def _here(owner: dict[str, Any]) -> bool:
+    return owner.get("system") == system()
+
+
+def _alive(path: Path) -> bool:
+    """Whether the owner of a lock may still be at work; nobody is without one."""
+    locked = is_locked(path)
+    return locked is True or _leased(path, knows=locked is False)
+
+
+def _leased(path: Path, knows: bool = True) -> bool:
+    """Whether a lock that this system does not hold has an owner elsewhere that gave a sign of life; without locks on
+    this disk (not ``knows``), an owner here is judged by that as well."""
+    owner = _owner(path)
+    if knows and _here(owner):
         return False
-    if _here(owner):
-        return birth(owner["pid"]) == owner["birth"]
     try:
-        touched = path.stat().st_mtime
-    except FileNotFoundError:
+        return _now(path.parent) - path.lstat().st_mtime < (LEASE_SECONDS if owner else MAKING_SECONDS)
+    except OSError:  # there is none
         return False
-    return _now(path.parent) - touched < LEASE_SECONDS
-
-
-def _here(owner: Mapping[str, Any]) -> bool:
-    """Whether process numbers of this lock are of this place; locks of 0.1 say the host alone."""
-    return owner["place"] == place() if "place" in owner else owner.get("host") == socket.gethostname()
 
 
 def _now(folder: Path) -> float:
@@ -98,7 +91,7 @@ def _now(folder: Path) -> float:
 
 def held(folder: Path, digest: str) -> bool:
     """Whether somebody may be at work on a run."""
-    return any(_alive(path, owner) for path, owner in _owners(folder, digest))
+    return _alive(_path(folder, digest))
 
 
 def take(folder: Path, digest: str, claim: str = "") -> bool:
@@ -106,43 +99,58 @@ def take(folder: Path, digest: str, claim: str = "") -> bool:
 
     ``claim`` is a name by which another process, which sees a death that this host cannot see, may give the run up.
     """
-    sweep(folder)
-    before = _owners(folder, digest)
-    if any(_alive(path, owner) for path, owner in before):
+    path = _path(folder, digest)
+    if _alive(path):
         return False
-    generation = _generation(before[-1][0]) + 1 if before else 0
-    mine = folder / f"{digest}.{generation:06d}.lock"
-    pid = os.getpid()
-    about = {"pid": pid, "host": socket.gethostname(), "place": place(), "birth": birth(pid), "claim": claim}
-    descriptor, draft = new_file(folder / digest)
+    name = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "system": system(), "claim": claim}).encode()
     try:
-        with open(descriptor, "w") as handle:
-            json.dump(about, handle)
-            handle.flush()
-            os.fsync(handle.fileno())  # a power cut must not leave an empty lock
-        os.link(draft, mine)
+        with open(path, "xb") as handle:
+            new = handle.write(name) > 0
     except FileExistsError:
+        new = False
+
+    def sign(descriptor: int) -> None:
+        if not new and _leased(path):
+            raise TimeoutError  # another machine was faster
+        write_name(descriptor, name)
+        if not new:
+            os.fsync(descriptor)  # other machines read it
+
+    try:
+        _mine[path] = Lock(path, sign)
+    except TimeoutError:
         return False
-    finally:
-        draft.unlink()
-    sync_folder(folder)
-    if any(path != mine and _alive(path, owner) for path, owner in _owners(folder, digest)):
-        mine.unlink()  # the dead lock was swept away and the run taken anew between the look and the link
-        return False
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            if not new and _leased(path, knows=False):
+                return False
+            path.write_bytes(name)
+        elif new:
+            raise
+        else:
+            _set_aside(path)
+            return take(folder, digest, claim)
     return True
+
+
+def _set_aside(path: Path) -> None:
+    """Make way for a lock where one is that cannot be locked: planted, or of another user who is dead."""
+    with suppress(FileNotFoundError):
+        path.rename(aside := path.with_name(f"{path.name}.{secrets.token_hex(4)}"))
+        if not aside.is_dir():
+            aside.unlink()
 
 
 @contextmanager
 def beating(folder: Path, digest: str) -> Iterator[None]:
     """Touch the lock of a run that this process owns, so that other hosts see its owner alive."""
-    over = threading.Event()
+    over, path = threading.Event(), _path(folder, digest)
 
     def beat() -> None:
         while not over.wait(BEAT_SECONDS):
-            for path, owner in _owners(folder, digest):
-                if owner and _here(owner) and owner["pid"] == os.getpid():
-                    with suppress(OSError):  # given up by another process
-                        os.utime(path)
+            if (owner := _owner(path)) and _here(owner) and owner["pid"] == os.getpid():
+                with suppress(OSError):  # given up by another process
+                    os.utime(path)
 
     thread = threading.Thread(target=beat, name="trainmap-lock", daemon=True)
     thread.start()
@@ -154,29 +162,29 @@ def beating(folder: Path, digest: str) -> Iterator[None]:
 
 
 def release(folder: Path, digest: str, pid: int) -> None:
-    """Give up a run that process ``pid`` of this host owns, and sweep away the dead owners before it."""
-    locks = _owners(folder, digest)
-    if locks and (owner := locks[-1][1]) and owner["pid"] == pid and _here(owner):
-        for path, _ in locks:
-            _remove(path)
+    """Give up a run that process ``pid`` of this host owns: this one, or one that is dead."""
+    path = _path(folder, digest)
+    if pid == os.getpid() and (lock := _mine.pop(path, None)) is not None:
+        lock.release()
+    elif (owner := _owner(path)) and owner["pid"] == pid and _here(owner) and not is_locked(path):
+        _remove(path)
 
 
 def give_up(folder: Path, digest: str, claim: str) -> None:
     """Give up a run whose owner died on whatever host, known by its claim."""
-    for path, owner in _owners(folder, digest):
-        if owner.get("claim") == claim:
-            _remove(path)
+    if _owner(path := _path(folder, digest)).get("claim") == claim:
+        _remove(path)
 
 
 def take_over(folder: Path) -> list[Path]:
-    """Remove every lock whose owner is not a living process of this place, and say which: for whoever knows that no
-    other machine is at work here."""
-    found = [path for path in folder.glob("*.lock") if _generation(path) >= 0]
+    """Remove every lock whose owner is not a living process of this system, those of earlier versions with them, and
+    say which: for whoever knows that no other machine is at work here."""
     gone = []
-    for path in found:
-        with suppress(FileNotFoundError):
+    for path in folder.glob("*.lock"):
+        if re.fullmatch(r"[0-9a-f]{64}(\.\d+)?\.lock", path.name):
             owner = _owner(path)
-            if not owner or not _here(owner) or not _alive(path, owner):
+            stays = _alive(path) if _here(owner) else is_locked(path) and not owner
+            if not stays:
                 _remove(path)
                 gone.append(path)
     return gone
@@ -189,9 +197,8 @@ def _remove(path: Path) -> None:
 
 def log_owner(folder: Path, digest: str, name: str) -> None:
     """Tell whom a run is waited for, and which file to remove when that process is gone for good."""
-    for path, owner in _owners(folder, digest)[-1:]:
-        if not owner:
-            continue
+    path = _path(folder, digest)
+    if owner := _owner(path):
         text = "waiting for '%s', which process %s on %s is running; if it is gone, remove %s"
         if not _here(owner):
             text += f" or pass --take-over (it counts as gone {LEASE_SECONDS:.0f} seconds after its last sign of life)"
