@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainmap.dynamics.index import MISSING, build_index, ids_from_arrow, ids_to_arrow, sort_ids
+from trainmap.dynamics.index import MISSING, build_index, ids_from_arrow, ids_to_arrow, lowest, rising, sort_ids
 from trainmap.errors import RecordingError
 
 LOW, HIGH = -(2**63), 2**63 - 1
@@ -80,3 +80,15 @@ def test_ids_come_back_from_arrow_and_from_polars_as_they_were(ids: np.ndarray) 
         found = ids_from_arrow(back)
         assert found.dtype == ids.dtype
         assert found.tolist() == ids.tolist()
+
+
+@given(
+    st.lists(st.sampled_from([0.0, -0.0, 0.5, 1.0, np.inf, -np.inf, np.nan]), max_size=40),
+    st.integers(0, 45),
+    st.booleans(),
+)
+def test_the_lowest_are_the_first_of_the_whole_order(values: list[float], count: int, names: bool) -> None:
+    ids = np.arange(len(values)) * 7 - 3
+    given_ids = ids.astype(np.str_) if names else ids
+    expected = rising(np.array(values, float), given_ids)[:count]
+    assert lowest(np.array(values, float), given_ids, count).tolist() == expected.tolist()

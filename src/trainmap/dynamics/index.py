@@ -145,3 +145,14 @@ def _spelled(names: Array) -> Array:
 def rising(values: Array, ids: Array) -> Array:
     """Positions from the lowest value to the highest, (n,); equals by the hash of their ids, NaN last."""
     return np.lexsort((ids, id_hash(ids), values))
+
+
+def lowest(values: Array, ids: Array, count: int) -> Array:
+    """The first ``count`` positions of ``rising``, without putting the others in order."""
+    if count >= len(values):
+        return rising(values, ids)
+    if count <= 0:
+        return np.empty(0, np.int64)
+    cut = np.partition(values, count - 1)[count - 1]
+    there = np.flatnonzero(~(values > cut))  # equals of the cut, and NaN, are put in order by their hashes
+    return there[rising(values[there], ids[there])[:count]]

@@ -47,13 +47,15 @@ def fingerprint(ids: Any, labels: Any) -> str:
     ids, labels = to_ids(ids), to_labels(labels)
     if ids.shape != labels.shape:
         raise TrainmapError(f"ids and labels must be alike, got {len(ids)} ids and {len(labels)} labels")
-    order = np.argsort(ids, kind="stable")
+    if (ids[1:] < ids[:-1]).any():  # those of a recording ascend: then nothing is copied
+        order = np.argsort(ids, kind="stable")
+        ids, labels = ids[order], labels[order]
     digest = hashlib.sha256()
     if ids.dtype.kind == "U":
-        digest.update("\0".join(ids[order].tolist()).encode())
+        digest.update("\0".join(ids.tolist()).encode())
     else:
-        digest.update(ids[order].astype("<i8").tobytes())
-    digest.update(labels[order].astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(ids, "<i8").data)
+    digest.update(np.ascontiguousarray(labels, "<i8").data)
     return digest.hexdigest()
 
 
@@ -70,7 +72,12 @@ def write_examples(
             **(more or {}),
         }
     )
-    return write_listed(folder, file, lambda sink: pq.write_table(table, sink, write_page_checksum=True))
+    rising = [field.name for field in table.schema if field.name in ("row", "id") and pa.types.is_integer(field.type)]
+    encoding: dict[str, Any] = {
+        "use_dictionary": [name for name in table.column_names if name not in rising],
+        "column_encoding": dict.fromkeys(rising, "DELTA_BINARY_PACKED"),  # a twentieth of the bytes, and faster
+    }
+    return write_listed(folder, file, lambda sink: pq.write_table(table, sink, write_page_checksum=True, **encoding))
 
 
 def read_examples(folder: Path, manifest: Manifest, verify: bool = True) -> tuple[Array, Array]:

@@ -23,7 +23,7 @@ from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, cause, short, shown, some
 from trainmap.files import of_type, reading, writing
 from trainmap.kinds import as_path, check_name, check_path
-from trainmap.maps.regions import REGIONS, Rule, assign, check_fraction, check_rule, overlap, unclear
+from trainmap.maps.regions import OR_NONE, REGIONS, Rule, check_fraction, check_rule, overlap, region_numbers, unclear
 from trainmap.maps.table_file import check_table, read_table, write_table
 from trainmap.parquet_files import to_frame
 from trainmap.scores.compute import available, check_question, compute, epochs_taken
@@ -318,7 +318,8 @@ def _check_ranges(path: str | Path, datamap: DataMap) -> None:
 
 def region_column(variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float) -> pl.Series:
     """The column ``region`` of a map's table."""
-    return pl.Series("region", assign(variability, confidence, epochs, rule, fraction).tolist(), dtype=pl.String)
+    places = region_numbers(variability, confidence, epochs, rule, fraction)
+    return pl.Series("region", OR_NONE, dtype=pl.String).gather(places)
 
 
 def to_table(dynamics: Dynamics, values: dict[str, Array]) -> pl.DataFrame:

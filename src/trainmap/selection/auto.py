@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.index import rising
+from trainmap.dynamics.index import lowest, rising
 from trainmap.errors import TrainmapError, shown
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.pool import Pool
@@ -203,15 +203,15 @@ def drawn(pool: Pool, size: int, generator: Generator, weights: tuple[Array, Arr
 def _cut(pool: Pool, count: int) -> Array:
     """(n,) bool: the ``count`` of lowest AUM, but of no class more than half, and of a rare one no more than of the
     others together."""
-    lowest = pool.rising(pool.scores["aum"])[:count]
+    cut = lowest(pool.scores["aum"], pool.ids, count)
     mask = np.zeros(len(pool), bool)
     if not count:
         return mask
     _, label, sizes = np.unique(pool.labels, return_inverse=True, return_counts=True)
     rare = sizes * RARE <= sizes.max()
-    lost = np.minimum(np.bincount(label[lowest], minlength=len(sizes)), sizes // 2)
+    lost = np.minimum(np.bincount(label[cut], minlength=len(sizes)), sizes // 2)
     most = np.where(rare, sizes * lost[~rare].sum() // sizes[~rare].sum(), lost)
-    mask[lowest[within_class(label[lowest]) < most[label[lowest]]]] = True
+    mask[cut[within_class(label[cut]) < most[label[cut]]]] = True
     return mask
 
 
