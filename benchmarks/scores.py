@@ -38,9 +38,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import write_columns
+from trainmap.dynamics.examples import write_examples
 from trainmap.dynamics.manifest import Manifest, versions, write_manifest
 from trainmap.dynamics.signals import Block, empty_signals, signals_from_logits
-from trainmap.dynamics.store import Dynamics, write_examples
+from trainmap.dynamics.store import Dynamics
 from trainmap.maps.datamap import DataMap
 from trainmap.scores.compute import compute
 

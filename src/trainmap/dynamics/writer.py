@@ -27,6 +27,7 @@ from trainmap.dynamics.clearing import (
     remove_unlisted,
 )
 from trainmap.dynamics.columns import Layout, check_file, write_columns, write_file
+from trainmap.dynamics.examples import read_examples, write_examples
 from trainmap.dynamics.folder_locks import Hold, locked, refuse_held
 from trainmap.dynamics.growing import next_name, with_newcomers
 from trainmap.dynamics.manifest import (
@@ -39,8 +40,7 @@ from trainmap.dynamics.manifest import (
     versions,
 )
 from trainmap.dynamics.processes import PARTS, holds, part_folder, refuse_mixture, whole_epochs
-from trainmap.dynamics.stats import Stats, add_epoch, empty_stats
-from trainmap.dynamics.store import read_examples, read_stats, write_examples
+from trainmap.dynamics.stats import Stats, add_epoch, empty_stats, read_stats
 from trainmap.errors import StoreError, some
 from trainmap.files import sync_folder, write_atomically
 

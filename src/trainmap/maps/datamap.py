@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
-from trainmap.dynamics.signals import Block
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
+from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
+from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, cause, short, shown, some
 from trainmap.files import of_type, reading, writing
 from trainmap.kinds import as_path, check_name, check_path

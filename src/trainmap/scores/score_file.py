@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from trainmap.cells import cells
 from trainmap.dynamics.index import ids_to_arrow
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
+from trainmap.dynamics.signals import UNKNOWN_LABEL
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.files import writing
 from trainmap.scores.compute import Estimate, score_blocks

@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import write_columns
+from trainmap.dynamics.examples import write_examples
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
-from trainmap.dynamics.store import Dynamics, write_examples
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import is_dir, is_file, reading, sync_folder
 from trainmap.kinds import as_path
