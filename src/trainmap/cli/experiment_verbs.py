@@ -165,7 +165,7 @@ def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], N
     """A bar on the terminal's error stream; failures are told as they come."""
     from rich.progress import TimeElapsedColumn
 
-    from trainmap.views.terminal import bars
+    from trainmap.terminal import bars
 
     with bars(TimeElapsedColumn(), detail=True) as bar:
         task = bar.add_task(what, total=total, detail="")

@@ -53,7 +53,7 @@ def say(text: object, err: bool = False) -> None:
 
 def show(view: object) -> None:
     """A table, or whatever Rich can draw; text in it is no markup."""
-    from trainmap.views.terminal import Terminal
+    from trainmap.terminal import Terminal
 
     Terminal().print(view)
 
@@ -65,7 +65,7 @@ def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
 
     from rich.progress import TimeRemainingColumn
 
-    from trainmap.views.terminal import bars
+    from trainmap.terminal import bars
 
     with bars(TimeRemainingColumn(), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total)
