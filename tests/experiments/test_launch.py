@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.experiments.runs.launch import Outcome, Task, cores, run_all
+from trainmap.experiments.runs.launch import Outcome, Task, run_all
 from trainmap.experiments.runs.worker import ENVIRONMENT
+from trainmap.machine import cores
 
 # Workers import the functions they run by name; this module stands for a user's.
 RUNS = """

@@ -594,7 +594,7 @@ def open_words(folder: Path) -> None:
     from trainmap.experiments.file.variants import _set
     from trainmap.experiments.file.yamlfile import parse as yaml
     from trainmap.files import read_json
-    from trainmap.scores.compute import parse_bytes
+    from trainmap.machine import parse_bytes
     from trainmap.selection.words import parse
 
     words = read_json(folder / "words.json")

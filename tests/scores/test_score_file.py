@@ -11,7 +11,8 @@ import pytest
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
-from trainmap.scores.compute import compute, estimate, parse_bytes, resolve
+from trainmap.machine import parse_bytes
+from trainmap.scores.compute import compute, estimate, resolve
 from trainmap.scores.score_file import check_format, write_scores
 
 

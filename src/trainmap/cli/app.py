@@ -14,9 +14,10 @@ from trainmap.cli.exchange_verbs import exports, imports
 from trainmap.cli.experiment_verbs import register
 from trainmap.cli.targets import replaceable
 from trainmap.cli.verify_verb import verify as verify_all
-from trainmap.cli.words import DynamicsPath, MapPath, Verify, number, progress, say, show_or_json, split
+from trainmap.cli.words import DynamicsPath, MapPath, Verify, number, say, show_or_json, split
 from trainmap.cli.words import show as draw
 from trainmap.errors import TrainmapError, cause, counted
+from trainmap.machine import progress
 
 app = typer.Typer(
     name="trainmap",
@@ -47,7 +48,8 @@ def score(
     Example: [bold]trainmap score demo/dynamics --out scores.csv[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.scores.compute import estimate, parse_bytes, resolve
+    from trainmap.machine import parse_bytes
+    from trainmap.scores.compute import estimate, resolve
     from trainmap.scores.score_file import check_format, write_scores
 
     replaceable(check_format(out), "scores")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainmap.cli.targets import replaceable
-from trainmap.cli.words import DynamicsPath, MapPath, Verify, progress, say, split
+from trainmap.cli.words import DynamicsPath, MapPath, Verify, say, split
 from trainmap.errors import TrainmapError, counted
+from trainmap.machine import progress
 
 if TYPE_CHECKING:
     from trainmap.dynamics.store import Dynamics

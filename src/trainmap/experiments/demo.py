@@ -300,7 +300,7 @@ def stages() -> Iterator[Stage]:
     """Progress bars on the terminal's error stream, one below the other."""
     from rich.progress import TimeElapsedColumn
 
-    from trainmap.terminal import bars
+    from trainmap.machine import bars
 
     with bars(TimeElapsedColumn(), detail=True) as lines:
 

@@ -10,7 +10,6 @@ the two malloc settings that workers start with add 12 to 32 % for small convolu
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +19,7 @@ from trainmap.errors import TrainmapError, some
 from trainmap.experiments.runs.local_workers import LocalPool, Pool
 from trainmap.experiments.runs.task_locks import held, log_owner
 from trainmap.experiments.task import Outcome, Task, error_path, failed_outcome, finished_outcome, stamp
+from trainmap.machine import cores
 
 __all__ = ["Outcome", "Task", "cores", "run_all"]
 
@@ -127,14 +127,3 @@ def _check_order(runs: Mapping[str, Task]) -> None:
                 )
         if not ready:
             raise TrainmapError(f"tasks wait for each other: {some(task.name for task in left.values())}")
-
-
-def cores() -> int:
-    """The cores that this process may use: its affinity, and on Linux the CPU quota of its container."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        allowed, period = quota.read_text().split()
-        if allowed != "max":
-            count = min(count, max(1, math.ceil(int(allowed) / int(period))))
-    return count
