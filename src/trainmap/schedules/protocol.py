@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
-from trainmap.dynamics.index import lowest, rising
+from trainmap.dynamics.index import rising
 from trainmap.dynamics.logit_precision import widened
 from trainmap.dynamics.probabilities import refuse_probabilities
 from trainmap.errors import TrainmapError, shown, some, whole
@@ -268,7 +268,7 @@ class OrderedLoss:
         count = max(1, round(self.pool * len(self.ids)))
         pool = np.sort(np.random.default_rng([self.seed, epoch]).permutation(len(self.ids))[:count])
         last = np.where(np.isnan(self.memory.last), np.inf, self.memory.last)[pool]
-        top = lowest(-last, self.ids[pool], max(1, round(self.keep * count)))
+        top = rising(-last, self.ids[pool])[: max(1, round(self.keep * count))]
         return Visit(self.ids[np.sort(pool[top])])
 
     def update(self, ids: Any, logits: Any, labels: Any) -> None:
@@ -345,7 +345,7 @@ class MapGuided:
         mean = np.where(self.memory.visits > 0, self.memory.mean, np.nan)
         value = {"variability": self.memory.spread, "hard": -mean, "easy": mean}[self.axis]
         value = np.where(np.isnan(value), -np.inf, value)
-        value[lowest(mean, self.ids, math.floor(self.cut * len(mean)))] = -np.inf
+        value[rising(mean, self.ids)[: math.floor(self.cut * len(mean))]] = -np.inf
         return rising(-value, self.ids)
 
     def plan(self, epoch: int) -> Visit:
