@@ -580,10 +580,10 @@ def save_words(folder: Path) -> None:
 
 
 def rank(both: Any) -> Any:
-    from trainmap.dynamics.processes import place
+    from trainmap.dynamics.processes import rank_and_world
 
     pair: list[Any] = both if isinstance(both, list) and len(both) == 2 else [both, both]
-    return place(*pair)
+    return rank_and_world(*pair)
 
 
 def open_words(folder: Path) -> None:

@@ -16,7 +16,7 @@ from trainmap.cli.targets import replaceable
 from trainmap.cli.verify_verb import verify as verify_all
 from trainmap.cli.words import DynamicsPath, MapPath, Verify, number, say, show_or_json, split
 from trainmap.cli.words import show as draw
-from trainmap.errors import TrainmapError, cause, counted
+from trainmap.errors import TrainmapError, cause, counted, short
 from trainmap.machine import progress
 
 app = typer.Typer(
@@ -50,9 +50,9 @@ def score(
     from trainmap.dynamics.store import Dynamics
     from trainmap.machine import parse_bytes
     from trainmap.scores.compute import estimate, resolve
-    from trainmap.scores.score_file import check_format, write_scores
+    from trainmap.scores.score_file import check_scores_name, write_scores
 
-    replaceable(check_format(out), "scores")
+    replaceable(check_scores_name(out), "scores")
     recording = Dynamics.open(dynamics, verify=verify)
     chosen = resolve(recording, split(scores), epochs)
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -79,12 +79,12 @@ def map_(
     Example: [bold]trainmap map demo/dynamics --plot map.png --out map.parquet[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.datamap import DataMap, check_format
+    from trainmap.maps.datamap import DataMap, check_map_name
 
     if plot is None and out is None:
         raise TrainmapError("nothing to write: pass --plot FILE.png, --out FILE.parquet, or both")
     if out is not None:
-        replaceable(check_format(out), "a map")
+        replaceable(check_map_name(out), "a map")
     if plot is not None:
         from trainmap.views.plot import check_picture, plot_map
 
@@ -212,12 +212,12 @@ def audit(
     Example: [bold]trainmap audit demo/dynamics --out errors.csv[/bold]
     """
     from trainmap.audits.audit import audit as find_errors
-    from trainmap.audits.audit import audit_threshold_samples, check_format
+    from trainmap.audits.audit import audit_threshold_samples, check_audit_name
     from trainmap.audits.planted import Flips
     from trainmap.dynamics.store import Dynamics
     from trainmap.views.side_by_side import of_audit
 
-    replaceable(check_format(out), "an audit")
+    replaceable(check_audit_name(out), "an audit")
     recording = Dynamics.open(dynamics, verify=verify)
     if second is not None:
         if rule not in ("combined", "aum") or threshold is not None or flips is not None:
@@ -318,7 +318,7 @@ def main() -> None:
         say(f"trainmap: {error}", err=True)
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that may not be written
-        typer.echo(f"trainmap: {TrainmapError(error.filename or 'the output')}: {cause(error)}", err=True)
+        say(f"trainmap: {short(str(error.filename or 'the output'))}: {cause(error)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         say("trainmap: interrupted; call it again to go on", err=True)

@@ -70,10 +70,10 @@ def import_study(
     from trainmap.dynamics.exchange.study_json import import_study
 
     if datamap is not None:
-        from trainmap.maps.datamap import check_format
+        from trainmap.maps.datamap import check_map_name
         from trainmap.maps.exchange import study_map
 
-        if check_format(datamap).exists():
+        if check_map_name(datamap).exists():
             raise TrainmapError(f"{datamap} is there already; an import overwrites nothing: choose another name")
     made = import_study(path, out, classes)
     say(f"{out}: {_holds(made)}")

@@ -17,7 +17,7 @@ from trainmap.dynamics.given import check_choice, check_flag, check_given, check
 from trainmap.dynamics.held import Held, own_ids, own_labels
 from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source
 from trainmap.dynamics.probabilities import As, LookAlikes
-from trainmap.dynamics.processes import place
+from trainmap.dynamics.processes import rank_and_world
 from trainmap.dynamics.refused import Refused, Tally
 from trainmap.dynamics.roster import NOT_YET, Known, Learned
 from trainmap.dynamics.signals import UNKNOWN_LABEL
@@ -130,7 +130,7 @@ class Recorder:
         self.classes, self.source, self.allow_missing = check_number_of_classes(classes), source, allow_missing
         self.level: Level = level
         self.on_error: OnError = on_error
-        rank, self._world = place(rank, world_size)
+        rank, self._world = rank_and_world(rank, world_size)
         if self._world > 1 and level == "stats":
             raise RecordingError("level 'stats' cannot be joined from several processes; use level='signals'")
         repeats = check_repeats(repeats, self._world)

@@ -21,7 +21,7 @@ from trainmap.dynamics.clearing import (
     clear,
     clear_others,
     is_own,
-    remove,
+    remove_file,
     remove_files,
     remove_temporary,
     remove_unlisted,
@@ -260,7 +260,7 @@ class Writer:
         kept = {file.file for file in self.manifest.files}
         remove_files(self.folder, [file for file in before.files if file.file not in kept])
         if before.examples_name != self.manifest.examples_name:
-            remove(self.folder / before.examples_name)
+            remove_file(self.folder / before.examples_name)
 
     def rewind(self, epoch: int) -> None:
         """Drop the epochs from ``epoch`` on: from the manifest first, then their files.

@@ -20,8 +20,8 @@ from pydantic import Field
 
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.errors import StoreError, TrainmapError, shown
-from trainmap.files import of_type, reading
-from trainmap.typed import as_type
+from trainmap.files import reading
+from trainmap.typed import as_type, of_type
 
 Stamp = tuple[int, int] | None
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

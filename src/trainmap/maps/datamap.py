@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.given import check_flag
-from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
+from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, rows_of
 from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, cause, short, shown, some
-from trainmap.files import of_type, reading, writing
+from trainmap.files import reading, writing
 from trainmap.kinds import as_path, check_name, check_path
 from trainmap.maps.regions import OR_NONE, REGIONS, Rule, check_fraction, check_rule, overlap, region_numbers, unclear
 from trainmap.maps.table_file import check_table, read_table, write_table
 from trainmap.parquet_files import to_frame
 from trainmap.scores.compute import available, check_question, compute, epochs_taken
 from trainmap.scores.table import score_named
+from trainmap.typed import of_type
 
 Array = NDArray[Any]
 
@@ -184,14 +185,7 @@ class DataMap:
             TrainmapError: ids that are unknown, repeat or are missing; a name that is taken; lengths that differ.
         """
         allow_missing, ids = check_flag(allow_missing, "allow_missing"), to_ids(ids)
-        if (ids.dtype.kind == "U") != (self.ids.dtype.kind == "U"):
-            raise TrainmapError(f"ids must be of the kind of this map's, {self.table['id'].dtype}, got {ids.dtype}")
-        rows = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
-        strange = ids[self.ids[rows] != ids]
-        if len(strange):
-            raise TrainmapError(f"{len(strange)} ids are not in this map (first: {some(strange.tolist())})")
-        if len(np.unique(rows)) != len(rows):
-            raise TrainmapError("ids must not repeat: one value for each example")
+        rows = rows_of(self.ids, ids, "this map", distinct=True)
         if len(rows) != len(self) and not allow_missing:
             raise TrainmapError(
                 f"{len(self) - len(rows)} of the {len(self)} examples of this map have no value; "
@@ -228,7 +222,7 @@ class DataMap:
 
     def save(self, path: str | Path) -> Path:
         """Write the table as Parquet, with what made it in the file's metadata."""
-        target = check_format(path)
+        target = check_map_name(path)
         about = {
             "version": VERSION,
             "epochs": self.epochs,
@@ -298,7 +292,7 @@ def _typed(frame: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
-def check_format(path: str | Path) -> Path:
+def check_map_name(path: str | Path) -> Path:
     """Refuse a file name that a map cannot be saved under."""
     target = as_path(path)
     if target.suffix != ".parquet":

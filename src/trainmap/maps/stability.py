@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from trainmap.dynamics.index import ids_to_arrow
+from trainmap.dynamics.index import find_rows, ids_to_arrow, of_one_kind
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, number, whole
@@ -96,12 +96,12 @@ def _stack(maps: Sequence[DataMap], score: str, allow: Collection[Allow]) -> tup
     if not maps:
         raise TrainmapError("at least one map is needed, got none")
     check_alike(maps, allow)
-    if len({m.ids.dtype.kind for m in maps}) > 1:
+    if not all(of_one_kind(maps[0].ids, one.ids) for one in maps):
         raise TrainmapError("the maps have no id in common: some have integer ids and some strings")
     ids = maps[0].ids if len(maps) == 1 else np.unique(np.concatenate([m.ids for m in maps]))
     values = np.full((len(maps), len(ids)), np.nan)
     for row, datamap in zip(values, maps, strict=True):
-        row[np.searchsorted(ids, datamap.ids)] = datamap.values(score)
+        row[find_rows(ids, datamap.ids)] = datamap.values(score)
     return ids, values
 
 

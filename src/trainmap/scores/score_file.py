@@ -24,7 +24,7 @@ FORMATS = (".parquet", ".csv")
 GROUP_ROWS = 1 << 17  # examples in a row group of the Parquet file
 
 
-def check_format(path: str | Path) -> Path:
+def check_scores_name(path: str | Path) -> Path:
     """The path, after checking that its name ends in .parquet or .csv."""
     target = Path(path)
     if target.suffix not in FORMATS:
@@ -48,7 +48,7 @@ def write_scores(
         plan: from ``estimate(..., collect=False)``.
         path: FILE.parquet or FILE.csv; appears when it is whole.
     """
-    target = check_format(path)
+    target = check_scores_name(path)
     write = _write_csv if target.suffix == ".csv" else _write_parquet
     with writing(target) as handle:
         write(handle, _tables(dynamics, chosen, plan, epochs, on_progress))

@@ -19,7 +19,7 @@ from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import is_dir, is_file, reading, sync_folder
 from trainmap.kinds import as_path
 from trainmap.parquet_files import read_parquet
-from trainmap.temporary import new_folder_beside, remove
+from trainmap.temporary import discard, new_folder_beside
 
 Array = NDArray[Any]
 
@@ -60,7 +60,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         raise StoreError(f"{path} could not be written, nothing of it was kept: {cause(error)}") from error
     finally:
         if temporary is not None:
-            remove(temporary)
+            discard(temporary)
 
 
 def write_dynamics(
