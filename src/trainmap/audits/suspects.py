@@ -18,7 +18,7 @@ from trainmap.cells import cells
 from trainmap.dynamics.index import ids_from_arrow
 from trainmap.errors import TrainmapError, whole
 from trainmap.files import writing
-from trainmap.maps.datamap import to_arrow
+from trainmap.maps.map_file import to_arrow
 
 Array = NDArray[Any]
 

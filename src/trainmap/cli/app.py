@@ -79,7 +79,8 @@ def map_(
     Example: [bold]trainmap map demo/dynamics --plot map.png --out map.parquet[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.datamap import DataMap, check_map_name
+    from trainmap.maps.datamap import DataMap
+    from trainmap.maps.map_file import check_map_name
 
     if plot is None and out is None:
         raise TrainmapError("nothing to write: pass --plot FILE.png, --out FILE.parquet, or both")

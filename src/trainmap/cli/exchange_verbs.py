@@ -70,8 +70,8 @@ def import_study(
     from trainmap.dynamics.exchange.study_json import import_study
 
     if datamap is not None:
-        from trainmap.maps.datamap import check_map_name
         from trainmap.maps.exchange import study_map
+        from trainmap.maps.map_file import check_map_name
 
         if check_map_name(datamap).exists():
             raise TrainmapError(f"{datamap} is there already; an import overwrites nothing: choose another name")
