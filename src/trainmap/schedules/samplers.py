@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from trainmap.dynamics.arrays import to_ids, to_numpy
-from trainmap.dynamics.index import MISSING, find_rows, rising
+from trainmap.dynamics.index import MISSING, find_rows, lowest
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import TrainmapError, whole
 from trainmap.schedules.protocol import Schedule, Visit, check_schedule, settings_of
@@ -186,4 +186,4 @@ class FilteredBatches(Sampler[list[int]]):
         if losses.shape != (len(pool),) or not np.isfinite(losses).all():
             raise TrainmapError(f"loss_of must return {len(pool)} finite losses, got {losses.shape}")
         keep = max(1, round(len(pool) * self.batch / self.pool))
-        return [pool[place] for place in np.sort(rising(-losses, np.asarray(pool))[:keep])]
+        return [pool[place] for place in np.sort(lowest(-losses, np.asarray(pool), keep))]
