@@ -20,16 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import rising
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, shown
 from trainmap.selection.coverage import weighted_sample
-from trainmap.selection.option_limits import check_number
-from trainmap.selection.pool import Candidates, Pool
+from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import Balance, first_by_class, within_class
 
 Array = NDArray[Any]
 Generator = np.random.Generator
+NUMBER = (int, float, np.integer, np.floating)
 
 READS = ("confidence", "variability", "correctness", "aum", "slope")
 """The scores of a map that the rule reads."""
@@ -122,7 +121,10 @@ def read_map(
     Raises:
         TrainmapError: a share out of range, a cut that leaves fewer than ``size``.
     """
-    _check_told(noise, distilled, held_out)
+    if noise is not None and not (isinstance(noise, NUMBER) and 0 <= noise < 1):
+        raise TrainmapError(f"noise must be a share of wrong labels, 0 to below 1, got {shown(noise)}")
+    if held_out is not None and not (isinstance(held_out, NUMBER) and 0 <= held_out <= 1):
+        raise TrainmapError(f"held_out must be an accuracy, 0 to 1, got {shown(held_out)}")
     if not len(pool) or len(pool) < size:
         raise TrainmapError(f"auto needs {size} examples with a label and {', '.join(READS)}; {len(pool)} have them")
     aum, slope = pool.scores["aum"], pool.scores["slope"]
@@ -181,47 +183,6 @@ def auto(
     """
     weights = weighed(pool, read_map(pool, size, noise, distilled, held_out, balance))
     return drawn(pool, size, generator, weights, balance)
-
-
-def reason(pool: Pool, size: int, balance: Balance | None = None, **options: Any) -> str:
-    """What ``auto`` makes of a map, in a paragraph."""
-    return read_map(pool, size, balance=balance, **options).reason
-
-
-def check_auto(
-    candidates: Candidates,
-    size: int,
-    *,
-    noise: float | None = None,
-    distilled: bool = False,
-    held_out: float | None = None,
-) -> None:
-    """Refuse what ``auto`` cannot take, a noise whose cut leaves too few whichever labels it falls on among it.
-
-    Of the examples of lowest AUM the cut spares half of a class at most, and all of a rare one at best: those may all
-    lie in rare classes and in as few others as can hold them.
-    """
-    _check_told(noise, distilled, held_out)
-    if noise is None or not candidates.classes:
-        return
-    sizes = np.array(candidates.classes)
-    common = sizes[sizes * RARE > sizes.max()]
-    lowest = round(noise * candidates.count)
-    sure = max(0, lowest - int(sizes.sum() - common.sum()) - int((common % 2).sum()) + 1) // 2
-    if sure > candidates.count - size:
-        usual = int(np.minimum(np.round(noise * sizes), sizes // 2).sum())
-        raise TrainmapError(
-            f"noise={noise} cuts {usual} of {candidates.count} examples where every class has its share of wrong "
-            f"labels, {sure} at least, which leaves fewer than the {size} asked for; keep fewer"
-        )
-
-
-def _check_told(noise: Any, distilled: Any, held_out: Any) -> None:
-    if noise is not None:
-        check_number(noise, "noise must be a share of wrong labels, 0 to below 1", lambda x: 0 <= x < 1)
-    check_flag(distilled, "distilled")
-    if held_out is not None:
-        check_number(held_out, "held_out must be an accuracy, 0 to 1", lambda x: 0 <= x <= 1)
 
 
 def weighed(pool: Pool, advice: Advice) -> tuple[Array, Array]:
