@@ -10,6 +10,8 @@ median. The data are in the page cache for both sides.
 
     signals   500,000 x 6 and 50,000 x 30: all scalar scores, beside numpy's mean, standard deviation and forgetting
               over the same columns, memory-mapped
+    map       400,000 x 10: ``DataMap.from_dynamics`` end to end (opening with checksums, four scores, regions, table),
+              beside the same numpy pass; at most 3 of it
     logits    50,000 x 30 x 100 and 500,000 x 6 x 3: our signals and scores from logits beside a vectorised numpy
               reference of five scores from the same logits
     jsonl     the same data as the JSON lines of the code that is most in use, read line by line as it does
@@ -36,9 +38,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import write_columns
+from trainmap.dynamics.examples import write_examples
 from trainmap.dynamics.manifest import Manifest, versions, write_manifest
 from trainmap.dynamics.signals import Block, empty_signals, signals_from_logits
-from trainmap.dynamics.store import Dynamics, write_examples
+from trainmap.dynamics.store import Dynamics
+from trainmap.maps.datamap import DataMap
 from trainmap.scores.compute import compute
 
 Array = NDArray[Any]
@@ -184,6 +188,20 @@ def bench_signals(scratch: Path, scale: float) -> None:
         )
 
 
+def bench_map(scratch: Path, scale: float) -> None:
+    rows, epochs, classes = int(400_000 * scale), 10, 10
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, rows)
+    dynamics = write_dynamics(
+        scratch / "map", labels, classes, [made_signals(rng, labels, classes) for _ in range(epochs)]
+    )
+    report(
+        f"map {rows:,} x {epochs}: open, {', '.join(FOUR)}, regions, table",
+        "numpy mean, std, forgetting",
+        paired(lambda: DataMap.from_dynamics(Dynamics.open(dynamics.path), FOUR), lambda: numpy_pass(dynamics), 15),
+    )
+
+
 def bench_logits(scratch: Path, scale: float) -> None:
     del scratch
     for rows, epochs, classes in ((50_000, 30, 100), (500_000, 6, 3)):
@@ -290,7 +308,13 @@ def bench_stream(scratch: Path, scale: float) -> None:
             path.unlink() if path.is_file() else path.rmdir()
 
 
-BENCHES = {"signals": bench_signals, "logits": bench_logits, "jsonl": bench_jsonl, "stream": bench_stream}
+BENCHES = {
+    "signals": bench_signals,
+    "map": bench_map,
+    "logits": bench_logits,
+    "jsonl": bench_jsonl,
+    "stream": bench_stream,
+}
 
 
 def main() -> None:

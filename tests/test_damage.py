@@ -17,8 +17,8 @@ import pytest
 import trainmap as tm
 from trainmap.audits.planted import Flips, ThresholdSamples, plan_flips, plan_threshold_samples
 from trainmap.checksums import check_folder, read_sealed, seal_folder, write_card, write_sealed
+from trainmap.dynamics.examples import write_examples
 from trainmap.dynamics.manifest import read_manifest, write_manifest
-from trainmap.dynamics.store import write_examples
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.runs.job import Job, read_record, result_path, write_result

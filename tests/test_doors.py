@@ -36,8 +36,8 @@ from trainmap.experiments.file.yamlfile import read as read_yaml
 from trainmap.experiments.runs.job import read_record
 from trainmap.files import parse_json, read_json, read_text, reading, writing
 from trainmap.limits import check_room
+from trainmap.machine import parse_bytes
 from trainmap.parquet_files import read_frame, read_parquet
-from trainmap.scores.compute import parse_bytes
 
 # --- the door -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from trainmap.errors import StoreError
-from trainmap.files import of_type, writing
+from trainmap.files import writing
+from trainmap.typed import of_type
 
 MISTAKES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "under a file": (lambda p: (p / "f").write_text("x") and p / "f" / "deep" / "x.csv", r"\(\S+/f/deep\)$"),

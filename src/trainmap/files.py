@@ -32,7 +32,7 @@ def reading(path: str | os.PathLike[str], what: str = "file", cure: str = "resto
         StoreError: the file is not there, cannot be read, or is not what it must be.
     """
     try:
-        check_kind(path, what)
+        refuse_pipe(path, what)
         yield
     except TrainmapError:
         raise
@@ -52,7 +52,7 @@ def reading(path: str | os.PathLike[str], what: str = "file", cure: str = "resto
         raise
 
 
-def check_kind(path: str | os.PathLike[str], what: str) -> None:
+def refuse_pipe(path: str | os.PathLike[str], what: str) -> None:
     """Refuse a pipe, a socket or a device: reading one never ends, or waits for a writer that never comes."""
     try:
         mode = os.stat(path).st_mode
@@ -170,13 +170,6 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def of_type(value: Any, kinds: type | tuple[type, ...], name: str) -> Any:
-    """A value that was read from a file, when it is of this type; TypeError otherwise. True is no number."""
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise TypeError(f"'{name}' cannot be {as_written(value)}")
-    return value
 
 
 def as_written(value: Any) -> str:

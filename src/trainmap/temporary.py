@@ -60,7 +60,7 @@ def sweep(folder: Path, again: bool = False) -> None:
         _swept.add((state.st_dev, state.st_ino))
         for item in folder.iterdir():
             if item.name.endswith(".tmp") and _left_over(item):
-                remove(item)
+                discard(item)
 
 
 def _left_over(item: Path) -> bool:
@@ -76,7 +76,7 @@ def _left_over(item: Path) -> bool:
     return time.time() - max(touched) > OLD_SECONDS
 
 
-def remove(item: Path) -> None:
+def discard(item: Path) -> None:
     """Remove a temporary file, link or folder; never what a link leads to."""
     with suppress(OSError):  # somebody has it open, on Windows; somebody else swept it
         if item.is_dir() and not item.is_symlink():

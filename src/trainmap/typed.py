@@ -1,4 +1,7 @@
-"""Values of a file as the type that they must be: one check for every card, plan and result."""
+"""Values of a file as the type that they must be: one check for every card, plan and result.
+
+``of_type`` is for one plain value, ``as_type`` for whatever has parts.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,14 @@ from functools import cache
 from typing import Any
 
 from trainmap.errors import StoreError, shown
+from trainmap.files import as_written
+
+
+def of_type(value: Any, kinds: type | tuple[type, ...], name: str) -> Any:
+    """A value that was read from a file, when it is of this type; TypeError otherwise. True is no number."""
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise TypeError(f"'{name}' cannot be {as_written(value)}")
+    return value
 
 
 def as_type(kind: Any, value: Any, path: str | os.PathLike[str], cure: str = "restore it from a copy") -> Any:

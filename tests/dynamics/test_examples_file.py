@@ -54,7 +54,13 @@ def killed_after(lines: int, work: Any) -> bool:
     return os.WIFEXITED(told(*forked(go))[1])
 
 
-WRITES = ("dynamics/writer.py", "dynamics/store.py", "dynamics/columns.py", "dynamics/clearing.py", "trainmap/files.py")
+WRITES = (
+    "dynamics/writer.py",
+    "dynamics/examples.py",
+    "dynamics/columns.py",
+    "dynamics/clearing.py",
+    "trainmap/files.py",
+)
 
 
 @pytest.mark.parametrize("step", [13, pytest.param(1, marks=pytest.mark.slow)])

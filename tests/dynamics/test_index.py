@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainmap.dynamics.index import MISSING, build_index, ids_from_arrow, ids_to_arrow, sort_ids
-from trainmap.errors import RecordingError
+from trainmap.dynamics.index import (
+    MISSING,
+    build_index,
+    find_rows,
+    ids_from_arrow,
+    ids_to_arrow,
+    lowest,
+    rising,
+    rows_of,
+    sort_ids,
+)
+from trainmap.errors import RecordingError, TrainmapError
 
 LOW, HIGH = -(2**63), 2**63 - 1
 near = st.integers(-30, 30)
@@ -80,3 +90,39 @@ def test_ids_come_back_from_arrow_and_from_polars_as_they_were(ids: np.ndarray) 
         found = ids_from_arrow(back)
         assert found.dtype == ids.dtype
         assert found.tolist() == ids.tolist()
+
+
+@given(
+    st.lists(st.sampled_from([0.0, -0.0, 0.5, 1.0, np.inf, -np.inf, np.nan]), max_size=40),
+    st.integers(0, 45),
+    st.booleans(),
+)
+def test_the_lowest_are_the_first_of_the_whole_order(values: list[float], count: int, names: bool) -> None:
+    ids = np.arange(len(values)) * 7 - 3
+    given_ids = ids.astype(np.str_) if names else ids
+    expected = rising(np.array(values, float), given_ids)[:count]
+    assert lowest(np.array(values, float), given_ids, count).tolist() == expected.tolist()
+
+
+@given(st.sets(everywhere), st.lists(everywhere), st.randoms(use_true_random=False), st.booleans())
+def test_ids_are_found_among_ids_in_any_order(ids: set[int], asked: list[int], random: Any, names: bool) -> None:
+    known = list(ids)
+    random.shuffle(known)
+    asked = [*asked, *known]
+    kind = np.str_ if names else np.int64
+    row_of = {name: row for row, name in enumerate(known)}
+    rows = find_rows(np.array(known, kind), np.array(asked, kind))
+    assert rows.tolist() == [row_of.get(name, MISSING) for name in asked]
+
+
+def test_ids_that_must_be_there_are_refused_in_words() -> None:
+    known = np.array([3, 1, 2])
+    assert rows_of(known, np.array([2, 3, 2]), "this map").tolist() == [2, 0, 2]
+    with pytest.raises(TrainmapError, match=r"^2 ids are not in this map \(first: 9, 8\); look again$"):
+        rows_of(known, np.array([9, 1, 8]), "this map", "look again")
+    with pytest.raises(TrainmapError, match=r"ids must be of the kind of this map's, int64, got <U1"):
+        rows_of(known, np.array(["1"]), "this map")
+    with pytest.raises(TrainmapError, match="ids must not repeat, 1 of 3 do"):
+        rows_of(known, np.array([2, 1, 2]), "this map", distinct=True)
+    assert find_rows(known, np.array(["1"])).tolist() == [MISSING]
+    assert find_rows(np.empty(0, np.int64), np.array([1])).tolist() == [MISSING]

@@ -22,9 +22,10 @@ from recorded import Run, same
 from trainmap.checksums import crc32_of, sealed
 from trainmap.dynamics import store
 from trainmap.dynamics.columns import Layout, write_columns
+from trainmap.dynamics.examples import read_examples, write_examples
 from trainmap.dynamics.manifest import read_manifest, write_manifest
 from trainmap.dynamics.signals import SIGNALS
-from trainmap.dynamics.store import Dynamics, fingerprint, read_examples, write_examples
+from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError
 
 

@@ -577,10 +577,10 @@ def save_words(folder: Path) -> None:
 
 
 def rank(both: Any) -> Any:
-    from trainmap.dynamics.processes import place
+    from trainmap.dynamics.processes import rank_and_world
 
     pair: list[Any] = both if isinstance(both, list) and len(both) == 2 else [both, both]
-    return place(*pair)
+    return rank_and_world(*pair)
 
 
 def open_words(folder: Path) -> None:
@@ -591,7 +591,7 @@ def open_words(folder: Path) -> None:
     from trainmap.experiments.file.variants import _set
     from trainmap.experiments.file.yamlfile import parse as yaml
     from trainmap.files import read_json
-    from trainmap.scores.compute import parse_bytes
+    from trainmap.machine import parse_bytes
     from trainmap.selection.words import parse
 
     words = read_json(folder / "words.json")

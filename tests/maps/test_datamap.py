@@ -223,7 +223,7 @@ def test_scores_of_some_examples_join_when_that_is_allowed(datamap: DataMap) -> 
         (range(30), {"aum": np.ones(30)}, "this map has a column 'aum' already"),
         (range(30), {"region": np.ones(30)}, "this map has a column 'region' already"),
         (range(30), {"vog": np.ones(29)}, r"vog must be one number for each of the 30 ids, got \(29,\)"),
-        ([str(i) for i in range(30)], {"vog": np.ones(30)}, "ids must be of the kind of this map's, Int64"),
+        ([str(i) for i in range(30)], {"vog": np.ones(30)}, "ids must be of the kind of this map's, int64"),
     ],
 )
 def test_scores_that_do_not_fit_the_map_are_refused(datamap: DataMap, ids: Any, scores: Any, message: str) -> None:

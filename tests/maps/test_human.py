@@ -119,7 +119,7 @@ def test_where_nothing_varies_there_is_no_correlation() -> None:
     ("how", "message"),
     [
         ({"ids": [0, 1, 9]}, "not in the map"),
-        ({"ids": [0, 1, 1]}, "unique"),
+        ({"ids": [0, 1, 1]}, "must not repeat"),
         ({"disagreement": [1.0, 2.0]}, "one for each id"),
         ({"disagreement": [1.0, 2.0, np.inf]}, "finite"),
         ({"scores": ["confidenze"]}, "did you mean 'confidence'"),

@@ -248,3 +248,60 @@ def test_a_fraction_outside_0_to_1_is_refused(fraction: float) -> None:
 def test_an_unknown_rule_is_refused_with_the_known_ones() -> None:
     with pytest.raises(TrainmapError, match="unknown rule 'quantiles'; did you mean 'quantile'"):
         regions([(0.1, 0.5)], rule="quantiles")
+
+
+# --- the rule as it was written first, by sorting ---------------------------------------------------------------------
+
+
+def sorted_third(region: str, variability: Any, confidence: Any, fraction: float) -> Any:
+    seen = ~(np.isnan(variability) | np.isnan(confidence))
+    values = depth(region, variability, confidence, "quantile")
+    count = int(fraction * seen.sum() + 0.5)
+    return seen & (values >= np.sort(values[seen])[-count]) if count else np.zeros(len(values), bool)
+
+
+def by_sorting(variability: Any, confidence: Any, epochs: int, rule: Any, fraction: float) -> Any:
+    region = np.full(len(variability), None, dtype=object)
+    if unclear(variability, confidence, epochs, rule):
+        return region
+    if rule == "corner":
+        seen = ~(np.isnan(variability) | np.isnan(confidence))
+        nearest = np.stack([depth(name, variability, confidence, rule) for name in ALL])
+        region[seen] = np.array(ALL, dtype=object)[nearest[:, seen].argmax(axis=0)]
+        return region
+    near = {EASY: confidence > 0.5, HARD: confidence < 0.5, AMBIGUOUS: variability > np.abs(confidence - 0.5)}
+    for name, there in near.items():
+        region[there & sorted_third(name, variability, confidence, fraction)] = name
+    return region
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    n=st.integers(0, 60),
+    seed=st.integers(0, 2**32 - 1),
+    epochs=st.integers(1, 3),
+    fraction=st.floats(0.001, 1),
+    rule=st.sampled_from(["quantile", "corner"]),
+    steps=st.sampled_from([1, 2, 8, 10**6]),
+    lost=st.sampled_from([0.0, 0.3]),
+)
+def test_a_partition_gives_the_regions_and_overlaps_that_sorting_gave(
+    n: int, seed: int, epochs: int, fraction: float, rule: Any, steps: int, lost: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    v, c = generator.integers(0, steps + 1, n) / steps / 2, generator.integers(0, steps + 1, n) / steps
+    v[generator.random(n) < lost], c[generator.random(n) < lost] = NAN, NAN
+    assert assign(v, c, epochs, rule, fraction).tolist() == by_sorting(v, c, epochs, rule, fraction).tolist()
+    thirds = {name: sorted_third(name, v, c, fraction) for name in (EASY, AMBIGUOUS, HARD)}
+    for (a, b), share in overlap(v, c, fraction).items():
+        assert share == (thirds[a] & thirds[b]).sum() / max(1, thirds[a].sum())
+
+
+@pytest.mark.parametrize("rule", ["quantile", "corner"])
+@pytest.mark.parametrize("fraction", [0.05, 1 / 3, 1.0])
+def test_a_large_map_has_the_regions_that_sorting_gave(rule: Any, fraction: float) -> None:
+    generator = np.random.default_rng(7)
+    v = np.round(generator.beta(1, 4, 50_000) / 2, 3)  # ties at every cut
+    c = np.round(generator.beta(4, 1, 50_000), 3)
+    v[::97] = c[::97] = NAN
+    assert (assign(v, c, 10, rule, fraction) == by_sorting(v, c, 10, rule, fraction)).all()

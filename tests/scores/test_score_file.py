@@ -11,8 +11,9 @@ import pytest
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
-from trainmap.scores.compute import compute, estimate, parse_bytes, resolve
-from trainmap.scores.score_file import check_format, write_scores
+from trainmap.machine import parse_bytes
+from trainmap.scores.compute import compute, estimate, resolve
+from trainmap.scores.score_file import check_scores_name, write_scores
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_a_file_of_scores_holds_what_compute_gives_whatever_the_blocks(
 
 def test_another_ending_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match=r"scores are written as \.parquet or \.csv, got scores\.txt"):
-        check_format(tmp_path / "scores.txt")
+        check_scores_name(tmp_path / "scores.txt")
 
 
 def test_a_bound_that_is_too_small_says_what_would_do(dynamics: tm.Dynamics) -> None:

@@ -20,12 +20,14 @@ from rich.text import Text
 
 import trainmap as tm
 from hostile import HOSTILE
+from trainmap import terminal
 from trainmap.audits.audit import audit
 from trainmap.errors import printable
 from trainmap.evaluation.flips import flips
 from trainmap.evaluation.predictions import Predictions
+from trainmap.machine import bars
 from trainmap.maps.agreement import compare
-from trainmap.views import forgets, plot, result_plots, side_by_side, summary, terminal
+from trainmap.views import forgets, plot, result_plots, side_by_side, summary
 
 IDS = np.array(sorted(HOSTILE.values()))
 N = len(IDS)
@@ -64,10 +66,10 @@ def test_the_terminal_shows_text_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_bar_shows_text_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.bars(detail=True) as bars:
-        task = bars.add_task(text, total=2, detail=text)
-        bars.update(task, completed=1, detail=text)
-        bars.console.print(f"failed: {text}")
+    with bars(detail=True) as lines:
+        task = lines.add_task(text, total=2, detail=text)
+        lines.update(task, completed=1, detail=text)
+        lines.console.print(f"failed: {text}")
     told = capsys.readouterr().err
     assert "\x1b" not in told
     assert printable(text.split("\n")[0], "")[:12].rstrip() in told

@@ -20,17 +20,17 @@ from numpy.typing import NDArray
 
 from trainmap.audits.planted import Flips
 from trainmap.audits.precision import best_separation, estimate_quality
-from trainmap.audits.suspects import Audit, check_format
+from trainmap.audits.suspects import Audit, check_audit_name
 from trainmap.audits.suspicion import RULES, Rule, epoch_weights, persistent
 from trainmap.audits.thresholds import Thresholds, by_class, same_for_all, told
-from trainmap.dynamics.index import ids_to_arrow, rising
+from trainmap.dynamics.index import MISSING, find_rows, ids_to_arrow, rising
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, number, some, unknown
 from trainmap.kinds import check_kind
 from trainmap.scores.averages import aum
 
-__all__ = ["Audit", "audit", "audit_threshold_samples", "check_format"]
+__all__ = ["Audit", "audit", "audit_threshold_samples", "check_audit_name"]
 
 Array = NDArray[Any]
 
@@ -225,8 +225,8 @@ def _without_flips(dynamics: Dynamics, flips: Flips | None) -> tuple[Array, Arra
     if flips is None:
         return dynamics.labels, planted
     check_kind(flips, Flips)
-    rows = np.minimum(np.searchsorted(dynamics.ids, flips.ids), dynamics.examples - 1)
-    if (dynamics.ids[rows] != flips.ids).any() or (dynamics.labels[rows] != flips.planted).any():
+    rows = find_rows(dynamics.ids, flips.ids)
+    if (rows == MISSING).any() or (dynamics.labels[rows] != flips.planted).any():
         raise TrainmapError("these flips were not planted in this recording: its ids or labels are others")
     labels = dynamics.labels.copy()
     labels[rows], planted[rows] = flips.original, True

@@ -19,10 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from trainmap.checksums import KEY, sealed, unsealed, without_checksum
 from trainmap.dynamics.arrays import to_ids, to_labels
+from trainmap.dynamics.index import MISSING, find_rows
 from trainmap.dynamics.manifest import MOST_CLASSES
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import RecordingError, StoreError, TrainmapError, number, shown, some, whole
-from trainmap.files import as_json, of_type, read_json, writing
+from trainmap.files import as_json, read_json, writing
+from trainmap.typed import of_type
 
 Array = NDArray[Any]
 
@@ -91,11 +93,10 @@ class Flips:
     def apply(self, ids: ArrayLike, labels: ArrayLike) -> Array:
         """The labels to train with, (N,) int64: yours, with the flips in."""
         names, gold = _same_data(ids, labels, self.dataset)
-        changed = gold.copy()
-        if not np.isin(self.ids, names).all():
+        changed, rows = gold.copy(), find_rows(names, self.ids)
+        if (rows == MISSING).any():
             raise TrainmapError("this plan was changed: it flips ids that its dataset does not have; make it again")
-        places = np.argsort(names, kind="stable")
-        changed[places[np.searchsorted(names[places], self.ids)]] = self.planted
+        changed[rows] = self.planted
         return changed
 
     def save(self, path: str | Path) -> Path:

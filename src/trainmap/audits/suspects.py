@@ -18,7 +18,7 @@ from trainmap.cells import cells
 from trainmap.dynamics.index import ids_from_arrow
 from trainmap.errors import TrainmapError, whole
 from trainmap.files import writing
-from trainmap.maps.datamap import to_arrow
+from trainmap.maps.map_file import to_arrow
 
 Array = NDArray[Any]
 
@@ -95,7 +95,7 @@ class Audit:
 
     def save(self, path: str | Path) -> Path:
         """Write the table as Parquet or CSV, by the name's ending."""
-        target = check_format(path)
+        target = check_audit_name(path)
         with writing(target) as handle:
             if target.suffix == ".csv":
                 cells(self.table).write_csv(handle)
@@ -104,7 +104,7 @@ class Audit:
         return target
 
 
-def check_format(path: str | Path) -> Path:
+def check_audit_name(path: str | Path) -> Path:
     """Refuse a file name that an audit cannot be written to."""
     target = Path(path)
     if target.suffix not in (".parquet", ".csv"):

@@ -14,9 +14,10 @@ from trainmap.cli.exchange_verbs import exports, imports
 from trainmap.cli.experiment_verbs import register
 from trainmap.cli.targets import replaceable
 from trainmap.cli.verify_verb import verify as verify_all
-from trainmap.cli.words import DynamicsPath, MapPath, Verify, number, progress, say, show_or_json, split
+from trainmap.cli.words import DynamicsPath, MapPath, Verify, number, say, show_or_json, split
 from trainmap.cli.words import show as draw
-from trainmap.errors import TrainmapError, cause, counted
+from trainmap.errors import TrainmapError, cause, counted, short
+from trainmap.machine import progress
 
 app = typer.Typer(
     name="trainmap",
@@ -47,10 +48,11 @@ def score(
     Example: [bold]trainmap score demo/dynamics --out scores.csv[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.scores.compute import estimate, parse_bytes, resolve
-    from trainmap.scores.score_file import check_format, write_scores
+    from trainmap.machine import parse_bytes
+    from trainmap.scores.compute import estimate, resolve
+    from trainmap.scores.score_file import check_scores_name, write_scores
 
-    replaceable(check_format(out), "scores")
+    replaceable(check_scores_name(out), "scores")
     recording = Dynamics.open(dynamics, verify=verify)
     chosen = resolve(recording, split(scores), epochs)
     limit = None if max_memory is None else parse_bytes(max_memory)
@@ -77,12 +79,13 @@ def map_(
     Example: [bold]trainmap map demo/dynamics --plot map.png --out map.parquet[/bold]
     """
     from trainmap.dynamics.store import Dynamics
-    from trainmap.maps.datamap import DataMap, check_format
+    from trainmap.maps.datamap import DataMap
+    from trainmap.maps.map_file import check_map_name
 
     if plot is None and out is None:
         raise TrainmapError("nothing to write: pass --plot FILE.png, --out FILE.parquet, or both")
     if out is not None:
-        replaceable(check_format(out), "a map")
+        replaceable(check_map_name(out), "a map")
     if plot is not None:
         from trainmap.views.plot import check_picture, plot_map
 
@@ -212,12 +215,12 @@ def audit(
     Example: [bold]trainmap audit demo/dynamics --out errors.csv[/bold]
     """
     from trainmap.audits.audit import audit as find_errors
-    from trainmap.audits.audit import audit_threshold_samples, check_format
+    from trainmap.audits.audit import audit_threshold_samples, check_audit_name
     from trainmap.audits.planted import Flips
     from trainmap.dynamics.store import Dynamics
     from trainmap.views.side_by_side import of_audit
 
-    replaceable(check_format(out), "an audit")
+    replaceable(check_audit_name(out), "an audit")
     recording = Dynamics.open(dynamics, verify=verify)
     if second is not None:
         if rule not in ("combined", "aum") or threshold is not None or flips is not None:
@@ -317,7 +320,7 @@ def main() -> None:
         say(f"trainmap: {error}", err=True)
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that may not be written
-        typer.echo(f"trainmap: {TrainmapError(error.filename or 'the output')}: {cause(error)}", err=True)
+        say(f"trainmap: {short(str(error.filename or 'the output'))}: {cause(error)}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         say("trainmap: interrupted; call it again to go on", err=True)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from trainmap.cli.targets import replaceable
-from trainmap.cli.words import DynamicsPath, MapPath, Verify, progress, say, split
+from trainmap.cli.words import DynamicsPath, MapPath, Verify, say, split
 from trainmap.errors import TrainmapError, counted
+from trainmap.machine import progress
 
 if TYPE_CHECKING:
     from trainmap.dynamics.store import Dynamics
@@ -69,10 +70,10 @@ def import_study(
     from trainmap.dynamics.exchange.study_json import import_study
 
     if datamap is not None:
-        from trainmap.maps.datamap import check_format
         from trainmap.maps.exchange import study_map
+        from trainmap.maps.map_file import check_map_name
 
-        if check_format(datamap).exists():
+        if check_map_name(datamap).exists():
             raise TrainmapError(f"{datamap} is there already; an import overwrites nothing: choose another name")
     made = import_study(path, out, classes)
     say(f"{out}: {_holds(made)}")

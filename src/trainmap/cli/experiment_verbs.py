@@ -149,7 +149,7 @@ def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -
     from trainmap.experiments.report.formats import show_seconds
     from trainmap.experiments.runs.estimate import estimate
     from trainmap.experiments.runs.folder import results
-    from trainmap.experiments.runs.launch import cores
+    from trainmap.machine import cores
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
     table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")
@@ -165,7 +165,7 @@ def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], N
     """A bar on the terminal's error stream; failures are told as they come."""
     from rich.progress import TimeElapsedColumn
 
-    from trainmap.views.terminal import bars
+    from trainmap.machine import bars
 
     with bars(TimeElapsedColumn(), detail=True) as bar:
         task = bar.add_task(what, total=total, detail="")

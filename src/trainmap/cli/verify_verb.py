@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from trainmap.cli.words import progress, say
+from trainmap.cli.words import say
 from trainmap.errors import TrainmapError
+from trainmap.machine import progress
 
 
 def verify(

@@ -1,9 +1,7 @@
-"""What the verbs share: arguments, lists in one word, lines and bars on the terminal."""
+"""What the verbs share: arguments, lists in one word, lines on the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -53,20 +51,6 @@ def say(text: object, err: bool = False) -> None:
 
 def show(view: object) -> None:
     """A table, or whatever Rich can draw; text in it is no markup."""
-    from trainmap.views.terminal import Terminal
+    from trainmap.terminal import Terminal
 
     Terminal().print(view)
-
-
-@contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal's error stream, which a pipe never sees."""
-    import sys
-
-    from rich.progress import TimeRemainingColumn
-
-    from trainmap.views.terminal import bars
-
-    with bars(TimeRemainingColumn(), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)

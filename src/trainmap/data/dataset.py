@@ -17,6 +17,7 @@ from trainmap.data.inputs import Inputs, as_tensor, inputs_of, to_float, to_inpu
 from trainmap.data.names import open_rows
 from trainmap.data.raw_rows import PARTS, divide
 from trainmap.data.sources import DATASETS
+from trainmap.dynamics.index import MISSING, find_rows
 from trainmap.errors import TrainmapError, some
 from trainmap.kinds import as_path
 
@@ -97,9 +98,8 @@ class Dataset:
         wanted = np.asarray(ids)
         if wanted.ndim != 1 or (wanted.size and not np.issubdtype(wanted.dtype, np.integer)):
             raise TrainmapError(f"ids must be integers with one dimension, got {wanted.dtype} {wanted.shape}")
-        place = np.searchsorted(self.ids, wanted, sorter=self._by_id)
-        rows = self._by_id[np.minimum(place, len(self) - 1)] if len(self) else np.zeros(len(wanted), np.intp)
-        strange = wanted if not len(self) else wanted[self.ids[rows] != wanted]
+        rows = find_rows(self.ids, wanted, self._by_id)
+        strange = wanted[rows == MISSING]
         if strange.size:
             raise TrainmapError(
                 f"{strange.size} of {wanted.size} ids are not in {self.name} (first: {some(strange)}); "

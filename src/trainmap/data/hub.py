@@ -13,7 +13,7 @@ from trainmap.data.index_columns import index_names
 from trainmap.data.raw_rows import PART_NAMES, Rows
 from trainmap.data.texts import tokens
 from trainmap.errors import StoreError, TrainmapError, cause, some
-from trainmap.files import check_kind, is_dir, reading
+from trainmap.files import is_dir, reading, refuse_pipe
 
 
 def hub_rows(name: str, size: int | None = None) -> Rows:
@@ -72,7 +72,7 @@ def _load(name: str) -> dict[str, Any]:
     try:
         with reading(name, "dataset of the datasets library"):
             for path in Path(name).rglob("*"):
-                check_kind(path, "file of a dataset")
+                refuse_pipe(path, "file of a dataset")
                 if path.suffix == ".arrow" and path.is_file():
                     _check_arrow(path)
             loaded = datasets.load_from_disk(name) if is_dir(name) else datasets.load_dataset(name)

@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
-from rich.console import Console
-from rich.progress import Progress
 from torch import nn
 
 from trainmap.array_files import read_npy
@@ -26,6 +24,7 @@ from trainmap.distillation.kept_logits import ANEW, TeacherCard, open_logits, re
 from trainmap.dynamics.logit_precision import check_logits, halved
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import reading
+from trainmap.machine import bars
 from trainmap.models.cost import forward_flops, inference_flops
 from trainmap.models.predict import predict, predict_pairs
 from trainmap.typed import as_type
@@ -116,8 +115,7 @@ def _make(
         _make_empty(partial, shape)
     with reading(partial, "array of logits", ANEW):
         kept = np.lib.format.open_memmap(partial, "r+")
-    bar = Progress(console=Console(stderr=True), transient=True, disable=not progress)
-    with bar:
+    with bars(transient=True, disable=not progress) as bar:
         task = bar.add_task("teacher logits", total=len(dataset), completed=state["done"])
         for start in range(state["done"], len(dataset), PART):
             wall, cpu = time.perf_counter(), time.process_time()

@@ -25,7 +25,7 @@ def is_own(name: str) -> bool:
     return name in (NAME, "epochs", "stats", PARTS, LOCK) or bool(_EXAMPLES.fullmatch(name)) or is_temporary(name)
 
 
-def remove(file: Path) -> None:
+def remove_file(file: Path) -> None:
     with suppress(OSError):  # gone already, or open in another process, on Windows
         file.unlink()
 
@@ -39,14 +39,14 @@ def remove_unlisted(folder: Path, manifest: Manifest) -> None:
     listed = {entry.file for entry in manifest.files} | ({manifest.examples_name} if manifest.examples else set())
     for name in _inside(folder):
         if name not in listed:
-            remove(folder / name)
+            remove_file(folder / name)
 
 
 def remove_temporary(folder: Path) -> None:
     """Remove what a kill left half written, before there was a manifest."""
     for name in _inside(folder):
         if is_temporary(Path(name).name):
-            remove(folder / name)
+            remove_file(folder / name)
 
 
 def _inside(folder: Path) -> list[str]:
@@ -67,7 +67,7 @@ def has_columns(folder: Path) -> bool:
 def remove_files(folder: Path, entries: Iterable[FileEntry]) -> None:
     """Remove files that the manifest lists no longer."""
     for entry in entries:
-        remove(folder / entry.file)
+        remove_file(folder / entry.file)
 
 
 def clear(folder: Path) -> None:
@@ -82,7 +82,7 @@ def clear(folder: Path) -> None:
     (folder / NAME).unlink(missing_ok=True)
     sync_folder(folder)
     for name in _inside(folder):
-        remove(folder / name)
+        remove_file(folder / name)
     for inside in (folder / "epochs", folder / "stats"):
         with suppress(OSError):  # not there, or a file of somebody else is in it
             inside.rmdir()

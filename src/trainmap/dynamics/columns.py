@@ -6,7 +6,6 @@ memory map (``open_columns``). pandas, polars and pyarrow open the same file wit
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from trainmap.checksums import check_bytes
 from trainmap.dynamics.manifest import EpochEntry, FileEntry
 from trainmap.errors import StoreError
 from trainmap.files import reading, write_atomically
+from trainmap.machine import cores
 
 Array = NDArray[Any]
 
@@ -91,7 +91,7 @@ def check_file(folder: Path, entry: FileEntry, whole: bool = False, afresh: bool
 
 def check_files(folder: Path, entries: Sequence[FileEntry]) -> None:
     """Every byte of these files, several at a time."""
-    with ThreadPoolExecutor(min(len(entries), os.cpu_count() or 1) or 1) as threads:
+    with ThreadPoolExecutor(min(len(entries), cores()) or 1) as threads:
         for _ in threads.map(lambda entry: check_file(folder, entry, whole=True), entries):
             pass
 

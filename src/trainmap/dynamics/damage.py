@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.clearing import has_columns
 from trainmap.dynamics.columns import check_file, open_columns, values
+from trainmap.dynamics.examples import read_examples
 from trainmap.dynamics.manifest import NAME, EpochEntry, FileEntry, Manifest, read_manifest
 from trainmap.dynamics.processes import PARTS, has_parts, part_folder, worlds
 from trainmap.dynamics.stats import EARLY
-from trainmap.dynamics.store import read_examples
 from trainmap.errors import StoreError
 from trainmap.files import reading
 

@@ -13,7 +13,8 @@ from trainmap.dynamics.manifest import MOST_CLASSES, Repeats
 from trainmap.dynamics.roster import check_classes
 from trainmap.dynamics.signals import chunk_rows
 from trainmap.errors import RecordingError, shown
-from trainmap.limits import human, memory_allowed
+from trainmap.limits import memory_allowed
+from trainmap.machine import human
 
 Array = NDArray[Any]
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import check_file, open_columns, values, write_columns
+from trainmap.dynamics.index import find_rows
 from trainmap.dynamics.manifest import EpochEntry
 from trainmap.dynamics.stats import Stats, empty_stats
 
@@ -36,7 +37,7 @@ def with_newcomers(
 
     Both are ascending. The epochs are written as new files beside the ones that are there.
     """
-    rows = np.searchsorted(ids, old)
+    rows = find_rows(ids, old)
     grown = []
     for entry in entries:
         path = check_file(folder, entry, whole=True)

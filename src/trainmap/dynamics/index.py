@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.errors import RecordingError, some
+from trainmap.errors import RecordingError, TrainmapError, some
 
 Array = NDArray[Any]
 
@@ -58,8 +58,7 @@ class _Sorted:
         self.ids = ids
 
     def rows(self, ids: Array) -> Array:
-        places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-        return np.where(self.ids[places] == ids, places, MISSING)
+        return _searched(self.ids, ids)
 
 
 class _Names:
@@ -82,6 +81,55 @@ def build_index(ids: Array) -> Index:
     if span == len(ids):
         return _Range(ids)
     return _Table(ids) if span < 8 * len(ids) + 1024 else _Sorted(ids)
+
+
+def find_rows(known: Array, ids: Array, order: Array | None = None) -> Array:
+    """The row of each of ``ids`` (k,) among ``known`` (N,), distinct ids in any order; ``MISSING`` where it is not.
+
+    Ids of the other kind (a text "7", the number 7) are not there. For batch after batch see ``build_index``.
+
+    Args:
+        order: what sorts ``known``, where the caller keeps it.
+    """
+    if not len(known) or not of_one_kind(known, ids):
+        return np.full(len(ids), MISSING)
+    if order is None and (known[1:] < known[:-1]).any():
+        order = np.argsort(known, kind="stable")
+    return _searched(known, ids, order)
+
+
+def rows_of(known: Array, ids: Array, where: str, cure: str = "", distinct: bool = False) -> Array:
+    """``find_rows`` for ids that must be there.
+
+    Args:
+        where: whose ids ``known`` are, for the message: "this map".
+        cure: what to do about one that is not.
+        distinct: each of ``ids`` comes once.
+
+    Raises:
+        TrainmapError: ids of another kind, unknown ones, with ``distinct`` repeated ones.
+    """
+    if len(ids) and len(known) and not of_one_kind(known, ids):
+        raise TrainmapError(f"ids must be of the kind of {where}'s, {known.dtype}, got {ids.dtype}")
+    rows = find_rows(known, ids)
+    strange = ids[rows == MISSING]
+    if len(strange):
+        told = f"{len(strange)} ids are not in {where} (first: {some(strange.tolist())})"
+        raise TrainmapError(f"{told}; {cure}" if cure else told)
+    if distinct and (again := len(rows) - len(np.unique(rows))):
+        raise TrainmapError(f"ids must not repeat, {again} of {len(ids)} do: one value for each example")
+    return rows
+
+
+def of_one_kind(a: Array, b: Array) -> bool:
+    """Whether both are strings, or neither is."""
+    return (a.dtype.kind == "U") == (b.dtype.kind == "U")
+
+
+def _searched(known: Array, ids: Array, order: Array | None = None) -> Array:
+    places = np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)
+    rows = places if order is None else order[places]
+    return np.where(known[rows] == ids, rows, MISSING)
 
 
 def ids_to_arrow(ids: Array) -> pa.Array:
@@ -145,3 +193,14 @@ def _spelled(names: Array) -> Array:
 def rising(values: Array, ids: Array) -> Array:
     """Positions from the lowest value to the highest, (n,); equals by the hash of their ids, NaN last."""
     return np.lexsort((ids, id_hash(ids), values))
+
+
+def lowest(values: Array, ids: Array, count: int) -> Array:
+    """The first ``count`` positions of ``rising``, without putting the others in order."""
+    if count >= len(values):
+        return rising(values, ids)
+    if count <= 0:
+        return np.empty(0, np.int64)
+    cut = np.partition(values, count - 1)[count - 1]
+    there = np.flatnonzero(~(values > cut))  # equals of the cut, and NaN, are put in order by their hashes
+    return there[rising(values[there], ids[there])[:count]]

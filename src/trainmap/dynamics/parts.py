@@ -26,12 +26,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import check_file, map_columns, values, write_columns
+from trainmap.dynamics.examples import read_examples, write_examples
 from trainmap.dynamics.folder_locks import locked
 from trainmap.dynamics.index import build_index, ids_from_arrow
 from trainmap.dynamics.manifest import NAME, Manifest, is_torn_join, read_manifest, versions, write_manifest
 from trainmap.dynamics.processes import PARTS, part_folder, refuse_lost, worlds
 from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
-from trainmap.dynamics.store import read_examples, write_examples
 from trainmap.errors import StoreError, some
 from trainmap.files import sync_folder
 from trainmap.temporary import new_file, new_folder_beside

@@ -15,7 +15,7 @@ from trainmap.files import is_dir
 PARTS = "parts"
 
 
-def place(rank: int | None, world_size: int | None) -> tuple[int, int]:
+def rank_and_world(rank: int | None, world_size: int | None) -> tuple[int, int]:
     """(rank, world size): as given, else as torch.distributed says, else as torchrun's environment says."""
     if rank is None and world_size is None:
         distributed = sys.modules.get("torch.distributed")

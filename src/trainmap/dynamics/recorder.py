@@ -8,7 +8,6 @@ from threading import RLock
 from typing import Any, Literal, NoReturn
 from weakref import WeakSet
 
-import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import check_shapes, on_accelerator, to_ids, to_labels, to_logits
@@ -17,13 +16,13 @@ from trainmap.dynamics.given import check_choice, check_flag, check_given, check
 from trainmap.dynamics.held import Held, own_ids, own_labels
 from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source
 from trainmap.dynamics.probabilities import As, LookAlikes
-from trainmap.dynamics.processes import place
+from trainmap.dynamics.processes import rank_and_world
 from trainmap.dynamics.refused import Refused, Tally
-from trainmap.dynamics.roster import NOT_YET, Known, Learned
-from trainmap.dynamics.signals import UNKNOWN_LABEL
+from trainmap.dynamics.roll import call_roll, incomplete, part_columns, settled
+from trainmap.dynamics.roster import Known, Learned
 from trainmap.dynamics.visits import Means
 from trainmap.dynamics.writer import Writer, kept_before
-from trainmap.errors import RecordingError, StoreError, TrainmapError, some, whole
+from trainmap.errors import RecordingError, TrainmapError, whole
 from trainmap.kinds import as_path
 
 Array = NDArray[Any]
@@ -130,7 +129,7 @@ class Recorder:
         self.classes, self.source, self.allow_missing = check_number_of_classes(classes), source, allow_missing
         self.level: Level = level
         self.on_error: OnError = on_error
-        rank, self._world = place(rank, world_size)
+        rank, self._world = rank_and_world(rank, world_size)
         if self._world > 1 and level == "stats":
             raise RecordingError("level 'stats' cannot be joined from several processes; use level='signals'")
         repeats = check_repeats(repeats, self._world)
@@ -158,7 +157,7 @@ class Recorder:
             self.repeats: Repeats = self._writer.manifest.repeats
             fixed = given is not None or self._writer.manifest.ids_given
             self._grows = self._world == 1 and not fixed and (allow_missing or on_error == "warn")
-            self._roster: Known | Learned = self._call_roll(given)
+            self._roster: Known | Learned = call_roll(self._writer, given, self.classes, self._grows)
             self._numbers = self._empty()
         except BaseException:
             self._writer.close()
@@ -182,31 +181,6 @@ class Recorder:
     def refused(self) -> Refused:
         """How many batches and examples were left out since this recorder was made."""
         return self._tally.refused
-
-    def _call_roll(self, given: tuple[Array, Array | None] | None) -> Known | Learned:
-        """Who will come: the ids given, those of an earlier session, or whoever comes."""
-        before, fixed = self._writer.examples, given is not None or self._writer.manifest.ids_given
-        if before is None:
-            if given is None:
-                return Learned(self.classes, self.repeats)
-            return Known(*given, self.classes, self.repeats, fixed)
-        old_ids, old_labels = before
-        ids, labels = (old_ids, None) if given is None else given
-        if not np.array_equal(ids, old_ids):
-            raise StoreError(
-                f"{self.folder} was recorded with other ids ({len(old_ids)}, now {len(ids)}); use another folder, "
-                "overwrite=True, or the ids of before"
-            )
-        changed = np.zeros(len(ids), bool) if labels is None else (old_labels != UNKNOWN_LABEL) & (old_labels != labels)
-        if changed.any():
-            first = some(ids[changed].tolist())
-            raise StoreError(
-                f"{self.folder} has other labels for {changed.sum()} ids (first: {first}); use another folder, or "
-                "overwrite=True"
-            )
-        roster = Known(ids, old_labels if labels is None else labels, self.classes, self.repeats, fixed)
-        roster.grows, roster.new_labels = self._grows, labels is not None and bool((old_labels != labels).any())
-        return roster
 
     def _empty(self) -> Epoch:
         kind = Means if self.repeats == "mean" else Epoch
@@ -332,7 +306,9 @@ class Recorder:
                 self._leave_out(self._nothing(), 0, 0)
                 if isinstance(self._roster, Learned) and self._world == 1:
                     return  # nobody has ever come: there is no epoch to keep
-            self._check_complete(allow)
+            roster = self._roster
+            if not allow and self._world == 1 and isinstance(roster, Known) and roster.seen < len(roster):
+                raise incomplete(roster, self.epoch, resumed=self.epoch == self._resumed_at)
             self._write(allow)
 
     def _nothing(self) -> RecordingError:
@@ -342,11 +318,11 @@ class Recorder:
         """Write the epoch under way and begin the next. Until it is clear what is on disk this recorder is broken."""
         epoch, seen, self._broken = self.epoch, self._roster.seen, True
         columns = self._numbers.columns(len(self._roster))
-        roster, order = self._settled()
+        roster, order = settled(self._roster, self._writer.manifest.id_type, self._grows)
         if order is not None:
             columns = {name: column[order] for name, column in columns.items()}
         if self._world > 1:
-            columns = _part_columns(roster, columns)
+            columns = part_columns(roster, columns)
         try:
             self._writer.append(
                 columns,
@@ -363,15 +339,6 @@ class Recorder:
                 self._start_epoch(roster)
             self._broken = False
 
-    def _settled(self) -> tuple[Known, Array | None]:
-        """Everybody that this epoch brought, by id, and the order that sorts the rows."""
-        if isinstance(self._roster, Learned) and not self._roster.seen:  # of several processes one that saw nothing
-            kind = np.str_ if self._writer.manifest.id_type == "string" else np.int64
-            return Known(np.empty(0, kind), None, self.classes), None
-        roster, order = self._roster.settle()
-        roster.grows = self._grows
-        return roster, order
-
     def _start_epoch(self, roster: Known) -> None:
         if self._world > 1 and not self._writer.manifest.ids_given:
             self._roster = Learned(self.classes, self.repeats)
@@ -381,20 +348,6 @@ class Recorder:
             self._roster = roster
         self._numbers.clear()
         self._tally.start_epoch()
-
-    def _check_complete(self, allow: bool) -> None:
-        roster, seen = self._roster, self._roster.seen
-        if allow or not isinstance(roster, Known) or self._world > 1 or seen == len(roster):
-            return
-        bad = roster.missing()
-        resumed = (
-            "; an epoch that was resumed in its middle has seen the rest alone: go on from a checkpoint of its "
-            f"beginning after rewind({self.epoch}), or allow it"
-        )
-        raise RecordingError(
-            f"epoch {self.epoch}: {len(bad)} of {len(roster)} ids were not recorded (first: {some(bad.tolist())}); "
-            f"pass allow_missing=True to keep them as NaN{resumed if self.epoch == self._resumed_at else ''}"
-        )
 
     def rewind(self, epoch: int) -> None:
         """Go back: drop the recorded epochs from ``epoch`` on, and what the epoch under way has seen.
@@ -503,10 +456,3 @@ def _size(ids: Any) -> int:
         return len(ids)
     except TypeError:
         return 0
-
-
-def _part_columns(roster: Known, columns: dict[str, Array]) -> dict[str, Array]:
-    """What one of several processes writes: the examples that it saw, by name, with their place in its order."""
-    here = roster.arrival != NOT_YET
-    about = {"id": roster.ids[here], "label": roster.labels[here], "arrival": roster.arrival[here]}
-    return about | {name: column[here] for name, column in columns.items()}

@@ -24,10 +24,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainmap.dynamics.columns import check_file, map_columns
+from trainmap.dynamics.manifest import Manifest
+from trainmap.errors import StoreError
+from trainmap.files import reading
 
 Array = NDArray[Any]
 
@@ -80,6 +86,21 @@ def empty_stats(rows: int) -> Stats:
             **{name: np.zeros(rows) for name in SUMS},
         },
     )
+
+
+def read_stats(folder: Path, manifest: Manifest, verify: bool = True) -> Stats:
+    """The running sums, by memory map: they stay readable when a recorder replaces the file."""
+    assert manifest.stats is not None
+    path = check_file(folder, manifest.stats, whole=verify)
+    batch = map_columns(path)
+    if batch.num_rows != manifest.examples:
+        raise StoreError(f"{path} has {batch.num_rows} rows, the manifest says {manifest.examples}")
+    with reading(path, "file of running sums"):
+        columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
+        for name, column in empty_stats(0).columns.items():
+            if name not in columns or columns[name].dtype != column.dtype:
+                raise StoreError(f"{path} must have '{name}' as {column.dtype}; restore it from a copy")
+    return Stats(manifest.stats.epochs, columns)
 
 
 def add_epoch(stats: Stats, signals: Mapping[str, Array], labels: Array) -> Stats:

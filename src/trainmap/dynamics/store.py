@@ -12,7 +12,7 @@ See docs/format.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,26 +20,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.columns import Layout, check_file, check_files, map_columns, values, write_listed
+from trainmap.dynamics.columns import Layout, check_file, check_files, map_columns, values
+from trainmap.dynamics.damage import check_recording
+from trainmap.dynamics.examples import read_examples
+from trainmap.dynamics.examples import write_examples as write_examples
 from trainmap.dynamics.given import check_flag
-from trainmap.dynamics.index import ids_to_arrow
-from trainmap.dynamics.manifest import EXAMPLES, NAME, FileEntry, Manifest, read_manifest
+from trainmap.dynamics.manifest import NAME, Manifest, read_manifest
+from trainmap.dynamics.parts import join_parts
 from trainmap.dynamics.processes import has_parts
-from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, empty_signals, read_only
-from trainmap.dynamics.stats import Stats, empty_stats
-from trainmap.errors import StoreError, TrainmapError, some
+from trainmap.dynamics.signals import Block, empty_signals, read_only
+from trainmap.dynamics.stats import Stats, read_stats
+from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import reading
 from trainmap.kinds import check_path
-from trainmap.parquet_files import check_parquet
 
 Array = NDArray[Any]
-
-READ_ROWS = 1 << 18
 
 
 def fingerprint(ids: Any, labels: Any) -> str:
@@ -47,95 +45,16 @@ def fingerprint(ids: Any, labels: Any) -> str:
     ids, labels = to_ids(ids), to_labels(labels)
     if ids.shape != labels.shape:
         raise TrainmapError(f"ids and labels must be alike, got {len(ids)} ids and {len(labels)} labels")
-    order = np.argsort(ids, kind="stable")
+    if (ids[1:] < ids[:-1]).any():  # those of a recording ascend: then nothing is copied
+        order = np.argsort(ids, kind="stable")
+        ids, labels = ids[order], labels[order]
     digest = hashlib.sha256()
     if ids.dtype.kind == "U":
-        digest.update("\0".join(ids[order].tolist()).encode())
+        digest.update("\0".join(ids.tolist()).encode())
     else:
-        digest.update(ids[order].astype("<i8").tobytes())
-    digest.update(labels[order].astype("<i8").tobytes())
+        digest.update(np.ascontiguousarray(ids, "<i8").data)
+    digest.update(np.ascontiguousarray(labels, "<i8").data)
     return digest.hexdigest()
-
-
-def write_examples(
-    folder: Path, ids: Array, labels: Array, more: Mapping[str, Array] | None = None, file: str = EXAMPLES
-) -> FileEntry:
-    """Write the examples as ``folder/file``: row, id, label (null where no label is known yet), and what an importer
-    keeps. Its entry for the manifest."""
-    table = pa.table(
-        {
-            "row": pa.array(np.arange(len(ids), dtype=np.int64)),
-            "id": ids_to_arrow(ids),
-            "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
-            **(more or {}),
-        }
-    )
-    return write_listed(folder, file, lambda sink: pq.write_table(table, sink, write_page_checksum=True))
-
-
-def read_examples(folder: Path, manifest: Manifest, verify: bool = True) -> tuple[Array, Array]:
-    """(ids, labels) in row order; -1 is a label that is not known. Integer ids take no memory beside the two arrays.
-
-    The file must be the one that the manifest lists (0.1 lists none), its ids ascend and its labels be classes.
-    """
-    path, rows = folder / manifest.examples_name, manifest.examples
-    with reading(path, "table of examples"):
-        if not path.exists():
-            raise StoreError(f"{path} is missing; restore it from a copy")
-        if manifest.examples_file is not None:
-            check_file(folder, manifest.examples_file, whole=verify)
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            id_type, held = str(file.schema_arrow.field("id").type), file.metadata.num_rows
-            if id_type != manifest.id_type or held != rows:
-                raise StoreError(
-                    f"{path} has {held} ids of type {id_type}, the manifest says {rows} of type {manifest.id_type}; "
-                    "restore it from a copy"
-                )
-            check_parquet(path, file, ["id", "label"])
-            ids, labels, names, start = np.empty(rows, np.int64), np.empty(rows, np.int64), [], 0
-            for batch in file.iter_batches(READ_ROWS, columns=["id", "label"]):
-                stop = start + len(batch)
-                batch.validate(full=True)
-                if batch["id"].null_count:
-                    raise StoreError(f"{path} has examples without an id; restore it from a copy")
-                labels[start:stop] = batch["label"].fill_null(UNKNOWN_LABEL).to_numpy(zero_copy_only=False)
-                if id_type == "string":
-                    names.extend(batch["id"].to_pylist())
-                else:
-                    ids[start:stop] = batch["id"].to_numpy()
-                start = stop
-        if start != rows:
-            raise StoreError(f"{path} holds {start} of its {rows} ids; restore it from a copy")
-        pa.default_memory_pool().release_unused()
-        ids = to_ids(names) if id_type == "string" else ids
-        _check_examples(path, ids, labels, manifest.classes)
-        return ids, labels
-
-
-def _check_examples(path: Path, ids: Array, labels: Array, classes: int) -> None:
-    """Also where there is no checksum to compare with: what a recorder never writes is refused."""
-    wrong = np.flatnonzero(~(ids[1:] > ids[:-1]))
-    if wrong.size:
-        first = some(ids[wrong[0] : wrong[0] + 2].tolist())
-        raise StoreError(f"{path} must have distinct ids in ascending order, {first} are not; restore it from a copy")
-    if labels.size and not (labels.min() >= UNKNOWN_LABEL and labels.max() < classes):
-        bad = np.unique(labels[(labels < UNKNOWN_LABEL) | (labels >= classes)])
-        raise StoreError(f"{path} must have labels 0 to {classes - 1}, it has {some(bad)}; restore it from a copy")
-
-
-def read_stats(folder: Path, manifest: Manifest, verify: bool = True) -> Stats:
-    """The running sums, by memory map: they stay readable when a recorder replaces the file."""
-    assert manifest.stats is not None
-    path = check_file(folder, manifest.stats, whole=verify)
-    batch = map_columns(path)
-    if batch.num_rows != manifest.examples:
-        raise StoreError(f"{path} has {batch.num_rows} rows, the manifest says {manifest.examples}")
-    with reading(path, "file of running sums"):
-        columns = {name: batch.column(name).to_numpy(zero_copy_only=True) for name in batch.schema.names}
-        for name, column in empty_stats(0).columns.items():
-            if name not in columns or columns[name].dtype != column.dtype:
-                raise StoreError(f"{path} must have '{name}' as {column.dtype}; restore it from a copy")
-    return Stats(manifest.stats.epochs, columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,8 +97,6 @@ class Dynamics:
         """
         allow_missing, verify = check_flag(allow_missing, "allow_missing"), check_flag(verify, "verify")
         check_path(path, "recording")
-        from trainmap.dynamics.parts import join_parts
-
         folder = Path(path)
         if has_parts(folder):
             folder = join_parts(folder, allow_missing)
@@ -343,8 +260,6 @@ class Dynamics:
         Raises:
             StoreError: at the first damage. ``trainmap verify`` goes on and names all of it.
         """
-        from trainmap.dynamics.damage import check_recording
-
         for _, _, damage in check_recording(self.path):
             if damage is not None:
                 raise damage

@@ -10,23 +10,28 @@ that finds other bytes than it was told, and says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.clearing import (
     clear,
     clear_others,
-    is_own,
-    remove,
+    remove_file,
     remove_files,
     remove_temporary,
     remove_unlisted,
 )
 from trainmap.dynamics.columns import Layout, check_file, write_columns, write_file
+from trainmap.dynamics.entering import (
+    check_half_precision,
+    check_same_kind,
+    make_folder,
+    refuse_lost_part,
+    unmake_part,
+)
+from trainmap.dynamics.examples import read_examples, write_examples
 from trainmap.dynamics.folder_locks import Hold, locked, refuse_held
 from trainmap.dynamics.growing import next_name, with_newcomers
 from trainmap.dynamics.manifest import (
@@ -38,10 +43,9 @@ from trainmap.dynamics.manifest import (
     read_manifest,
     versions,
 )
-from trainmap.dynamics.processes import PARTS, holds, part_folder, refuse_mixture, whole_epochs
-from trainmap.dynamics.stats import Stats, add_epoch, empty_stats
-from trainmap.dynamics.store import read_examples, read_stats, write_examples
-from trainmap.errors import StoreError, some
+from trainmap.dynamics.processes import holds, part_folder, refuse_mixture, whole_epochs
+from trainmap.dynamics.stats import Stats, add_epoch, empty_stats, read_stats
+from trainmap.errors import StoreError
 from trainmap.files import sync_folder, write_atomically
 
 Array = NDArray[Any]
@@ -75,14 +79,14 @@ class Writer:
             refuse_held(path)
         if not overwrite:
             refuse_mixture(path, about.parts)
-        _make_folder(self.folder)
+        make_folder(self.folder)
         try:
             self._hold = Hold(self.folder)
             try:
                 self._begin(path, resume, overwrite)
             except BaseException:
                 self._hold.release()
-                _unmake_part(path, self.folder)
+                unmake_part(path, self.folder)
                 raise
         except OSError as error:
             raise StoreError(f"{self.folder} cannot be written: {error.strerror or error}") from error
@@ -108,7 +112,7 @@ class Writer:
             elif there:
                 self._resume(path, resume)
             elif self.manifest.parts is not None:
-                _refuse_lost_part(path, self.folder, resume)
+                refuse_lost_part(path, self.folder, resume)
             if alone and self._on_disk is not None:
                 remove_unlisted(self.folder, self.manifest)
             elif alone:
@@ -133,31 +137,11 @@ class Writer:
             return
         if not resume:
             raise holds(self.folder, found)
-        for name in ("classes", "source", "level", "part", "parts"):
-            if getattr(found, name) != getattr(wanted, name):
-                raise StoreError(
-                    f"{self.folder} was recorded with {name}={getattr(found, name)!r}, got {getattr(wanted, name)!r}; "
-                    "two kinds of recording are never mixed: use another folder, or overwrite=True"
-                )
-        if {found.repeats, wanted.repeats} == {"first", "mean"}:
-            raise StoreError(
-                f"{self.folder} was recorded with repeats={found.repeats!r}, got {wanted.repeats!r}; two kinds of "
-                "recording are never mixed: use another folder, or overwrite=True"
-            )
-        if found.parts is not None and found.ids_given != wanted.ids_given:
-            raise StoreError(
-                f"{self.folder} was recorded {'with' if found.ids_given else 'without'} ids=, "
-                f"now it is {'with' if wanted.ids_given else 'without'}; do as before, or use another folder"
-            )
-        if origin := found.written_by.get("imported_from"):
-            raise StoreError(
-                f"{self.folder} was imported from {origin}; what is recorded now is something else: use another "
-                "folder, or overwrite=True"
-            )
+        check_same_kind(self.folder, found, wanted)
         for entry in found.files:
             check_file(self.folder, entry)
         if found.epochs:
-            _check_columns(Layout.of(check_file(self.folder, found.epochs[-1], whole=True)), found)
+            check_half_precision(Layout.of(check_file(self.folder, found.epochs[-1], whole=True)), found)
         if found.stats is not None:
             self._stats = read_stats(self.folder, found)
         if found.ids_given or found.parts is None:
@@ -260,7 +244,7 @@ class Writer:
         kept = {file.file for file in self.manifest.files}
         remove_files(self.folder, [file for file in before.files if file.file not in kept])
         if before.examples_name != self.manifest.examples_name:
-            remove(self.folder / before.examples_name)
+            remove_file(self.folder / before.examples_name)
 
     def rewind(self, epoch: int) -> None:
         """Drop the epochs from ``epoch`` on: from the manifest first, then their files.
@@ -341,43 +325,3 @@ def kept_before(epochs: int) -> str:
     if epochs < 2:
         return "the epoch before it is kept" if epochs else "nothing was kept"
     return f"the {epochs} epochs before it are kept"
-
-
-def _check_columns(layout: Layout, manifest: Manifest) -> None:
-    """A recorder keeps logits in half precision; an imported recording may hold them otherwise."""
-    if "logits" in layout.places and layout.places["logits"][1:] != (np.dtype(np.float16), manifest.classes):
-        raise StoreError(
-            f"{layout.path} has {layout.places['logits'][1]} logits, a recorder writes float16: it was imported from "
-            "another tool; record into another folder"
-        )
-
-
-def _refuse_lost_part(path: Path, part: Path, resume: bool) -> None:
-    """A part without epochs beside a join of several: it was lost, or the recording is another one's."""
-    if (path / NAME).exists() and (joined := read_manifest(path)).recorded:
-        if not resume:
-            raise holds(path, joined)
-        raise StoreError(
-            f"{part} is lost, and {path} holds the join of it: copy every process's part into {path / PARTS}"
-        )
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = sorted(item.name for item in folder.iterdir())
-    except (FileExistsError, NotADirectoryError) as error:
-        raise StoreError(f"{error.filename or folder} is a file; a recording needs a folder") from error
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be made: {error.strerror}; choose a folder that you may write") from error
-    foreign = [name for name in names if not is_own(name) and not name.endswith(".tmp")]
-    if foreign and NAME not in names:
-        raise StoreError(f"{folder} holds other files ({some(foreign)}); a recording needs a folder of its own")
-
-
-def _unmake_part(path: Path, folder: Path) -> None:
-    """A refused process leaves no empty part: the recording of a single one would be taken for one of several."""
-    if folder != path:
-        with suppress(OSError):
-            folder.rmdir()
-            (path / PARTS).rmdir()

@@ -14,7 +14,8 @@ from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, some
 from trainmap.files import is_dir, reading, writing
-from trainmap.maps.datamap import DataMap, to_arrow
+from trainmap.maps.datamap import DataMap
+from trainmap.maps.map_file import to_arrow
 from trainmap.maps.table_file import check_table, read_table, write_table
 from trainmap.parquet_files import to_frame
 

@@ -267,7 +267,7 @@ def _progress(graph: Graph, folder: Path, taught: Mapping[str, Any]) -> Iterator
     """Bars on the terminal's error stream: the teacher by its epochs, the map and what comes of it, the students."""
     from rich.progress import TimeElapsedColumn
 
-    from trainmap.views.terminal import bars
+    from trainmap.machine import bars
 
     kinds = [node.kind for node in graph.nodes.values()]
     teacher = next(digest for digest, node in graph.nodes.items() if node.kind == "teacher")

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.index import MISSING, find_rows
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, number, shown, unknown
 from trainmap.kinds import check_kind
@@ -132,7 +133,9 @@ def compare(
     for name in names:
         if name not in same:
             raise unknown("score in both maps", name, same)
-    _, rows_a, rows_b = np.intersect1d(a.ids, b.ids, assume_unique=True, return_indices=True)
+    places = find_rows(b.ids, a.ids)
+    rows_a = np.flatnonzero(places != MISSING)
+    rows_b = places[rows_a]
     if not len(rows_a):
         raise TrainmapError(f"the maps have no id in common ({a.ids[:1].tolist()} ... and {b.ids[:1].tolist()} ...)")
     agreements = []

@@ -12,36 +12,23 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.given import check_flag
-from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow
-from trainmap.dynamics.signals import Block
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics, fingerprint
-from trainmap.errors import StoreError, TrainmapError, cause, short, shown, some
-from trainmap.files import of_type, reading, writing
-from trainmap.kinds import as_path, check_name, check_path
-from trainmap.maps.regions import REGIONS, Rule, assign, check_fraction, check_rule, overlap, unclear
-from trainmap.maps.table_file import check_table, read_table, write_table
-from trainmap.parquet_files import to_frame
+from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, rows_of
+from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
+from trainmap.dynamics.store import Dynamics, fingerprint
+from trainmap.errors import StoreError, TrainmapError, shown
+from trainmap.kinds import check_name
+from trainmap.maps.map_file import AXES, check_map, check_ranges, read_map, write_map
+from trainmap.maps.regions import OR_NONE, Rule, check_fraction, check_rule, overlap, region_numbers, unclear
 from trainmap.scores.compute import available, check_question, compute, epochs_taken
 from trainmap.scores.table import score_named
 
 Array = NDArray[Any]
 
-VERSION = 1
 KEYS = ("id", "label")
-AXES = ("confidence", "variability", "correctness")
-ABOUT: dict[str, type | tuple[type, ...]] = {
-    "version": int,
-    "epochs": int,
-    "rule": str,
-    "fraction": (int, float),
-    "source": str,
-    "dataset": str,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,14 +171,7 @@ class DataMap:
             TrainmapError: ids that are unknown, repeat or are missing; a name that is taken; lengths that differ.
         """
         allow_missing, ids = check_flag(allow_missing, "allow_missing"), to_ids(ids)
-        if (ids.dtype.kind == "U") != (self.ids.dtype.kind == "U"):
-            raise TrainmapError(f"ids must be of the kind of this map's, {self.table['id'].dtype}, got {ids.dtype}")
-        rows = np.minimum(np.searchsorted(self.ids, ids), len(self) - 1)
-        strange = ids[self.ids[rows] != ids]
-        if len(strange):
-            raise TrainmapError(f"{len(strange)} ids are not in this map (first: {some(strange.tolist())})")
-        if len(np.unique(rows)) != len(rows):
-            raise TrainmapError("ids must not repeat: one value for each example")
+        rows = rows_of(self.ids, ids, "this map", distinct=True)
         if len(rows) != len(self) and not allow_missing:
             raise TrainmapError(
                 f"{len(self) - len(rows)} of the {len(self)} examples of this map have no value; "
@@ -228,18 +208,8 @@ class DataMap:
 
     def save(self, path: str | Path) -> Path:
         """Write the table as Parquet, with what made it in the file's metadata."""
-        target = check_format(path)
-        about = {
-            "version": VERSION,
-            "epochs": self.epochs,
-            "rule": self.rule,
-            "fraction": self.fraction,
-            "source": self.source,
-            "dataset": self.dataset,
-        }
-        with writing(target) as handle:
-            write_table(handle, to_arrow(self.table), about)
-        return target
+        about = {name: getattr(self, name) for name in ("epochs", "rule", "fraction", "source", "dataset")}
+        return write_map(path, self.table, about)
 
     @staticmethod
     def open(path: str | Path, verify: bool = True) -> DataMap:
@@ -255,70 +225,23 @@ class DataMap:
             StoreError: no map, a newer one, or one that was changed or damaged.
         """
         verify = check_flag(verify, "verify")
-        check_path(path, "map")
-        table, about = read_table(path, "map")
-        if about is None:
-            raise StoreError(f"{path} is a table, but not a map: it was not written by `trainmap map`")
+        frame, told, about = read_map(path)
         try:
-            version, *rest = (of_type(about[name], kinds, name) for name, kinds in ABOUT.items())
-        except (KeyError, TypeError) as error:
-            why = cause(error)
-            raise StoreError(f"{path} says that it is a map, but not of what ({why}); make it again") from error
-        if version > VERSION:
-            raise StoreError(
-                f"{path} has map version {short(str(version))}, this trainmap reads up to {VERSION}: upgrade it"
-            )
-        with reading(path, "map", "make it again"):
-            frame = _typed(to_frame(table))
-        try:
-            datamap = DataMap(frame.sort("id") if "id" in frame.columns else frame, *rest)
+            datamap = DataMap(frame, **told)
         except TrainmapError as error:
             raise StoreError(f"{path} was changed: {error}") from error
         if fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
             raise StoreError(f"{path} was changed: its ids or labels are not those that the map was made for")
         if verify:
-            with reading(path, "map", "make it again"):
-                check_table(path, to_arrow(datamap.table), about)
-        _check_ranges(path, datamap)
+            check_map(path, datamap.table, about)
+        check_ranges(path, datamap.table, datamap.epochs)
         return datamap.with_rule(datamap.rule)
-
-
-def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    """The columns of a map as the types that they were saved with; what another program made of them is told."""
-    wanted = {"label": pl.Int64, "region": pl.String, **dict.fromkeys(AXES, pl.Float64)}
-    if "id" in frame.columns and frame["id"].dtype != pl.String:
-        wanted["id"] = pl.Int64
-    for name, kind in wanted.items():
-        if name not in frame.columns:
-            continue  # the map says so
-        own = frame[name].dtype
-        if own != kind and not (own.is_integer() and kind == pl.Int64) and not (own.is_float() and kind.is_float()):
-            raise StoreError(f"the column '{name}' must hold {kind}, got {own}")
-        frame = frame.with_columns(pl.col(name).cast(kind))
-    return frame
-
-
-def check_format(path: str | Path) -> Path:
-    """Refuse a file name that a map cannot be saved under."""
-    target = as_path(path)
-    if target.suffix != ".parquet":
-        raise TrainmapError(f"a map is saved as Parquet: its name must end in .parquet, got {target.name}")
-    return target
-
-
-def _check_ranges(path: str | Path, datamap: DataMap) -> None:
-    """What no recording gives; of maps of 0.1 all that tells damage in a score."""
-    for name, high in (("confidence", 1.0), ("variability", 1.0), ("correctness", datamap.epochs)):
-        values = datamap.table[name].to_numpy()
-        if not np.all(np.isnan(values) | ((values >= 0) & (values <= high * (1 + 1e-5)))):
-            raise StoreError(f"{path} was changed: {name} must be 0 to {high:g}; make it again")
-    if strange := set(datamap.table["region"].unique().to_list()) - {*REGIONS, None}:
-        raise StoreError(f"{path} was changed: it has regions {some(strange)}; make it again")
 
 
 def region_column(variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float) -> pl.Series:
     """The column ``region`` of a map's table."""
-    return pl.Series("region", assign(variability, confidence, epochs, rule, fraction).tolist(), dtype=pl.String)
+    places = region_numbers(variability, confidence, epochs, rule, fraction)
+    return pl.Series("region", OR_NONE, dtype=pl.String).gather(places)
 
 
 def to_table(dynamics: Dynamics, values: dict[str, Array]) -> pl.DataFrame:
@@ -333,15 +256,6 @@ def to_table(dynamics: Dynamics, values: dict[str, Array]) -> pl.DataFrame:
             **{name: pl.Series(column) for name, column in values.items()},
         }
     )
-
-
-def to_arrow(table: pl.DataFrame) -> pa.Table:
-    """With plain strings, which every Parquet reader knows."""
-    arrow = table.to_arrow()
-    for position, column in enumerate(arrow.schema):
-        if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
-            arrow = arrow.set_column(position, column.name, arrow.column(position).cast(pa.string()))
-    return arrow
 
 
 __all__ = ["DataMap", "fingerprint", "to_table"]

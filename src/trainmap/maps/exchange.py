@@ -17,7 +17,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from trainmap.cells import cells
-from trainmap.dynamics.exchange.allenai import ORDER, export_epochs
+from trainmap.dynamics.exchange.allenai_export import export_epochs
+from trainmap.dynamics.exchange.allenai_lines import ORDER
 from trainmap.dynamics.exchange.long_table import trajectories
 from trainmap.dynamics.exchange.study_json import KEPT
 from trainmap.dynamics.exchange.whole_folder import kept_column

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
-from trainmap.errors import TrainmapError, some, unknown
+from trainmap.dynamics.index import rows_of
+from trainmap.errors import TrainmapError, unknown
 from trainmap.maps.agreement import spearman
 from trainmap.maps.datamap import DataMap
 from trainmap.scores.table import hard_end
@@ -109,18 +110,13 @@ def human_agreement(
         raise TrainmapError(
             f"level and top must lie between 0 and 1 and draws be at least 1, got {level}, {top} and {draws}"
         )
-    distinct, place = np.unique(chosen, return_index=True)
-    if len(distinct) < len(chosen):
-        raise TrainmapError(f"ids must be unique, {len(chosen) - len(distinct)} repeat")
-    if (missing := distinct[~np.isin(distinct, datamap.ids)]).size:
-        raise TrainmapError(
-            f"people judged ids that are not in the map (first: {some(missing.tolist())}); map them too"
-        )
+    rows = rows_of(datamap.ids, chosen, "the map", "map all that people judged", distinct=True)
+    order = np.argsort(rows)  # the bootstrap draws places by id, whatever the order that they came in
+    rows, values = rows[order], values[order]
     names = datamap.scores if scores is None else list(scores)
     for name in names:
         if name not in datamap.scores:
             raise unknown("score in this map", name, datamap.scores)
-    rows, values = np.searchsorted(datamap.ids, distinct), values[place]
     disputed = values >= np.partition(values, -(k := max(1, round(top * len(values)))))[-k]
     return [_agreement(name, datamap.values(name)[rows], values, disputed, (draws, seed, level)) for name in names]
 

@@ -34,6 +34,7 @@ Rule = Literal["quantile", "corner"]
 
 EASY, AMBIGUOUS, HARD = "easy-to-learn", "ambiguous", "hard-to-learn"
 REGIONS = (EASY, AMBIGUOUS, HARD)
+OR_NONE = (*REGIONS, None)
 CORNERS = {AMBIGUOUS: (1.0, 0.5), HARD: (0.0, 0.0), EASY: (0.0, 1.0)}
 """Of the corner rule, (variability, confidence)."""
 
@@ -63,7 +64,7 @@ def unclear(variability: Array, confidence: Array, epochs: int, rule: Rule = "qu
     Over one epoch nothing varies. Thirds (the quantile rule) need examples that differ in both axes.
     """
     check_rule(rule)
-    seen = ~(np.isnan(variability) | np.isnan(confidence))
+    seen = _seen(variability, confidence)
     if not seen.any():
         return "no example was seen"
     if epochs < 2:
@@ -72,9 +73,10 @@ def unclear(variability: Array, confidence: Array, epochs: int, rule: Rule = "qu
         return ""
     if seen.sum() == 1:
         return "there is one example"
-    for name, values in (("variability", variability[seen]), ("confidence", confidence[seen])):
-        if values.min() == values.max():
-            return f"all examples have the same {name}, {values[0]:.3g}"
+    for name, values in (("variability", variability), ("confidence", confidence)):
+        low = values.min(where=seen, initial=np.inf)
+        if low == values.max(where=seen, initial=-np.inf):
+            return f"all examples have the same {name}, {low:.3g}"
     return ""
 
 
@@ -94,21 +96,27 @@ def assign(
     Returns:
         the same for equal values, whatever the order; None for all where ``unclear`` says why.
     """
+    return np.array(OR_NONE, dtype=object)[region_numbers(variability, confidence, epochs, rule, fraction)]
+
+
+def region_numbers(variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float) -> Array:
+    """``assign`` as places in ``OR_NONE``, (n,) uint32."""
     check_rule(rule)
     check_fraction(fraction)
-    region = np.full(len(variability), None, dtype=object)
+    numbers = np.full(len(variability), OR_NONE.index(None), dtype=np.uint32)
     if unclear(variability, confidence, epochs, rule):
-        return region
+        return numbers
+    seen = _seen(variability, confidence)
     if rule == "corner":
-        seen = ~(np.isnan(variability) | np.isnan(confidence))
-        nearest = np.stack([depth(name, variability, confidence, rule) for name in (AMBIGUOUS, HARD, EASY)])
-        names = np.array([AMBIGUOUS, HARD, EASY], dtype=object)
-        region[seen] = names[nearest[:, seen].argmax(axis=0)]
-        return region
+        order = (AMBIGUOUS, HARD, EASY)
+        nearest = np.stack([depth(name, variability, confidence, rule) for name in order])
+        numbers[seen] = np.array([OR_NONE.index(name) for name in order])[nearest[:, seen].argmax(axis=0)]
+        return numbers
     near = {EASY: confidence > 0.5, HARD: confidence < 0.5, AMBIGUOUS: variability > np.abs(confidence - 0.5)}
+    thirds = _thirds(variability, confidence, seen, fraction)
     for name, there in near.items():  # the last that fits stays
-        region[there & _third(name, variability, confidence, fraction)] = name
-    return region
+        np.putmask(numbers, there & thirds[name], OR_NONE.index(name))
+    return numbers
 
 
 def deepest_first(values: Array, ids: Array) -> Array:
@@ -117,12 +125,25 @@ def deepest_first(values: Array, ids: Array) -> Array:
     return order[~np.isnan(values[order])]
 
 
-def _third(region: str, variability: Array, confidence: Array, fraction: float) -> Array:
-    """(n,) bool: the ``fraction`` of all seen examples (rounded half up) that lie deepest, and their equals."""
-    seen = ~(np.isnan(variability) | np.isnan(confidence))
-    values = depth(region, variability, confidence, "quantile")
-    count = int(fraction * seen.sum() + 0.5)
-    return seen & (values >= np.sort(values[seen])[-count]) if count else np.zeros(len(values), bool)
+def _seen(variability: Array, confidence: Array) -> Array:
+    return ~(np.isnan(variability) | np.isnan(confidence))
+
+
+def _thirds(variability: Array, confidence: Array, seen: Array, fraction: float) -> dict[str, Array]:
+    """Each region's third, (n,) bool: the ``fraction`` of all seen examples (rounded half up) that lie deepest, and
+    their equals. Only the cuts are found, by partition: no order is asked for."""
+    number = np.count_nonzero(seen)
+    count = int(fraction * number + 0.5)
+    if not count:
+        return {name: np.zeros(len(seen), bool) for name in REGIONS}
+    low, high = count - 1, int(number) - count
+    confidences = np.partition(confidence[seen], np.array([low, high]))
+    variabilities = np.partition(variability[seen], high)
+    return {
+        EASY: seen & (confidence >= confidences[high]),
+        AMBIGUOUS: seen & (variability >= variabilities[high]),
+        HARD: seen & (confidence <= confidences[low]),
+    }
 
 
 def overlap(variability: Array, confidence: Array, fraction: float = 1 / 3) -> dict[tuple[str, str], float]:
@@ -132,6 +153,6 @@ def overlap(variability: Array, confidence: Array, fraction: float = 1 / 3) -> d
     lowest confidences are among the highest variabilities.
     """
     check_fraction(fraction)
-    thirds = {name: _third(name, variability, confidence, fraction) for name in REGIONS}
+    thirds = _thirds(variability, confidence, _seen(variability, confidence), fraction)
     pairs = [(a, b) for i, a in enumerate(REGIONS) for b in REGIONS[i + 1 :]]
     return {(a, b): float((thirds[a] & thirds[b]).sum() / max(1, thirds[a].sum())) for a, b in pairs}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
+from trainmap.dynamics.index import rows_of
+from trainmap.dynamics.signals import UNKNOWN_LABEL
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, some
 from trainmap.kinds import check_kind
 from trainmap.maps.datamap import to_table
@@ -44,15 +45,8 @@ def second_split(first: Dynamics, second: Dynamics) -> pl.DataFrame:
     """
     check_kind(first, Dynamics)
     check_kind(second, Dynamics)
-    if (first.ids.dtype.kind == "U") != (second.ids.dtype.kind == "U"):
-        raise TrainmapError("the two recordings must have ids of one kind, got integers and strings")
-    rows = np.minimum(np.searchsorted(second.ids, first.ids), len(second.ids) - 1)
-    lost = first.ids[second.ids[rows] != first.ids]
-    if len(lost):
-        raise TrainmapError(
-            f"{len(lost)} of {len(first)} examples of {first.path} are not in {second.path} (first: "
-            f"{some(lost.tolist())}); the second recording must show the examples of the first split"
-        )
+    cure = f"the second recording must show the examples of the first split, those of {first.path}"
+    rows = rows_of(second.ids, first.ids, str(second.path), cure)
     known = (first.labels != UNKNOWN_LABEL) & (second.labels[rows] != UNKNOWN_LABEL)
     other = first.ids[known & (second.labels[rows] != first.labels)]
     if len(other):

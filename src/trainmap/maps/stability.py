@@ -1,27 +1,27 @@
-"""How sure a map is: intervals over several recordings, and from which epoch on its ranking no longer moves.
+"""From which epoch on the ranking of a map no longer moves, so that recording can stop.
 
-Agreement of two maps (seeds, models, numbers of epochs) is in ``trainmap.maps.agreement``.
+Agreement of two maps (seeds, models, numbers of epochs) is in ``trainmap.maps.agreement``, intervals over several
+recordings in ``trainmap.maps.over_seeds``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from trainmap.dynamics.index import ids_to_arrow
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, number, whole
 from trainmap.kinds import check_kind
-from trainmap.maps.agreement import Allow, check_alike, spearman, top_overlap
-from trainmap.maps.datamap import DataMap
+from trainmap.maps.agreement import spearman, top_overlap
+from trainmap.maps.over_seeds import agreement_matrix as agreement_matrix
+from trainmap.maps.over_seeds import intervals as intervals
 from trainmap.scores.compute import compute, resolve, score_of
 from trainmap.scores.table import Score
 
@@ -29,83 +29,6 @@ Array = NDArray[Any]
 
 SAMPLE = 20_000
 """Examples that a ranking is followed on: the standard error of a Spearman of 0.95 is then 0.0008."""
-
-
-# --- several recordings -----------------------------------------------------------------------------------------------
-
-
-def intervals(
-    maps: Sequence[DataMap], score: str, level: float = 0.95, allow: Collection[Allow] = ("rule",)
-) -> pl.DataFrame:
-    """Mean and interval of a score of every example over several recordings (seeds): mean +- t(n - 1) s / sqrt(n).
-
-    Args:
-        maps: K maps of one dataset and source.
-        score: a score that all of them have.
-        level: share of such intervals that hold the true mean, in (0, 1).
-        allow: what may differ, see ``agreement.compare``; with ``"dataset"`` every id of any map is listed.
-
-    Returns:
-        ``id``, ``mean``, ``low``, ``high``, ``n`` (maps that have a value), by id. Where n is 1, where a value is
-        infinite and where all values are the same there is no interval (null): a spread that was not seen says nothing.
-        An example without any value has a null mean.
-
-    Source: Student 1908; the values of an example over seeds are taken as roughly normal, which scores near an end of
-        their range are not.
-    """
-    if not 0 < number(level, "level") < 1:
-        raise TrainmapError(f"level must lie between 0 and 1, got {level}; 0.95 is usual")
-    ids, values = _stack(maps, score, allow)
-    present = ~np.isnan(values)
-    n = present.sum(axis=0)
-    finite = np.isfinite(values) | ~present
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(present, values, 0).sum(axis=0) / n
-        deviation = np.where(present & finite, values - mean, 0)
-        spread = np.sqrt((deviation**2).sum(axis=0) / (n - 1))
-        half = stdtrit(n - 1, (1 + level) / 2) * spread / np.sqrt(n)
-        low, high = mean - half, mean + half
-    first = np.where(present, values, np.inf).min(axis=0)
-    last = np.where(present, values, -np.inf).max(axis=0)
-    known = (n > 1) & finite.all(axis=0) & (last > first)
-    return pl.DataFrame(
-        {
-            "id": pl.Series(ids_to_arrow(ids)),
-            "mean": pl.Series(mean).fill_nan(None),
-            "low": pl.Series(np.where(known, low, np.nan)).fill_nan(None),
-            "high": pl.Series(np.where(known, high, np.nan)).fill_nan(None),
-            "n": pl.Series(n.astype(np.int64)),
-        }
-    )
-
-
-def agreement_matrix(maps: Sequence[DataMap], score: str, allow: Collection[Allow] = ("rule",)) -> Array:
-    """(K, K) float64: Spearman's correlation of a score between every two of K maps; the diagonal is 1."""
-    _, values = _stack(maps, score, allow)
-    matrix = np.eye(len(maps))
-    for i in range(len(maps)):
-        for j in range(i):
-            matrix[i, j] = matrix[j, i] = spearman(values[i], values[j])
-    return matrix
-
-
-def _stack(maps: Sequence[DataMap], score: str, allow: Collection[Allow]) -> tuple[Array, Array]:
-    """All ids (N,), and the score in every map (K, N), NaN where a map has no value."""
-    if isinstance(maps, str) or not isinstance(maps, Sequence):
-        raise TrainmapError(f"maps must be a list of maps, got a {type(maps).__name__}; one map goes in a list")
-    if not maps:
-        raise TrainmapError("at least one map is needed, got none")
-    check_alike(maps, allow)
-    if len({m.ids.dtype.kind for m in maps}) > 1:
-        raise TrainmapError("the maps have no id in common: some have integer ids and some strings")
-    ids = maps[0].ids if len(maps) == 1 else np.unique(np.concatenate([m.ids for m in maps]))
-    values = np.full((len(maps), len(ids)), np.nan)
-    for row, datamap in zip(values, maps, strict=True):
-        row[np.searchsorted(ids, datamap.ids)] = datamap.values(score)
-    return ids, values
-
-
-# --- one recording, epoch by epoch ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

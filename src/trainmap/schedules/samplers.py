@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from trainmap.dynamics.arrays import to_ids, to_numpy
-from trainmap.dynamics.index import rising
+from trainmap.dynamics.index import MISSING, find_rows, lowest
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import TrainmapError, whole
 from trainmap.schedules.protocol import Schedule, Visit, check_schedule, settings_of
@@ -93,8 +93,8 @@ class ScheduleSampler(Sampler[int]):
             self._begin(self.epoch + 1)
         self._visit = self.schedule.plan(self.epoch)
         wanted = self._visit.ids
-        places = self._by_id[np.minimum(np.searchsorted(self.ids, wanted, sorter=self._by_id), len(self.ids) - 1)]
-        if not np.array_equal(self.ids[places], wanted):
+        places = find_rows(self.ids, wanted, self._by_id)
+        if (places == MISSING).any():
             raise TrainmapError("the schedule plans examples that are not among the sampler's ids; give both the same")
         order = np.random.default_rng([self.seed, self.epoch]).permutation(places)
         each = math.ceil(len(order) / self.world)
@@ -186,4 +186,4 @@ class FilteredBatches(Sampler[list[int]]):
         if losses.shape != (len(pool),) or not np.isfinite(losses).all():
             raise TrainmapError(f"loss_of must return {len(pool)} finite losses, got {losses.shape}")
         keep = max(1, round(len(pool) * self.batch / self.pool))
-        return [pool[place] for place in np.sort(rising(-losses, np.asarray(pool))[:keep])]
+        return [pool[place] for place in np.sort(lowest(-losses, np.asarray(pool), keep))]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +16,7 @@ from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, cause, shown, whole
 from trainmap.kinds import check_kind
-from trainmap.limits import human
+from trainmap.machine import cores, human, memory_held, parse_bytes
 from trainmap.scores.from_stats import FROM_STATS, needs_epochs, score_from_stats
 from trainmap.scores.table import SCORES, Score, score_named
 
@@ -256,30 +254,5 @@ def _needs(chosen: dict[str, Score]) -> list[str]:
     return sorted({name for score in chosen.values() for name in score.needs})
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def memory_held() -> int:
-    """Bytes of memory that this process holds now; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm") as handle:
-            return int(handle.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, AttributeError):
-        return 0
-
-
 def _bytes(amount: object) -> int | None:
     return parse_bytes(amount) if isinstance(amount, str) else None if amount is None else whole(amount, "max_memory")
-
-
-def parse_bytes(text: str) -> int:
-    """ "1.5GB" -> 1500000000; B, kB, MB, GB, TB, in any case, with or without a space."""
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
-    if match is None:
-        raise TrainmapError(
-            "an amount of memory is a number of at most 15 digits with a unit, for example 1GB or 500MB; got "
-            f"{shown(text)}"
-        )
-    return int(float(match[1]) * 1000 ** " kmgt".index(match[2] or " "))

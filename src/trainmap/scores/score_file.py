@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from trainmap.cells import cells
 from trainmap.dynamics.index import ids_to_arrow
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
+from trainmap.dynamics.signals import UNKNOWN_LABEL
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.files import writing
 from trainmap.scores.compute import Estimate, score_blocks
@@ -23,7 +24,7 @@ FORMATS = (".parquet", ".csv")
 GROUP_ROWS = 1 << 17  # examples in a row group of the Parquet file
 
 
-def check_format(path: str | Path) -> Path:
+def check_scores_name(path: str | Path) -> Path:
     """The path, after checking that its name ends in .parquet or .csv."""
     target = Path(path)
     if target.suffix not in FORMATS:
@@ -47,7 +48,7 @@ def write_scores(
         plan: from ``estimate(..., collect=False)``.
         path: FILE.parquet or FILE.csv; appears when it is whole.
     """
-    target = check_format(path)
+    target = check_scores_name(path)
     write = _write_csv if target.suffix == ".csv" else _write_parquet
     with writing(target) as handle:
         write(handle, _tables(dynamics, chosen, plan, epochs, on_progress))

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from trainmap.checksums import KEY, sealed, unsealed, without_checksum
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.given import check_flag
-from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, sort_ids
+from trainmap.dynamics.index import MISSING, find_rows, ids_from_arrow, ids_to_arrow, sort_ids
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import StoreError, TrainmapError, short, some, whole
-from trainmap.files import as_json, as_written, of_type, read_json, reading, writing
+from trainmap.files import as_json, as_written, read_json, reading, writing
 from trainmap.kinds import as_path, check_kind, check_path
 from trainmap.maps.datamap import DataMap
 from trainmap.parquet_files import read_parquet
 from trainmap.selection.subset import check_indexed, taken
-from trainmap.typed import as_type
+from trainmap.typed import as_type, of_type
 
 Array = NDArray[Any]
 
@@ -127,10 +127,10 @@ class Selection:
         Raises:
             TrainmapError: ids of another kind, ids that repeat, a selected id that is not among them.
         """
-        ordered, order = sort_ids(self._like_its_own(ids))
-        places = np.minimum(np.searchsorted(ordered, self.ids), len(ordered) - 1)
-        self._refuse_lost(self.ids[ordered[places] != self.ids])
-        return order[places]
+        ids = self._like_its_own(ids)
+        places = find_rows(ids, self.ids, sort_ids(ids)[1])
+        self._refuse_lost(self.ids[places == MISSING])
+        return places
 
     def subset(self, dataset: Any, ids: Any = None) -> Any:
         """The selected examples of a dataset that is indexed by position, in the order of ``self.ids``.

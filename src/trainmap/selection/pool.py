@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_numpy
-from trainmap.dynamics.index import rising
+from trainmap.dynamics.index import MISSING, find_rows, rising
 from trainmap.errors import TrainmapError, some
 from trainmap.maps.regions import Rule
 
@@ -117,11 +117,8 @@ def aligned(ids: Array, other: Array, values: Array, what: str) -> Array:
     """
     if (ids.dtype.kind == "U") != (other.dtype.kind == "U"):
         raise TrainmapError(f"the {what} have ids of type {other.dtype}, the map's are {ids.dtype}")
-    order = np.argsort(other, kind="stable")
-    if not len(order):
-        raise TrainmapError(f"{len(ids)} examples of the map have no {what}")
-    place = order[np.minimum(np.searchsorted(other, ids, sorter=order), len(order) - 1)]
-    lacking = ids[other[place] != ids]
+    place = find_rows(other, ids)
+    lacking = ids[place == MISSING]
     if len(lacking):
         raise TrainmapError(f"{len(lacking)} examples of the map have no {what} (first: {some(lacking.tolist())})")
     return values[place]

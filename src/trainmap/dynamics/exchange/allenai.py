@@ -18,8 +18,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
-from trainmap.dynamics.exchange.allenai_lines import Lines, Shape, float_guid, is_guid
-from trainmap.dynamics.exchange.whole_folder import check_new, check_source, kept_column, new_folder, write_dynamics
+from trainmap.dynamics.exchange.allenai_export import export_epochs as export_epochs
+from trainmap.dynamics.exchange.allenai_lines import FOLDER, ORDER, Lines, Shape, float_guid, is_guid
+from trainmap.dynamics.exchange.whole_folder import check_new, check_source, write_dynamics
 from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import MISSING, Index, build_index, ids_from_arrow
 from trainmap.dynamics.logit_precision import LIMIT, masks
@@ -27,16 +28,12 @@ from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.probabilities import Doubt
 from trainmap.dynamics.signals import empty_signals, signals_from_logits
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import RecordingError, StoreError, TrainmapError, shown, some
-from trainmap.files import is_dir, reading, write_atomically
-from trainmap.kinds import check_kind
+from trainmap.errors import RecordingError, StoreError, shown, some
+from trainmap.files import is_dir, reading
 
 Array = NDArray[Any]
 
-FOLDER = "training_dynamics"
-ORDER = "order"
 BLOCK_BYTES = 1 << 22
-EXPORT_VALUES = 1 << 18
 SURELY_NEAR = 8.0  # up to here float32 rounds the difference of two logits by less than 1e-6
 
 
@@ -264,69 +261,3 @@ def _check_rows(lines: Lines, rows: Array, names: pa.Array, gold: Array, seen: A
             f"guid {shown(guid)} has gold {gold[changed[0]]}, before it was {labels[rows[changed[0]]]}; "
             "an example keeps its gold label",
         )
-
-
-def export_epochs(dynamics: Dynamics, out: str | Path, on_progress: Callable[[int], None] | None = None) -> Path:
-    """Write ``out/training_dynamics/dynamics_epoch_N.jsonl``, a line for each example that the epoch saw.
-
-    Numbers have nine significant digits, from which any reader gets the same float32 (or half precision) back. A masked
-    class, -inf, is the least float32, -3.40282347e+38, for JSON has no infinity; an import masks it again. Lines
-    come in the order in which an import first met the guids, otherwise by id. Logits that a Recorder keeps are in half
-    precision: those are what is written, so whoever computes scores from the files gets them from rounded logits.
-
-    Args:
-        on_progress: called with 1 after each epoch.
-
-    Raises:
-        TrainmapError: the recording has no logits, or an example that no epoch saw (the format cannot say so).
-    """
-    check_kind(dynamics, Dynamics)
-    if "logits" not in dynamics.signals:
-        raise TrainmapError(
-            f"dynamics_epoch_N.jsonl needs logits, this recording (level '{dynamics.level}') has none; record with "
-            "level='logits', or export td_metrics.jsonl alone"
-        )
-    kept = kept_column(dynamics, ORDER)
-    order = np.arange(len(dynamics)) if kept is None else np.argsort(kept)
-    names = [json.dumps(name) for name in dynamics.ids[order].tolist()]
-    gold = dynamics.labels[order].tolist()
-    never = np.ones(len(dynamics), bool)
-    target = Path(out) / FOLDER
-    with new_folder(target) as folder:
-        for epoch in range(dynamics.epochs):
-            logits = dynamics.column(epoch, "logits")
-            line = f'{{"guid": %s, "logits_epoch_{epoch}": [%s], "gold": %d}}\n'
-            with write_atomically(folder / f"dynamics_epoch_{epoch}.jsonl") as handle:
-                step = max(1, EXPORT_VALUES // dynamics.classes)
-                for start in range(0, len(order), step):
-                    rows = order[start : start + step]
-                    values = logits[rows]
-                    here = ~np.isnan(values[:, 0])
-                    never[rows[here]] = False
-                    handle.write(
-                        "".join(
-                            line % (names[place], numbers, gold[place])
-                            for place, numbers, seen in zip(
-                                range(start, start + step), _numbers(values), here.tolist(), strict=False
-                            )
-                            if seen
-                        ).encode()
-                    )
-            if on_progress is not None:
-                on_progress(1)
-        if never.any():
-            raise TrainmapError(
-                f"{never.sum()} examples were seen in no epoch (first: {some(dynamics.ids[never][:4].tolist())}); the "
-                "format has no place for them: nothing was written"
-            )
-    return target
-
-
-def _numbers(logits: Array) -> Iterator[str]:
-    """The logits of each example as JSON numbers of nine significant digits, which name one float32."""
-    form = ", ".join(["%.9g"] * logits.shape[1])
-    logits = np.where(logits == -np.inf, np.finfo(np.float32).min, logits)
-    texts = (form % tuple(row) for row in logits.tolist())
-    if (np.signbit(logits) & (logits == 0)).any():  # Python's json reads -0 as the integer 0
-        return (re.sub(r"(?<![\d.e-])-0(?![\d.])", "-0.0", text) for text in texts)
-    return texts

@@ -19,6 +19,8 @@ from trainmap.errors import StoreError, cause, shown, some
 from trainmap.files import JSON_MEMORY, as_written, parse_json, reading
 from trainmap.limits import memory_allowed
 
+FOLDER = "training_dynamics"
+ORDER = "order"  # a column of examples.parquet: the order in which guids first came
 WHAT = "file of one epoch"
 _NO_OBJECT = re.compile(rb"\n[ \t\r]*[^{ \t\r\n]")
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.index import ids_to_arrow
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
+from trainmap.dynamics.signals import UNKNOWN_LABEL
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, unknown
 from trainmap.files import writing
 from trainmap.kinds import check_kind

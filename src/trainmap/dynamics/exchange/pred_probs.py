@@ -22,8 +22,8 @@ from trainmap.dynamics.logit_precision import widened
 from trainmap.dynamics.manifest import Source
 from trainmap.dynamics.probabilities import SUM_TOLERANCE, is_coarse
 from trainmap.dynamics.roster import check_classes
-from trainmap.dynamics.signals import empty_signals, signals_from_logits
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
+from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals, signals_from_logits
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import RecordingError, TrainmapError, shown, some
 from trainmap.files import writing
 from trainmap.kinds import check_kind

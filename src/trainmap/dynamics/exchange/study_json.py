@@ -25,7 +25,8 @@ from trainmap.dynamics.arrays import to_ids
 from trainmap.dynamics.exchange.whole_folder import check_new, check_source, kept_column, write_dynamics
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import Source
-from trainmap.dynamics.store import UNKNOWN_LABEL, Dynamics
+from trainmap.dynamics.signals import UNKNOWN_LABEL
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import RecordingError, StoreError, TrainmapError, short, some
 from trainmap.files import JSON_MEMORY, as_written, distinct, reading, writing
 from trainmap.kinds import check_kind

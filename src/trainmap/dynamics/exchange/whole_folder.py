@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import write_columns
+from trainmap.dynamics.examples import write_examples
 from trainmap.dynamics.manifest import EpochEntry, Level, Manifest, Source, versions, write_manifest
-from trainmap.dynamics.store import Dynamics, write_examples
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import is_dir, is_file, reading, sync_folder
 from trainmap.kinds import as_path
 from trainmap.parquet_files import read_parquet
-from trainmap.temporary import new_folder_beside, remove
+from trainmap.temporary import discard, new_folder_beside
 
 Array = NDArray[Any]
 
@@ -59,7 +60,7 @@ def new_folder(path: str | Path) -> Iterator[Path]:
         raise StoreError(f"{path} could not be written, nothing of it was kept: {cause(error)}") from error
     finally:
         if temporary is not None:
-            remove(temporary)
+            discard(temporary)
 
 
 def write_dynamics(

@@ -13,8 +13,8 @@ from trainmap.checksums import read_sealed, write_sealed
 from trainmap.errors import StoreError, shown
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Task, hash_of
-from trainmap.files import of_type, reading
-from trainmap.typed import as_type
+from trainmap.files import reading
+from trainmap.typed import as_type, of_type
 
 Stamp = tuple[int, int] | None
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]

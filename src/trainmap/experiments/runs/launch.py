@@ -10,7 +10,6 @@ the two malloc settings that workers start with add 12 to 32 % for small convolu
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,8 +19,9 @@ from trainmap.errors import TrainmapError, some
 from trainmap.experiments.runs.job import Job, Outcome, error_path, failed_outcome, finished_outcome, stamp
 from trainmap.experiments.runs.local_workers import LocalPool, Pool
 from trainmap.experiments.runs.task_locks import held, log_owner
+from trainmap.machine import cores
 
-__all__ = ["Job", "Outcome", "cores", "run_all"]
+__all__ = ["Job", "Outcome", "run_all"]
 
 POLL_SECONDS = 0.2  # how often a run that another call is doing is looked at
 
@@ -127,14 +127,3 @@ def _check_order(runs: Mapping[str, Job]) -> None:
                 )
         if not ready:
             raise TrainmapError(f"tasks wait for each other: {some(task.name for task in left.values())}")
-
-
-def cores() -> int:
-    """The cores that this process may use: its affinity, and on Linux the CPU quota of its container."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        allowed, period = quota.read_text().split()
-        if allowed != "max":
-            count = min(count, max(1, math.ceil(int(allowed) / int(period))))
-    return count

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 from rich.segment import Segment
 
 from trainmap.errors import printable
@@ -28,11 +27,3 @@ class Terminal(Console):
         """What Rich renders, each piece of text without control characters; those of Rich itself stay."""
         for piece in super().render(renderable, options):
             yield piece if piece.control else Segment(printable(piece.text, ""), piece.style)
-
-
-def bars(*clocks: ProgressColumn, detail: bool = False, transient: bool = False, disable: bool = False) -> Progress:
-    """Progress bars on the error stream: what, how much, how many, ``clocks``, and with ``detail`` what it is at."""
-    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), *clocks]
-    if detail:
-        columns.append(TextColumn("{task.fields[detail]}", style="dim", markup=False))
-    return Progress(*columns, console=Terminal(err=True), transient=transient, disable=disable)
