@@ -1,6 +1,6 @@
 """Which labels look wrong. The room is called audits because ``trainmap.audit`` is the function that makes one.
 
-Its files, in reading order:
+Its files, in reading order::
 
     suspicion.py   rules that say how suspicious a label is
     thresholds.py  from which suspicion on a label is suspected, class by class

@@ -1,6 +1,6 @@
 """The command: one short function per verb, by room.
 
-Its files, in reading order:
+Its files, in reading order::
 
     words.py              what the verbs share
     targets.py            what is at a place before a verb writes there

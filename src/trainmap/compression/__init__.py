@@ -1,6 +1,6 @@
 """Smaller: fewer channels, zeros, eight bits; and what each weighs and costs.
 
-Its files, in reading order:
+Its files, in reading order::
 
     compressed.py     what every way gives back
     dependencies.py   which channels go together

@@ -2,7 +2,7 @@
 
 A new kind of data is one reader of rows and one line in ``names``.
 
-Its files, in reading order:
+Its files, in reading order::
 
     inputs.py         the forms of input, and how kept values become a network's
     raw_rows.py       rows before they are numbers

@@ -2,7 +2,7 @@
 
 A new loss is one function and one line in ``LOSSES``.
 
-Its files, in reading order:
+Its files, in reading order::
 
     logits.py       losses on logits
     inner.py        losses on inner values

@@ -1,6 +1,6 @@
 """What happened: a recording of how a network learns each example, from the training loop to a folder and back.
 
-Its files, in reading order:
+Its files, in reading order::
 
     signals.py          from logits and a gold label to the few numbers that are kept
     logit_precision.py  which numbers can be logits, and in what precision they are kept

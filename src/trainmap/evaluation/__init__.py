@@ -1,6 +1,6 @@
 """How good a network is: on the test set, on shifted and foreign data, and beside another network.
 
-Its files, in reading order:
+Its files, in reading order::
 
     metrics.py         accuracy, F1, calibration
     predictions.py     predictions as a file

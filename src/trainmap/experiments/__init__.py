@@ -1,6 +1,6 @@
 """Many runs: an experiment file becomes a plan of tasks, the tasks are run once, and their results become a report.
 
-Its files, in reading order:
+Its files, in reading order::
 
     choosing.py     what strategies read besides a map
     compressing.py  the task that makes a trained student smaller and judges what is left

@@ -1,6 +1,6 @@
 """The map: one table with a row for each example, its scores and its region; and how far to believe it.
 
-Its files, in reading order:
+Its files, in reading order::
 
     regions.py          easy-to-learn, ambiguous, hard-to-learn
     table_file.py       a Parquet table with what made it

@@ -1,6 +1,6 @@
 """What is trained: networks by name, their costs, and what they predict.
 
-Its files, in reading order:
+Its files, in reading order::
 
     modes.py      train and eval mode, and the way back
     probe.py      a network tried on made examples

@@ -2,7 +2,7 @@
 
 A new schedule is one class in a file of its own and one line in ``SCHEDULES``.
 
-Its files, in reading order:
+Its files, in reading order::
 
     protocol.py       what a schedule answers, and the schedules in their table
     repeated_auto.py  a fresh draw of ``auto`` in every epoch

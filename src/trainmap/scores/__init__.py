@@ -2,7 +2,7 @@
 
 A new score is one function and one line in ``SCORES``; the contract tests run over the table.
 
-Its files, in reading order:
+Its files, in reading order::
 
     cartography.py   confidence, variability, correctness: the axes of the map
     averages.py      a signal averaged over epochs: AUM, EL2N, entropy, loss

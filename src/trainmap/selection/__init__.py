@@ -2,7 +2,7 @@
 
 A new strategy is one function and one line in ``STRATEGIES``.
 
-Its files, in reading order:
+Its files, in reading order::
 
     words.py       the mini-language of subsets
     pool.py        the examples that a strategy chooses from

@@ -1,6 +1,6 @@
 """The run: one loop, and what stands beside it.
 
-Its files, in reading order:
+Its files, in reading order::
 
     recipes.py     how to train: settings, and defaults that were measured
     state_file.py  what torch saved, read back safely

@@ -1,6 +1,6 @@
 """To look at: pictures, and tables for the terminal.
 
-Its files, in reading order:
+Its files, in reading order::
 
     terminal.py      text of users on the terminal
     style.py         how pictures look

@@ -2,7 +2,7 @@
 
 What needs scores (td_metrics.jsonl, columns for datasets, FiftyOne, Spotlight) is in ``trainmap.maps.exchange``.
 
-Its files, in reading order:
+Its files, in reading order::
 
     whole_folder.py   a folder that appears whole or not at all; how an importer writes dynamics
     allenai.py        training_dynamics/dynamics_epoch_N.jsonl of allenai/cartography

@@ -1,6 +1,6 @@
 """An experiment file: its sections and fields, and errors that name file, line and field.
 
-Its files, in reading order:
+Its files, in reading order::
 
     yamlfile.py   YAML with the line of every value
     fields.py     strict fields

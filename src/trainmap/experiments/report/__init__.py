@@ -1,6 +1,6 @@
 """Results for people: pages, tables, pictures.
 
-Its files, in reading order:
+Its files, in reading order::
 
     formats.py     numbers as people read them
     grid_cells.py  the tables of a report, as values

@@ -1,6 +1,6 @@
 """What came of it: rows, intervals, verdicts.
 
-Its files, in reading order:
+Its files, in reading order::
 
     result_fields.py  what a report reads of each result
     statistics.py     means, intervals, verdicts

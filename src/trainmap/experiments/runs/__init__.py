@@ -1,6 +1,6 @@
 """Running what is planned: side by side, here or on a cluster, never twice.
 
-Its files, in reading order:
+Its files, in reading order::
 
     owner.py          whose a folder is
     task_locks.py     who is at work on a task
