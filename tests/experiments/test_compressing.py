@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections import Counter
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,9 @@ import pytest
 import trainmap as tm
 from trainmap.audits.audit import audit
 from trainmap.compression.compressed import uncompressed
+from trainmap.compression.ways import WAYS
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.predictions import Predictions
-from trainmap.experiments.compressing import WAYS
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.file.ways import Compression, Schedule
 from trainmap.experiments.graph import Graph, made_at
@@ -107,7 +107,14 @@ def test_every_option_of_a_way_is_a_field_and_settled() -> None:
                 {kind.chooser: way} | {n: needed[n] for n, value in options.items() if value is ...}
             )
             assert made.settled().keys() == {kind.chooser, *options}
-    assert WAYS.keys() == Compression.options.keys()
+
+
+def test_an_experiment_file_and_the_ways_to_compress_have_the_same_options_with_the_same_defaults() -> None:
+    told = {
+        word: {field.name: ... if field.default is MISSING else field.default for field in fields(way)}  # type: ignore[arg-type]
+        for word, way in WAYS.items()
+    }
+    assert told == Compression.options
 
 
 def test_the_expected_visits_are_those_of_the_schedule() -> None:
@@ -239,6 +246,7 @@ def test_every_way_leaves_the_student_as_it_was_and_counts_its_training(way: str
     options = Compression.options[way]
     how = Compression.model_validate({"method": way} | {n: needed[n] for n in options if n in needed}).settled()
     recipe = replace(default_recipe("mlp-256", "digits", 1, train.inputs), flips=False, crop=0)
-    made = WAYS[way](uncompressed(model, train.inputs), train, recipe, how, 0, "cpu")
+    chosen = WAYS[way](**{name: value for name, value in how.items() if name != "method"})
+    made = chosen.make(uncompressed(model, train.inputs), train, recipe, 0, "cpu")
     assert all(bool((tensor == before[name]).all()) for name, tensor in model.state_dict().items())
     assert (made.training_flops > 0) == (how.get("finetune_epochs", 0) > 0)
