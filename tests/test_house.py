@@ -96,6 +96,7 @@ IN_A_CIRCLE: list[str] = [
     "experiments.students",
 ]  # modules
 TWICE: list[str] = [
+    "ways",
     "words",
 ]  # names of files
 TOO_LONG: list[str] = [

@@ -101,6 +101,13 @@ def test_names_of_the_library_on_a_page_are_there(page: Path) -> None:
                     found = getattr(found, part)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name not in HISTORY], ids=lambda page: page.name)
+def test_files_of_the_repository_on_a_page_are_there(page: Path) -> None:
+    tops = "|".join(("src", "tests", "benchmarks", "experiments", *ROOMS))
+    for named in sorted(set(re.findall(rf"(?<![\w/.-])((?:{tops})/[\w/]+\.(?:py|yaml))\b", page.read_text()))):
+        assert (ROOT / named).exists() or (ROOT / "src" / "trainmap" / named).exists(), f"{page.name} names {named}"
+
+
 def test_the_example_of_filtered_batches_runs_as_it_stands(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "schedules.md").read_text(), re.DOTALL)
     (block,) = [block for block in blocks if "FilteredBatches(" in block]

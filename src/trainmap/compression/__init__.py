@@ -1,5 +1,7 @@
 """Smaller: fewer channels, zeros, eight bits; and what each weighs and costs.
 
+A new way is one frozen dataclass of its options and one line in ``WAYS``.
+
 Its files, in reading order::
 
     compressed.py     what every way gives back
@@ -13,6 +15,7 @@ Its files, in reading order::
     network_files.py  compressed networks as files
     latency.py        how long an example takes
     measure.py        fine-tuning, and one table for all
+    ways.py           WAYS: each way with its options as a value
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from trainmap.compression.pruning import classifier, prune_channels
     from trainmap.compression.quantization import lower, program_of, quantize, train_quantized
     from trainmap.compression.sparsity import cubic_sparsity, fix_zeros, free_zeros, sparsify, zero_smallest
+    from trainmap.compression.ways import WAYS
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -42,14 +46,15 @@ else:
             "pruning": "classifier prune_channels",
             "quantization": "lower program_of quantize train_quantized",
             "sparsity": "cubic_sparsity fix_zeros free_zeros sparsify zero_smallest",
+            "ways": "WAYS",
         },
     )
 
 # fmt: off
 __all__ = [
-    "Compressed", "Measured", "OnnxNetwork", "classifier", "copy_of", "cubic_sparsity", "export_onnx", "file_of",
-    "finetune", "fix_zeros", "free_zeros", "inputs_batch", "load_weights", "lower", "program_of", "prune_channels",
-    "quantize", "quantize_onnx", "runnable", "save", "sparsify", "suffix", "train_quantized", "uncompressed",
-    "zero_smallest",
+    "WAYS", "Compressed", "Measured", "OnnxNetwork", "classifier", "copy_of", "cubic_sparsity", "export_onnx",
+    "file_of", "finetune", "fix_zeros", "free_zeros", "inputs_batch", "load_weights", "lower", "program_of",
+    "prune_channels", "quantize", "quantize_onnx", "runnable", "save", "sparsify", "suffix", "train_quantized",
+    "uncompressed", "zero_smallest",
 ]
 # fmt: on

@@ -1,6 +1,6 @@
 """What to keep: from a map, a plan in words and an exact size to a card with ids.
 
-A new strategy is one function and one line in ``STRATEGIES``.
+A new word of the mini-language is one function and one line in the table of ``strategies.py``.
 
 Its files, in reading order::
 
