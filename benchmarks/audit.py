@@ -47,7 +47,7 @@ from trainmap.data.dataset import Dataset, load_splits
 from trainmap.experiments.results.statistics import interval, paired_difference
 from trainmap.models.build import build
 from trainmap.models.predict import predict
-from trainmap.training.fit import Recipe, default_recipe, even_batches, fit
+from trainmap.training.fit import Recipe, Watching, default_recipe, even_batches, fit
 
 METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 OURS, THEIRS = "trainmap combined", "cleanlab self_confidence"
@@ -79,7 +79,7 @@ def from_dynamics(data: Dataset, model: str, recipe: Recipe, seed: int) -> tuple
     network = build(model, data.classes, data.inputs, seed)
     with tempfile.TemporaryDirectory() as folder:
         with tm.Recorder(folder, classes=data.classes, ids=data.ids, labels=data.y) as recorder:
-            result = fit(network, data, recipe, seed=seed, recorder=recorder)
+            result = fit(network, data, recipe, seed=seed, watching=Watching(recorder))
         dynamics = tm.Dynamics.open(folder)
         found = {}
         for rule in RULES:

@@ -39,7 +39,7 @@ from trainmap.evaluation.metrics import evaluate
 from trainmap.experiments.results.statistics import interval
 from trainmap.models.build import build
 from trainmap.models.predict import predict
-from trainmap.training.fit import default_recipe, fit
+from trainmap.training.fit import Watching, default_recipe, fit
 from trainmap.training.recipes import Recipe
 
 CALIBRATION = 128
@@ -66,7 +66,7 @@ def trained(name: str, train: Dataset, test: Dataset, recipe: Recipe, seed: int,
             sweep.update(test.ids, predict(model, test), test.y)
             sweep.end_epoch()
 
-        fit(model, train, recipe, seed=seed, recorder=recorder, on_epoch=look)
+        fit(model, train, recipe, seed=seed, watching=Watching(recorder, on_epoch=look))
     maps = [tm.DataMap.from_dynamics(tm.Dynamics.open(folder / part)) for part in ("train", "test")]
     regions = dict(zip(maps[1].ids.tolist(), maps[1].table["region"].to_list(), strict=True))
     return Base(model, maps[0], regions)

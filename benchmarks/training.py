@@ -39,10 +39,12 @@ from torchvision.transforms import v2
 
 from trainmap.data.dataset import Dataset, load_splits
 from trainmap.distillation.losses import cross_entropy
-from trainmap.models.build import build, is_convolutional
+from trainmap.models.build import build
 from trainmap.models.cost import forward_flops
+from trainmap.models.layout import is_convolutional
 from trainmap.models.predict import predict_pairs
-from trainmap.training.fit import Distillation, fit, make_optimizer
+from trainmap.training.fit import Distillation, Teaching, fit
+from trainmap.training.optimizer import make_optimizer
 from trainmap.training.recipes import Recipe
 from trainmap.training.step import objective
 
@@ -154,7 +156,8 @@ HEADER = """
 
 def loss_alone(data: Dataset, cached: np.ndarray, loss: Distillation | None, steps: int = 400) -> float:
     """Median CPU microseconds an image of a step's loss, forwards and backwards, on ready logits."""
-    of = objective(nn.Identity(), data, Recipe(epochs=1, flips=True), 0, loss, None if loss is None else cached)
+    teaching = Teaching() if loss is None else Teaching(cached, loss)
+    of = objective(nn.Identity(), data, Recipe(epochs=1, flips=True), 0, teaching)
     draws = torch.Generator().manual_seed(0)
     logits = torch.randn(RECIPE.batch, data.classes, generator=draws, requires_grad=True)
     labels, seconds = torch.from_numpy(data.y), []
@@ -191,11 +194,9 @@ def bench_teacher(arguments: argparse.Namespace, images: int, student: str = "cn
     cached = predict_pairs(first, data).astype(np.float16)
     for loss in ("hinton", "dkd", "dist"):
         told = Distillation(loss)
-        ways[f"cached, {loss}"] = lambda told=told: fitted_epoch(
-            student, data, recipe, teacher_logits=cached, distillation=told
-        )
+        ways[f"cached, {loss}"] = lambda told=told: fitted_epoch(student, data, recipe, teaching=Teaching(cached, told))
     for name, teacher in teachers.items():
-        ways[f"live {name}"] = lambda teacher=teacher: fitted_epoch(student, data, recipe, teacher=teacher)
+        ways[f"live {name}"] = lambda teacher=teacher: fitted_epoch(student, data, recipe, teaching=Teaching(teacher))
         print(f"{name}: a forward pass has {forward_flops(teacher, data.inputs) / own:.1f} times the student's FLOPs")
     print(f"\n{student}, {images} images an epoch, {arguments.turns} turns\n{HEADER}", flush=True)
     times = take_turns(ways, arguments.turns)

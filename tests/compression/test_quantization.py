@@ -21,7 +21,7 @@ from trainmap.errors import TrainmapError
 from trainmap.evaluation.metrics import evaluate
 from trainmap.models.build import build
 from trainmap.models.predict import predict
-from trainmap.training.fit import default_recipe, fit
+from trainmap.training.fit import Watching, default_recipe, fit
 from trainmap.training.recipes import Recipe
 
 FAMILIES = ["cnn-8", "resnet8-8", "effnet-8", "vit-32", "mlp-256"]
@@ -158,7 +158,9 @@ def test_a_batch_of_one_trains_with_rounding_and_evaluation_changes_no_range() -
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantization, "_Prepared", Watched)
-        train_quantized(trained("mlp-256"), one, Recipe(epochs=2, batch=1, peak_lr=1e-3), seed=0, on_epoch=look)
+        train_quantized(
+            trained("mlp-256"), one, Recipe(epochs=2, batch=1, peak_lr=1e-3), seed=0, watching=Watching(on_epoch=look)
+        )
     assert any("min_val" in name for name in kept)
 
 

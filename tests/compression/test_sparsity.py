@@ -15,6 +15,7 @@ from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
 from trainmap.models.build import MODELS, build
+from trainmap.training.fit import Watching
 from trainmap.training.recipes import Recipe
 
 SMALL = Inputs.images(1, 8)
@@ -111,7 +112,7 @@ def test_a_killed_training_goes_on_to_the_same_zeros_and_a_finished_one_stays(
     whole = trained()
     path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt):
-        trained(checkpoint=path, on_epoch=kill)
+        trained(checkpoint=path, watching=Watching(on_epoch=kill))
     for again in (trained(checkpoint=path), trained(checkpoint=path)):
         assert again.numbers == whole.numbers
         assert all(torch.equal(tensor, again.model.state_dict()[k]) for k, tensor in whole.model.state_dict().items())

@@ -7,8 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
-from trainmap.models.build import MODELS, build, is_convolutional
+from trainmap.models.build import MODELS, build
 from trainmap.models.cost import forward_flops, inference_flops, parameter_bytes, parameters, training_flops
+from trainmap.models.layout import is_convolutional
 from trainmap.models.zoo import ZOO
 
 SIZES = [(1, 8), (1, 28), (3, 32)]

@@ -17,7 +17,7 @@ from trainmap.distillation.losses import LOSSES
 from trainmap.models.build import build
 from trainmap.models.predict import predict
 from trainmap.training.features import features_of
-from trainmap.training.fit import Distillation, fit
+from trainmap.training.fit import Distillation, Teaching, fit
 from trainmap.training.gradients import grand, vog
 from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import Recipe
@@ -41,7 +41,15 @@ def test_a_training_resumes_and_predicts_what_it_predicts_on_the_cpu(optimizer: 
     recipe = Recipe(epochs=2, batch=16, peak_lr=0.01, optimizer=optimizer, flips=True, crop=1, clip=1.0)  # type: ignore[arg-type]
     model = small()
     for _ in range(2):
-        fit(model, made(), recipe, seed=0, device=GPU, checkpoint=tmp_path / "run.pt", example_weights=np.ones(40))
+        fit(
+            model,
+            made(),
+            recipe,
+            seed=0,
+            device=GPU,
+            checkpoint=tmp_path / "run.pt",
+            teaching=Teaching(example_weights=np.ones(40)),
+        )
     on_gpu = predict(model.to(GPU), made())  # where it is
     assert next(model.parameters()).is_cuda
     np.testing.assert_allclose(on_gpu, predict(model, made(), device="cpu"), rtol=1e-3, atol=1e-3)
@@ -51,10 +59,10 @@ def test_a_training_resumes_and_predicts_what_it_predicts_on_the_cpu(optimizer: 
 def test_every_loss_takes_a_live_teacher_and_those_on_logits_a_cached_one(name: str, tmp_path: Path) -> None:
     recipe, loss = Recipe(epochs=1, batch=16, peak_lr=0.01, flips=True), Distillation(name, weight=np.full(40, 0.5))
     teacher = build("cnn-16", 3, made().inputs, 1)
-    fit(small(), made(), recipe, seed=0, device=GPU, teacher=teacher, distillation=loss)
+    fit(small(), made(), recipe, seed=0, device=GPU, teaching=Teaching(teacher, loss))
     if LOSSES[name].needs == "logits":
         cached = teacher_logits(teacher, made(), tmp_path / "t.npy", flips=True, device=GPU)
-        fit(small(), made(), recipe, seed=0, device=GPU, teacher_logits=cached, distillation=loss)
+        fit(small(), made(), recipe, seed=0, device=GPU, teaching=Teaching(cached, loss))
 
 
 def test_compression_ends_on_the_cpu_and_scores_come_as_arrays() -> None:
@@ -65,7 +73,7 @@ def test_compression_ends_on_the_cpu_and_scores_come_as_arrays() -> None:
         sparsify(small(), made(), recipe, 0.5, seed=0, device=GPU),
     ):
         assert {parameter.device.type for parameter in one.model.parameters()} == {"cpu"}
-    fit(small(), made(), recipe, seed=0, device=GPU, proxy=ProxyFilter(small(1)))
+    fit(small(), made(), recipe, seed=0, device=GPU, visits=ProxyFilter(small(1)))
     scores = (grand(small(), made(), device=GPU), vog([small(), small(1)], made(), device=GPU))
     assert all(np.isfinite(score).all() for score in scores)
     assert features_of(small(), made(), device=GPU).shape == (40, 32)

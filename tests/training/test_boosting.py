@@ -13,7 +13,7 @@ from trainmap.evaluation.metrics import evaluate
 from trainmap.models.build import build
 from trainmap.models.predict import predict
 from trainmap.training.boosting import boost, boosted_logits, boosted_teacher, deal
-from trainmap.training.fit import Recipe, fit
+from trainmap.training.fit import Recipe, Teaching, fit
 
 
 def made(n: int = 120, classes: int = 3) -> Dataset:
@@ -89,7 +89,7 @@ def test_a_student_learns_from_the_trees(tmp_path: Path) -> None:
     splits = load_splits("wine")
     logits = boosted_teacher(splits.train, tmp_path / "t.npy", iterations=20)
     model = build("linear", 3, splits.train.inputs, seed=0)
-    fit(model, splits.train, Recipe(epochs=10, batch=16, peak_lr=0.1), seed=0, teacher_logits=logits)
+    fit(model, splits.train, Recipe(epochs=10, batch=16, peak_lr=0.1), seed=0, teaching=Teaching(logits))
     assert evaluate(predict(model, splits.validation), splits.validation.y).accuracy > 0.9
 
 

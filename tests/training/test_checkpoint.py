@@ -18,7 +18,7 @@ from trainmap.errors import TrainmapError
 from trainmap.models.build import build
 from trainmap.training import checkpoint as module
 from trainmap.training.checkpoint import previous
-from trainmap.training.fit import FitResult, Recipe, fit
+from trainmap.training.fit import FitResult, Recipe, Teaching, Watching, fit
 
 RECIPE = Recipe(epochs=4, batch=16, flips=True)
 
@@ -68,11 +68,9 @@ def made(n: int = 60) -> Dataset:
 
 def run(path: Path | None, recorder: Any = None, **kwargs: Any) -> tuple[torch.nn.Module, FitResult]:
     model = build(kwargs.pop("name", "cnn-8"), 3, Inputs.images(1, 8), seed=0)
-    recipe = kwargs.pop("recipe", RECIPE)
-    seed = kwargs.pop("seed", 1)
-    return model, fit(
-        model, kwargs.pop("train", made()), recipe, seed=seed, checkpoint=path, recorder=recorder, **kwargs
-    )
+    recipe, seed, train = kwargs.pop("recipe", RECIPE), kwargs.pop("seed", 1), kwargs.pop("train", made())
+    watching = Watching(recorder, on_epoch=kwargs.pop("on_epoch", None))
+    return model, fit(model, train, recipe, seed=seed, checkpoint=path, watching=watching, **kwargs)
 
 
 def assert_same(one: torch.nn.Module, other: torch.nn.Module) -> None:
@@ -235,7 +233,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
         ({"train": made(59)}, "dataset"),
         ({"name": "cnn-16"}, "model"),
         ({"steps": 5}, "steps"),
-        ({"teacher_logits": np.zeros((60, 2, 3), np.float16)}, "teacher"),
+        ({"teaching": Teaching(np.zeros((60, 2, 3), np.float16))}, "teacher"),
     ],
 )
 def test_a_checkpoint_of_another_run_is_an_error_that_says_what_differs(
@@ -269,11 +267,6 @@ def test_a_saved_tensor_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save(torch.zeros(3), tmp_path / "run.pt")
     with pytest.raises(TrainmapError, match="not a checkpoint"):
         run(tmp_path / "run.pt")
-
-
-def test_a_start_epoch_beside_a_checkpoint_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(TrainmapError, match="finds its own place"):
-        run(tmp_path / "run.pt", start_epoch=1)
 
 
 def test_a_full_disk_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,11 @@ from trainmap.models.cost import forward_flops
 from trainmap.models.predict import predict
 from trainmap.models.zoo import ZOO
 from trainmap.schedules.protocol import InfoBatch, RepeatedRandom
-from trainmap.training.fit import Distillation, even_batches, fit, make_optimizer
+from trainmap.training.fit import Distillation, Progress, Teaching, Watching, even_batches, fit
+from trainmap.training.optimizer import make_optimizer
 from trainmap.training.proxy import ProxyFilter
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
+from trainmap.training.visits import Visits
 
 QUICK = Recipe(epochs=3, batch=16)
 
@@ -204,7 +206,7 @@ def test_the_order_of_an_epoch_follows_from_its_number_alone() -> None:
     for start in (0, 2):
         recorder = Memory()
         recorder.epochs = [{}] * start
-        fit(small(), made(), QUICK, seed=5, start_epoch=start, recorder=recorder)
+        fit(small(), made(), QUICK, seed=5, watching=Watching(recorder), checkpoint=Progress(start))
         seen.append([list(epoch) for epoch in recorder.epochs])
     assert seen[0][2] == seen[1][2]
     assert seen[0][1] != seen[0][2]
@@ -215,7 +217,7 @@ def test_the_order_of_an_epoch_follows_from_its_number_alone() -> None:
 
 def test_the_recorder_sees_every_example_once_an_epoch_with_its_label() -> None:
     recorder = Memory()
-    trained(recorder=recorder)
+    trained(watching=Watching(recorder))
     assert recorder.epoch == 3
     for epoch in recorder.epochs:
         assert {example: label for example, (label, _) in epoch.items()} == dict(zip(range(1000, 1060), made().y))
@@ -224,7 +226,7 @@ def test_the_recorder_sees_every_example_once_an_epoch_with_its_label() -> None:
 def test_the_recorder_sees_the_logits_of_the_step_itself() -> None:
     """In the first batch the network is the initial one, in train mode."""
     recorder = Memory()
-    trained(recorder=recorder, recipe=replace(QUICK, epochs=1, batch=100))
+    trained(recipe=replace(QUICK, epochs=1, batch=100), watching=Watching(recorder))
     dataset, model = made(), small().train()
     rows = dataset.rows(list(recorder.epochs[0]))
     expected = model((torch.from_numpy(dataset.x[rows]).float() - 127.5) / 64)
@@ -233,21 +235,21 @@ def test_the_recorder_sees_the_logits_of_the_step_itself() -> None:
 
 
 def test_recording_does_not_change_the_training() -> None:
-    assert_same(trained(recorder=Memory()), trained())
+    assert_same(trained(watching=Watching(Memory())), trained())
 
 
 def test_a_recorder_at_another_epoch_is_an_error() -> None:
     recorder = Memory()
     recorder.epochs = [{}]
     with pytest.raises(TrainmapError, match="the recorder is at epoch 1"):
-        trained(recorder=recorder)
+        trained(watching=Watching(recorder))
 
 
 def test_a_recorder_with_steps_that_end_inside_an_epoch_is_an_error() -> None:
     with pytest.raises(TrainmapError, match="multiple of 4"):
-        trained(recorder=Memory(), steps=6)
+        trained(steps=6, watching=Watching(Memory()))
     recorder = Memory()
-    trained(recorder=recorder, steps=8)
+    trained(steps=8, watching=Watching(recorder))
     assert recorder.epoch == 2
 
 
@@ -256,28 +258,28 @@ def test_a_recorder_with_steps_that_end_inside_an_epoch_is_an_error() -> None:
 def test_a_recorder_that_cannot_take_a_part_of_the_examples_is_refused_before_training(
     by: str, options: dict[str, Any], tmp_path: Path
 ) -> None:
-    def visits_half() -> dict[str, Any]:
-        return {by: RepeatedRandom(made().ids, 30) if by == "schedule" else ProxyFilter(small(1))}
+    def visits_half() -> Visits:
+        return RepeatedRandom(made().ids, 30) if by == "schedule" else ProxyFilter(small(1))
 
     model = small()
     before = weights(model)
     recorder = Recorder(tmp_path / "d", 3, **options)
     with pytest.raises(TrainmapError, match=r"epoch 0 visits 30 of 60 examples.*make it with ids=train.ids, labels="):
-        fit(model, made(), QUICK, seed=0, recorder=recorder, **visits_half())
+        fit(model, made(), QUICK, seed=0, visits=visits_half(), watching=Watching(recorder))
     assert all(np.array_equal(before[name], value) for name, value in weights(model).items())
     with Recorder(tmp_path / "e", 3, ids=made().ids, labels=made().y, allow_missing=True) as recorder:
-        fit(model, made(), QUICK, seed=0, recorder=recorder, **visits_half())
+        fit(model, made(), QUICK, seed=0, visits=visits_half(), watching=Watching(recorder))
         assert recorder.epoch == 3
 
 
 def test_a_first_epoch_of_everything_tells_a_recorder_its_examples(tmp_path: Path) -> None:
     with Recorder(tmp_path / "d", 3, allow_missing=True) as recorder:
         assert recorder.ids is None
-        trained(recorder=recorder, schedule=InfoBatch(made().ids, 3))
+        trained(visits=InfoBatch(made().ids, 3), watching=Watching(recorder))
         np.testing.assert_array_equal(recorder.ids, made().ids)
     part = made().ids[::2]
     with Recorder(tmp_path / "e", 3) as recorder:
-        trained(recorder=recorder, epoch_ids=lambda epoch: part)
+        trained(visits=lambda epoch: part, watching=Watching(recorder))
         np.testing.assert_array_equal(recorder.ids, part)
 
 
@@ -296,29 +298,31 @@ def test_steps_that_make_whole_epochs_are_the_run_of_these_epochs() -> None:
 def test_epoch_ids_are_the_examples_of_each_epoch_in_any_order() -> None:
     parts = [np.arange(1000, 1020), np.arange(1020, 1060), np.arange(1000, 1060, 7)]
     recorder = Memory()
-    one = trained(recorder=recorder, epoch_ids=lambda epoch: parts[epoch])
+    one = trained(visits=lambda epoch: parts[epoch], watching=Watching(recorder))
     assert [sorted(epoch) for epoch in recorder.epochs] == [part.tolist() for part in parts]
-    assert_same(one, trained(epoch_ids=lambda epoch: parts[epoch][::-1]))
-    assert_same(trained(), trained(epoch_ids=lambda epoch: made().ids))
+    assert_same(one, trained(visits=lambda epoch: parts[epoch][::-1]))
+    assert_same(trained(), trained(visits=lambda epoch: made().ids))
 
 
 def test_an_epoch_may_visit_an_example_twice() -> None:
-    result = fit(small(), made(), QUICK, seed=0, epoch_ids=lambda epoch: [1000, 1000, 1001])
+    result = fit(small(), made(), QUICK, seed=0, visits=lambda epoch: [1000, 1000, 1001])
     assert result.examples_seen == 9
 
 
 @pytest.mark.parametrize("ids", [[], [1]])
 def test_an_epoch_of_nothing_or_of_unknown_ids_is_an_error(ids: list[int]) -> None:
     with pytest.raises(TrainmapError, match=r"epoch 0|not in made"):
-        trained(epoch_ids=lambda epoch: ids)
+        trained(visits=lambda epoch: ids)
 
 
 def test_on_epoch_hears_of_every_epoch_and_may_end_the_training() -> None:
     heard: list[tuple[int, float]] = []
-    result = fit(small(), made(), QUICK, seed=0, on_epoch=lambda epoch, loss: heard.append((epoch, loss)))
+    result = fit(
+        small(), made(), QUICK, seed=0, watching=Watching(on_epoch=lambda epoch, loss: heard.append((epoch, loss)))
+    )
     assert [epoch for epoch, _ in heard] == [0, 1, 2]
     assert heard[-1][1] == result.loss
-    assert fit(small(), made(), QUICK, seed=0, on_epoch=lambda epoch, loss: epoch == 1).epochs == 2
+    assert fit(small(), made(), QUICK, seed=0, watching=Watching(on_epoch=lambda epoch, loss: epoch == 1)).epochs == 2
 
 
 # --- distillation -------------------------------------------------------------------------------------------------
@@ -326,7 +330,7 @@ def test_on_epoch_hears_of_every_epoch_and_may_end_the_training() -> None:
 
 def test_a_student_of_weight_zero_is_trained_plainly() -> None:
     logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float16)
-    plain, student = trained(), trained(teacher_logits=logits, distillation=Distillation(weight=0.0))
+    plain, student = trained(), trained(teaching=Teaching(logits, Distillation(weight=0.0)))
     for name, values in weights(plain).items():
         np.testing.assert_allclose(weights(student)[name], values, atol=1e-4)
 
@@ -335,7 +339,7 @@ def test_a_student_learns_the_labels_of_its_teacher() -> None:
     """The teacher calls every class by the next one; the student of weight one believes it."""
     logits = 10 * np.eye(3, dtype=np.float32)[(made().y + 1) % 3]
     told = Distillation(weight=1.0, temperature=2.0)
-    model = trained(recipe=replace(QUICK, epochs=10), teacher_logits=logits, distillation=told)
+    model = trained(recipe=replace(QUICK, epochs=10), teaching=Teaching(logits, told))
     assert (predict(model, made()).argmax(axis=1) == (made().y + 1) % 3).mean() > 0.9
 
 
@@ -343,7 +347,7 @@ def test_teacher_logits_belong_to_rows_and_not_to_positions() -> None:
     logits = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float16)
     order = np.random.default_rng(1).permutation(60)
     shuffled = made().subset(made().ids[order])
-    assert_same(trained(teacher_logits=logits), trained(train=shuffled, teacher_logits=logits[order]))
+    assert_same(trained(teaching=Teaching(logits)), trained(train=shuffled, teaching=Teaching(logits[order])))
 
 
 def test_the_flip_chooses_between_the_teachers_two_answers() -> None:
@@ -352,10 +356,10 @@ def test_the_flip_chooses_between_the_teachers_two_answers() -> None:
     logits = np.random.default_rng(0).normal(size=(60, 2, 3)).astype(np.float16)
     same = np.stack([logits[:, 0], logits[:, 0]], axis=1)
     swapped = logits[:, ::-1]
-    runs = [trained(recipe=flips, teacher_logits=pairs) for pairs in (logits, same, swapped)]
+    runs = [trained(recipe=flips, teaching=Teaching(pairs)) for pairs in (logits, same, swapped)]
     assert_different(runs[0], runs[1])
     assert_different(runs[0], runs[2])
-    assert_same(trained(teacher_logits=logits), trained(teacher_logits=logits[:, 0]))
+    assert_same(trained(teaching=Teaching(logits)), trained(teaching=Teaching(logits[:, 0])))
 
 
 def test_a_flipped_image_gets_the_answer_to_the_flipped_image() -> None:
@@ -372,7 +376,7 @@ def test_a_flipped_image_gets_the_answer_to_the_flipped_image() -> None:
     for pairs in (says, says[:, ::-1] * 0 + says[:, :1]):
         model = build("mlp-256", 2, Inputs.images(1, 8), seed=0)
         told = Distillation(weight=1.0, temperature=1.0)
-        result = fit(model, dataset, recipe, seed=0, teacher_logits=pairs, distillation=told)
+        result = fit(model, dataset, recipe, seed=0, teaching=Teaching(pairs, told))
         losses.append(result.loss)
     assert losses[0] < 0.1 < 0.5 < losses[1]
 
@@ -380,8 +384,8 @@ def test_a_flipped_image_gets_the_answer_to_the_flipped_image() -> None:
 @pytest.mark.parametrize(
     ("change", "shape", "message"),
     [
-        ({}, (59, 3), "teacher_logits must be"),
-        ({}, (60, 4), "teacher_logits must be"),
+        ({}, (59, 3), "a teacher's logits must be"),
+        ({}, (60, 4), "a teacher's logits must be"),
         ({"flips": True}, (60, 3), "both images"),
         ({"crop": 1}, (60, 3), "crop"),
     ],
@@ -390,19 +394,19 @@ def test_teacher_logits_that_do_not_fit_are_an_error(
     change: dict[str, Any], shape: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(TrainmapError, match=message):
-        trained(recipe=replace(QUICK, **change), teacher_logits=np.zeros(shape, np.float16))
+        trained(recipe=replace(QUICK, **change), teaching=Teaching(np.zeros(shape, np.float16)))
 
 
 def test_teacher_logits_that_are_not_finite_are_an_error_and_not_a_divergence() -> None:
     logits = np.zeros((60, 3), np.float16)
     logits[7, 1], logits[9] = np.nan, np.inf
     with pytest.raises(TrainmapError, match="finite; those of 2 of 60 examples are not"):
-        trained(teacher_logits=logits)
+        trained(teaching=Teaching(logits))
 
 
 def test_a_weight_out_of_range_is_an_error_before_the_training() -> None:
     with pytest.raises(TrainmapError, match="weight must be"):
-        trained(teacher_logits=np.zeros((60, 3)), distillation=Distillation(weight=2.0))
+        trained(teaching=Teaching(np.zeros((60, 3)), Distillation(weight=2.0)))
 
 
 # --- mistakes -----------------------------------------------------------------------------------------------------
@@ -444,9 +448,16 @@ def test_a_recipe_out_of_range_is_an_error_that_names_the_value(change: dict[str
         replace(QUICK, **change)
 
 
-@pytest.mark.parametrize("change", [{"steps": 0}, {"start_epoch": -1}, {"start_epoch": 1, "steps": 5}])
-def test_a_start_or_end_that_cannot_be_is_an_error(change: dict[str, int]) -> None:
-    with pytest.raises(TrainmapError, match="start_epoch"):
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 0}, "steps at least 1, got 0 and 0"),
+        ({"checkpoint": Progress(-1)}, "the first epoch must be at least 0"),
+        ({"checkpoint": Progress(1), "steps": 5}, "leave out steps"),
+    ],
+)
+def test_a_start_or_end_that_cannot_be_is_an_error(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(TrainmapError, match=message):
         trained(**change)
 
 

@@ -18,7 +18,8 @@ from trainmap.models.build import build
 from trainmap.models.predict import predict
 from trainmap.schedules.protocol import InfoBatch, MapGuided, OrderedLoss, RepeatedRandom, Schedule
 from trainmap.schedules.samplers import ScheduleSampler
-from trainmap.training.fit import FitResult, Recipe, even_batches, fit, make_optimizer
+from trainmap.training.fit import FitResult, Progress, Recipe, Teaching, Watching, even_batches, fit
+from trainmap.training.optimizer import make_optimizer
 from trainmap.training.proxy import ProxyFilter
 
 RECIPE = Recipe(epochs=4, batch=32, peak_lr=0.05)
@@ -59,33 +60,33 @@ def stop_after(epoch: int) -> Callable[[int, float], None]:
 @pytest.mark.parametrize("name", list(schedules()))
 def test_a_killed_run_with_a_schedule_ends_as_the_uninterrupted_one(name: str, tmp_path: Path) -> None:
     whole, first, second = network(), network(), network()
-    expected = fit(whole, TRAIN, RECIPE, seed=3, schedule=schedules()[name])
+    expected = fit(whole, TRAIN, RECIPE, seed=3, visits=schedules()[name])
     with pytest.raises(Stopped):
         fit(
             first,
             TRAIN,
             RECIPE,
             seed=3,
-            schedule=schedules()[name],
             checkpoint=tmp_path / "c.pt",
-            on_epoch=stop_after(2),
+            visits=schedules()[name],
+            watching=Watching(on_epoch=stop_after(2)),
         )
-    result = fit(second, TRAIN, RECIPE, seed=3, schedule=schedules()[name], checkpoint=tmp_path / "c.pt")
+    result = fit(second, TRAIN, RECIPE, seed=3, checkpoint=tmp_path / "c.pt", visits=schedules()[name])
     assert weights(second) == weights(whole)
     assert result.examples_seen == expected.examples_seen
 
 
 def test_a_checkpoint_of_another_schedule_is_refused(tmp_path: Path) -> None:
-    fit(network(), TRAIN, RECIPE, seed=0, schedule=schedules()["infobatch"], checkpoint=tmp_path / "c.pt")
+    fit(network(), TRAIN, RECIPE, seed=0, checkpoint=tmp_path / "c.pt", visits=schedules()["infobatch"])
     for other in (None, InfoBatch(TRAIN.ids, RECIPE.epochs, ratio=0.25), schedules()["ordered-loss"]):
         with pytest.raises(TrainmapError, match="other schedule"):
-            fit(network(), TRAIN, RECIPE, seed=0, schedule=other, checkpoint=tmp_path / "c.pt")
+            fit(network(), TRAIN, RECIPE, seed=0, checkpoint=tmp_path / "c.pt", visits=other)
 
 
 def test_a_schedule_that_visits_everything_with_weight_one_changes_nothing() -> None:
     plain, scheduled = network(), network()
     fit(plain, TRAIN, RECIPE, seed=1)
-    fit(scheduled, TRAIN, RECIPE, seed=1, schedule=InfoBatch(TRAIN.ids, RECIPE.epochs, ratio=0.0))
+    fit(scheduled, TRAIN, RECIPE, seed=1, visits=InfoBatch(TRAIN.ids, RECIPE.epochs, ratio=0.0))
     assert weights(plain) == weights(scheduled)
 
 
@@ -97,32 +98,27 @@ def test_the_weights_of_a_schedule_are_factors_of_the_losses() -> None:
 
     ids, recipe = TRAIN.ids, replace(RECIPE, epochs=1)
     by_schedule, by_weights = network(), network()
-    fit(by_schedule, TRAIN, recipe, seed=0, schedule=Doubled(ids, len(ids)))  # type: ignore[arg-type]
-    fit(by_weights, TRAIN, recipe, seed=0, example_weights=np.full(len(ids), 2.0))
+    fit(by_schedule, TRAIN, recipe, seed=0, visits=Doubled(ids, len(ids)))  # type: ignore[arg-type]
+    fit(by_weights, TRAIN, recipe, seed=0, teaching=Teaching(example_weights=np.full(len(ids), 2.0)))
     np.testing.assert_allclose(weights(by_schedule), weights(by_weights), rtol=1e-6, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["infobatch", "ordered-loss", "map-guided"])
 def test_a_schedule_that_was_used_is_refused_by_another_run(name: str, tmp_path: Path) -> None:
     schedule, recipe = schedules()[name], replace(RECIPE, epochs=1)
-    fit(network(), TRAIN, recipe, seed=0, schedule=schedule, checkpoint=tmp_path / "c.pt")
+    fit(network(), TRAIN, recipe, seed=0, checkpoint=tmp_path / "c.pt", visits=schedule)
     with pytest.raises(TrainmapError, match=r"begins with a schedule that has seen nothing.*make a new one"):
-        fit(network(), TRAIN, recipe, seed=0, schedule=schedule)
-    fit(network(), TRAIN, recipe, seed=0, schedule=schedule, checkpoint=tmp_path / "c.pt")
-    fit(network(), TRAIN, replace(RECIPE, epochs=2), seed=0, schedule=schedule, start_epoch=1)
+        fit(network(), TRAIN, recipe, seed=0, visits=schedule)
+    fit(network(), TRAIN, recipe, seed=0, checkpoint=tmp_path / "c.pt", visits=schedule)
+    fit(network(), TRAIN, replace(RECIPE, epochs=2), seed=0, visits=schedule, checkpoint=Progress(1))
 
 
-@pytest.mark.parametrize("schedule", ["infobatch", InfoBatch, object()])
+@pytest.mark.parametrize("schedule", ["infobatch", InfoBatch, object(), 3])
 def test_what_is_no_schedule_is_refused(schedule: Any) -> None:
     with pytest.raises(TrainmapError, match=r"a schedule is an object with plan.*InfoBatch\(ids, epochs\), got"):
-        fit(network(), TRAIN, RECIPE, seed=0, schedule=schedule)
+        fit(network(), TRAIN, RECIPE, seed=0, visits=schedule)
     with pytest.raises(TrainmapError, match="a schedule is an object"):
         ScheduleSampler(schedule, TRAIN.ids)
-
-
-def test_a_schedule_and_epoch_ids_exclude_each_other() -> None:
-    with pytest.raises(TrainmapError, match="give one of them"):
-        fit(network(), TRAIN, RECIPE, seed=0, schedule=schedules()["infobatch"], epoch_ids=lambda epoch: TRAIN.ids)
 
 
 def filtered(
@@ -130,7 +126,9 @@ def filtered(
 ) -> tuple[nn.Module, FitResult]:
     model = network()
     proxy = ProxyFilter(build("mlp-256", 10, TRAIN.inputs, 9), keep=keep, every=2)
-    return model, fit(model, TRAIN, RECIPE, seed=2, proxy=proxy, checkpoint=checkpoint, on_epoch=hook)
+    return model, fit(
+        model, TRAIN, RECIPE, seed=2, checkpoint=checkpoint, visits=proxy, watching=Watching(on_epoch=hook)
+    )
 
 
 def test_a_proxy_that_keeps_everything_changes_nothing_but_the_cost() -> None:
@@ -162,12 +160,12 @@ def test_a_killed_run_with_a_proxy_ends_as_the_uninterrupted_one(tmp_path: Path)
 
 def test_a_proxy_that_was_used_is_refused_by_another_run(tmp_path: Path) -> None:
     proxy, recipe = ProxyFilter(network(9)), replace(RECIPE, epochs=1)
-    first = fit(network(), TRAIN, recipe, seed=0, proxy=proxy, checkpoint=tmp_path / "c.pt")
+    first = fit(network(), TRAIN, recipe, seed=0, checkpoint=tmp_path / "c.pt", visits=proxy)
     for file in (None, tmp_path / "new.pt"):
         with pytest.raises(TrainmapError, match="begins with a proxy that has seen nothing"):
-            fit(network(), TRAIN, recipe, seed=0, proxy=proxy, checkpoint=file)
+            fit(network(), TRAIN, recipe, seed=0, checkpoint=file, visits=proxy)
     assert not (tmp_path / "new.pt").exists()
-    again = fit(network(), TRAIN, recipe, seed=0, proxy=proxy, checkpoint=tmp_path / "c.pt")
+    again = fit(network(), TRAIN, recipe, seed=0, checkpoint=tmp_path / "c.pt", visits=proxy)
     assert again.proxy_flops == first.proxy_flops
 
 
@@ -189,7 +187,7 @@ def test_a_proxy_learns_to_find_what_is_hard() -> None:
     noisy = replace(data, y=np.where(wrong, (data.y + 1) % 10, data.y))
     proxy = ProxyFilter(build("mlp-256", 10, data.inputs, 1), keep=0.2, every=1)
     model = network()
-    fit(model, noisy, replace(RECIPE, epochs=6), seed=0, proxy=proxy)
+    fit(model, noisy, replace(RECIPE, epochs=6), seed=0, visits=proxy)
     x, y = torch.from_numpy(data.x).float().sub(127.5).div(64), torch.from_numpy(noisy.y)
     kept = proxy.choose(x, y, 0.0)
     assert wrong[kept.numpy()].mean() > 0.4
@@ -205,3 +203,21 @@ def test_a_proxy_out_of_range_is_an_error(keep: float, every: Any) -> None:
 def test_a_proxy_that_was_not_started_says_so() -> None:
     with pytest.raises(TrainmapError, match="call start"):
         ProxyFilter(network()).choose(torch.zeros(2, 1, 8, 8), torch.zeros(2, dtype=torch.long), 0.1)
+
+
+def test_a_proxy_draws_its_pools_from_what_a_schedule_or_ids_visit() -> None:
+    seen: list[int] = []
+
+    class Noted(RepeatedRandom):
+        def update(self, ids: Any, logits: Any, labels: Any) -> None:
+            seen.extend(ids.tolist())
+
+    ids, recipe = TRAIN.ids, replace(RECIPE, epochs=1)
+    schedule = Noted(ids, 100)
+    fit(network(), TRAIN, recipe, seed=0, visits=ProxyFilter(network(9), keep=0.5, visits=schedule))
+    assert len(seen) == 50
+    assert set(seen) < set(schedule.plan(0).ids.tolist())
+    half = fit(network(), TRAIN, recipe, seed=0, visits=ProxyFilter(network(9), 0.5, visits=lambda epoch: ids[:100]))
+    assert half.examples_seen == 50
+    with pytest.raises(TrainmapError, match="a schedule is an object with plan"):
+        fit(network(), TRAIN, recipe, seed=0, visits=ProxyFilter(network(9), visits=ProxyFilter(network(8))))  # type: ignore[arg-type]

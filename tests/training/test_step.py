@@ -19,7 +19,7 @@ from trainmap.errors import TrainmapError
 from trainmap.models.build import build
 from trainmap.models.cost import forward_flops
 from trainmap.models.predict import predict, predict_pairs
-from trainmap.training.fit import Distillation, fit
+from trainmap.training.fit import Distillation, Teaching, Watching, fit
 from trainmap.training.recipes import Recipe
 from trainmap.training.step import objective
 
@@ -39,9 +39,9 @@ def small(name: str = "cnn-8", seed: int = 0) -> nn.Module:
     return build(name, 3, Inputs.images(1, 8), seed)
 
 
-def taught(loss: Distillation | None = None, recipe: Recipe = QUICK, **kwargs: Any) -> nn.Module:
+def taught(teaching: Teaching | None = None, recipe: Recipe = QUICK, **kwargs: Any) -> nn.Module:
     model = small()
-    fit(model, kwargs.pop("train", made()), recipe, seed=0, distillation=loss, **kwargs)
+    fit(model, kwargs.pop("train", made()), recipe, seed=0, teaching=teaching, **kwargs)
     return model
 
 
@@ -64,7 +64,7 @@ def test_a_student_trains_with_every_loss_and_a_live_teacher_that_stays_as_it_wa
     before = values(teacher)
     model = small()
     recipe = replace(QUICK, crop=1, flips=True)
-    result = fit(model, made(), recipe, seed=0, teacher=teacher, distillation=Distillation(name))
+    result = fit(model, made(), recipe, seed=0, teaching=Teaching(teacher, Distillation(name)))
     assert np.isfinite(result.loss)
     assert result.teacher_flops == forward_flops(teacher, Inputs.images(1, 8)) * 120
     assert all(np.array_equal(a, b) for a, b in zip(before, values(teacher), strict=True))
@@ -77,8 +77,8 @@ def test_a_student_trains_with_every_loss_and_a_live_teacher_that_stays_as_it_wa
 def test_cached_logits_teach_what_the_teacher_itself_does(name: str) -> None:
     teacher, recipe = small("mlp-256", seed=1), replace(QUICK, flips=True, batch=100, epochs=1)
     cached = predict_pairs(teacher, made())
-    live = taught(Distillation(name), recipe, teacher=teacher)
-    kept = taught(Distillation(name), recipe, teacher_logits=cached)
+    live = taught(Teaching(teacher, Distillation(name)), recipe)
+    kept = taught(Teaching(cached, Distillation(name)), recipe)
     for one, other in zip(values(live), values(kept), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
@@ -88,24 +88,28 @@ def test_a_student_of_a_live_teacher_learns_what_it_says_of_cropped_images() -> 
     fit(teacher, made(), replace(QUICK, epochs=8), seed=1)
     blind = replace(made(), y=(made().y + 1) % 3)
     loss = Distillation(weight=1.0, temperature=1.0)
-    model = taught(loss, replace(QUICK, epochs=10, crop=1), train=blind, teacher=teacher)
+    model = taught(Teaching(teacher, loss), replace(QUICK, epochs=10, crop=1), train=blind)
     assert (predict(model, made()).argmax(axis=1) == made().y).mean() > 0.9
 
 
 def test_no_teacher_costs_nothing_and_cached_logits_cost_no_forward_pass(logits: np.ndarray) -> None:
     assert fit(small(), made(), QUICK, seed=0).teacher_flops == 0
-    assert fit(small(), made(), QUICK, seed=0, teacher_logits=logits).teacher_flops == 0
+    assert fit(small(), made(), QUICK, seed=0, teaching=Teaching(logits)).teacher_flops == 0
 
 
 # --- the numbers of a loss ------------------------------------------------------------------------------------------
 
 
-def losses_of(loss: Distillation, done: float = 1.0, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+def losses_of(
+    loss: Distillation, done: float = 1.0, example_weights: np.ndarray | None = None
+) -> tuple[torch.Tensor, ...]:
     """(losses, cross-entropy, Hinton's term) of the first five rows, with a student in eval mode."""
     model, dataset = small().eval(), made()
     rows = torch.arange(5)
     told = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
-    step = objective(model, dataset, replace(QUICK, label_smoothing=0.0), 0, loss, told, **kwargs)
+    step = objective(
+        model, dataset, replace(QUICK, label_smoothing=0.0), 0, Teaching(told, loss, example_weights=example_weights)
+    )
     x, y = torch.from_numpy(dataset.x[:5]).float(), torch.from_numpy(dataset.y[:5])
     z, losses = step(x, y, rows, torch.zeros(5, dtype=torch.bool), done)
     gold = nn.functional.cross_entropy(z, y, reduction="none")
@@ -145,16 +149,19 @@ def test_an_example_of_weight_zero_teaches_nothing() -> None:
     weights[:20] = 0
     models = [small("mlp-256") for _ in range(3)]
     for model, dataset, factors in zip(models, (made(), wrong, wrong), (weights, weights, None), strict=True):
-        fit(model, dataset, QUICK, seed=0, example_weights=factors)
+        fit(model, dataset, QUICK, seed=0, teaching=Teaching(example_weights=factors))
     assert same(models[0], models[1])
     assert not same(models[0], models[2])
 
 
 def test_weights_of_one_change_nothing_and_follow_their_rows() -> None:
-    assert same(taught(example_weights=np.ones(60)), taught())
+    assert same(taught(Teaching(example_weights=np.ones(60))), taught())
     weights, order = np.linspace(0, 2, 60), np.random.default_rng(1).permutation(60)
     shuffled = made().subset(made().ids[order])
-    assert same(taught(example_weights=weights), taught(train=shuffled, example_weights=weights[order]))
+    assert same(
+        taught(Teaching(example_weights=weights)),
+        taught(Teaching(example_weights=weights[order]), train=shuffled),
+    )
 
 
 def test_a_loss_of_ones_own_is_a_plain_function(logits: np.ndarray) -> None:
@@ -162,11 +169,11 @@ def test_a_loss_of_ones_own_is_a_plain_function(logits: np.ndarray) -> None:
         return (z - teacher).abs().pow(power).mean(dim=1)
 
     mine = TeacherLoss(distance, weight=0.5)
-    assert not same(taught(Distillation(mine), teacher_logits=logits), taught())
-    one, other = (taught(Distillation(mine, options={"power": p}), teacher_logits=logits) for p in (2.0, 1.5))
-    assert same(one, taught(Distillation(mine), teacher_logits=logits))
+    assert not same(taught(Teaching(logits, Distillation(mine))), taught())
+    one, other = (taught(Teaching(logits, Distillation(mine, options={"power": p}))) for p in (2.0, 1.5))
+    assert same(one, taught(Teaching(logits, Distillation(mine))))
     assert not same(one, other)
-    assert not same(taught(Distillation(TeacherLoss(standardised(dkd))), teacher_logits=logits), taught())
+    assert not same(taught(Teaching(logits, Distillation(TeacherLoss(standardised(dkd))))), taught())
 
 
 # --- features -------------------------------------------------------------------------------------------------------
@@ -174,14 +181,13 @@ def test_a_loss_of_ones_own_is_a_plain_function(logits: np.ndarray) -> None:
 
 def test_the_projector_is_trained_and_no_part_of_the_student() -> None:
     teacher, student = small("cnn-16", seed=1), small()
-    step = objective(student, made(), QUICK, 0, Distillation("feature-matching"), teacher=teacher)
+    step = objective(student, made(), QUICK, 0, Teaching(teacher, Distillation("feature-matching")))
     assert step.trained is not student
     extra = sum(p.numel() for p in step.trained.parameters()) - sum(p.numel() for p in student.parameters())
     assert extra == 32 * 64 + 64
-    assert (
-        objective(student, made(), QUICK, 0, Distillation("feature-matching"), teacher=small(seed=1)).projector is None
-    )
-    model = taught(Distillation("feature-matching"), teacher=teacher)
+    alike = objective(student, made(), QUICK, 0, Teaching(small(seed=1), Distillation("feature-matching")))
+    assert alike.projector is None
+    model = taught(Teaching(teacher, Distillation("feature-matching")))
     assert list(model.state_dict()) == list(small().state_dict())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
@@ -190,18 +196,18 @@ def test_matching_brings_the_features_nearer() -> None:
     teacher, losses = small(seed=1), []
     loss = Distillation("feature-matching", weight=1.0, gold=0.0)
     for epochs in (1, 20):
-        result = fit(small(), made(), replace(QUICK, epochs=epochs), seed=0, teacher=teacher, distillation=loss)
+        result = fit(small(), made(), replace(QUICK, epochs=epochs), seed=0, teaching=Teaching(teacher, loss))
         losses.append(result.loss)
     assert losses[1] < 0.3 * losses[0]
 
 
 def test_layers_go_by_name() -> None:
     teacher, loss = small("cnn-16", seed=1), Distillation("feature-matching", student_layer="3", teacher_layer="3")
-    step = objective(small(), made(), QUICK, 0, loss, teacher=teacher)
+    step = objective(small(), made(), QUICK, 0, Teaching(teacher, loss))
     assert isinstance(step.projector, nn.Conv2d)
-    assert not same(taught(loss, teacher=teacher), taught(Distillation("feature-matching"), teacher=teacher))
+    assert not same(taught(Teaching(teacher, loss)), taught(Teaching(teacher, Distillation("feature-matching"))))
     with pytest.raises(TrainmapError, match="unknown layer '33'"):
-        taught(replace(loss, student_layer="33"), teacher=teacher)
+        taught(Teaching(teacher, replace(loss, student_layer="33")))
 
 
 # --- the same again -------------------------------------------------------------------------------------------------
@@ -219,9 +225,9 @@ def test_a_killed_run_with_a_projector_ends_bit_identical(tmp_path: Path) -> Non
             raise Kill
 
     with pytest.raises(Kill):
-        taught(loss, recipe, teacher=teacher(), checkpoint=tmp_path / "run.pt", on_epoch=kill)
-    again = taught(loss, recipe, teacher=teacher(), checkpoint=tmp_path / "run.pt")
-    assert same(again, taught(loss, recipe, teacher=teacher()))
+        taught(Teaching(teacher(), loss), recipe, checkpoint=tmp_path / "run.pt", watching=Watching(on_epoch=kill))
+    again = taught(Teaching(teacher(), loss), recipe, checkpoint=tmp_path / "run.pt")
+    assert same(again, taught(Teaching(teacher(), loss), recipe))
 
 
 @pytest.mark.parametrize(
@@ -232,17 +238,17 @@ def test_a_killed_run_with_a_projector_ends_bit_identical(tmp_path: Path) -> Non
         ({"distillation": Distillation(weight=np.full(60, 0.9))}, "distillation"),
         ({"distillation": Distillation(options={})}, ""),
         ({"example_weights": np.ones(60)}, "weights"),
-        ({"teacher_logits": np.ones((60, 3))}, "teacher"),
-        ({"teacher_logits": None, "teacher": small(seed=1)}, "teacher"),
-        ({"teacher_logits": None}, "teacher, distillation"),
+        ({"teacher": np.ones((60, 3))}, "teacher"),
+        ({"teacher": small(seed=1)}, "teacher"),
+        ({"teacher": None}, "teacher, distillation"),
     ],
 )
 def test_a_checkpoint_knows_the_loss_the_weights_and_the_teacher(
     tmp_path: Path, change: dict[str, Any], named: str, logits: np.ndarray
 ) -> None:
     settings: dict[str, Any] = {"seed": 0, "checkpoint": tmp_path / "run.pt"}
-    fit(small(), made(), QUICK, teacher_logits=logits, **settings)
-    settings |= {"teacher_logits": logits, **change}
+    fit(small(), made(), QUICK, teaching=Teaching(logits), **settings)
+    settings["teaching"] = replace(Teaching(logits), **change)
     if not named:
         assert fit(small(), made(), QUICK, **settings).epochs == 2
         return
@@ -271,22 +277,20 @@ def test_a_checkpoint_knows_the_loss_the_weights_and_the_teacher(
 )
 def test_a_distillation_that_cannot_be_is_an_error(loss: Distillation, message: str, logits: np.ndarray) -> None:
     with pytest.raises(TrainmapError, match=message):
-        taught(loss, teacher_logits=logits)
+        taught(Teaching(logits, loss))
 
 
 def test_teachers_that_do_not_fit_are_an_error(logits: np.ndarray) -> None:
     with pytest.raises(TrainmapError, match="needs a teacher"):
-        taught(Distillation())
-    with pytest.raises(TrainmapError, match="one teacher"):
-        taught(teacher_logits=logits, teacher=small())
+        taught(Teaching(distillation=Distillation()))
     model = small()
     with pytest.raises(TrainmapError, match="the student itself"):
-        fit(model, made(), QUICK, seed=0, teacher=model)
+        fit(model, made(), QUICK, seed=0, teaching=Teaching(model))
     with pytest.raises(TrainmapError, match="feature-matching has no temperature"):
-        taught(Distillation("feature-matching", temperature=2.0), teacher=small(seed=1))
+        taught(Teaching(small(seed=1), Distillation("feature-matching", temperature=2.0)))
 
 
 @pytest.mark.parametrize("weights", [np.ones(59), -np.ones(60), np.full(60, np.nan), np.ones((60, 1))])
 def test_example_weights_that_do_not_fit_are_an_error(weights: np.ndarray) -> None:
     with pytest.raises(TrainmapError, match="example_weights must be"):
-        taught(example_weights=weights)
+        taught(Teaching(example_weights=weights))

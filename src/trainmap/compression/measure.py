@@ -28,7 +28,7 @@ from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import to_input
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.metrics import evaluate
-from trainmap.models.build import is_convolutional
+from trainmap.models.layout import is_convolutional
 from trainmap.models.predict import predict
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
@@ -75,7 +75,7 @@ def finetune(
         compressed: of a pruning step (what is quantised has no gradient: ``train_quantized`` trains before that).
         train: the examples, such as ``data.train.subset(selection.ids)``.
         recipe, seed, device: as for ``fit``; a learning rate of a tenth or less of the original's is usual.
-        options: more arguments of ``fit``, such as the teacher's logits.
+        options: more arguments of ``fit``, such as ``teaching``.
 
     Raises:
         TrainmapError: a network that cannot be trained.

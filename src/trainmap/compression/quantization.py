@@ -71,7 +71,7 @@ def train_quantized(
             unless ``zero_init_last=False``) must be trained: folding a norm divides by its scale.
         train: the examples, such as ``data.train.subset(selection.ids)``.
         recipe, seed, device: as for ``fit``; a learning rate of a tenth or less of the original's is usual.
-        options: more arguments of ``fit``, such as the teacher's logits.
+        options: more arguments of ``fit``, such as ``teaching``.
 
     Raises:
         TrainmapError: a batch norm whose scale is exactly zero, and what ``quantize`` raises.

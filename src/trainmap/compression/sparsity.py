@@ -6,7 +6,7 @@ compressed, and everything on hardware that skips them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, shown
 from trainmap.models.probe import check_same_shape, logits_of
 from trainmap.models.weights import fix, free, masks, original, prunable
-from trainmap.training.fit import fit
+from trainmap.training.fit import Watching, fit
 from trainmap.training.recipes import Recipe
 
 __all__ = ["cubic_sparsity", "fix_zeros", "free_zeros", "prunable", "sparsify", "zero_smallest"]
@@ -93,7 +93,8 @@ def sparsify(
         train: the examples, such as ``data.train.subset(selection.ids)``.
         recipe, seed, device: as for ``fit``.
         sparsity, initial, start, end: of the schedule; see ``cubic_sparsity`` and ``zero_smallest``.
-        options: more arguments of ``fit``, such as the teacher's logits; not ``steps``: the schedule counts epochs.
+        options: more arguments of ``fit``, such as ``teaching``; not ``steps``: the schedule counts epochs, and cuts
+            where ``Watching.before_epoch`` is called.
 
     Raises:
         TrainmapError: a sparsity or schedule out of range, ``steps``, weights that are not finite.
@@ -116,7 +117,8 @@ def sparsify(
 
     cut = _Cut(pruned, recipe.epochs, sparsity, initial, start, end)
     cut(0)  # so that a checkpoint finds its masks
-    result = fit(pruned, train, recipe, seed=seed, device=device, before_epoch=cut, **options)
+    watching = replace(options.pop("watching", None) or Watching(), before_epoch=cut)
+    result = fit(pruned, train, recipe, seed=seed, device=device, watching=watching, **options)
     cut(recipe.epochs)
     free_zeros(pruned.cpu())
     words = f"smallest {sparsity:.0%} zero over {recipe.epochs} epochs on {len(train):,}"

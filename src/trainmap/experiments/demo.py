@@ -34,7 +34,7 @@ from trainmap.models.build import build
 from trainmap.models.cost import forward_flops, parameters
 from trainmap.models.predict import predict
 from trainmap.training.checkpoint import previous
-from trainmap.training.fit import default_recipe, fit
+from trainmap.training.fit import Watching, default_recipe, fit
 from trainmap.typed import as_type
 from trainmap.views.plot import plot_map
 
@@ -153,10 +153,9 @@ def make_teacher(plan: DemoPlan, data: Splits, folder: Path, stage: Stage) -> Te
             train,
             recipe,
             seed=TEACHER_SEED,
-            recorder=recorder,
+            watching=Watching(recorder, on_epoch=lambda epoch, loss: advance(epoch + 1, f"loss {loss:.3f}")),
             checkpoint=made / "checkpoint.pt",
             device=plan.device,
-            on_epoch=lambda epoch, loss: advance(epoch + 1, f"loss {loss:.3f}"),
         )
     teacher_logits(model, train, made / "logits.npy", flips=recipe.flips, device=plan.device)
     card = read_card(made / "logits.npy")

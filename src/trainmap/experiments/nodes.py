@@ -44,7 +44,7 @@ from trainmap.selection.card import Selection
 from trainmap.selection.select import advise, select
 from trainmap.selection.words import parse
 from trainmap.training.checkpoint import previous
-from trainmap.training.fit import Distillation, EpochRecorder, FitResult, fit
+from trainmap.training.fit import Distillation, EpochRecorder, FitResult, Teaching, Watching, fit
 from trainmap.training.recipes import Recipe
 from trainmap.training.state_file import load_state
 from trainmap.typed import as_type
@@ -126,7 +126,7 @@ def teacher_run(config: dict[str, Any]) -> dict[str, Any]:
                 out / "test-dynamics", test.classes, test.ids, test.y, "sweep", rank=0, world_size=1, **again
             )
             both = Beside(watched, Sweep(open_.enter_context(beside), model, test, config["device"]))
-        result = _train(config, model, data, train, recorder=both)
+        result = _train(config, model, data, train, both)
     out.mkdir(parents=True, exist_ok=True)
     with writing(out / "model.pt") as handle:
         torch.save(model.state_dict(), handle)
@@ -250,22 +250,22 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
     train, ids = data.train, fixed_ids(config, data.train)
     how: dict[str, Any] = {}
     if subset["kind"] == "repeated":
-        how["epoch_ids"] = repeated(train.ids, subset["count"], config["seed"])
+        how["visits"] = repeated(train.ids, subset["count"], config["seed"])
     elif subset["kind"] == "map-repeated":
         accuracy = held_out_of(config["where"], "judged") if "judged" in subset else None
         datamap = DataMap.open(Path(config["where"]["map"]) / "map.parquet")
         schedule = RepeatedAuto(datamap, subset["count"], config["seed"], held_out=accuracy)
-        how["epoch_ids"] = lambda epoch: schedule.plan(epoch).ids
+        how["visits"] = lambda epoch: schedule.plan(epoch).ids
     elif subset["kind"] == "schedule":
         how |= fit_arguments(config, train)
     if config["teacher"] is not None:
         told = ("loss", "temperature", "weight", "gold", "warmup", "options")
-        how["distillation"] = Distillation(**{name: config["teacher"][name] for name in told})
         if "logits" in config["teacher"]:
             logits = open_logits(Path(config["where"]["logits"]) / "logits.npy")
-            how["teacher_logits"] = logits if ids is None else logits[train.rows(ids)]
+            teacher = logits if ids is None else logits[train.rows(ids)]
         else:
-            how["teacher"] = load_network(config["teacher"], Path(config["where"]["teacher"]), train)
+            teacher = load_network(config["teacher"], Path(config["where"]["teacher"]), train)
+        how["teaching"] = Teaching(teacher, Distillation(**{name: config["teacher"][name] for name in told}))
     if ids is not None:
         train = train.subset(ids)
     model = _build(config, train)
@@ -315,7 +315,14 @@ def load_network(config: dict[str, Any], folder: Path, train: Dataset) -> nn.Mod
     return model
 
 
-def _train(config: dict[str, Any], model: nn.Module, data: Splits, train: Dataset, **how: Any) -> FitResult:
+def _train(
+    config: dict[str, Any],
+    model: nn.Module,
+    data: Splits,
+    train: Dataset,
+    recorder: EpochRecorder | None = None,
+    **how: Any,
+) -> FitResult:
     """``fit`` with what every run has: its epochs written down, early stopping, a checkpoint for a long one."""
     where = config["where"]
     out = Path(where["out"])
@@ -324,7 +331,7 @@ def _train(config: dict[str, Any], model: nn.Module, data: Splits, train: Datase
     plain = {key: value for key, value in config.items() if key != "where"}
     with track(where.get("name", out.name), plain, Path(where.get("logs", out)), settings) as log:
         watch = Watch(out / "epochs.csv", model, data.validation, config["patience"], config["device"], log)
-        recorder, checkpoint = how.get("recorder"), where.get("checkpoint")
+        checkpoint = where.get("checkpoint")
         if checkpoint is not None and (over := watch.over(Path(checkpoint), recorder)) is not None:
             return FitResult(**over, flops=training_flops(forward_flops(model, train.inputs), over["examples_seen"]))
         return fit(
@@ -334,7 +341,7 @@ def _train(config: dict[str, Any], model: nn.Module, data: Splits, train: Datase
             seed=config["seed"],
             checkpoint=checkpoint,
             device=config["device"],
-            on_epoch=watch,
+            watching=Watching(recorder, on_epoch=watch),
             **how,
         )
 

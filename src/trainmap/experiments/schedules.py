@@ -65,11 +65,11 @@ def fit_arguments(config: Mapping[str, Any], train: Dataset) -> dict[str, Any]:
     if settings["name"] == "proxy":
         own = int(np.random.SeedSequence([seed, PROXY]).generate_state(1)[0])
         network = build(settings["model"], train.classes, train.inputs, own)
-        return {"proxy": ProxyFilter(network, settings["keep"], settings["every"])}
+        return {"visits": ProxyFilter(network, settings["keep"], settings["every"])}
     epochs = config["recipe"]["epochs"]
     if config["steps"] is not None:
         epochs = math.ceil(config["steps"] / math.ceil(config["subset"]["count"] / config["recipe"]["batch"]))
-    return {"schedule": schedule_of(settings, train.ids, epochs, seed)}
+    return {"visits": schedule_of(settings, train.ids, epochs, seed)}
 
 
 def proxy_flops(settings: Mapping[str, Any], forward: int, seen: int) -> int:

@@ -16,7 +16,7 @@ from trainmap.models.build import build
 from trainmap.models.cost import parameters
 from trainmap.models.predict import predict
 from trainmap.selection.card import Selection
-from trainmap.training.fit import Distillation, default_recipe, fit
+from trainmap.training.fit import Distillation, Teaching, default_recipe, fit
 
 
 @lru_cache(maxsize=2)
@@ -69,9 +69,8 @@ def student_run(config: dict[str, Any]) -> dict[str, Any]:
         recipe,
         seed=config["seed"],
         steps=config["steps"],
-        teacher_logits=logits,
-        distillation=distillation,
-        epoch_ids=None if config["repeated"] is None else repeated(train.ids, config["repeated"], config["seed"]),
+        teaching=Teaching(logits, distillation),
+        visits=None if config["repeated"] is None else repeated(train.ids, config["repeated"], config["seed"]),
         device=config["device"],
     )
     row: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from trainmap.evaluation.metrics import evaluate
 from trainmap.models.build import build
 from trainmap.models.cost import forward_flops, training_flops
 from trainmap.models.predict import predict
-from trainmap.training.fit import Distillation, fit
+from trainmap.training.fit import Distillation, Teaching, fit
 from trainmap.training.recipes import Recipe
 
 Ends = tuple[float, float]
@@ -75,9 +75,9 @@ class Lesson:
         model = build(self.model, train.classes, train.inputs, seed)
         recipe = replace(self.recipe, peak_lr=chosen.peak_lr)
         how = replace(self.distillation, temperature=chosen.temperature, weight=chosen.weight)
-        taught: dict[str, Any] = {"teacher_logits": self.teacher_logits, "distillation": how}
+        taught = Teaching(self.teacher_logits, how)
         try:
-            flops = fit(model, train, recipe, seed=seed, device=self.device, **taught).flops
+            flops = fit(model, train, recipe, seed=seed, device=self.device, teaching=taught).flops
         except DivergedError:
             return 0.0, training_flops(forward_flops(model, train.inputs), recipe.epochs * len(train))
         logits = predict(model, self.data.validation, recipe.flips, self.device)

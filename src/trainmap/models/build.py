@@ -256,13 +256,6 @@ def feature_mlp(classes: int, inputs: Inputs, width: int) -> nn.Module:
     return mlp(classes, inputs.shape[0], 1, width)
 
 
-def is_convolutional(model: nn.Module) -> bool:
-    """Whether the channels_last memory format pays (1.3 to 1.7 times the speed on a CPU; nothing for the others), and
-    can be had: torch refuses it for a network that has volumes beside images."""
-    flat = any(isinstance(module, nn.Conv2d | nn.ConvTranspose2d) for module in model.modules())
-    return flat and not any(parameter.ndim == 5 for parameter in model.parameters())
-
-
 MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "cnn-8": partial(cnn, width=8),
     "cnn-16": partial(cnn, width=16),

@@ -9,7 +9,7 @@ from torch import nn
 
 from trainmap.data.dataset import Dataset, as_tensor, to_input
 from trainmap.errors import TrainmapError
-from trainmap.models.build import is_convolutional
+from trainmap.models.layout import is_convolutional
 from trainmap.models.modes import device_of, evaluating
 
 BATCH = 500

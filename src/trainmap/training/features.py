@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainmap.data.dataset import Dataset, as_tensor, to_input
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, unknown
-from trainmap.models.build import is_convolutional
+from trainmap.models.layout import is_convolutional
 from trainmap.models.modes import device_of, evaluating
 from trainmap.models.predict import BATCH
 

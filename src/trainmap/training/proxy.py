@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, whole
-from trainmap.models.build import is_convolutional
 from trainmap.models.cost import forward_flops
+from trainmap.models.layout import lay_out
+from trainmap.schedules.protocol import Schedule
+
+EpochIds = Callable[[int], ArrayLike]
+"""The number of an epoch -> the ids to visit in it."""
 
 
 class ProxyFilter:
@@ -25,25 +31,26 @@ class ProxyFilter:
         model: the proxy, freshly made; trained in place.
         keep: share of the pool that is kept, above 0 to 1.
         every: the proxy learns from every so-manieth pool.
+        visits: which examples an epoch draws its pools from: ids for each epoch, or a schedule; None for all.
 
     Source: the data filter of airbench96_faster (Jordan 2024, github.com/KellerJordan/cifar10-airbench: 512 of 1,024,
         a step of the proxy every fourth batch).
     """
 
-    def __init__(self, model: nn.Module, keep: float = 0.5, every: int = 4) -> None:
+    def __init__(
+        self, model: nn.Module, keep: float = 0.5, every: int = 4, visits: EpochIds | Schedule | None = None
+    ) -> None:
         if not 0 < keep <= 1:
             raise TrainmapError(f"keep must be above 0 to 1, got {keep}")
         self.model, self.keep, self.every = model, keep, whole(every, "every", 1)
-        self.pools, self.flops = 0, 0
+        self.visits, self.pools, self.flops = visits, 0, 0
         self._optimizer: torch.optim.Optimizer | None = None
         self._forward = 0
 
     def start(self, inputs: Inputs, optimizer: torch.optim.Optimizer, device: str) -> None:
         """Called by ``fit`` once, with the proxy's optimizer."""
         self._forward = forward_flops(self.model, inputs)
-        self.model.to(device).train()
-        if is_convolutional(self.model):
-            self.model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        lay_out(self.model.train(), device)
         self._optimizer = optimizer
 
     def choose(self, x: Tensor, y: Tensor, rate: float) -> Tensor:

@@ -18,9 +18,28 @@ from trainmap.distillation.losses import TeacherLoss, cross_entropy
 from trainmap.distillation.settings import Distillation, Settled, column, settled
 from trainmap.dynamics.probabilities import refuse_probabilities
 from trainmap.errors import TrainmapError
-from trainmap.models.build import is_convolutional
+from trainmap.models.layout import lay_out
 from trainmap.training.features import projector_between, tapped
 from trainmap.training.recipes import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Teaching:
+    """What a network learns from beside the labels.
+
+    Attributes:
+        teacher: its logits on the training set, (N, C), or (N, 2, C) for image and mirror image, rows aligned with
+            ``train.ids`` (``cache.teacher_logits`` makes them; flips need the pairs, and crops have no cached logits);
+            or the network itself: it sees the same augmented batch at every step, and losses on features can look
+            inside. It ends in eval mode on the device of the run, its weights untouched.
+        distillation: how the student learns from its teacher; Hinton's loss with its defaults for None.
+        example_weights: (N,) from 0 up, rows aligned with ``train.ids``: factors of the examples' losses, before the
+            mean over the batch (which divides by the number of examples, not by the weights).
+    """
+
+    teacher: nn.Module | NDArray[np.floating] | None = None
+    distillation: Distillation | None = None
+    example_weights: ArrayLike | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,64 +117,53 @@ class Objective:
 
 
 def objective(
-    model: nn.Module,
-    train: Dataset,
-    recipe: Recipe,
-    seed: int,
-    distillation: Distillation | None = None,
-    teacher_logits: NDArray[np.floating] | None = None,
-    teacher: nn.Module | None = None,
-    example_weights: ArrayLike | None = None,
-    device: str = "cpu",
+    model: nn.Module, train: Dataset, recipe: Recipe, seed: int, teaching: Teaching, device: str = "cpu"
 ) -> Objective:
     """Check what a run is to minimise and bring it to ``device``; for the arguments see ``fit.fit``.
 
     Raises:
         TrainmapError: arguments that do not fit the data or each other.
     """
-    weights = None if example_weights is None else column(example_weights, len(train), "example_weights")
+    weights, teacher = teaching.example_weights, teaching.teacher
+    weights = None if weights is None else column(weights, len(train), "example_weights")
     identity = {"weights": "none" if weights is None else _digest(train, weights)}
     identity |= {"teacher": "none", "distillation": "none"}
     plain = Objective(model, recipe.label_smoothing, identity, None if weights is None else as_tensor(weights, device))
-    if teacher_logits is None and teacher is None:
-        if distillation is not None:
-            raise TrainmapError("distillation needs a teacher: give teacher_logits or teacher")
+    if teacher is None:
+        if teaching.distillation is not None:
+            raise TrainmapError("distillation needs a teacher: give its logits, or the network itself")
         return plain
-    if teacher_logits is not None and teacher is not None:
-        raise TrainmapError("a student has one teacher: give teacher_logits or teacher, not both")
     if teacher is model:
         raise TrainmapError("teacher must be another network than the student, got the student itself")
 
-    chosen = Distillation() if distillation is None else distillation
+    chosen = Distillation() if teaching.distillation is None else teaching.distillation
     how, layers = settled(chosen, len(train)), (chosen.student_layer, chosen.teacher_layer)
     identity["distillation"] = _described(how, layers, train)
     how = replace(how, **{name: _on(getattr(how, name), device) for name in ("temperature", "weight", "gold")})
-    if teacher_logits is not None:
+    if not isinstance(teacher, nn.Module):
         if how.loss.needs == "features":
             raise TrainmapError(f"{how.name} looks at features, which logits do not hold: give the network as teacher")
-        _check_logits(train, recipe, teacher_logits)
-        identity["teacher"] = _digest(train, teacher_logits)
-        return replace(plain, how=how, cached=as_tensor(np.array(teacher_logits), device))
-    assert teacher is not None
+        logits = np.asarray(teacher)
+        _check_logits(train, recipe, logits)
+        identity["teacher"] = _digest(train, logits)
+        return replace(plain, how=how, cached=as_tensor(np.array(logits), device))
     identity["teacher"] = fingerprint(teacher)
-    teacher.to(device).eval()
-    if is_convolutional(teacher):
-        teacher.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    lay_out(teacher.eval(), device)
     between = projector_between(model, teacher, layers, train.inputs, seed, device) if how.loss.projected else None
     return replace(plain, how=how, teacher=teacher, layers=layers, projector=between)
 
 
-def _check_logits(train: Dataset, recipe: Recipe, teacher_logits: NDArray[np.floating]) -> None:
+def _check_logits(train: Dataset, recipe: Recipe, teacher_logits: NDArray[Any]) -> None:
     n, classes = len(train), train.classes
     if teacher_logits.shape not in ((n, classes), (n, 2, classes)):
         raise TrainmapError(
-            f"teacher_logits must be ({n}, {classes}) or, with flips, ({n}, 2, {classes}), rows as in train.ids, "
+            f"a teacher's logits must be ({n}, {classes}) or, with flips, ({n}, 2, {classes}), rows as in train.ids, "
             f"got {teacher_logits.shape}"
         )
     rows = teacher_logits.reshape(-1, classes)
     finite = (rows < np.inf).all(axis=1) & np.isfinite(rows).any(axis=1)  # -inf is a masked class
     if broken := int((~finite.reshape(n, -1).all(axis=1)).sum()):
-        raise TrainmapError(f"teacher_logits must be finite; those of {broken} of {n} examples are not")
+        raise TrainmapError(f"a teacher's logits must be finite; those of {broken} of {n} examples are not")
     refuse_probabilities(rows, "a teacher's are those before the softmax, or log p, whose softmax is p")
     if recipe.crop:
         raise TrainmapError(
