@@ -2,32 +2,32 @@
 
 Its files, in reading order::
 
-    choosing.py     what strategies read besides a map
-    compressing.py  the task that makes a trained student smaller and judges what is left
-    compression.py  compress the teacher that a demo folder keeps
-    demo.py         the whole line on one dataset
     file/           an experiment file
-    graph.py        from a configuration to a graph of tasks
-    judge.py        how good a network is, on its own test set and elsewhere
-    nodes.py        what the tasks of a grid do
+    rows.py         the rows of a table
+    subsets.py      the rows of the comparison
+    schedules.py    the rows that change during training
+    students.py     the students' part of the graph
+    searches.py     the search for hyperparameters of an experiment
     people.py       do people find the same examples hard? Teacher → map of the test data beside people's judgement
+    points.py       what tells the points of a grid apart where they meet
+    graph.py        from a configuration to a graph of tasks
     plan.py         what a demo does
     planner.py      from a configuration to its graph of tasks
-    points.py       what tells the points of a grid apart where they meet
     rehearsal.py    what would fail after the teacher was trained, found when planning
-    report/         results for people: pages, tables, pictures
-    results/        what came of it: rows, intervals, verdicts
-    rows.py         the rows of a table
     runs/           running what is planned: side by side, here or on a cluster, never twice
-    schedules.py    the rows that change during training
-    searches.py     the search for hyperparameters of an experiment
+    results/        what came of it: rows, intervals, verdicts
+    report/         results for people: pages, tables, pictures
+    compression.py  compress the teacher that a demo folder keeps
+    demo.py         the whole line on one dataset
+    verifying.py    whether anything is damaged in what trainmap wrote
+    choosing.py     what strategies read besides a map
+    compressing.py  the task that makes a trained student smaller and judges what is left
+    judge.py        how good a network is, on its own test set and elsewhere
+    nodes.py        what the tasks of a grid do
     student.py      one run of a grid
-    students.py     the students' part of the graph
-    subsets.py      the rows of the comparison
     sweeps.py       recorders for ``fit`` that record evaluation passes
     task.py         one run
     tuning.py       best hyperparameters of a distilled student
-    verifying.py    whether anything is damaged in what trainmap wrote
 """
 
 from __future__ import annotations

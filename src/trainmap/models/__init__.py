@@ -3,6 +3,7 @@
 Its files, in reading order::
 
     modes.py      train and eval mode, and the way back
+    layout.py     how a network lies in memory, and on which device
     probe.py      a network tried on made examples
     weights.py    the weights that a network multiplies by
     octave.py     octave convolution
@@ -23,9 +24,10 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.models.budget import TrainingCost, break_even, inference_flops, training_cost, training_flops
-    from trainmap.models.build import check_model, is_convolutional, known_models
+    from trainmap.models.build import check_model, known_models
     from trainmap.models.catalogue import Catalogue
     from trainmap.models.cost import forward_flops, parameters
+    from trainmap.models.layout import is_convolutional, lay_out
     from trainmap.models.modes import device_of, evaluating
     from trainmap.models.octave import (
         OctaveConv2d,
@@ -46,9 +48,10 @@ else:
         __name__,
         {
             "budget": "TrainingCost break_even inference_flops training_cost training_flops",
-            "build": "check_model is_convolutional known_models",
+            "build": "check_model known_models",
             "catalogue": "Catalogue",
             "cost": "forward_flops parameters",
+            "layout": "is_convolutional lay_out",
             "modes": "device_of evaluating",
             "octave": "OctaveConv2d OctaveNorm OctaveResNet OctaveResidual pool relu split upsample",
             "predict": "BATCH predict_pairs",
@@ -62,8 +65,8 @@ else:
 __all__ = [
     "BATCH", "KINDS", "PRETRAINED", "Catalogue", "OctaveConv2d", "OctaveNorm", "OctaveResNet", "OctaveResidual",
     "TrainingCost", "break_even", "check_model", "check_same_shape", "checked", "device_of", "evaluating", "fix",
-    "foreign", "forward_flops", "free", "inference_flops", "is_convolutional", "is_made", "known_models", "logits_of",
-    "masks", "original", "parameters", "pool", "predict_pairs", "prunable", "relu", "split", "training_cost",
-    "training_flops", "upsample",
+    "foreign", "forward_flops", "free", "inference_flops", "is_convolutional", "is_made", "known_models", "lay_out",
+    "logits_of", "masks", "original", "parameters", "pool", "predict_pairs", "prunable", "relu", "split",
+    "training_cost", "training_flops", "upsample",
 ]
 # fmt: on

@@ -4,13 +4,13 @@ A new word of the mini-language is one function and one line in the table of ``s
 
 Its files, in reading order::
 
-    words.py       the mini-language of subsets
     pool.py        the examples that a strategy chooses from
     quotas.py      how a number is shared among groups
     coverage.py    strategies over the distribution of a score
     diversity.py   strategies over features
     auto.py        what to keep when a map and a budget are all that is known
     strategies.py  STRATEGIES, and the one way to run them
+    words.py       the mini-language of subsets
     card.py        Selection, the card that is kept
     subset.py      items of a dataset at given places
     select.py      a map, a plan and a size -> a Selection

@@ -3,10 +3,10 @@
 Its files, in reading order::
 
     formats.py     numbers as people read them
+    page.py        the page over all of it
     grid_cells.py  the tables of a report, as values
     longtable.py   all cells as CSV and LaTeX
     report.py      the table of one experiment
-    page.py        the page over all of it
 """
 
 from __future__ import annotations
