@@ -6,10 +6,12 @@ imports torch or matplotlib.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-__version__ = "0.2.0.dev0"
+from trainmap.faces import lazily
+from trainmap.moved import keep_old_names
+
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from trainmap.audits.audit import audit, audit_threshold_samples
@@ -29,78 +31,37 @@ if TYPE_CHECKING:
     from trainmap.selection.strategies import STRATEGIES
     from trainmap.selection.words import parse
     from trainmap.views.plot import plot_map
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "audits.audit": "audit audit_threshold_samples",
+            "audits.planted": "plan_flips plan_threshold_samples",
+            "dynamics.recorder": "Recorder",
+            "dynamics.signals": "Block",
+            "dynamics.store": "Dynamics fingerprint",
+            "errors": "RecordingError StoreError TrainmapError",
+            "maps.agreement": "compare",
+            "maps.datamap": "DataMap",
+            "maps.stability": "agreement_by_epoch converged intervals",
+            "scores.compute": "compute",
+            "scores.table": "SCORES Score hard_first score",
+            "selection.card": "Selection",
+            "selection.pool": "Features",
+            "selection.select": "advise select select_by",
+            "selection.strategies": "STRATEGIES",
+            "selection.words": "parse",
+            "views.plot": "plot_map",
+        },
+    )
 
-_HOMES = {
-    "Recorder": "dynamics.recorder",
-    "Block": "dynamics.signals",
-    "Dynamics": "dynamics.store",
-    "fingerprint": "dynamics.store",
-    "TrainmapError": "errors",
-    "RecordingError": "errors",
-    "StoreError": "errors",
-    "DataMap": "maps.datamap",
-    "SCORES": "maps.scores",
-    "Score": "maps.scores",
-    "compute": "maps.compute",
-    "hard_first": "maps.scores",
-    "Selection": "selection.card",
-    "score": "maps.scores",
-    "advise": "selection.select",
-    "select": "selection.select",
-    "select_by": "selection.select",
-    "STRATEGIES": "selection.strategies",
-    "Features": "selection.pool",
-    "parse": "selection.spec",
-    "plot_map": "views.plot",
-    "audit": "maps.audit",
-    "audit_threshold_samples": "maps.audit",
-    "plan_flips": "maps.planted",
-    "plan_threshold_samples": "maps.planted",
-    "compare": "maps.agreement",
-    "converged": "maps.stability",
-    "agreement_by_epoch": "maps.stability",
-    "intervals": "maps.stability",
-}
-
+# fmt: off
 __all__ = [
-    "SCORES",
-    "STRATEGIES",
-    "Block",
-    "DataMap",
-    "Dynamics",
-    "Features",
-    "Recorder",
-    "RecordingError",
-    "Score",
-    "Selection",
-    "StoreError",
-    "TrainmapError",
-    "__version__",
-    "advise",
-    "agreement_by_epoch",
-    "audit",
-    "audit_threshold_samples",
-    "compare",
-    "compute",
-    "converged",
-    "fingerprint",
-    "hard_first",
-    "intervals",
-    "parse",
-    "plan_flips",
-    "plan_threshold_samples",
-    "plot_map",
-    "score",
-    "select",
-    "select_by",
+    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "Score",
+    "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
+    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals", "parse",
+    "plan_flips", "plan_threshold_samples", "plot_map", "score", "select", "select_by",
 ]
+# fmt: on
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"trainmap.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'trainmap' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+keep_old_names()

@@ -1,5 +1,5 @@
 """``python -m trainmap`` is the command."""
 
-from trainmap.cli.app import main
+from trainmap.cli import main
 
 main()

@@ -115,7 +115,7 @@ def plan_threshold_samples(
     """Draw the threshold samples of two runs: round(N / (C + 1)) ids each (at most N / 2), at random, no id in both.
 
     That many, because the extra class then is as large as the others on average. Every example is scored in at least
-    one run in which it has its own label:
+    one run in which it has its own label::
 
         plan = plan_threshold_samples(labels, seed=0)
         for run in (0, 1):

@@ -1,0 +1,72 @@
+"""What is trained: networks by name, their costs, and what they predict.
+
+Its files, in reading order::
+
+    modes.py      train and eval mode, and the way back
+    layout.py     how a network lies in memory, and on which device
+    probe.py      a network tried on made examples
+    weights.py    the weights that a network multiplies by
+    octave.py     octave convolution
+    sequences.py  networks for word tokens
+    build.py      small networks by name
+    zoo.py        published networks by family and size
+    cost.py       parameters, bytes, FLOPs
+    budget.py     what training costs as a whole
+    catalogue.py  which networks can be had, and their costs
+    predict.py    what a network predicts for every example
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+if TYPE_CHECKING:
+    from trainmap.models.budget import TrainingCost, break_even, inference_flops, training_cost, training_flops
+    from trainmap.models.build import check_model, known_models
+    from trainmap.models.catalogue import Catalogue
+    from trainmap.models.cost import forward_flops, parameters
+    from trainmap.models.layout import is_convolutional, lay_out
+    from trainmap.models.modes import device_of, evaluating
+    from trainmap.models.octave import (
+        OctaveConv2d,
+        OctaveNorm,
+        OctaveResidual,
+        OctaveResNet,
+        pool,
+        relu,
+        split,
+        upsample,
+    )
+    from trainmap.models.predict import BATCH, predict_pairs
+    from trainmap.models.probe import check_same_shape, checked, foreign, logits_of
+    from trainmap.models.weights import KINDS, fix, free, is_made, masks, original, prunable
+    from trainmap.models.zoo import PRETRAINED
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "budget": "TrainingCost break_even inference_flops training_cost training_flops",
+            "build": "check_model known_models",
+            "catalogue": "Catalogue",
+            "cost": "forward_flops parameters",
+            "layout": "is_convolutional lay_out",
+            "modes": "device_of evaluating",
+            "octave": "OctaveConv2d OctaveNorm OctaveResNet OctaveResidual pool relu split upsample",
+            "predict": "BATCH predict_pairs",
+            "probe": "check_same_shape checked foreign logits_of",
+            "weights": "KINDS fix free is_made masks original prunable",
+            "zoo": "PRETRAINED",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "BATCH", "KINDS", "PRETRAINED", "Catalogue", "OctaveConv2d", "OctaveNorm", "OctaveResNet", "OctaveResidual",
+    "TrainingCost", "break_even", "check_model", "check_same_shape", "checked", "device_of", "evaluating", "fix",
+    "foreign", "forward_flops", "free", "inference_flops", "is_convolutional", "is_made", "known_models", "lay_out",
+    "logits_of", "masks", "original", "parameters", "pool", "predict_pairs", "prunable", "relu", "split",
+    "training_cost", "training_flops", "upsample",
+]
+# fmt: on

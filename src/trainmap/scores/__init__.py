@@ -1,0 +1,64 @@
+"""What the numbers mean: published scores of a recording, each a plain function of a block of epochs.
+
+A new score is one function and one line in ``SCORES``; the contract tests run over the table.
+
+Its files, in reading order::
+
+    cartography.py   confidence, variability, correctness: the axes of the map
+    averages.py      a signal averaged over epochs: AUM, EL2N, entropy, loss
+    events.py        right and wrong over the epochs: forgetting, learning time
+    windows.py       scores of a sliding window of epochs: dynamic uncertainty, DUAL, TDDS
+    trajectories.py  whole trajectories, and clusters of examples that are learned alike
+    from_stats.py    scores of running sums
+    table.py         SCORES: every score, which end is hard, its conventions
+    compute.py       scores over a whole recording, row block by row block
+    score_file.py    scores as a file
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+if TYPE_CHECKING:
+    from trainmap.scores.averages import aum, el2n, entropy, loss
+    from trainmap.scores.cartography import aleatoric, confidence, slope, threshold_closeness, variability
+    from trainmap.scores.compute import (
+        available,
+        check_question,
+        epochs_taken,
+        estimate,
+        parse_bytes,
+        resolve,
+        score_of,
+    )
+    from trainmap.scores.events import correctness, first_learned, forgetting, forgetting_time, learning_time
+    from trainmap.scores.score_file import check_format, write_scores
+    from trainmap.scores.table import SCORES, Score, hard_end, hard_first, score, score_named
+    from trainmap.scores.trajectories import Clusters, cluster
+    from trainmap.scores.windows import dual, dyn_unc, sliding, tdds
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "averages": "aum el2n entropy loss",
+            "cartography": "aleatoric confidence slope threshold_closeness variability",
+            "compute": "available check_question epochs_taken estimate parse_bytes resolve score_of",
+            "events": "correctness first_learned forgetting forgetting_time learning_time",
+            "score_file": "check_format write_scores",
+            "table": "SCORES Score hard_end hard_first score score_named",
+            "trajectories": "Clusters cluster",
+            "windows": "dual dyn_unc sliding tdds",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "SCORES", "Clusters", "Score", "aleatoric", "aum", "available", "check_format", "check_question", "cluster",
+    "confidence", "correctness", "dual", "dyn_unc", "el2n", "entropy", "epochs_taken", "estimate", "first_learned",
+    "forgetting", "forgetting_time", "hard_end", "hard_first", "learning_time", "loss", "parse_bytes", "resolve",
+    "score", "score_named", "score_of", "sliding", "slope", "tdds", "threshold_closeness", "variability",
+    "write_scores",
+]
+# fmt: on

@@ -1,0 +1,58 @@
+"""The run: one loop, and what stands beside it.
+
+Its files, in reading order::
+
+    recipes.py     how to train: settings, and defaults that were measured
+    optimizer.py   the optimizer of a recipe
+    state_file.py  what torch saved, read back safely
+    checkpoint.py  a killed run goes on
+    features.py    a network's inner values
+    step.py        the loss of one step
+    proxy.py       a small network that filters the batches of a large one
+    visits.py      which examples an epoch visits: ids, a schedule, a proxy
+    watching.py    who looks on: a recorder, functions around each epoch
+    fit.py         the loop
+    gradients.py   scores that need gradients: GraNd, VoG
+    boosting.py    gradient-boosted trees as a teacher for tables
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+if TYPE_CHECKING:
+    from trainmap.training.checkpoint import Progress, previous, read
+    from trainmap.training.features import features_of
+    from trainmap.training.fit import FitResult, even_batches
+    from trainmap.training.gradients import grand, vog
+    from trainmap.training.optimizer import make_optimizer
+    from trainmap.training.proxy import ProxyFilter
+    from trainmap.training.recipes import Recipe, default_recipe
+    from trainmap.training.state_file import load_state
+    from trainmap.training.step import Teaching, objective
+    from trainmap.training.watching import EpochRecorder, Watching
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "checkpoint": "Progress previous read",
+            "features": "features_of",
+            "fit": "FitResult even_batches",
+            "gradients": "grand vog",
+            "optimizer": "make_optimizer",
+            "proxy": "ProxyFilter",
+            "recipes": "Recipe default_recipe",
+            "state_file": "load_state",
+            "step": "Teaching objective",
+            "watching": "EpochRecorder Watching",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "EpochRecorder", "FitResult", "Progress", "ProxyFilter", "Recipe", "Teaching", "Watching", "default_recipe",
+    "even_batches", "features_of", "grand", "load_state", "make_optimizer", "objective", "previous", "read", "vog",
+]
+# fmt: on

@@ -1,0 +1,42 @@
+"""An experiment file: its sections and fields, and errors that name file, line and field.
+
+Its files, in reading order::
+
+    yamlfile.py   YAML with the line of every value
+    fields.py     strict fields
+    ways.py       sections that choose a way with options
+    questions.py  sections that ask something else than which subset
+    sections.py   the sections
+    variants.py   a file with its scale, its overrides and its grid
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+if TYPE_CHECKING:
+    from trainmap.experiments.file.fields import short
+    from trainmap.experiments.file.sections import Distillation, Map, Recipe, Student, Subset, Teacher
+    from trainmap.experiments.file.variants import Variant, load_experiment, schema
+    from trainmap.experiments.file.ways import Compression, Schedule, Without
+    from trainmap.experiments.file.yamlfile import Where
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "fields": "short",
+            "sections": "Distillation Map Recipe Student Subset Teacher",
+            "variants": "Variant load_experiment schema",
+            "ways": "Compression Schedule Without",
+            "yamlfile": "Where",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "Compression", "Distillation", "Map", "Recipe", "Schedule", "Student", "Subset", "Teacher", "Variant", "Where",
+    "Without", "load_experiment", "schema", "short",
+]
+# fmt: on
