@@ -47,7 +47,9 @@ from trainmap.data.dataset import Dataset, load_splits
 from trainmap.experiments.results.statistics import interval, paired_difference
 from trainmap.models.build import build
 from trainmap.models.predict import predict
-from trainmap.training.fit import Recipe, Watching, default_recipe, even_batches, fit
+from trainmap.training.fit import even_batches, fit
+from trainmap.training.recipes import Recipe, default_recipe
+from trainmap.training.watching import Watching
 
 METHODS = ("self_confidence", "normalized_margin", "confidence_weighted_entropy")
 OURS, THEIRS = "trainmap combined", "cleanlab self_confidence"

@@ -28,19 +28,22 @@ import torch
 from torch import nn
 
 import trainmap as tm
-from trainmap.compression.measure import Compressed, finetune, measure, uncompressed
+from trainmap.compression.compressed import Compressed, uncompressed
+from trainmap.compression.measure import finetune, measure
 from trainmap.compression.onnx_files import export_onnx, quantize_onnx
 from trainmap.compression.pruning import prune_channels
 from trainmap.compression.quantization import quantize, train_quantized
 from trainmap.compression.sparsity import sparsify, zero_smallest
 from trainmap.data.dataset import Dataset, load_splits
-from trainmap.evaluation.flips import Predictions, flips
+from trainmap.evaluation.flips import flips
 from trainmap.evaluation.metrics import evaluate
+from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.results.statistics import interval
 from trainmap.models.build import build
 from trainmap.models.predict import predict
-from trainmap.training.fit import Watching, default_recipe, fit
-from trainmap.training.recipes import Recipe
+from trainmap.training.fit import fit
+from trainmap.training.recipes import Recipe, default_recipe
+from trainmap.training.watching import Watching
 
 CALIBRATION = 128
 SMALLER = {"cnn-16": "cnn-8", "resnet8-16": "resnet8-8"}

@@ -30,7 +30,8 @@ import torch
 from torch import nn
 
 import trainmap as tm
-from trainmap.data.dataset import Dataset, load_splits, to_float
+from trainmap.data.dataset import Dataset, load_splits
+from trainmap.data.inputs import to_float
 from trainmap.models.build import build
 from trainmap.models.predict import predict
 

@@ -39,14 +39,15 @@ from torchvision.transforms import v2
 
 from trainmap.data.dataset import Dataset, load_splits
 from trainmap.distillation.losses import cross_entropy
+from trainmap.distillation.settings import Distillation
 from trainmap.models.build import build
 from trainmap.models.cost import forward_flops
 from trainmap.models.layout import is_convolutional
 from trainmap.models.predict import predict_pairs
-from trainmap.training.fit import Distillation, Teaching, fit
+from trainmap.training.fit import fit
 from trainmap.training.optimizer import make_optimizer
 from trainmap.training.recipes import Recipe
-from trainmap.training.step import objective
+from trainmap.training.step import Teaching, objective
 
 RECIPE = Recipe(epochs=1, peak_lr=0.01, flips=True, crop=2)
 Times = dict[str, list[tuple[float, float]]]  # name → (CPU seconds, wall seconds) of every turn

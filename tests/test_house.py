@@ -40,122 +40,22 @@ ROOMS = (  # in reading order: a room imports from those before it; the files be
 )
 EXPERIMENTS = (  # the same within the room of experiments, by folders and files; parts in one line are one step
     ("file",),
-    ("rows", "tasks"),
+    ("tasks",),
     ("plan",),
     ("runs",),
     ("results",),
     ("report",),
-    ("demo",),
+    ("compressed_teacher", "demo", "verifying"),
 )
 
 # --- to be emptied ---
 
-WITHOUT_A_PLACE: list[str] = [
-    "choosing",
-    "compressing",
-    "compression",
-    "graph",
-    "judge",
-    "nodes",
-    "people",
-    "planner",
-    "points",
-    "rehearsal",
-    "schedules",
-    "searches",
-    "student",
-    "students",
-    "subsets",
-    "sweeps",
-    "task",
-    "tuning",
-    "verifying",
-]  # parts of experiments that stand in no step
-AGAINST_THE_ORDER: list[str] = [
-    "experiments.results.forgotten -> experiments.report.formats",
-    "experiments.results.forgotten -> experiments.report.grid_cells",
-    "experiments.results.map_pairs -> experiments.report.formats",
-    "experiments.results.map_pairs -> experiments.report.grid_cells",
-    "experiments.rows -> experiments.results.versus_random",
-    "experiments.runs.estimate -> experiments.report.formats",
-    "experiments.runs.folder -> experiments.results.result_fields",
-]  # "importer -> imported"
-IN_A_CIRCLE: list[str] = [
-    "dynamics.damage",
-    "dynamics.parts",
-    "dynamics.store",
-    "experiments.choosing",
-    "experiments.nodes",
-    "experiments.people",
-    "experiments.planner",
-    "experiments.rehearsal",
-    "experiments.report.page",
-    "experiments.report.report",
-    "experiments.rows",
-    "experiments.searches",
-    "experiments.students",
-]  # modules
-TWICE: list[str] = [
-    "visits",
-    "ways",
-    "words",
-]  # names of files
-TOO_LONG: list[str] = [
-    "dynamics/recorder.py",
-    "schedules/protocol.py",
-]  # files with more lines than MOST_LINES
-PAST_A_FACE: list[str] = [
-    "cli.app -> audits.audit.check_format",
-    "compression.sparsity -> training.fit.Watching",
-    "distillation.cache -> models.cost.inference_flops",
-    "experiments.choosing -> models.cost.inference_flops",
-    "experiments.compression -> compression.measure.Compressed",
-    "experiments.compression -> compression.measure.uncompressed",
-    "experiments.compression -> training.fit.default_recipe",
-    "experiments.demo -> distillation.cache.read_card",
-    "experiments.demo -> experiments.report.report.Report",
-    "experiments.demo -> training.fit.Watching",
-    "experiments.demo -> training.fit.default_recipe",
-    "experiments.nodes -> distillation.cache.open_logits",
-    "experiments.nodes -> distillation.cache.read_card",
-    "experiments.nodes -> models.cost.training_flops",
-    "experiments.nodes -> training.fit.Distillation",
-    "experiments.nodes -> training.fit.EpochRecorder",
-    "experiments.nodes -> training.fit.Teaching",
-    "experiments.nodes -> training.fit.Watching",
-    "experiments.plan -> training.fit.default_recipe",
-    "experiments.planner -> models.cost.inference_flops",
-    "experiments.planner -> models.cost.training_flops",
-    "experiments.planner -> training.fit.default_recipe",
-    "experiments.runs.watch -> training.fit.EpochRecorder",
-    "experiments.searches -> models.cost.training_flops",
-    "experiments.searches -> training.fit.Distillation",
-    "experiments.student -> distillation.cache.open_logits",
-    "experiments.student -> distillation.cache.read_card",
-    "experiments.student -> training.fit.Distillation",
-    "experiments.student -> training.fit.Teaching",
-    "experiments.student -> training.fit.default_recipe",
-    "experiments.students -> models.cost.inference_flops",
-    "experiments.students -> models.cost.training_flops",
-    "experiments.sweeps -> training.fit.EpochRecorder",
-    "experiments.tuning -> models.cost.training_flops",
-    "experiments.tuning -> training.fit.Distillation",
-    "experiments.tuning -> training.fit.Teaching",
-    "maps.datamap -> dynamics.store.UNKNOWN_LABEL",
-    "maps.second_split -> dynamics.store.UNKNOWN_LABEL",
-    "models.predict -> data.dataset.as_tensor",
-    "models.predict -> data.dataset.to_input",
-    "scores.score_file -> dynamics.store.UNKNOWN_LABEL",
-    "training.features -> data.dataset.as_tensor",
-    "training.features -> data.dataset.to_input",
-    "training.fit -> data.dataset.as_tensor",
-    "training.fit -> data.dataset.to_input",
-    "training.fit -> models.cost.training_flops",
-    "training.gradients -> data.dataset.as_tensor",
-    "training.gradients -> data.dataset.to_input",
-    "training.step -> data.dataset.as_tensor",
-    "views.side_by_side -> audits.audit.Audit",
-]  # "importer -> module.name"
+WITHOUT_A_PLACE: list[str] = []  # parts of experiments that stand in no step
+AGAINST_THE_ORDER: list[str] = []  # "importer -> imported"
+IN_A_CIRCLE: list[str] = []  # modules
+TWICE: list[str] = []  # names of files
+TOO_LONG: list[str] = []  # files with more lines than MOST_LINES
+PAST_A_FACE: list[str] = []  # "importer -> module.name"
 
 # --- what is in the house -------------------------------------------------------------------------------------------
 

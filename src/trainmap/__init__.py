@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from trainmap.errors import RecordingError, StoreError, TrainmapError
     from trainmap.maps.agreement import compare
     from trainmap.maps.datamap import DataMap
-    from trainmap.maps.stability import agreement_by_epoch, converged, intervals
+    from trainmap.maps.over_seeds import intervals
+    from trainmap.maps.stability import agreement_by_epoch, converged
     from trainmap.scores.compute import compute
     from trainmap.scores.table import SCORES, Score, hard_first, score
     from trainmap.selection.card import Selection
@@ -43,7 +44,8 @@ else:
             "errors": "RecordingError StoreError TrainmapError",
             "maps.agreement": "compare",
             "maps.datamap": "DataMap",
-            "maps.stability": "agreement_by_epoch converged intervals",
+            "maps.over_seeds": "intervals",
+            "maps.stability": "agreement_by_epoch converged",
             "scores.compute": "compute",
             "scores.table": "SCORES Score hard_first score",
             "selection.card": "Selection",

@@ -16,6 +16,7 @@ import trainmap as tm
 from trainmap.cli.app import app
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.flips import Predictions
+from trainmap.experiments.runs.folder import jobs_of
 
 runner = CliRunner()
 
@@ -71,7 +72,7 @@ def test_a_map_of_other_examples_or_labels_is_refused(tmp_path: Path) -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher of the digits and its map, as a demo keeps them: without its students."""
     from trainmap.experiments.demo import FILE, plan_demo
-    from trainmap.experiments.planner import plan_graph
+    from trainmap.experiments.plan.planner import plan_graph
     from trainmap.experiments.runs.folder import claim, study_of
     from trainmap.experiments.runs.worker import attempt
 
@@ -80,7 +81,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     graph = plan_graph([plan], folder)
     claim(study_of([plan], graph, {"file": FILE}), folder)
     (folder / "runs").mkdir()
-    for job in graph.jobs():
+    for job in jobs_of(graph):
         if job.task.what in ("teacher", "map"):
             attempt(folder / "runs", job, None)
     return folder

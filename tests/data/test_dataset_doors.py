@@ -16,7 +16,7 @@ from trainmap.data.tables import learn_encoding
 from trainmap.errors import TrainmapError
 from trainmap.experiments.demo import plan_demo
 from trainmap.experiments.file.sections import Subset
-from trainmap.experiments.rows import _by_name
+from trainmap.experiments.plan.rows import _by_name
 
 
 @pytest.mark.parametrize("size", [1e-320, 1e-300, 1e-160, 1e-10, 1.0, 1e10, 1e150, 1e200, 1e300, 1e307])

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 import trainmap as tm
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.map_pairs import pairs

@@ -18,14 +18,14 @@ from trainmap.compression.ways import WAYS
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.file.ways import Compression, Schedule
-from trainmap.experiments.graph import Graph, made_at
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.file.way_sections import Compression, Schedule
+from trainmap.experiments.plan.graph import Graph, made_at
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
-from trainmap.experiments.schedules import visits
 from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.judge import prediction_path
+from trainmap.experiments.tasks.scheduled import visits
 from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.models.build import build
 from trainmap.schedules import Run

@@ -20,8 +20,8 @@ from trainmap.data.dataset import load_splits
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.demo import ALWAYS, SIZES, plan_demo, run_demo
 from trainmap.experiments.file.variants import Variant, load_experiment, variant_of
-from trainmap.experiments.named_rows import ROWS
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.named_rows import ROWS
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report import study_plots
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs import launch

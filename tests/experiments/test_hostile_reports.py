@@ -225,7 +225,7 @@ def test_an_experiment_of_hostile_names_is_planned_run_failed_reported_and_run_a
 
 def _planned(file: Path, out: Path) -> bytes:
     from trainmap.experiments.file.variants import load_experiment
-    from trainmap.experiments.planner import plan_graph
+    from trainmap.experiments.plan.planner import plan_graph
     from trainmap.experiments.runs.folder import claim, study_of
 
     variants = load_experiment(file)

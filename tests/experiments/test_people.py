@@ -13,8 +13,8 @@ import trainmap as tm
 from trainmap.data.dataset import load_splits
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.graph import Graph
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.people_tables import people_grids
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of

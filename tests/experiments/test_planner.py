@@ -12,10 +12,10 @@ import timm
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.graph import Graph
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.runs.estimate import estimate
-from trainmap.experiments.runs.folder import study_of
+from trainmap.experiments.runs.folder import jobs_of, study_of
 
 PLAIN = """\
 title: A test
@@ -40,7 +40,7 @@ def test_everything_is_made_once_and_comes_after_what_it_needs(tmp_path: Path) -
     graph = plan(tmp_path)
     assert kinds(graph) == {"teacher": 1, "map": 1, "selection": 1, "teacher logits": 1, "student": 3 * 2 * 2}
     seen: set[str] = set()
-    for job in graph.jobs():
+    for job in jobs_of(graph):
         assert set(job.after) <= seen
         assert all(digest in job.task.canonical for digest in job.after)
         seen.add(job.hash)
@@ -209,7 +209,7 @@ def test_what_cannot_be_is_refused_with_its_field_before_any_work(tmp_path: Path
 
 
 def test_the_longest_way_starts_first(tmp_path: Path) -> None:
-    tasks = plan(tmp_path).jobs()
+    tasks = jobs_of(plan(tmp_path))
     teacher = next(task for task in tasks if task.name.startswith("teacher "))
     assert all(task.weight <= teacher.weight for task in tasks)
 

@@ -11,14 +11,14 @@ import pytest
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.graph import Graph
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.planner import plan_graph
+from trainmap.experiments.plan.rows import said
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.report.teacher_tables import teachers_grids
 from trainmap.experiments.results.facts import ROLES
 from trainmap.experiments.results.records import groups
 from trainmap.experiments.results.versus_random import Report, compare
-from trainmap.experiments.rows import said
 from trainmap.experiments.runs.folder import Entry, Study, results, run_study, study_of
 from trainmap.experiments.tasks import student
 from trainmap.experiments.tasks.datasets import load

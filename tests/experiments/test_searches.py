@@ -12,8 +12,8 @@ import pytest
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.graph import Graph, Node
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.graph import Graph, Node
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import Study, results, run_study, study_of
 from trainmap.experiments.tasks.tuning import Hyperparameters, Lesson

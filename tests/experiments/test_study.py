@@ -19,8 +19,8 @@ import trainmap as tm
 from trainmap.checksums import sealed
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.graph import Graph
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.estimate import Entry, estimate, makespan
 from trainmap.experiments.runs.folder import (

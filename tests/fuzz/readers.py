@@ -507,7 +507,7 @@ def result_of(kind: str, at: int) -> dict[str, Any]:
 
 def save_grid(folder: Path) -> None:
     from trainmap.experiments.file.variants import load_experiment
-    from trainmap.experiments.planner import plan_graph
+    from trainmap.experiments.plan.planner import plan_graph
     from trainmap.experiments.runs.folder import save_study, study_of
 
     (folder / "a.yaml").write_text(YAML.split("small:")[0])

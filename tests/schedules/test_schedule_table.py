@@ -15,7 +15,7 @@ import pytest
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.ways import NAMED, Schedule
+from trainmap.experiments.file.way_sections import NAMED, Schedule
 from trainmap.schedules import (
     SCHEDULES,
     DisjointRandom,

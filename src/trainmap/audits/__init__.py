@@ -19,7 +19,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.audits.audit import audit_threshold_samples
     from trainmap.audits.planted import Flips, ThresholdSamples, plan_flips, plan_threshold_samples
-    from trainmap.audits.suspects import Audit, check_format
+    from trainmap.audits.suspects import Audit, check_audit_name
     from trainmap.audits.suspicion import RULES
     from trainmap.audits.thresholds import Thresholds, by_class, same_for_all, told, warnings_of
 else:
@@ -28,7 +28,7 @@ else:
         {
             "audit": "audit_threshold_samples",
             "planted": "Flips ThresholdSamples plan_flips plan_threshold_samples",
-            "suspects": "Audit check_format",
+            "suspects": "Audit check_audit_name",
             "suspicion": "RULES",
             "thresholds": "Thresholds by_class same_for_all told warnings_of",
         },
@@ -37,6 +37,6 @@ else:
 # fmt: off
 __all__ = [
     "RULES", "Audit", "Flips", "ThresholdSamples", "Thresholds", "audit_threshold_samples", "by_class",
-    "check_format", "plan_flips", "plan_threshold_samples", "same_for_all", "told", "warnings_of",
+    "check_audit_name", "plan_flips", "plan_threshold_samples", "same_for_all", "told", "warnings_of",
 ]
 # fmt: on

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
+from trainmap.cli.arguments import DynamicsPath, MapPath, Verify, number, say, show_or_json, split
+from trainmap.cli.arguments import show as draw
 from trainmap.cli.compression_verbs import compress, forgets
 from trainmap.cli.exchange_verbs import exports, imports
 from trainmap.cli.experiment_verbs import register
 from trainmap.cli.targets import replaceable
 from trainmap.cli.verify_verb import verify as verify_all
-from trainmap.cli.words import DynamicsPath, MapPath, Verify, number, say, show_or_json, split
-from trainmap.cli.words import show as draw
 from trainmap.errors import TrainmapError, cause, counted, short
 from trainmap.machine import progress
 
@@ -215,8 +215,9 @@ def audit(
     Example: [bold]trainmap audit demo/dynamics --out errors.csv[/bold]
     """
     from trainmap.audits.audit import audit as find_errors
-    from trainmap.audits.audit import audit_threshold_samples, check_audit_name
+    from trainmap.audits.audit import audit_threshold_samples
     from trainmap.audits.planted import Flips
+    from trainmap.audits.suspects import check_audit_name
     from trainmap.dynamics.store import Dynamics
     from trainmap.views.side_by_side import of_audit
 

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from trainmap.cli.arguments import Verify, say, show
 from trainmap.cli.targets import replaceable
-from trainmap.cli.words import Verify, say, show
 
 
 def compress(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trainmap.cli.arguments import DynamicsPath, MapPath, Verify, say, split
 from trainmap.cli.targets import replaceable
-from trainmap.cli.words import DynamicsPath, MapPath, Verify, say, split
 from trainmap.errors import TrainmapError, counted
 from trainmap.machine import progress
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from trainmap.cli.arguments import say, show
 from trainmap.cli.targets import replaceable
-from trainmap.cli.words import say, show
 from trainmap.errors import TrainmapError, counted, last_line, one_line
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def run(
     import hashlib
 
     from trainmap.experiments.file.variants import load_experiment
-    from trainmap.experiments.planner import plan_graph
+    from trainmap.experiments.plan.planner import plan_graph
     from trainmap.experiments.runs.folder import check, claim, run_study, study_of
 
     variants = load_experiment(file, scale, sets or [])
@@ -146,10 +146,10 @@ def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -
     from rich.table import Table
     from rich.text import Text
 
-    from trainmap.experiments.report.formats import show_seconds
     from trainmap.experiments.runs.estimate import estimate
     from trainmap.experiments.runs.folder import results
     from trainmap.machine import cores
+    from trainmap.views.amounts import show_seconds
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
     table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")

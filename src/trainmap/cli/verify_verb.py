@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from trainmap.cli.words import say
+from trainmap.cli.arguments import say
 from trainmap.errors import TrainmapError
 from trainmap.machine import progress
 

@@ -19,8 +19,9 @@ from trainmap.errors import TrainmapError, shown
 from trainmap.models.modes import device_of
 from trainmap.models.probe import check_same_shape, logits_of
 from trainmap.models.weights import fix, free, masks, original, prunable
-from trainmap.training.fit import Watching, fit
+from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
+from trainmap.training.watching import Watching
 
 __all__ = ["cubic_sparsity", "fix_zeros", "free_zeros", "prunable", "sparsify", "zero_smallest"]
 

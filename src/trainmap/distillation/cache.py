@@ -25,7 +25,8 @@ from trainmap.dynamics.logit_precision import check_logits, halved
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.files import reading
 from trainmap.machine import bars
-from trainmap.models.cost import forward_flops, inference_flops
+from trainmap.models.budget import inference_flops
+from trainmap.models.cost import forward_flops
 from trainmap.models.predict import predict, predict_pairs
 from trainmap.typed import as_type
 

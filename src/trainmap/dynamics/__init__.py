@@ -3,6 +3,7 @@
 Its files, in reading order::
 
     signals.py          from logits and a gold label to the few numbers that are kept
+    signal_chunks.py    the arithmetic of the six signals
     logit_precision.py  which numbers can be logits, and in what precision they are kept
     probabilities.py    probabilities where logits belong
     arrays.py           what a loop hands over, as numpy
@@ -10,11 +11,14 @@ Its files, in reading order::
     held.py             batches that wait on an accelerator
     visits.py           an epoch that visits examples several times
     roster.py           who the examples are, and who was seen
+    roll.py             the roll of a recording
+    entering.py         how a writer comes into a folder
     growing.py          examples that come first in a later epoch
     refused.py          batches that are left out
     epoch.py            the epoch under way: batches in, columns out
     recorder.py         Recorder, the one that is used in a training loop
     columns.py          an epoch on disk
+    examples.py         examples.parquet
     manifest.py         what exists: an epoch that is not listed does not
     stats.py            level "stats": sums in place of epochs
     clearing.py         how a recording goes
@@ -38,8 +42,20 @@ if TYPE_CHECKING:
     from trainmap.dynamics.arrays import on_accelerator, to_ids, to_labels, to_logits, to_numpy
     from trainmap.dynamics.columns import write_columns
     from trainmap.dynamics.damage import check_recording, is_recording
+    from trainmap.dynamics.examples import write_examples
     from trainmap.dynamics.given import check_flag
-    from trainmap.dynamics.index import id_hash, ids_from_arrow, ids_to_arrow, rising, sort_ids
+    from trainmap.dynamics.index import (
+        MISSING,
+        find_rows,
+        id_hash,
+        ids_from_arrow,
+        ids_to_arrow,
+        lowest,
+        of_one_kind,
+        rising,
+        rows_of,
+        sort_ids,
+    )
     from trainmap.dynamics.logit_precision import check_logits, halved, masks, widened
     from trainmap.dynamics.manifest import MOST_CLASSES, Manifest, versions, write_manifest
     from trainmap.dynamics.probabilities import refuse_probabilities
@@ -53,7 +69,7 @@ if TYPE_CHECKING:
         signals_from_logits,
     )
     from trainmap.dynamics.stats import NEVER, Stats
-    from trainmap.dynamics.store import Dynamics, fingerprint, write_examples
+    from trainmap.dynamics.store import Dynamics, fingerprint
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -61,24 +77,25 @@ else:
             "arrays": "on_accelerator to_ids to_labels to_logits to_numpy",
             "columns": "write_columns",
             "damage": "check_recording is_recording",
+            "examples": "write_examples",
             "given": "check_flag",
-            "index": "id_hash ids_from_arrow ids_to_arrow rising sort_ids",
+            "index": "MISSING find_rows id_hash ids_from_arrow ids_to_arrow lowest of_one_kind rising rows_of sort_ids",
             "logit_precision": "check_logits halved masks widened",
             "manifest": "MOST_CLASSES Manifest versions write_manifest",
             "probabilities": "refuse_probabilities",
             "recorder": "Recorder",
             "signals": "FLOAT_SIGNALS UNKNOWN_LABEL Block empty_signals read_only signals_from_logits",
             "stats": "NEVER Stats",
-            "store": "Dynamics fingerprint write_examples",
+            "store": "Dynamics fingerprint",
         },
     )
 
 # fmt: off
 __all__ = [
-    "FLOAT_SIGNALS", "MOST_CLASSES", "NEVER", "UNKNOWN_LABEL", "Block", "Dynamics", "Manifest", "Recorder", "Stats",
-    "check_flag", "check_logits", "check_recording", "empty_signals", "fingerprint", "halved", "id_hash",
-    "ids_from_arrow", "ids_to_arrow", "is_recording", "masks", "on_accelerator", "read_only", "refuse_probabilities",
-    "rising", "signals_from_logits", "sort_ids", "to_ids", "to_labels", "to_logits", "to_numpy", "versions",
-    "widened", "write_columns", "write_examples", "write_manifest",
+    "FLOAT_SIGNALS", "MISSING", "MOST_CLASSES", "NEVER", "UNKNOWN_LABEL", "Block", "Dynamics", "Manifest", "Recorder",
+    "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint", "halved",
+    "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind", "on_accelerator",
+    "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids", "to_ids",
+    "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns", "write_examples", "write_manifest",
 ]
 # fmt: on

@@ -9,7 +9,8 @@ from pathlib import Path
 from torch import nn
 
 from trainmap.checksums import check_folder, read_sealed, write_sealed
-from trainmap.compression.measure import Measured, measure, uncompressed
+from trainmap.compression.compressed import uncompressed
+from trainmap.compression.measure import Measured, measure
 from trainmap.compression.network_files import save, suffix
 from trainmap.compression.ways import Int8, Int8Onnx, Int8Trained, PruneChannels, Sparsify, Way
 from trainmap.data.dataset import Splits

@@ -22,9 +22,9 @@ from typing import Any, Literal, get_args
 from trainmap.data.names import check_name
 from trainmap.errors import StoreError, TrainmapError, counted, last_line, one_line, shown, unknown
 from trainmap.experiments.file.variants import Variant, variant_of
-from trainmap.experiments.graph import Graph, made_at
-from trainmap.experiments.named_rows import ROWS
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.graph import Graph, made_at
+from trainmap.experiments.plan.named_rows import ROWS
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import PLAN, Study, open_study, run_study, study_of, tasks_of
 from trainmap.experiments.runs.job import Outcome

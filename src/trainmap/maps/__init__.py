@@ -4,8 +4,10 @@ Its files, in reading order::
 
     regions.py          easy-to-learn, ambiguous, hard-to-learn
     table_file.py       a Parquet table with what made it
+    map_file.py         A map as a file
     datamap.py          DataMap
     stability.py        how sure a map is, and from which epoch on
+    over_seeds.py       how sure a score is over several recordings
     agreement.py        how far two maps agree
     second_split.py     which examples are lost when training goes on with others
     human.py            do people find the same examples hard?
@@ -21,10 +23,12 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.maps.agreement import FRACTIONS, Comparison, compare, open_pair, plain
-    from trainmap.maps.datamap import DataMap, check_format, to_arrow
+    from trainmap.maps.datamap import DataMap
     from trainmap.maps.dataset_columns import add_columns
     from trainmap.maps.exchange import METRICS, export_allenai, export_fiftyone, export_spotlight, study_map
     from trainmap.maps.human import human_agreement, label_entropy
+    from trainmap.maps.map_file import AXES, check_map_name, to_arrow
+    from trainmap.maps.over_seeds import agreement_matrix, intervals
     from trainmap.maps.regions import (
         AMBIGUOUS,
         EASY,
@@ -37,33 +41,38 @@ if TYPE_CHECKING:
         deepest_first,
         depth,
         overlap,
+        region_numbers,
         unclear,
     )
-    from trainmap.maps.stability import Convergence, agreement_by_epoch, agreement_matrix, converged, earlier, intervals
+    from trainmap.maps.stability import Convergence, agreement_by_epoch, converged, earlier
     from trainmap.maps.table_file import METADATA, check_table, read_table, write_table
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "agreement": "FRACTIONS Comparison compare open_pair plain",
-            "datamap": "DataMap check_format to_arrow",
+            "datamap": "DataMap",
             "dataset_columns": "add_columns",
             "exchange": "METRICS export_allenai export_fiftyone export_spotlight study_map",
             "human": "human_agreement label_entropy",
+            "map_file": "AXES check_map_name to_arrow",
+            "over_seeds": "agreement_matrix intervals",
             "regions": (
-                "AMBIGUOUS EASY HARD REGIONS Rule assign check_fraction check_rule deepest_first depth overlap unclear"
+                "AMBIGUOUS EASY HARD REGIONS Rule assign check_fraction check_rule deepest_first depth overlap "
+                "region_numbers unclear"
             ),
-            "stability": "Convergence agreement_by_epoch agreement_matrix converged earlier intervals",
+            "stability": "Convergence agreement_by_epoch converged earlier",
             "table_file": "METADATA check_table read_table write_table",
         },
     )
 
 # fmt: off
 __all__ = [
-    "AMBIGUOUS", "EASY", "FRACTIONS", "HARD", "METADATA", "METRICS", "REGIONS", "Comparison", "Convergence",
-    "DataMap", "Rule", "add_columns", "agreement_by_epoch", "agreement_matrix", "assign", "check_format",
-    "check_fraction", "check_rule", "check_table", "compare", "converged", "deepest_first", "depth", "earlier",
+    "AMBIGUOUS", "AXES", "EASY", "FRACTIONS", "HARD", "METADATA", "METRICS", "REGIONS", "Comparison", "Convergence",
+    "DataMap", "Rule", "add_columns", "agreement_by_epoch", "agreement_matrix", "assign", "check_fraction",
+    "check_map_name", "check_rule", "check_table", "compare", "converged", "deepest_first", "depth", "earlier",
     "export_allenai", "export_fiftyone", "export_spotlight", "human_agreement", "intervals", "label_entropy",
-    "open_pair", "overlap", "plain", "read_table", "study_map", "to_arrow", "unclear", "write_table",
+    "open_pair", "overlap", "plain", "read_table", "region_numbers", "study_map", "to_arrow", "unclear",
+    "write_table",
 ]
 # fmt: on

@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from trainmap.data.dataset import Dataset, as_tensor, to_input
+from trainmap.data.dataset import Dataset
+from trainmap.data.inputs import as_tensor, to_input
 from trainmap.errors import TrainmapError
 from trainmap.models.layout import is_convolutional
 from trainmap.models.modes import device_of, evaluating

@@ -4,9 +4,18 @@ A new schedule is one class in a file of its own and one line in ``SCHEDULES``.
 
 Its files, in reading order::
 
-    protocol.py       what a schedule answers, and the schedules in their table
-    repeated_auto.py  a fresh draw of ``auto`` in every epoch
-    samplers.py       a schedule as a sampler of PyTorch
+    protocol.py         what a schedule answers, and the schedules in their table
+    places.py           the ids of a schedule, and the places of some of them
+    memory.py           what a schedule remembers of every example
+    options.py          what a schedule is in the table: options, limits, expected visits
+    repeated_random.py  a fresh random subset in every epoch, of two kinds
+    infobatch.py        half of what is easy is skipped, the rest of it weighed up
+    ordered_loss.py     of a random pool those with the highest last loss
+    map_guided.py       a curriculum from the map so far
+    repeated_auto.py    a fresh draw of ``auto`` in every epoch
+    proxy_options.py    the proxy filter as it stands in a file
+    schedule_table.py   SCHEDULES
+    samplers.py         a schedule as a sampler of PyTorch
 """
 
 from __future__ import annotations
@@ -16,39 +25,39 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.schedules.protocol import (
-        SCHEDULES,
-        InfoBatch,
-        MapGuided,
-        Memory,
-        OrderedLoss,
-        RepeatedRandom,
-        Schedule,
-        Visit,
-        check_schedule,
-        gold_loss,
-        has_learned,
-        settings_of,
-    )
+    from trainmap.schedules.infobatch import InfoBatch
+    from trainmap.schedules.map_guided import MapGuided
+    from trainmap.schedules.memory import Memory, gold_loss
+    from trainmap.schedules.options import LIMITS, Options, Run, needed
+    from trainmap.schedules.ordered_loss import OrderedLoss
+    from trainmap.schedules.protocol import Schedule, Visit, check_schedule, has_learned, settings_of
+    from trainmap.schedules.proxy_options import ProxyOptions
     from trainmap.schedules.repeated_auto import RepeatedAuto
+    from trainmap.schedules.repeated_random import DisjointRandom, IndependentRandom, RepeatedRandom
     from trainmap.schedules.samplers import FilteredBatches, ScheduleSampler
+    from trainmap.schedules.schedule_table import SCHEDULES
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "protocol": (
-                "SCHEDULES InfoBatch MapGuided Memory OrderedLoss RepeatedRandom Schedule Visit check_schedule "
-                "gold_loss has_learned settings_of"
-            ),
+            "infobatch": "InfoBatch",
+            "map_guided": "MapGuided",
+            "memory": "Memory gold_loss",
+            "options": "LIMITS Options Run needed",
+            "ordered_loss": "OrderedLoss",
+            "protocol": "Schedule Visit check_schedule has_learned settings_of",
+            "proxy_options": "ProxyOptions",
             "repeated_auto": "RepeatedAuto",
+            "repeated_random": "DisjointRandom IndependentRandom RepeatedRandom",
             "samplers": "FilteredBatches ScheduleSampler",
+            "schedule_table": "SCHEDULES",
         },
     )
 
 # fmt: off
 __all__ = [
-    "SCHEDULES", "FilteredBatches", "InfoBatch", "MapGuided", "Memory", "OrderedLoss", "RepeatedAuto",
-    "RepeatedRandom", "Schedule", "ScheduleSampler", "Visit", "check_schedule", "gold_loss", "has_learned",
-    "settings_of",
+    "LIMITS", "SCHEDULES", "DisjointRandom", "FilteredBatches", "IndependentRandom", "InfoBatch", "MapGuided",
+    "Memory", "Options", "OrderedLoss", "ProxyOptions", "RepeatedAuto", "RepeatedRandom", "Run", "Schedule",
+    "ScheduleSampler", "Visit", "check_schedule", "gold_loss", "has_learned", "needed", "settings_of",
 ]
 # fmt: on

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from trainmap.errors import TrainmapError
-from trainmap.maps.datamap import AXES
+from trainmap.maps.map_file import AXES
 from trainmap.selection.entry import Need, Word, by_class, check_epochs
 from trainmap.selection.pool import Candidates
 from trainmap.selection.quotas import Balance

@@ -16,10 +16,10 @@ from trainmap.maps.datamap import DataMap
 from trainmap.scores.trajectories import Clusters
 from trainmap.selection.auto import Advice, read_map
 from trainmap.selection.card import Selection, Taken, are_numbers
-from trainmap.selection.entry import Ask, check_request, usable
+from trainmap.selection.entry import Ask, Strategy, Word, check_request, usable
 from trainmap.selection.pool import Features, Pool, aligned
 from trainmap.selection.quotas import Balance
-from trainmap.selection.strategies import AUTO, EXPLAINED, HELD_OUT, WORDS, Strategy, Word, named, told_words
+from trainmap.selection.strategies import AUTO, EXPLAINED, HELD_OUT, WORDS, named, told_words
 from trainmap.selection.words import Plan, check_size, parse
 
 __all__ = ["Advice", "Balance", "advise", "explained", "known_pool", "select", "select_by"]

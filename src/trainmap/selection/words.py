@@ -30,7 +30,8 @@ import numpy as np
 
 from trainmap.errors import TrainmapError, short, shown, unknown
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD
-from trainmap.selection.strategies import WORDS, Word
+from trainmap.selection.entry import Word
+from trainmap.selection.strategies import WORDS
 
 End = Literal["top", "bottom", "middle", "hardest", "easiest"]
 

@@ -9,11 +9,11 @@ Its files, in reading order::
     features.py    a network's inner values
     step.py        the loss of one step
     proxy.py       a small network that filters the batches of a large one
-    visits.py      which examples an epoch visits: ids, a schedule, a proxy
     watching.py    who looks on: a recorder, functions around each epoch
     fit.py         the loop
     gradients.py   scores that need gradients: GraNd, VoG
     boosting.py    gradient-boosted trees as a teacher for tables
+    visiting.py    who says which examples an epoch visits
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from trainmap.data.dataset import Dataset, as_tensor, to_input
-from trainmap.data.inputs import Inputs
+from trainmap.data.dataset import Dataset
+from trainmap.data.inputs import Inputs, as_tensor, to_input
 from trainmap.errors import TrainmapError, unknown
 from trainmap.models.layout import is_convolutional
 from trainmap.models.modes import device_of, evaluating

@@ -11,15 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainmap.data.dataset import Dataset, as_tensor, augment, to_input
+from trainmap.data.dataset import Dataset, augment
+from trainmap.data.inputs import as_tensor, to_input
+from trainmap.distillation.settings import Distillation
 from trainmap.errors import DivergedError, TrainmapError
-from trainmap.models.cost import forward_flops, training_flops
+from trainmap.models.budget import training_flops
+from trainmap.models.cost import forward_flops
 from trainmap.models.layout import lay_out
 from trainmap.models.modes import device_of
 from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.optimizer import make_optimizer
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe
-from trainmap.training.step import Distillation, Objective, Teaching, objective
+from trainmap.training.step import Objective, Teaching, objective
 from trainmap.training.visiting import Visiting, Visits, told_apart
 from trainmap.training.watching import EpochRecorder, Watching
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from trainmap.data.dataset import Dataset, as_tensor, to_input
+from trainmap.data.dataset import Dataset
+from trainmap.data.inputs import as_tensor, to_input
 from trainmap.errors import TrainmapError, unknown
 from trainmap.models.modes import device_of, evaluating
 

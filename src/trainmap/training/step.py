@@ -12,7 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from trainmap.data.dataset import Dataset, as_tensor
+from trainmap.data.dataset import Dataset
+from trainmap.data.inputs import as_tensor
 from trainmap.distillation.cache import fingerprint
 from trainmap.distillation.losses import TeacherLoss, cross_entropy
 from trainmap.distillation.settings import Distillation, Settled, column, settled

@@ -2,7 +2,6 @@
 
 Its files, in reading order::
 
-    terminal.py      text of users on the terminal
     style.py         how pictures look
     scale.py         a score as an axis
     labels.py        where the names of regions stand
@@ -12,6 +11,7 @@ Its files, in reading order::
     forgets.py       what compression forgets
     model_table.py   the catalogue of networks
     result_plots.py  pictures of an experiment's results
+    amounts.py       how amounts are written for people: shares, FLOPs, seconds, bytes
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.views.amounts import show_bytes, show_flops, show_percent, show_seconds
     from trainmap.views.forgets import of_flips, of_measured, plot_flips
     from trainmap.views.model_table import show
     from trainmap.views.plot import check_picture, plot_map
     from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_sizes
     from trainmap.views.side_by_side import of_audit
     from trainmap.views.style import FAINT, INK, SOFT, STYLE
-    from trainmap.views.terminal import Terminal, bars
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "amounts": "show_bytes show_flops show_percent show_seconds",
             "forgets": "of_flips of_measured plot_flips",
             "model_table": "show",
             "plot": "check_picture plot_map",
             "result_plots": "Panel Point Series plot_costs plot_sizes",
             "side_by_side": "of_audit",
             "style": "FAINT INK SOFT STYLE",
-            "terminal": "Terminal bars",
         },
     )
 
 # fmt: off
 __all__ = [
-    "FAINT", "INK", "SOFT", "STYLE", "Panel", "Point", "Series", "Terminal", "bars", "check_picture", "of_audit",
-    "of_flips", "of_measured", "plot_costs", "plot_flips", "plot_map", "plot_sizes", "show",
+    "FAINT", "INK", "SOFT", "STYLE", "Panel", "Point", "Series", "check_picture", "of_audit", "of_flips",
+    "of_measured", "plot_costs", "plot_flips", "plot_map", "plot_sizes", "show", "show_bytes", "show_flops",
+    "show_percent", "show_seconds",
 ]
 # fmt: on

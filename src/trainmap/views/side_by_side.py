@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from trainmap.audits.audit import Audit
+from trainmap.audits.suspects import Audit
 from trainmap.maps.agreement import Comparison
 from trainmap.maps.stability import Convergence
 from trainmap.views.summary import facts

@@ -2,12 +2,12 @@
 
 Its files, in reading order::
 
-    yamlfile.py   YAML with the line of every value
-    fields.py     strict fields
-    ways.py       sections that choose a way with options
-    questions.py  sections that ask something else than which subset
-    sections.py   the sections
-    variants.py   a file with its scale, its overrides and its grid
+    yamlfile.py      YAML with the line of every value
+    fields.py        strict fields
+    questions.py     sections that ask something else than which subset
+    sections.py      the sections
+    variants.py      a file with its scale, its overrides and its grid
+    way_sections.py  sections that choose a way and its options
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.file.fields import short
+    from trainmap.experiments.file.fields import Section, short
     from trainmap.experiments.file.sections import Distillation, Map, Recipe, Student, Subset, Teacher
-    from trainmap.experiments.file.variants import Variant, load_experiment, schema
-    from trainmap.experiments.file.ways import Compression, Schedule, Without
+    from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
+    from trainmap.experiments.file.way_sections import Compression, Schedule, Without
     from trainmap.experiments.file.yamlfile import Where
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "fields": "short",
+            "fields": "Section short",
             "sections": "Distillation Map Recipe Student Subset Teacher",
-            "variants": "Variant load_experiment schema",
-            "ways": "Compression Schedule Without",
+            "variants": "Variant load_experiment schema variant_of",
+            "way_sections": "Compression Schedule Without",
             "yamlfile": "Where",
         },
     )
 
 # fmt: off
 __all__ = [
-    "Compression", "Distillation", "Map", "Recipe", "Schedule", "Student", "Subset", "Teacher", "Variant", "Where",
-    "Without", "load_experiment", "schema", "short",
+    "Compression", "Distillation", "Map", "Recipe", "Schedule", "Section", "Student", "Subset", "Teacher", "Variant",
+    "Where", "Without", "load_experiment", "schema", "short", "variant_of",
 ]
 # fmt: on

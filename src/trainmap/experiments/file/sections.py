@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
 from trainmap.experiments.file.questions import Human, Tuning
-from trainmap.experiments.file.ways import Compression, Schedule, Without
+from trainmap.experiments.file.way_sections import Compression, Schedule, Without
 
 
 class Data(Section):
@@ -85,7 +85,7 @@ class Subset(Section):
     bare word is the name of one."""
 
     key: str = ""
-    """``full``, ``random``, ``repeated-random``, ``ambiguous``, ... (``trainmap.experiments.named_rows.ROWS``)."""
+    """``full``, ``random``, ``repeated-random``, ``ambiguous``, ... (``trainmap.experiments.plan.named_rows.ROWS``)."""
     spec: str = ""
     """``"{percent} ambiguous"`` at each size, or ``"17% ambiguous + 10% easy-to-learn"`` as it stands."""
     strategy: str = ""

@@ -2,11 +2,27 @@
 
 Its files, in reading order::
 
-    formats.py     numbers as people read them
-    page.py        the page over all of it
-    grid_cells.py  the tables of a report, as values
-    longtable.py   all cells as CSV and LaTeX
-    report.py      the table of one experiment
+    formats.py             numbers as people read them
+    verdict_words.py       the words for a verdict
+    grid.py                A table for people as a value: what stands in each cell
+    student_columns.py     the frame of a table with one line per subset and one column per student
+    score_tables.py        the tables of one comparison
+    cost_tables.py         what it cost
+    agreement_tables.py    how far the maps of one dataset agree, two by two: the tables
+    compression_tables.py  what compression saves, what it changes and what it forgets
+    people_tables.py       do people find the same examples hard? The tables
+    search_tables.py       the tables of a search for hyperparameters
+    teacher_tables.py      the table of an experiment's teachers: a line for each, over its seeds
+    overview_tables.py     the whole of an experiment in one table
+    in_short.py            what the main tables say, in sentences that follow from their verdicts
+    page.py                the page over all of it
+    markdown_page.py       A page as GitHub Markdown that reads well raw, too
+    html_page.py           A page as one HTML file
+    latex_tables.py        the big tables for a paper
+    csv_tables.py          the runs, and the cells that they make, as CSV for other programs
+    report_files.py        the table that says what paid and what did not
+    study_plots.py         the pictures of an experiment
+    study_files.py         the reports of an experiment's folder
 """
 
 from __future__ import annotations
@@ -16,31 +32,17 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.report.formats import (
-        MINUS,
-        show_difference,
-        show_estimate,
-        show_flops,
-        show_percent,
-        show_seconds,
-    )
-    from trainmap.experiments.report.grid_cells import VERDICTS, Cell, Grid, Lines
-    from trainmap.experiments.report.page import write_study
-    from trainmap.experiments.report.report import write_report
+    from trainmap.experiments.report.study_files import write_study
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "formats": "MINUS show_difference show_estimate show_flops show_percent show_seconds",
-            "grid_cells": "VERDICTS Cell Grid Lines",
-            "page": "write_study",
-            "report": "write_report",
+            "study_files": "write_study",
         },
     )
 
 # fmt: off
 __all__ = [
-    "MINUS", "VERDICTS", "Cell", "Grid", "Lines", "show_difference", "show_estimate", "show_flops", "show_percent",
-    "show_seconds", "write_report", "write_study",
+    "write_study",
 ]
 # fmt: on

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 
 from trainmap.errors import counted
-from trainmap.experiments.report.formats import MINUS, show_flops, show_percent, show_seconds
+from trainmap.experiments.report.formats import MINUS
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.results.map_pairs import Pair
+from trainmap.views.amounts import show_flops, show_percent, show_seconds
 
 FOLDED = 15  # pairs from which on the table is folded at first
 

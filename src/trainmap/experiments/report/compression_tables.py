@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainmap.experiments.report.formats import show_difference, show_flops
+from trainmap.experiments.report.formats import show_difference
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.student_columns import column_name
 from trainmap.experiments.report.verdict_words import CHANGED, FORGOTTEN
@@ -17,6 +17,7 @@ from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import interval, paired_difference, verdict_of
 from trainmap.experiments.runs.folder import Study
 from trainmap.maps.regions import REGIONS
+from trainmap.views.amounts import show_flops
 
 GROUPS = ("all", *REGIONS)
 SETS = {"test": "the test data", "corrupted": "the corrupted test data"}

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.report.formats import show_flops, show_percent, show_reuses, show_seconds
+from trainmap.experiments.report.formats import show_reuses
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.student_columns import students_grid
 from trainmap.experiments.results.facts import reads_map
 from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison
 from trainmap.models.budget import break_even
+from trainmap.views.amounts import show_flops, show_percent, show_seconds
 
 Costs = Mapping[str, Mapping[str, Any]]
 

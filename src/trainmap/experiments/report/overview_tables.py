@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from trainmap.errors import counted
-from trainmap.experiments.report.formats import show_estimate, show_percent
+from trainmap.experiments.report.formats import show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.student_columns import column_name
 from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
@@ -18,6 +18,7 @@ from trainmap.experiments.results.records import Group, long_table
 from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.statistics import Estimate, Verdict
 from trainmap.experiments.runs.folder import Study
+from trainmap.views.amounts import show_percent
 
 Done = Mapping[str, Mapping[str, Any]]
 Record = Mapping[str, Any]  # a line of a long table

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainmap.experiments.report.formats import show_difference, show_estimate, show_flops, show_seconds
+from trainmap.experiments.report.formats import show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.verdict_words import CHANGED
 from trainmap.experiments.results.statistics import Difference, Verdict, interval, paired_difference
 from trainmap.experiments.results.titles import search_titles
 from trainmap.experiments.runs.folder import Entry, Study
+from trainmap.views.amounts import show_flops, show_seconds
 
 Done = Mapping[str, Mapping[str, Any]]
 

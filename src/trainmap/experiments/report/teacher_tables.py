@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainmap.experiments.report.formats import show_estimate, show_flops, show_seconds
+from trainmap.experiments.report.formats import show_estimate
 from trainmap.experiments.report.grid import Cell, Grid, GridLine
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import interval
 from trainmap.experiments.results.titles import teacher_titles
 from trainmap.experiments.runs.folder import Study
+from trainmap.views.amounts import show_flops, show_seconds
 
 
 def teachers_grids(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Grid]:

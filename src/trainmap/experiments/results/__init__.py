@@ -2,9 +2,11 @@
 
 Its files, in reading order::
 
-    result_fields.py  what a report reads of each result
+    facts.py          what a row is, said by its own columns and never read from its name
+    run_rows.py       the runs of a table as rows
     statistics.py     means, intervals, verdicts
     versus_random.py  rows and their opponents
+    titles.py         what the teachers
     records.py        the results of an experiment
     map_pairs.py      how far maps agree
     forgotten.py      what compression forgets
@@ -17,46 +19,42 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.results.forgotten import compression_grids
-    from trainmap.experiments.results.map_pairs import agreement_grids, pairs
-    from trainmap.experiments.results.records import Group, Record, groups, has_random, report_of
-    from trainmap.experiments.results.result_fields import Cost, Found, Name, Share, check_result
-    from trainmap.experiments.results.statistics import Difference, Estimate, holm_verdicts, interval, paired_difference
-    from trainmap.experiments.results.versus_random import (
-        CLOCKS,
-        METRICS,
-        SAME_SIZE,
-        SCHEDULE,
-        UNITS,
-        Column,
-        Comparison,
-        Report,
-        Role,
-        Row,
-        compare,
-        role,
-        subset_name,
+    from trainmap.experiments.results.facts import NAMES, REFERENCES, facts_of, reads_map
+    from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
+    from trainmap.experiments.results.map_pairs import Pair, pairs
+    from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
+    from trainmap.experiments.results.run_rows import METRICS, Report, mean_of
+    from trainmap.experiments.results.statistics import (
+        Difference,
+        Estimate,
+        Verdict,
+        holm_verdicts,
+        interval,
+        paired_difference,
+        verdict_of,
     )
+    from trainmap.experiments.results.titles import people_titles, search_titles, teacher_titles
+    from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison, compare
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "forgotten": "compression_grids",
-            "map_pairs": "agreement_grids pairs",
-            "records": "Group Record groups has_random report_of",
-            "result_fields": "Cost Found Name Share check_result",
-            "statistics": "Difference Estimate holm_verdicts interval paired_difference",
-            "versus_random": (
-                "CLOCKS METRICS SAME_SIZE SCHEDULE UNITS Column Comparison Report Role Row compare role subset_name"
-            ),
+            "facts": "NAMES REFERENCES facts_of reads_map",
+            "forgotten": "Forgotten Runs compressed_cells forgotten_of",
+            "map_pairs": "Pair pairs",
+            "records": "Group groups has_random long_table report_of",
+            "run_rows": "METRICS Report mean_of",
+            "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
+            "titles": "people_titles search_titles teacher_titles",
+            "versus_random": "CLOCKS UNITS Column Comparison compare",
         },
     )
 
 # fmt: off
 __all__ = [
-    "CLOCKS", "METRICS", "SAME_SIZE", "SCHEDULE", "UNITS", "Column", "Comparison", "Cost", "Difference", "Estimate",
-    "Found", "Group", "Name", "Record", "Report", "Role", "Row", "Share", "agreement_grids", "check_result",
-    "compare", "compression_grids", "groups", "has_random", "holm_verdicts", "interval", "paired_difference", "pairs",
-    "report_of", "role", "subset_name",
+    "CLOCKS", "METRICS", "NAMES", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate",
+    "Forgotten", "Group", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of",
+    "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table", "mean_of", "paired_difference",
+    "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
 ]
 # fmt: on

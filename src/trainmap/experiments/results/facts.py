@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainmap.experiments.tasks.draws import DRAWS, Full, Role
 
 if TYPE_CHECKING:
-    from trainmap.experiments.graph import Line
+    from trainmap.experiments.plan.graph import Line
     from trainmap.experiments.runs.folder import Entry
 
 ROLES: Mapping[str, Role] = {**{draw.called: draw.role for draw in DRAWS.values()}, "full, equal steps": Full.role}

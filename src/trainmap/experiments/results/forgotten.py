@@ -13,7 +13,7 @@ from typing import Any
 
 from trainmap.evaluation.flips import flips
 from trainmap.evaluation.predictions import Predictions, regions_of
-from trainmap.experiments.graph import Line
+from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.runs.folder import Entry, Study, made

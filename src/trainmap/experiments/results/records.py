@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from trainmap.errors import counted
-from trainmap.experiments.graph import Line
+from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES, facts_of
 from trainmap.experiments.results.map_pairs import map_costs
 from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of

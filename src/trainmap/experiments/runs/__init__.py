@@ -4,8 +4,7 @@ Its files, in reading order::
 
     owner.py          whose a folder is
     task_locks.py     who is at work on a task
-    tracking.py       the epochs of a run as they come
-    watch.py          what happens after each epoch
+    job.py            A task with its place in a folder
     worker.py         a worker process
     local_workers.py  worker processes of this machine
     cluster.py        Ray and SLURM
@@ -22,6 +21,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.experiments.runs.folder import (
+        PLAN,
         Entry,
         Study,
         check,
@@ -33,26 +33,25 @@ if TYPE_CHECKING:
         run_study,
         states,
         study_of,
+        tasks_of,
     )
-    from trainmap.experiments.runs.launch import cores, run_all
+    from trainmap.experiments.runs.job import Outcome, read_record, result_path
     from trainmap.experiments.runs.owner import COMPRESSED, DEMO, check_free
-    from trainmap.experiments.runs.tracking import read_epochs, track
-    from trainmap.experiments.runs.watch import Watch
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "folder": "Entry Study check claim failures made open_study results run_study states study_of",
-            "launch": "cores run_all",
+            "folder": (
+                "PLAN Entry Study check claim failures made open_study results run_study states study_of tasks_of"
+            ),
+            "job": "Outcome read_record result_path",
             "owner": "COMPRESSED DEMO check_free",
-            "tracking": "read_epochs track",
-            "watch": "Watch",
         },
     )
 
 # fmt: off
 __all__ = [
-    "COMPRESSED", "DEMO", "Entry", "Study", "Watch", "check", "check_free", "claim", "cores", "failures", "made",
-    "open_study", "read_epochs", "results", "run_all", "run_study", "states", "study_of", "track",
+    "COMPRESSED", "DEMO", "PLAN", "Entry", "Outcome", "Study", "check", "check_free", "claim", "failures", "made",
+    "open_study", "read_record", "result_path", "results", "run_study", "states", "study_of", "tasks_of",
 ]
 # fmt: on

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainmap.errors import counted
-from trainmap.experiments.report.formats import show_seconds
 from trainmap.experiments.runs.folder import Entry, Study, tasks_of
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.search import Search
+from trainmap.views.amounts import show_bytes, show_seconds
 
 STEPS = 3  # trained to measure a model, after one that is not counted
 FIXED_SECONDS = {
@@ -176,11 +176,3 @@ def makespan(tasks: Sequence[Entry], seconds: Mapping[str, float], jobs: int) ->
 def _seconds(entry: Entry, speeds: Mapping[tuple[str, str], float]) -> float:
     speed = speeds[entry.model, entry.dataset] if entry.model else 0.0
     return FIXED_SECONDS[entry.kind] + speed * entry.flops
-
-
-def show_bytes(count: int) -> str:
-    """``1.2 MB``: three digits at most."""
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count} bytes"

@@ -25,11 +25,11 @@ from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
 from trainmap.errors import StoreError, counted, shown, some, unknown
 from trainmap.experiments.file.variants import Variant
-from trainmap.experiments.graph import Graph, Line, made_at
+from trainmap.experiments.plan.graph import Graph, Line, made_at
 from trainmap.experiments.runs import task_locks as locks
 from trainmap.experiments.runs.cluster import LAUNCHERS
-from trainmap.experiments.runs.job import error_path, read_record, result_path
-from trainmap.experiments.runs.launch import Outcome, run_all
+from trainmap.experiments.runs.job import Job, Outcome, error_path, read_record, result_path
+from trainmap.experiments.runs.launch import run_all
 from trainmap.experiments.runs.owner import EXPERIMENT, check_free
 from trainmap.experiments.tasks.result_fields import Name, check_result
 from trainmap.experiments.tasks.task import Task
@@ -158,13 +158,23 @@ def open_study(folder: str | Path) -> Study:
     return study
 
 
+def jobs_of(graph: Graph) -> list[Job]:
+    """What workers are handed; each as heavy as the longest way from it to the end, so that such ways start first."""
+    heavy: dict[str, float] = {}
+    for digest, node in reversed(graph.nodes.items()):
+        heavy[digest] = node.cost.flops + heavy.get(digest, 0.0) + 1
+        for other in node.after:
+            heavy[other] = max(heavy.get(other, 0.0), heavy[digest])
+    return [Job(node.name, node.task, node.place, heavy[digest], node.after) for digest, node in graph.nodes.items()]
+
+
 def tasks_of(study: Study) -> dict[str, Task]:
     """The tasks of a plan by their hashes.
 
     Raises:
         StoreError: an entry that is no task of its kind, or not the one that its hash stands for.
     """
-    from trainmap.experiments.tasks.kinds_of_tasks import TASKS  # torch, which a status does not need
+    from trainmap.experiments.tasks.task_table import TASKS  # torch, which a status does not need
 
     found: dict[str, Task] = {}
     for entry in study.entries:
@@ -306,7 +316,7 @@ def run_study(
         locks.take_over(place / "runs")
     make = LAUNCHERS[launcher]
     pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
-    return run_all(graph.jobs(), place / "runs", jobs, on_progress, pool)
+    return run_all(jobs_of(graph), place / "runs", jobs, on_progress, pool)
 
 
 def states(study: Study, folder: str | Path) -> dict[str, str]:

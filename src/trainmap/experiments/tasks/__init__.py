@@ -1,1 +1,104 @@
-"""What an experiment does: one file for each kind of task, one table of all."""
+"""What an experiment does: one file for each kind of task, one table of all.
+
+Its files, in reading order::
+
+    task.py                A task of an experiment
+    place.py               where a task works, and the files that tasks leave for each other
+    recipe.py              A recipe as the field of a task: its numbers stay as they are written
+    datasets.py            which data a task is of, and what its network is judged on elsewhere
+    student_ids.py         ids that students are trained on: drawn at random, and told by one hash
+    result_fields.py       what a report reads of the result of each kind of task
+    tracking.py            the epochs of a run as they come
+    watch.py               what happens after each epoch of a run
+    sweeps.py              recorders for ``fit`` that record evaluation passes
+    learning.py            what every task that trains a network has
+    judge.py               how good a network is, on its own test set and elsewhere
+    teacher.py             A teacher: trained on all the data while it is recorded
+    map.py                 A map of a teacher's recording, and which examples are chosen from it
+    materials.py           what is made of a teacher besides its map
+    draws.py               the draws of a row
+    selection.py           which examples are chosen from a map: one fixed subset
+    student.py             A student: trained on what its row draws, taught or not, and judged
+    compressed_student.py  what becomes of a trained student when it is made smaller
+    tuning.py              best hyperparameters of a distilled student
+    search.py              the search for the hyperparameters of a distilled student
+    people.py              do people find the same examples hard? A map of the test data beside people's judgement
+    choices.py             the words and strategies that a row may choose by, settled
+    scheduled.py           the rows that change during training
+    task_table.py          every kind of task, by the word that plans and folders have for it
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+if TYPE_CHECKING:
+    from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, settled
+    from trainmap.experiments.tasks.compressed_student import CompressedStudent
+    from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
+    from trainmap.experiments.tasks.draws import (
+        DRAWS,
+        Chosen,
+        Draw,
+        Full,
+        IndependentRandom,
+        Random,
+        RepeatedAuto,
+        Role,
+        Scheduled,
+    )
+    from trainmap.experiments.tasks.judge import prediction_path
+    from trainmap.experiments.tasks.learning import Learning
+    from trainmap.experiments.tasks.map import Map
+    from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
+    from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
+    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, Place
+    from trainmap.experiments.tasks.result_fields import Name, check_result
+    from trainmap.experiments.tasks.scheduled import visits
+    from trainmap.experiments.tasks.search import Search
+    from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
+    from trainmap.experiments.tasks.student import Student, Teaching, Tuned
+    from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
+    from trainmap.experiments.tasks.task_table import TASKS
+    from trainmap.experiments.tasks.teacher import Teacher
+    from trainmap.experiments.tasks.tracking import read_epochs
+    from trainmap.experiments.tasks.tuning import Hyperparameters, check_search
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "choices": "CLUSTERS TEACHER_LOSS settled",
+            "compressed_student": "CompressedStudent",
+            "datasets": "Data Elsewhere load",
+            "draws": "DRAWS Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
+            "judge": "prediction_path",
+            "learning": "Learning",
+            "map": "Map",
+            "materials": "ClustersOf Features Logits",
+            "people": "People counts_path fingerprint read_counts",
+            "place": "DYNAMICS EPOCHS MAP PICTURE Place",
+            "result_fields": "Name check_result",
+            "scheduled": "visits",
+            "search": "Search",
+            "selection": "Selection choosing_cost materials_of",
+            "student": "Student Teaching Tuned",
+            "task": "Cost Task hash_of plain",
+            "task_table": "TASKS",
+            "teacher": "Teacher",
+            "tracking": "read_epochs",
+            "tuning": "Hyperparameters check_search",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "TASKS", "TEACHER_LOSS", "Chosen", "ClustersOf",
+    "CompressedStudent", "Cost", "Data", "Draw", "Elsewhere", "Features", "Full", "Hyperparameters",
+    "IndependentRandom", "Learning", "Logits", "Map", "Name", "People", "Place", "Random", "RepeatedAuto", "Role",
+    "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result",
+    "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain",
+    "prediction_path", "read_counts", "read_epochs", "settled", "visits",
+]
+# fmt: on

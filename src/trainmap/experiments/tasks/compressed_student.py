@@ -21,7 +21,7 @@ from trainmap.experiments.tasks.judge import judged, prediction_path, weighs
 from trainmap.experiments.tasks.place import COMPRESSED, Place, row_of
 from trainmap.experiments.tasks.student import Student
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
-from trainmap.models.cost import training_flops
+from trainmap.models.budget import training_flops
 
 TAKEN = ("examples", "steps", "train_loss", "examples_seen", "train_flops", "train_seconds", "train_cpu_seconds")
 

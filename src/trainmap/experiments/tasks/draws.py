@@ -12,12 +12,12 @@ import numpy as np
 
 from trainmap.data.dataset import Dataset
 from trainmap.errors import TrainmapError
-from trainmap.experiments.choices import Settled
 from trainmap.experiments.file.fields import Section
-from trainmap.experiments.file.ways import Without
-from trainmap.experiments.schedules import proxy_flops, schedule_or_proxy
+from trainmap.experiments.file.way_sections import Without
+from trainmap.experiments.tasks.choices import Settled
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
+from trainmap.experiments.tasks.scheduled import proxy_flops, schedule_or_proxy
 from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.student_ids import random_ids
 from trainmap.experiments.tasks.task import Site, Task

@@ -17,12 +17,14 @@ from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.tracking import track
 from trainmap.experiments.tasks.watch import Watch
 from trainmap.files import reading, writing
+from trainmap.models.budget import training_flops
 from trainmap.models.build import build
-from trainmap.models.cost import forward_flops, training_flops
+from trainmap.models.cost import forward_flops
 from trainmap.models.zoo import PRETRAINED
 from trainmap.training.checkpoint import previous
-from trainmap.training.fit import EpochRecorder, FitResult, Watching, fit
+from trainmap.training.fit import FitResult, fit
 from trainmap.training.state_file import load_state
+from trainmap.training.watching import EpochRecorder, Watching
 
 CHECKPOINT_FLOPS = 10**12  # a run above this (a minute on one core, about) can go on after a kill
 

@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trainmap.array_files import read_npz
-from trainmap.distillation.cache import read_card, teacher_logits
+from trainmap.distillation.cache import teacher_logits
+from trainmap.distillation.kept_logits import read_card
 from trainmap.dynamics.store import Dynamics
 from trainmap.experiments.tasks.place import CLUSTERS, DYNAMICS, FEATURES, LOGITS, Place
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.files import writing
-from trainmap.models.cost import forward_flops, inference_flops
+from trainmap.models.budget import inference_flops
+from trainmap.models.cost import forward_flops
 from trainmap.scores.trajectories import Clusters, cluster
 from trainmap.selection.pool import Features as FeatureTable
 from trainmap.training.features import features_of

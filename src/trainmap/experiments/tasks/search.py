@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, ClassVar
 
-from trainmap.distillation.cache import open_logits
+from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation, settled
 from trainmap.experiments.tasks.datasets import Data
 from trainmap.experiments.tasks.materials import Logits
@@ -14,7 +14,7 @@ from trainmap.experiments.tasks.place import LOGITS, TRIALS, Place, leave_found
 from trainmap.experiments.tasks.recipe import RecipeValue
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.tuning import Hyperparameters, Lesson, Trial, search
-from trainmap.models.cost import training_flops
+from trainmap.models.budget import training_flops
 
 Number = int | float
 

@@ -10,8 +10,8 @@ from trainmap.audits.audit import audit
 from trainmap.distillation.kept_logits import open_logits
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, counted
-from trainmap.experiments.choices import TEACHER_LOSS, Settled, read_by
-from trainmap.experiments.file.ways import Without
+from trainmap.experiments.file.way_sections import Without
+from trainmap.experiments.tasks.choices import TEACHER_LOSS, Settled, read_by
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits, clusters_in, features_in
 from trainmap.experiments.tasks.place import CARD, DYNAMICS, LOGITS, MAP, Place, held_out
@@ -65,7 +65,7 @@ class Selection(Task):
     def needs(self) -> dict[str, Task]:
         """The map; the teacher where its recording is audited or its accuracy is read; what a strategy reads."""
         found: dict[str, Task] = {"map": self.map}
-        found |= {} if self.strategy is None else materials(self.strategy, self.map)
+        found |= {} if self.strategy is None else materials_of(self.strategy, self.map)
         return found | ({"teacher": self.map.teacher} if self.held_out or self.without else {})
 
     @property
@@ -118,7 +118,7 @@ class Selection(Task):
         return datamap, more
 
 
-def materials(strategy: Settled, one: Map) -> dict[str, Task]:
+def materials_of(strategy: Settled, one: Map) -> dict[str, Task]:
     """What a strategy reads besides the map.
 
     Raises:

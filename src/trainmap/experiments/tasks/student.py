@@ -11,7 +11,7 @@ import numpy as np
 
 from trainmap.compression.compressed import copy_of, uncompressed
 from trainmap.data.dataset import Dataset
-from trainmap.distillation.cache import open_logits
+from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation
 from trainmap.experiments.file.fields import Section
 from trainmap.experiments.tasks.draws import Draw, Full, draw_of
@@ -22,8 +22,8 @@ from trainmap.experiments.tasks.place import LOGITS, Place, found_in, leave_row
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.models.cost import training_flops
-from trainmap.training.fit import Teaching as FitTeaching
+from trainmap.models.budget import training_flops
+from trainmap.training.step import Teaching as FitTeaching
 
 Number = int | float
 

@@ -10,7 +10,7 @@ from torch import nn
 from trainmap.data.dataset import Dataset
 from trainmap.dynamics.recorder import Recorder
 from trainmap.models.predict import predict
-from trainmap.training.fit import EpochRecorder
+from trainmap.training.watching import EpochRecorder
 
 
 class Sweep:

@@ -11,8 +11,8 @@ from trainmap.experiments.tasks.learning import Learning, checkpoints, forget_ch
 from trainmap.experiments.tasks.place import DYNAMICS, TEST_DYNAMICS, Place, leave_held_out
 from trainmap.experiments.tasks.sweeps import Beside, Sweep
 from trainmap.experiments.tasks.task import Cost, Result, Site
-from trainmap.models.cost import inference_flops, training_flops
-from trainmap.training.fit import EpochRecorder
+from trainmap.models.budget import inference_flops, training_flops
+from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
 

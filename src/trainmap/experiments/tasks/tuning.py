@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from trainmap.checksums import card_of, read_sealed, write_sealed
 from trainmap.data.dataset import Splits
+from trainmap.distillation.settings import Distillation
 from trainmap.errors import DivergedError, StoreError, TrainmapError
 from trainmap.evaluation.metrics import evaluate
+from trainmap.models.budget import training_flops
 from trainmap.models.build import build
-from trainmap.models.cost import forward_flops, training_flops
+from trainmap.models.cost import forward_flops
 from trainmap.models.predict import predict
-from trainmap.training.fit import Distillation, Teaching, fit
+from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
+from trainmap.training.step import Teaching
 
 Ends = tuple[float, float]
 

@@ -14,7 +14,7 @@ from trainmap.experiments.tasks.tracking import Log, read_epochs, write_epochs
 from trainmap.models.predict import predict
 from trainmap.training.checkpoint import previous
 from trainmap.training.checkpoint import read as read_checkpoint
-from trainmap.training.fit import EpochRecorder
+from trainmap.training.watching import EpochRecorder
 
 
 class Watch:

@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from trainmap.audits.suspicion import RULES
 from trainmap.errors import TrainmapError, unknown
-from trainmap.experiments.choices import CLUSTERS, TEACHER_LOSS, settled
 from trainmap.experiments.file.fields import short
 from trainmap.experiments.file.sections import Subset
-from trainmap.experiments.file.ways import Schedule, Without
+from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
-from trainmap.experiments.named_rows import ROWS, percent, said
-from trainmap.experiments.schedules import visits
+from trainmap.experiments.plan.named_rows import ROWS, percent, said
+from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, settled
 from trainmap.experiments.tasks.draws import DRAWS, Chosen, Draw, Full, Random, Role, Scheduled
+from trainmap.experiments.tasks.scheduled import visits
 from trainmap.scores.table import score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.experiments.file.variants import Variant
-from trainmap.experiments.runs.job import Job
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Cost, Task
 
@@ -74,16 +73,6 @@ class Graph:
     lines: list[Line] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     points: dict[str, list[Variant]] = field(default_factory=dict)
-
-    def jobs(self) -> list[Job]:
-        """What workers are handed; each as heavy as the longest way from it to the end, so that such ways start
-        first."""
-        heavy: dict[str, float] = {}
-        for digest, node in reversed(self.nodes.items()):
-            heavy[digest] = node.cost.flops + heavy.get(digest, 0.0) + 1
-            for other in node.after:
-                heavy[other] = max(heavy.get(other, 0.0), heavy[digest])
-        return [Job(node.name, node.task, node.place, heavy[digest], node.after) for digest, node in self.nodes.items()]
 
 
 def made_at(out: Path, kind: str, digest: str) -> Path:

@@ -1,8 +1,7 @@
-"""From an experiment to its graph of tasks: every field of the file goes into a task, or is a located error."""
+"""The tasks of one point of an experiment on one dataset, as they are put into the graph."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,22 +9,16 @@ from typing import Any
 import numpy as np
 
 from trainmap.data.dataset import Splits
-from trainmap.errors import TrainmapError, counted, unknown
+from trainmap.errors import TrainmapError, unknown
 from trainmap.evaluation.corruptions import CORRUPTIONS
 from trainmap.evaluation.shifts import load_shift
-from trainmap.experiments.file.sections import Map as MapSection
 from trainmap.experiments.file.sections import Recipe, Student
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
-from trainmap.experiments.graph import Graph, Node, made_at
-from trainmap.experiments.people import plan_people
-from trainmap.experiments.points import name_tasks, part_tables
-from trainmap.experiments.searches import plan_searches
-from trainmap.experiments.students import Students
+from trainmap.experiments.plan.graph import Graph, Node, made_at
 from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
 from trainmap.experiments.tasks.learning import Learning
-from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Task
@@ -33,32 +26,11 @@ from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.build import build, check_model
 from trainmap.models.cost import forward_flops, parameters
 from trainmap.models.zoo import PRETRAINED
-from trainmap.scores.table import score_named
-from trainmap.selection.strategies import check_epochs
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.recipes import default_recipe
 
 
-def plan_graph(variants: Sequence[Variant], out: str | Path) -> Graph:
-    """Every task of an experiment. Loads the datasets and builds each network once, to count.
-
-    Raises:
-        TrainmapError: names file, line and field of what cannot be.
-    """
-    graph = Graph()
-    owners: list[Variant] = []
-    for variant in variants:
-        for at, name in enumerate(names := variant.experiment.data.names):
-            if name in names[:at]:
-                raise variant.wrong(("data", "names", at), f"'{name}' stands twice; keep one of them")
-            Planner(variant, graph, Path(out).resolve(), at, name).plan()
-        owners += [variant] * (len(graph.lines) - len(owners))
-    name_tasks(graph)
-    part_tables(graph, owners)
-    return graph
-
-
-class Planner:
+class Draft:
     """Adds the tasks of one variant on one dataset to a graph; knows what its networks cost, for ``Task.cost``."""
 
     def __init__(self, variant: Variant, graph: Graph, out: Path, at: int, name: str) -> None:
@@ -79,82 +51,6 @@ class Planner:
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.names: dict[str, str] = {}
         self.teachers: dict[str, dict[int, Teacher]] = {}
-
-    def plan(self) -> None:
-        for at, subset in enumerate(self.experiment.subsets):
-            for field in ("seeds", "budgets"):
-                own, all_ = getattr(subset, field) or [], getattr(self.experiment, field)
-                if len(set(own)) < len(own) or not set(own) <= set(all_):
-                    message = f"must be some of the experiment's, {all_}, each once, got {own}"
-                    raise self.variant.wrong(("subsets", at, field), message)
-        for at, teacher in enumerate(self.experiment.teachers):
-            self.add_teacher(at, teacher)
-        maps = self.experiment.maps
-        if maps is None:
-            maps = [MapSection(teacher=name) for name in self.teachers]
-        named: dict[str, Map] = {}
-        for at, one in enumerate(maps):
-            name = one.name or one.teacher + (f", {counted(one.epochs, 'epoch')}" if one.epochs else "")
-            if name in named:
-                raise self.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
-            named[name] = self.add_map(at, one)
-        plan_people(self)
-        plan_searches(self)
-        if not self.experiment.students:
-            return
-        for name, one in (named or {"": None}).items():
-            Students(self, {"map": name} if len(named) > 1 else {}, one).plan()
-
-    def add_teacher(self, at: int, teacher: TeacherSection) -> None:
-        name, where = teacher.name or teacher.model, ("teachers", at)
-        if name in self.teachers:
-            raise self.variant.wrong(where, f"'{name}' stands twice; give one of them a name of its own")
-        if self.experiment.students and (shared := set(teacher.seeds) & set(self.experiment.seeds)):
-            raise self.variant.wrong(
-                (*where, "seeds"),
-                f"a map must come from another seed than the runs that it helps; {shared} is among the students' seeds",
-            )
-        recipe = self.recipe(where, teacher, "teacher")
-        self.check_patience(where, teacher.patience)
-        self.teachers[name] = {
-            seed: Teacher(
-                data=self.data,
-                model=teacher.model,
-                recipe=recipe,
-                seed=seed,
-                record=teacher.record,
-                patience=teacher.patience,
-                device=self.experiment.device,
-                evaluation=self.evaluation,
-                record_test=self.compresses or self.experiment.human is not None,
-            )
-            for seed in teacher.seeds
-        }
-        for seed, task in self.teachers[name].items():
-            self.add(task, f"teacher {name} on {self.splits.train.name}, seed {seed}", name)
-
-    def add_map(self, at: int, one: MapSection) -> Map:
-        teacher = self.teacher(("maps", at), one.teacher, one.seed)
-        if one.epochs is not None and one.epochs > teacher.recipe.epochs:
-            message = f"must be at most {teacher.recipe.epochs}, the epochs of {one.teacher}, got {one.epochs}"
-            raise self.variant.wrong(("maps", at, "epochs"), message)
-        task = Map(
-            teacher=teacher,
-            epochs=one.epochs,
-            scores=None if one.scores is None else tuple(one.scores),
-            fraction=one.fraction,
-            test=self.compresses,
-        )
-        for place, score in enumerate(one.scores or []):
-            try:
-                check_epochs(score, score_named(score).epochs, task.recorded)
-            except TrainmapError as error:
-                raise self.variant.wrong(("maps", at, "scores", place), error) from error
-        epochs = f", {counted(one.epochs, 'epoch')}" if one.epochs else ""
-        seed = f", seed {teacher.seed}" if len(self.teachers[one.teacher]) > 1 else ""
-        name = f"map of {one.teacher} on {self.splits.train.name}{epochs}{seed}"
-        self.add(task, name)
-        return task
 
     def add(self, task: Task, name: str, called: str = "", files: dict[str, Path] | None = None) -> str:
         """Put a task into the graph, after those that it needs, unless it is there; its hash.

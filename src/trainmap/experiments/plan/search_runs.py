@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.students import Column, Students, columns
+from trainmap.experiments.plan.draft import Draft
+from trainmap.experiments.plan.student_runs import Column, Students, columns
 from trainmap.experiments.tasks.draws import Full
 from trainmap.experiments.tasks.materials import Logits
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.student import Student, Tuned
 from trainmap.experiments.tasks.tuning import Hyperparameters, check_search
-
-if TYPE_CHECKING:
-    from trainmap.experiments.planner import Planner
 
 Done = Mapping[str, Mapping[str, Any]]
 
@@ -28,21 +26,21 @@ SHOWN = 10  # trials in the report; all of them are in trials.csv
 WORDS = {"beats random": "better", "no difference shown": "no difference shown", "worse": "worse"}
 
 
-def plan_searches(planner: Planner) -> None:
+def plan_searches(draft: Draft) -> None:
     """Add a search and the runs that judge it for every way in which a student is distilled."""
-    tuning, wrong = planner.experiment.tuning, planner.variant.wrong
+    tuning, wrong = draft.experiment.tuning, draft.variant.wrong
     if tuning is None:
         return
     if find_spec("optuna") is None:
         raise wrong(("tuning",), "the search needs Optuna: pip install 'trainmap[grid]'")
-    taken = {*planner.experiment.seeds, *(seed for runs in planner.teachers.values() for seed in runs)}
+    taken = {*draft.experiment.seeds, *(seed for runs in draft.teachers.values() for seed in runs)}
     if shared := taken & set(tuning.seeds):
         message = f"must be other seeds than those of teachers and of the students that judge; {shared} is among them"
         raise wrong(("tuning", "seeds"), message)
-    students = Students(planner, {}, None)
+    students = Students(draft, {}, None)
     ways = [
         column
-        for at, student in enumerate(planner.experiment.students)
+        for at, student in enumerate(draft.experiment.students)
         for column in columns(student, ("students", at))
         if column.distillation is not None
     ]
@@ -53,12 +51,12 @@ def plan_searches(planner: Planner) -> None:
 
 
 def _plan(students: Students, column: Column) -> None:
-    planner, tuning = students.planner, students.experiment.tuning
+    draft, tuning = students.draft, students.experiment.tuning
     assert tuning is not None
     assert column.distillation is not None
     if column.student.patience is not None:
         raise students.wrong((*column.where, "patience"), "the trials of a search go to their end; leave patience out")
-    base = students.student(column, Full(count=planner.examples))
+    base = students.student(column, Full(count=draft.examples))
     teaching = base.teaching
     assert teaching is not None
     where = (*column.where, "distillation", column.place)
@@ -69,7 +67,7 @@ def _plan(students: Students, column: Column) -> None:
     start = Hyperparameters(base.recipe.peak_lr, teaching.temperature, teaching.weight)
     ranges = {"peak_lr": tuning.peak_lr, "temperature": tuning.temperature, "weight": tuning.weight}
     try:
-        check_search(len(planner.splits.validation), start, {name: (low, high) for name, (low, high) in ranges.items()})
+        check_search(len(draft.splits.validation), start, {name: (low, high) for name, (low, high) in ranges.items()})
     except TrainmapError as error:
         raise students.wrong(("tuning",), error) from error
     search = Search(
@@ -86,9 +84,9 @@ def _plan(students: Students, column: Column) -> None:
         seed=tuning.seed,
     )
     what = f"{column.name} + KD on {students.data}"
-    planner.add(search, f"search for {what}", f"{column.name} + KD")
+    draft.add(search, f"search for {what}", f"{column.name} + KD")
     for seed in students.experiment.seeds:
         started = base.model_copy(update={"seed": seed})
-        planner.add(started, f"{what}, start of the search, seed {seed}")
+        draft.add(started, f"{what}, start of the search, seed {seed}")
         tuned = Tuned(**{name: getattr(started, name) for name in Student.model_fields}, search=search)
-        planner.add(tuned, f"{what}, found, seed {seed}")
+        draft.add(tuned, f"{what}, found, seed {seed}")

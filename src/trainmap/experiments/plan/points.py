@@ -9,7 +9,7 @@ from typing import Any
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import Variant
-from trainmap.experiments.graph import Graph, Line
+from trainmap.experiments.plan.graph import Graph, Line
 
 
 def name_tasks(graph: Graph) -> None:

@@ -6,34 +6,32 @@ The test data are passive probes: the teacher records them after each epoch and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainmap.errors import TrainmapError
+from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
 from trainmap.scores.table import score_named
-from trainmap.selection.strategies import check_epochs
-
-if TYPE_CHECKING:
-    from trainmap.experiments.planner import Planner
+from trainmap.selection.entry import check_epochs
 
 Done = Mapping[str, Mapping[str, Any]]
 
 
-def plan_people(planner: Planner) -> None:
+def plan_people(draft: Draft) -> None:
     """Add the comparison with people for every run of every teacher."""
-    human, wrong = planner.experiment.human, planner.variant.wrong
+    human, wrong = draft.experiment.human, draft.variant.wrong
     if human is None:
         return
-    if not planner.teachers:
+    if not draft.teachers:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
-    recorded = min(one.recipe.epochs for runs in planner.teachers.values() for one in runs.values())
+    recorded = min(one.recipe.epochs for runs in draft.teachers.values() for one in runs.values())
     for at, score in enumerate(human.scores):
         try:
             check_epochs(score, score_named(score).epochs, recorded)
         except TrainmapError as error:
             raise wrong(("human", "scores", at), error) from error
-    path = counts_path(human.counts, planner.experiment.data.root)
-    test = planner.splits.test
+    path = counts_path(human.counts, draft.experiment.data.root)
+    test = draft.splits.test
     try:
         counts = read_counts(path)
         if counts.shape != (len(test), test.classes):
@@ -43,9 +41,9 @@ def plan_people(planner: Planner) -> None:
             )
     except TrainmapError as error:
         raise wrong(("human", "counts"), error) from error
-    for name, runs in planner.teachers.items():
+    for name, runs in draft.teachers.items():
         for seed, teacher in runs.items():
-            told: dict[str, Any] = {"top": human.top, "level": planner.experiment.level}
+            told: dict[str, Any] = {"top": human.top, "level": draft.experiment.level}
             task = People(teacher=teacher, counts=fingerprint(counts), scores=tuple(human.scores), **told)
-            title = f"people beside {name} on {planner.splits.train.name}, seed {seed}"
-            planner.add(task, title, files={"counts": path})
+            title = f"people beside {name} on {draft.splits.train.name}, seed {seed}"
+            draft.add(task, title, files={"counts": path})

@@ -10,8 +10,9 @@ import numpy as np
 from trainmap.data.dataset import Dataset
 from trainmap.experiments.tasks.task import Site
 from trainmap.models.build import build
-from trainmap.schedules import SCHEDULES, Options, Run
+from trainmap.schedules.options import Options, Run
 from trainmap.schedules.proxy_options import ProxyOptions
+from trainmap.schedules.schedule_table import SCHEDULES
 from trainmap.training.proxy import ProxyFilter
 
 PROXY = 1  # purpose of a seed

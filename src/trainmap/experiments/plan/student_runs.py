@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainmap.distillation.settings import Distillation as TrainingDistillation
 from trainmap.distillation.settings import settled
@@ -12,21 +12,19 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.file.fields import short
 from trainmap.experiments.file.sections import Distillation
 from trainmap.experiments.file.sections import Student as Section
-from trainmap.experiments.file.ways import Compression
+from trainmap.experiments.file.way_sections import Compression
 from trainmap.experiments.file.yamlfile import Where
-from trainmap.experiments.graph import Line
-from trainmap.experiments.rows import Row, rows_of
+from trainmap.experiments.plan.draft import Draft
+from trainmap.experiments.plan.graph import Line
+from trainmap.experiments.plan.rows import Row, rows_of
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Scheduled
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import Logits
-from trainmap.experiments.tasks.selection import Selection, materials
+from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
 from trainmap.training.recipes import Recipe as TrainingRecipe
-
-if TYPE_CHECKING:
-    from trainmap.experiments.planner import Planner
 
 
 @dataclass(frozen=True)
@@ -51,17 +49,17 @@ class Column:
 class Students:
     """Adds the runs of the students on one map of a dataset; None without one."""
 
-    def __init__(self, planner: Planner, group: Mapping[str, Any], one: Map | None) -> None:
-        self.planner, self.experiment, self.one = planner, planner.experiment, one
-        self.wrong, self.data = planner.variant.wrong, planner.splits.train.name
-        self.group = {"dataset": self.data, **group, **planner.variant.label}
+    def __init__(self, draft: Draft, group: Mapping[str, Any], one: Map | None) -> None:
+        self.draft, self.experiment, self.one = draft, draft.experiment, one
+        self.wrong, self.data = draft.variant.wrong, draft.splits.train.name
+        self.group = {"dataset": self.data, **group, **draft.variant.label}
 
     def plan(self) -> None:
         students = list(enumerate(self.experiment.students))
-        epochs = [self.planner.recipe(("students", at), one, "student").epochs for at, one in students]
+        epochs = [self.draft.recipe(("students", at), one, "student").epochs for at, one in students]
         scores = None if self.one is None else self.one.scores
         rows = rows_of(
-            *(self.experiment.subsets, self.experiment.sizes, self.planner.examples),
+            *(self.experiment.subsets, self.experiment.sizes, self.draft.examples),
             *(max(epochs), scores, self.wrong, self.check),
         )
         if self.one is None and any(row.draw.by_map for row in rows):
@@ -74,19 +72,19 @@ class Students:
     def check(self, row: Row) -> None:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
-            row.draw.check(row.name, self.one.recorded, self.planner.class_sizes)
+            row.draw.check(row.name, self.one.recorded, self.draft.class_sizes)
             if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
-                materials(row.draw.strategy, self.one)
+                materials_of(row.draw.strategy, self.one)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
             at = next(n for n, s in enumerate(self.experiment.subsets) if s.schedule and s.schedule.model)
-            self.planner.known(("subsets", at, "schedule"), row.draw.schedule["model"], "proxy")
+            self.draft.known(("subsets", at, "schedule"), row.draw.schedule["model"], "proxy")
 
     def runs(self, row: Row, column: Column) -> None:
         """Each seed and budget of a row under one way of training, and what is compressed of them."""
         ways = _compressions(column, self.wrong)
-        recipe = self.planner.recipe(column.where, column.student, "student")
-        self.planner.check_patience(column.where, column.student.patience)
-        part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.planner.examples))
+        recipe = self.draft.recipe(column.where, column.student, "student")
+        self.draft.check_patience(column.where, column.student.patience)
+        part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
         kind = " distilled" if base.teaching else ""
         for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
@@ -97,25 +95,25 @@ class Students:
                 for role, task in given.items():
                     self.name(role, task, row)
                 name = f"{row.name}, {column.name}{kind} on {self.data}, {budgets[0]}, seed {seed}"
-                self.planner.add(made, name)
+                self.draft.add(made, name)
                 for title, way in ways:
                     run = made.hash
                     if way is not None:
                         smaller = CompressedStudent(student=made, compress=way.settled())
-                        run = self.planner.add(smaller, f"{title}: {name}")
+                        run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
-                        self.planner.graph.lines.append(self.line(run, row, title, made, budget))
+                        self.draft.graph.lines.append(self.line(run, row, title, made, budget))
 
     def name(self, role: str, task: Task, row: Row) -> None:
         """Put a selection into the graph under its row's name; its map, or a teacher, is there."""
         if isinstance(task, Selection):
             assert self.one is not None
             drawn = f", seed {task.seed}" if isinstance(row.draw, Chosen) and row.draw.redrawn else ""
-            self.planner.add(task, f"{row.name} of {self.planner.names[self.one.hash]}{drawn}", row.name)
+            self.draft.add(task, f"{row.name} of {self.draft.names[self.one.hash]}{drawn}", row.name)
 
     def line(self, run: str, row: Row, title: str, made: Student, budget: str) -> Line:
         """The place of a run in the reports."""
-        share = row.count / self.planner.examples
+        share = row.count / self.draft.examples
         told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "seed": made.seed}
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
         return Line(
@@ -127,15 +125,15 @@ class Students:
 
     def student(self, column: Column, draw: Draw, keep: bool = False) -> Student:
         """A student's run but for its seed, its steps and what its draw needs."""
-        recipe = self.planner.recipe(column.where, column.student, "student")
+        recipe = self.draft.recipe(column.where, column.student, "student")
         return Student(
-            data=self.planner.data,
+            data=self.draft.data,
             model=column.student.model,
             recipe=recipe,
             seed=0,
             patience=column.student.patience,
             device=self.experiment.device,
-            evaluation=self.planner.evaluation,
+            evaluation=self.draft.evaluation,
             draw=draw,
             teaching=self.teaching(column, recipe),
             keep=keep,
@@ -143,15 +141,15 @@ class Students:
 
     def teaching(self, column: Column, recipe: TrainingRecipe) -> Teaching | None:
         """How a column's students are taught; None without a teacher."""
-        how, planner = column.distillation, self.planner
+        how, draft = column.distillation, self.draft
         if how is None:
             return None
         where = (*column.where, "distillation", column.place)
-        if not planner.teachers:
+        if not draft.teachers:
             raise self.wrong(where, "distillation needs a teacher; add one under teachers")
-        teacher = planner.teacher(where, how.teacher or next(iter(planner.teachers)), how.seed)
+        teacher = draft.teacher(where, how.teacher or next(iter(draft.teachers)), how.seed)
         try:
-            loss = settled(TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"})), planner.examples)
+            loss = settled(TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"})), draft.examples)
         except TrainmapError as error:
             raise self.wrong(where, error) from error
         told = {key: getattr(loss, key) for key in ("temperature", "weight", "gold", "warmup", "options")}

@@ -1,0 +1,42 @@
+"""From an experiment file to the tasks that follow from it, and the rows of its tables.
+
+Its files, in reading order::
+
+    graph.py         the graph of an experiment
+    named_rows.py    the rows that have a name of their own
+    people_runs.py   do people find the same examples hard? Teacher → map of the test data beside people's judgement
+    planner.py       from an experiment to its graph of tasks
+    points.py        what tells the points of a grid apart where they meet
+    rows.py          the rows of a table
+    search_runs.py   the search for hyperparameters of an experiment
+    student_runs.py  the students' part of the graph
+    draft.py         the tasks of one point of an experiment on one dataset
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+if TYPE_CHECKING:
+    from trainmap.experiments.plan.graph import Graph, Line, made_at
+    from trainmap.experiments.plan.named_rows import ROWS
+    from trainmap.experiments.plan.planner import plan_graph
+    from trainmap.experiments.plan.rows import SAME_SIZE
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "graph": "Graph Line made_at",
+            "named_rows": "ROWS",
+            "planner": "plan_graph",
+            "rows": "SAME_SIZE",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "ROWS", "SAME_SIZE", "Graph", "Line", "made_at", "plan_graph",
+]
+# fmt: on
