@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).parent.parent / "src" / "trainmap"
-MOST_LINES = 400
+MOST_LINES = 320  # of code, without docstrings, comments and blank lines
 
 ROOMS = (  # in reading order: a room imports from those before it; the files beside the rooms are the ground of all
     "dynamics",
@@ -54,7 +54,7 @@ WITHOUT_A_PLACE: list[str] = []  # parts of experiments that stand in no step
 AGAINST_THE_ORDER: list[str] = []  # "importer -> imported"
 IN_A_CIRCLE: list[str] = []  # modules
 TWICE: list[str] = []  # names of files
-TOO_LONG: list[str] = []  # files with more lines than MOST_LINES
+TOO_LONG: list[str] = []  # files with more lines of code than MOST_LINES
 PAST_A_FACE: list[str] = []  # "importer -> module.name"
 
 # --- what is in the house -------------------------------------------------------------------------------------------
@@ -202,10 +202,22 @@ def test_a_file_name_stands_once_in_the_house() -> None:
     compare(twice, TWICE, "a file's name says its idea and is the only one of its kind:")
 
 
+def lines_of_code(text: str) -> int:
+    """How many lines of a file are neither docstring nor comment nor blank."""
+    told: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                told |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(at not in told and bool(line.strip()) and not line.strip().startswith("#") for at, line in lines)
+
+
 def test_a_file_fits_in_the_head() -> None:
-    lines = {str(path.relative_to(SRC)): len(path.read_text().splitlines()) for path in FILES.values()}
-    long = {name: f"{name} has {count} lines" for name, count in lines.items() if count > MOST_LINES}
-    compare(long, TOO_LONG, f"at most {MOST_LINES} lines (better 300): split it by idea")
+    lines = {str(path.relative_to(SRC)): lines_of_code(path.read_text()) for path in FILES.values()}
+    long = {name: f"{name} has {count} lines of code" for name, count in lines.items() if count > MOST_LINES}
+    compare(long, TOO_LONG, f"at most {MOST_LINES} lines of code: split it by idea")
 
 
 def test_a_room_is_entered_by_its_face() -> None:

@@ -212,8 +212,13 @@ def test_real_signals_at_random_moments_keep_no_wrong_number(name: str, tmp_path
     run = Run(generator.permutation(6000), generator.integers(0, 30, 6000), 30, epochs=1, batch=64)
     options, broken = OPTIONS[name], 0
 
+    armed = False
+
     def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
+        nonlocal armed
+        if armed:  # not once the calls are over: a late signal would end the tests
+            armed = False
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
     batches = list(run.batches(0))
@@ -221,9 +226,11 @@ def test_real_signals_at_random_moments_keep_no_wrong_number(name: str, tmp_path
         with run.recorder(tmp_path / "d", **options) as recorder:
             for _ in range(60):
                 try:
+                    armed = True
                     signal.setitimer(signal.ITIMER_REAL, generator.uniform(1e-4, 5e-3))
                     for batch in batches:
                         recorder.update(*batch)
+                    armed = False
                 except KeyboardInterrupt:
                     pass
                 finally:

@@ -173,9 +173,9 @@ def test_an_example_that_was_never_seen_again_has_no_time(record: Record) -> Non
 @pytest.mark.parametrize(
     ("ids", "labels", "message"),
     [
-        ([0, 1, 9], [0, 0, 0], r"1 of 3 examples of .* are not in .* \(first: 2\); the second recording must show"),
+        ([0, 1, 9], [0, 0, 0], r"1 ids are not in .* \(first: 2\); the second recording must show"),
         ([0, 1, 2], [0, 1, 0], r"1 examples have another label in .* \(first: 1\)"),
-        (["a", "b", "c"], [0, 0, 0], "ids of one kind, got integers and strings"),
+        (["a", "b", "c"], [0, 0, 0], r"ids must be of the kind of .*second's, <U1, got int64"),
     ],
 )
 def test_a_second_recording_of_other_examples_is_refused(record: Record, ids: Any, labels: Any, message: str) -> None:

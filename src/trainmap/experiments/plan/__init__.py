@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from trainmap.experiments.plan.graph import Graph, Line, made_at
     from trainmap.experiments.plan.named_rows import ROWS
     from trainmap.experiments.plan.planner import plan_graph
-    from trainmap.experiments.plan.rows import SAME_SIZE
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -31,12 +30,11 @@ else:
             "graph": "Graph Line made_at",
             "named_rows": "ROWS",
             "planner": "plan_graph",
-            "rows": "SAME_SIZE",
         },
     )
 
 # fmt: off
 __all__ = [
-    "ROWS", "SAME_SIZE", "Graph", "Line", "made_at", "plan_graph",
+    "ROWS", "Graph", "Line", "made_at", "plan_graph",
 ]
 # fmt: on

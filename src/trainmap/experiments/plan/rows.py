@@ -14,14 +14,13 @@ from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, settled
-from trainmap.experiments.tasks.draws import DRAWS, Chosen, Draw, Full, Random, Role, Scheduled
+from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, Random, Role, Scheduled
 from trainmap.experiments.tasks.scheduled import visits
 from trainmap.scores.table import score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
 
-SAME_SIZE = 0.01  # sizes that differ by at most this share are the same size (class balance may cost a few examples)
 SCHEDULE_SIZE = 0.1  # what a schedule visits is known only afterwards
 Steps = Literal["own", "subset", "full"]
 

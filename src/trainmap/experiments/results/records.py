@@ -19,7 +19,6 @@ from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import compare, unopposed
 from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
-from trainmap.experiments.tasks.selection import Selection, choosing_cost
 from trainmap.experiments.tasks.task import Task
 
 
@@ -60,6 +59,8 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
 
 def chosen(task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What a row says of its selection; nothing without one."""
+    from trainmap.experiments.tasks.selection import Selection, choosing_cost  # torch, which no single report needs
+
     selection = task.needs().get("selection")
     return choosing_cost(selection, done) if isinstance(selection, Selection) else {}
 

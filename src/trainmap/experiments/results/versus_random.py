@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainmap.errors import TrainmapError, counted
-from trainmap.experiments.plan.rows import SAME_SIZE
 from trainmap.experiments.results.run_rows import Report, Row, cells_of, check_rows, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, paired_difference
+from trainmap.experiments.tasks.draws import SAME_SIZE
 
 Column = tuple[str, bool]  # student, distilled
 Runs = Mapping[str, Any]  # of one cell: each column as a list over the seeds

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
     from trainmap.experiments.tasks.draws import (
         DRAWS,
+        SAME_SIZE,
         Chosen,
         Draw,
         Full,
@@ -72,7 +73,7 @@ else:
             "choices": "CLUSTERS TEACHER_LOSS settled",
             "compressed_student": "CompressedStudent",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
+            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
             "judge": "prediction_path",
             "learning": "Learning",
             "map": "Map",
@@ -94,8 +95,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "TASKS", "TEACHER_LOSS", "Chosen", "ClustersOf",
-    "CompressedStudent", "Cost", "Data", "Draw", "Elsewhere", "Features", "Full", "Hyperparameters",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "TASKS", "TEACHER_LOSS", "Chosen",
+    "ClustersOf", "CompressedStudent", "Cost", "Data", "Draw", "Elsewhere", "Features", "Full", "Hyperparameters",
     "IndependentRandom", "Learning", "Logits", "Map", "Name", "People", "Place", "Random", "RepeatedAuto", "Role",
     "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result",
     "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain",

@@ -6,25 +6,27 @@ A new draw is a class here and an entry of ``DRAWS``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from trainmap.data.dataset import Dataset
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.fields import Section
 from trainmap.experiments.file.way_sections import Without
 from trainmap.experiments.tasks.choices import Settled
-from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
-from trainmap.experiments.tasks.scheduled import proxy_flops, schedule_or_proxy
-from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.student_ids import random_ids
 from trainmap.experiments.tasks.task import Site, Task
-from trainmap.maps.datamap import DataMap
-from trainmap.schedules.repeated_auto import RepeatedAuto as AutoSchedule
-from trainmap.selection.card import Selection as Card
 from trainmap.selection.requests import Request, check_choice
+from trainmap.selection.strategies import AUTO
+
+if TYPE_CHECKING:  # a report asks draws for their roles, and needs no torch
+    from trainmap.data.dataset import Dataset
+    from trainmap.experiments.tasks.map import Map
+    from trainmap.experiments.tasks.selection import Selection
+
+SAME_SIZE = 0.01
+"""Sizes that differ by at most this share are the same size: class balance may cost a few examples."""
 
 Role = Literal["opponent", "full data", "judged"]
 Visits = np.ndarray | Callable[[int], Any] | Any | None
@@ -130,8 +132,10 @@ class IndependentRandom(Draw):
     called: ClassVar = "repeated random"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
-        ordered = np.sort(train.ids)
-        return lambda epoch: np.random.default_rng((seed, epoch)).permutation(ordered)[: self.count]
+        from trainmap.schedules.repeated_random import IndependentRandom as Schedule
+
+        schedule = Schedule(train.ids, self.count, seed)
+        return lambda epoch: schedule.plan(epoch).ids
 
 
 class RepeatedAuto(Draw):
@@ -142,7 +146,7 @@ class RepeatedAuto(Draw):
     by_map: ClassVar = True
 
     def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
-        check_choice(Request.of_strategy("auto"), self.count, epochs, classes)
+        check_choice(Request.of_strategy(AUTO.name), self.count, epochs, classes)
 
     def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
         if one is None:
@@ -151,9 +155,12 @@ class RepeatedAuto(Draw):
         return found if one.epochs is not None else found | {"judged": one.teacher}
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        from trainmap.maps.datamap import DataMap
+        from trainmap.schedules.repeated_auto import RepeatedAuto as Schedule
+
         accuracy = held_out(place.of("judged")) if "judged" in place.others else None
         datamap = DataMap.open(place.of("map", MAP))
-        schedule = AutoSchedule(datamap, self.count, seed, held_out=accuracy)
+        schedule = Schedule(datamap, self.count, seed, held_out=accuracy)
         return lambda epoch: schedule.plan(epoch).ids
 
 
@@ -170,12 +177,16 @@ class Scheduled(Draw):
     schedule: dict[str, Any]
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        from trainmap.experiments.tasks.scheduled import schedule_or_proxy
+
         return schedule_or_proxy(self.schedule, train, epochs, seed)
 
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"schedule": self.schedule}
 
     def extra_flops(self, site: Site, seen: int) -> int:
+        from trainmap.experiments.tasks.scheduled import proxy_flops
+
         return proxy_flops(self.schedule, site, seen)
 
 
@@ -231,6 +242,8 @@ class Chosen(Draw):
     def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
         if one is None:
             return {}
+        from trainmap.experiments.tasks.selection import Selection
+
         chosen = Selection(
             map=one,
             spec=self.spec,
@@ -245,6 +258,8 @@ class Chosen(Draw):
         return {"selection": chosen}
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        from trainmap.selection.card import Selection as Card
+
         card = Card.open(place.of("selection", CARD))
         card.verify(train)
         return card.ids
@@ -268,8 +283,9 @@ def draw_of(told: Mapping[str, Any], given: Mapping[str, Task]) -> Draw:
         told: its ``subset``.
         given: the tasks that it names there.
     """
-    made = given.get("selection")
-    if isinstance(made, Selection):
+    from trainmap.experiments.tasks.selection import Selection
+
+    if isinstance(made := given.get("selection"), Selection):
         return Chosen.of(told["count"], made)
     kind = DRAWS[told["kind"]]
     return kind.model_validate({name: told[name] for name in kind.model_fields}, strict=False)
