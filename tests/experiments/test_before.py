@@ -99,9 +99,9 @@ def test_every_row_of_the_quick_grid_is_the_run_and_the_draw_that_it_was(tmp_pat
             visits = task.draw.visits(Place(tmp_path), train, task.seed, task.epochs)
             if isinstance(task.draw, IndependentRandom):
                 assert callable(visits)
-                visits = np.concatenate([np.sort(visits(epoch)) for epoch in range(6)])
-            ids = np.sort(train.ids) if visits is None else visits
-            assert ids_hash(np.asarray(ids, np.int64)) == row["ids"], row["subset"]
+                visits = np.concatenate([np.sort(np.asarray(visits(epoch))) for epoch in range(6)])
+            ids: Any = np.sort(train.ids) if visits is None else visits
+            assert ids_hash(ids.astype(np.int64)) == row["ids"], row["subset"]
             drawn += 1
     assert drawn == 4 * 2 * 3  # full data, the same for fewer steps, random, repeated random; ways; seeds
 
