@@ -45,7 +45,7 @@ EXPERIMENTS = (  # the same within the room of experiments, by folders and files
     ("runs",),
     ("results",),
     ("report",),
-    ("compressed_teacher", "demo", "verifying"),
+    ("compress_teacher", "demo", "verifying"),
 )
 
 # --- to be emptied ---

@@ -123,3 +123,9 @@ def test_the_quick_grid_chooses_the_examples_and_comes_to_the_numbers_that_it_di
             assert found[name] == pytest.approx(row[name], abs=0.05), row["subset"]  # another processor, another sum
     rows = list(csv.DictReader(write_study(tmp_path / "quick")["results.csv"].read_text().splitlines()))
     assert [row["role"] for row in rows] == [line.labels["role"] for line in study.lines]
+
+
+def test_a_copy_of_a_task_with_other_fields_has_another_hash(tmp_path: Path) -> None:
+    task = next(node.task for node in quick(tmp_path).nodes.values() if isinstance(node.task, Student))
+    assert task.model_copy(update={"seed": task.seed + 1}).hash != task.hash
+    assert task.model_copy().hash == task.hash

@@ -25,7 +25,7 @@ def compress(
 
     Example: [bold]trainmap compress demo --way channels --amount 0.5 --select "33% ambiguous" --out small[/bold]
     """
-    from trainmap.experiments.compressed_teacher import Order, compress_teacher
+    from trainmap.experiments.compress_teacher import Order, compress_teacher
     from trainmap.views.forgets import of_measured
 
     order = Order(way, amount, select, epochs, seed)

@@ -2,15 +2,15 @@
 
 Its files, in reading order::
 
-    file/                  an experiment file
-    tasks/                 what an experiment does: one file for each kind of task, one table of all
-    plan/                  what a demo does
-    runs/                  running what is planned: side by side, here or on a cluster, never twice
-    results/               what came of it: rows, intervals, verdicts
-    report/                results for people: pages, tables, pictures
-    demo.py                the whole line on one dataset
-    verifying.py           whether anything is damaged in what trainmap wrote
-    compressed_teacher.py  the teacher of a demo made smaller
+    file/                an experiment file
+    tasks/               what an experiment does: one file for each kind of task, one table of all
+    plan/                what a demo does
+    runs/                running what is planned: side by side, here or on a cluster, never twice
+    results/             what came of it: rows, intervals, verdicts
+    report/              results for people: pages, tables, pictures
+    demo.py              the whole line on one dataset
+    verifying.py         whether anything is damaged in what trainmap wrote
+    compress_teacher.py  the teacher of a demo made smaller
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.compressed_teacher import Order, compress_teacher
+    from trainmap.experiments.compress_teacher import Order
     from trainmap.experiments.demo import plan_demo, run_demo
     from trainmap.experiments.verifying import Checked, count_files, verify
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "compressed_teacher": "Order compress_teacher",
+            "compress_teacher": "Order",
             "demo": "plan_demo run_demo",
             "verifying": "Checked count_files verify",
         },
@@ -35,6 +35,6 @@ else:
 
 # fmt: off
 __all__ = [
-    "Checked", "Order", "compress_teacher", "count_files", "plan_demo", "run_demo", "verify",
+    "Checked", "Order", "count_files", "plan_demo", "run_demo", "verify",
 ]
 # fmt: on

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
         study_of,
         tasks_of,
     )
-    from trainmap.experiments.runs.job import Outcome, read_record, result_path
+    from trainmap.experiments.runs.job import Job, Outcome, read_record, result_path
+    from trainmap.experiments.runs.launch import run_all
     from trainmap.experiments.runs.owner import COMPRESSED, DEMO, check_free
 else:
     __getattr__, __dir__ = lazily(
@@ -44,14 +45,16 @@ else:
             "folder": (
                 "PLAN Entry Study check claim failures made open_study results run_study states study_of tasks_of"
             ),
-            "job": "Outcome read_record result_path",
+            "job": "Job Outcome read_record result_path",
+            "launch": "run_all",
             "owner": "COMPRESSED DEMO check_free",
         },
     )
 
 # fmt: off
 __all__ = [
-    "COMPRESSED", "DEMO", "PLAN", "Entry", "Outcome", "Study", "check", "check_free", "claim", "failures", "made",
-    "open_study", "read_record", "result_path", "results", "run_study", "states", "study_of", "tasks_of",
+    "COMPRESSED", "DEMO", "PLAN", "Entry", "Job", "Outcome", "Study", "check", "check_free", "claim", "failures",
+    "made", "open_study", "read_record", "result_path", "results", "run_all", "run_study", "states", "study_of",
+    "tasks_of",
 ]
 # fmt: on

@@ -26,6 +26,7 @@ Its files, in reading order::
     choices.py             the words and strategies that a row may choose by, settled
     scheduled.py           the rows that change during training
     task_table.py          every kind of task, by the word that plans and folders have for it
+    compressed_teacher.py  what becomes of a trained teacher when it is made smaller
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
+    from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
     from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
     from trainmap.experiments.tasks.draws import (
         DRAWS,
@@ -72,6 +74,7 @@ else:
         {
             "choices": "CLUSTERS TEACHER_LOSS settled",
             "compressed_student": "CompressedStudent",
+            "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
             "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
             "judge": "prediction_path",
@@ -95,11 +98,11 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "TASKS", "TEACHER_LOSS", "Chosen",
-    "ClustersOf", "CompressedStudent", "Cost", "Data", "Draw", "Elsewhere", "Features", "Full", "Hyperparameters",
-    "IndependentRandom", "Learning", "Logits", "Map", "Name", "People", "Place", "Random", "RepeatedAuto", "Role",
-    "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result",
-    "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain",
-    "prediction_path", "read_counts", "read_epochs", "settled", "visits",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
+    "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere", "Features",
+    "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name", "People", "Place", "Random",
+    "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned",
+    "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of", "load", "materials_of",
+    "plain", "prediction_path", "read_counts", "read_epochs", "settled", "visits",
 ]
 # fmt: on

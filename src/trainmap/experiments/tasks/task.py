@@ -119,6 +119,14 @@ class Task(Section):
         """SHA-256 (hex) of the word and the canonical identity."""
         return hash_of(self.word, self.canonical)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other fields, and so with another hash."""
+        copied = super().model_copy(update=update, deep=deep)
+        kept: dict[str, Any] = vars(copied)  # the copy has what was computed of the original's fields
+        for name in ("canonical", "hash"):
+            kept.pop(name, None)
+        return copied
+
     def __hash__(self) -> int:
         return hash(self.hash)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
+from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.people import People
@@ -26,6 +27,7 @@ TASKS: Mapping[str, type[Task]] = {
         Student,
         Tuned,
         CompressedStudent,
+        CompressedTeacher,
         Search,
         People,
     )
