@@ -137,11 +137,11 @@ def averaged(frame: pl.DataFrame, metric: str, level: float, by: Sequence[str] =
         found = interval(cell[metric], level)
         line: dict[str, Any] = {name: cell[name] for name in by}
         line |= {"n": found.n, "mean": found.mean, "low": found.low, "high": found.high}
-        for name, values in cell.items():
+        for name in [name for name in cell if name not in line]:
             if name in SHARED:
-                line[name] = values[0]
-            elif name not in line and frame.schema[name].is_numeric():
-                line[name] = mean_of(values)
+                line[name] = cell[name][0]
+            elif frame.schema[name].is_numeric():
+                line[name] = mean_of(cell[name])
         lines.append(line)
     return pl.DataFrame(lines, infer_schema_length=None)
 
