@@ -16,14 +16,14 @@ import trainmap.experiments.report
 import trainmap.experiments.results
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.graph import Line
-from trainmap.experiments.planner import plan_graph
+from trainmap.experiments.plan.graph import Line
+from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.cost_tables import cost_grid
 from trainmap.experiments.report.in_short import summary
 from trainmap.experiments.report.overview_tables import overview
 from trainmap.experiments.report.page import page_of
 from trainmap.experiments.report.study_files import write_study
-from trainmap.experiments.results.facts import ROLES, Draw, facts_of
+from trainmap.experiments.results.facts import ROLES, facts_of
 from trainmap.experiments.results.records import Group, groups, has_random, long_table
 from trainmap.experiments.results.run_rows import averaged, frame_of
 from trainmap.experiments.results.titles import map_titles, people_titles, search_titles, teacher_titles
@@ -42,7 +42,7 @@ LOOKS = {
     "ambiguous": "random",
     "my baseline": "full",
 }
-DRAWS: dict[str, Draw] = LOOKS  # type: ignore[assignment]
+DRAWS: dict[str, str] = LOOKS  # type: ignore[assignment]
 
 
 def looking(**changes: Any) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def test_a_row_that_does_not_say_what_it_is_is_refused(fact: str) -> None:
 
 
 def test_what_is_drawn_again_in_every_epoch_meets_the_nearest_random_row() -> None:
-    draws: tuple[Draw, ...] = ("repeated random", "repeated auto", "scheduled")
+    draws: tuple[str, ...] = ("repeated random", "repeated auto", "scheduled")
     others = [{**row(draw, 0.8, 0), "draw": draw, "role": "judged", "examples": 700} for draw in draws]
     (comparison,) = compare(report(rows=[*looking(), *others]))
     assert {comparison.opponents[draw] for draw in draws} == {"ambiguous"}
@@ -163,7 +163,7 @@ def entry(kind: str, digest: str, config: dict[str, Any], **more: Any) -> Entry:
     ],
 )
 def test_a_plan_that_does_not_say_what_a_row_is_has_it_in_the_configuration(
-    kind: str, steps: int | None, draw: Draw
+    kind: str, steps: int | None, draw: str
 ) -> None:
     subset = {"subset": {"kind": kind}}
     entries = {

@@ -50,8 +50,8 @@ class Word:
 
     Attributes:
         name: what it is called.
-        function: of a strategy ``(pool, size, generator, **options) -> (size,)`` rows of the pool; of a ranking
-            ``(pool, generator, told, **options) -> `` rows, the first to be taken first.
+        function: of a strategy ``(pool, size, generator, **options)`` -> (size,) rows of the pool; of a ranking
+            ``(pool, generator, told, **options)`` -> rows, the first to be taken first.
         source: the paper.
         random: whether the seed matters.
         scores: columns of the map that it reads, besides the one that its option ``score`` names.
@@ -61,7 +61,7 @@ class Word:
         shares: whether it deals out places to classes itself: it is called once, with ``balance``.
         held_out: whether it chooses better when it is told how good the map's network is on data that it was not
             trained on (its option ``held_out``), which only a run can tell.
-        explain: ``(pool, size, balance, **options) ->`` a paragraph that says what it makes of a map, and why.
+        explain: ``(pool, size, balance, **options)`` -> a paragraph that says what it makes of a map, and why.
         check: ``(candidates, size, **options)`` refuses what is bound to fail, before there is a map.
     """
 

@@ -92,7 +92,8 @@ class Draft:
         if not isinstance(task, Logits | Features | ClustersOf):
             raise TypeError(f"{task.kind} is planned under a name of its own")
         name = next(name for name, runs in self.teachers.items() if task.teacher in runs.values())
-        what = f"{task.clusters} clusters" if isinstance(task, ClustersOf) else task.what.rpartition(" ")[2]
+        what = "logits" if isinstance(task, Logits) else "features"
+        what = f"{task.clusters} clusters" if isinstance(task, ClustersOf) else what
         return f"{what} of {name} on {self.splits.train.name}"
 
     def teacher(self, where: Where, name: str, seed: int | None) -> Teacher:
