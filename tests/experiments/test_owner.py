@@ -141,3 +141,9 @@ def test_of_two_experiments_that_come_at_once_one_gets_the_folder(tmp_path: Path
             thread.join()
         assert len(refused) == 1
         assert {open_study(folder).title, *refused} == {"one", "two"}
+
+
+def test_a_folder_that_is_a_recording_is_nobody_elses(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(StoreError, match="holds a recording, beside which an experiment would not be found"):
+        check_free(tmp_path, "experiment.json", EXPERIMENT)

@@ -245,3 +245,44 @@ def test_planning_counts_a_network_with_published_weights_and_fetches_nothing(
 def test_a_region_of_a_map_of_one_epoch_is_refused_before_anything_is_trained(tmp_path: Path, region: str) -> None:
     with pytest.raises(TrainmapError, match=r"(to-learn|ambiguous) needs a map of at least 2 epochs, got 1"):
         plan(tmp_path, "maps=[{teacher: cnn-8, epochs: 1}]", f"subsets=[random, {region}]")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("subsets=[{spec: '{percent} hard', name: random 33 %}]", "'random 33 %' is the name of the random row that"),
+        ("subsets=[{schedule: {name: proxy, model: mlp-999}}]", "subsets.0.schedule: unknown model 'mlp-999'"),
+        ("subsets=[{spec: 33% hard, without: {audit: 0.1, rule: foo}}]", "subsets.0.without.rule: unknown rule 'foo'"),
+        ("subsets=[{spec: 33% hard, without: {audt: 0.1}}]", "subsets.0.without.audt: unknown field 'audt'; did you"),
+        ("subsets=[{key: full, budgets: [equal steps]}]", "subsets.0.budgets: must be some of the experiment's"),
+    ],
+)
+def test_a_row_that_cannot_be_is_refused_once_at_its_own_field(tmp_path: Path, change: str, message: str) -> None:
+    with pytest.raises(TrainmapError) as caught:
+        plan(tmp_path, change)
+    assert message in str(caught.value)
+    assert str(caught.value).count("x.yaml") == 1
+
+
+def test_a_row_that_stands_in_no_table_is_refused(tmp_path: Path) -> None:
+    both = "budgets=[equal epochs, equal steps]"
+    with pytest.raises(TrainmapError, match="'full data, equal steps' stands in no table"):
+        plan(tmp_path, both, "subsets=[{key: full-equal-steps, budgets: [equal steps]}, random]")
+
+
+def test_every_judged_row_has_its_opponent_in_each_of_its_tables(tmp_path: Path) -> None:
+    both = "budgets=[equal epochs, equal steps]"
+    for subsets in (
+        "[full, {key: random, budgets: [equal epochs]}, ambiguous]",
+        "[{key: ambiguous, budgets: [equal steps]}, {key: hard, budgets: [equal epochs]}]",
+        "[{key: ambiguous, budgets: [equal steps]}]",
+    ):
+        told = {
+            (line.labels["role"], line.labels["budget"]) for line in plan(tmp_path, both, f"subsets={subsets}").lines
+        }
+        assert {("opponent", budget) for role, budget in told if role == "judged"} <= told, subsets
+
+
+def test_a_named_row_may_be_called_otherwise(tmp_path: Path) -> None:
+    names = {line.labels["subset"] for line in plan(tmp_path, "subsets=[{key: hard, name: my own}]").lines}
+    assert names == {"my own 33 %", "random 33 %"}

@@ -473,3 +473,19 @@ def test_default_recipes_flip_what_a_mirror_leaves_alone() -> None:
 
 def test_a_checkpoint_of_the_run_is_no_argument_of_the_seed(tmp_path: Path) -> None:
     assert_same(trained(checkpoint=tmp_path / "run.pt"), trained())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"teaching": np.zeros((4, 2))}, "teaching must be Teaching"),
+        ({"watching": object()}, "watching must be Watching"),
+        ({"checkpoint": 3}, r"checkpoint must be a file, or Progress\(epoch\)"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_value_of_ours_is_refused_by_name(wrong: dict[str, Any], message: str) -> None:
+    train = load_splits("digits").train
+    with pytest.raises(TrainmapError, match=message):
+        fit(build("mlp-256", 10, train.inputs, 0), train, QUICK, seed=0, **wrong)
+    with pytest.raises(TrainmapError, match="distillation must be a Distillation, got 'hinton'"):
+        Teaching(np.zeros((4, 2)), "hinton")  # type: ignore[arg-type]

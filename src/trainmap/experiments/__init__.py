@@ -4,7 +4,7 @@ Its files, in reading order::
 
     file/                an experiment file
     tasks/               what an experiment does: one file for each kind of task, one table of all
-    plan/                what a demo does
+    plan/                from a file to tasks, rows and their graph
     runs/                running what is planned: side by side, here or on a cluster, never twice
     results/             what came of it: rows, intervals, verdicts
     report/              results for people: pages, tables, pictures

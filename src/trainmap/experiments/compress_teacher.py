@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,12 +17,12 @@ from trainmap.experiments.runs.job import Job, result_path
 from trainmap.experiments.runs.launch import run_all
 from trainmap.experiments.runs.owner import COMPRESSED, check_free
 from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
+from trainmap.experiments.tasks.draws import Chosen
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.place import Place
-from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.files import reading
+from trainmap.files import reading, writing
 from trainmap.selection.words import parse
 from trainmap.typed import as_type
 
@@ -84,13 +83,14 @@ def compress_teacher(demo: str | Path, out: str | Path, order: Order, data_root:
     folder, target = Path(demo).resolve(), Path(out)
     _check_same(folder, target, order)
     teacher, datamap = teacher_of(Path(demo))
-    task = _task(order, teacher, datamap)
+    task = _task(order, teacher, datamap, data_root)
     if task.selection is not None:
         _do(task.selection, folder, data_root)
     result = _do(task, folder, data_root)
     target.mkdir(parents=True, exist_ok=True)
     for name in (result["file"], *(f"{side}.parquet" for side in SIDES)):
-        shutil.copyfile(made_at(folder, task.what, task.hash) / name, target / name)
+        with writing(target / name) as handle:
+            handle.write((made_at(folder, task.what, task.hash) / name).read_bytes())
     rows = [{**row, "name": "teacher" if at == 0 else order.way} for at, row in enumerate(result["rows"])]
     write_sealed(target / TABLE, {"order": asdict(order), "teacher": folder.name, **result, "rows": rows})
     return [as_type(Measured, row, target / TABLE, "compress again") for row in rows]
@@ -102,6 +102,8 @@ def teacher_of(demo: Path) -> tuple[Teacher, Map]:
     Raises:
         TrainmapError: there is none, more than one, or it is not trained yet.
     """
+    if (demo / "teacher" / "plan.json").is_file():
+        raise TrainmapError(f"{demo} is a demo of trainmap 0.1; make one in another folder: trainmap demo --out DIR")
     if not (demo / PLAN).is_file():
         raise TrainmapError(f"{demo} has no trained teacher; make one: trainmap demo --out {demo}")
     study = open_study(demo)
@@ -116,13 +118,16 @@ def teacher_of(demo: Path) -> tuple[Teacher, Map]:
     return teacher, datamap
 
 
-def _task(order: Order, teacher: Teacher, datamap: Map) -> CompressedTeacher:
+def _task(order: Order, teacher: Teacher, datamap: Map, data_root: str | None) -> CompressedTeacher:
     method, way = ORDERS[order.way]
     chosen = None
     if any(part.what != "all" for part in parse(order.spec).parts):
-        chosen = Selection(map=datamap, spec=order.spec, rule="quantile", balance=None, seed=order.seed)
+        count = sum(parse(order.spec).sizes(len(teacher.data.load(data_root).train)))
+        chosen = Chosen(count=count, spec=order.spec).needs(datamap, order.seed)["selection"]
     compress = {"method": method, **vars(way(order))}
-    return CompressedTeacher(teacher=teacher, compress=compress, selection=chosen, seed=order.seed)
+    return CompressedTeacher.model_validate(
+        {"teacher": teacher, "compress": compress, "selection": chosen, "seed": order.seed}
+    )
 
 
 def _do(task: Task, folder: Path, data_root: str | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ for stands at its own place in the folder as soon as it is made::
 from __future__ import annotations
 
 import filecmp
+import logging
 import os
 import shutil
 import threading
@@ -26,7 +27,7 @@ from trainmap.experiments.plan.graph import Graph, made_at
 from trainmap.experiments.plan.named_rows import ROWS
 from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
-from trainmap.experiments.runs.folder import PLAN, Study, open_study, run_study, study_of, tasks_of
+from trainmap.experiments.runs.folder import PLAN, Study, claim, open_study, run_study, study_of, tasks_of
 from trainmap.experiments.runs.job import Outcome
 from trainmap.experiments.runs.owner import DEMO, check_free
 from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE
@@ -35,6 +36,8 @@ from trainmap.experiments.tasks.tracking import read_epochs
 from trainmap.models.build import known_models
 
 Distillation = Literal["both", "only", "never"]
+
+log = logging.getLogger("trainmap")
 
 FILE = "trainmap demo"
 """What the plan of a demo names as its file."""
@@ -179,6 +182,8 @@ def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
     study = study_of([plan], graph, {"file": FILE})
     if held is not None:
         _check_same(held, study, folder)
+    if replaced := claim(study, folder):
+        log.warning(replaced)
     with _progress(graph, folder, _taught(study)) as advance:
         outcomes = run_study(study, graph, folder, jobs, on_progress=advance)
     failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]

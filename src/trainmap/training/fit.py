@@ -105,6 +105,7 @@ def fit(
         TrainmapError: arguments that do not fit together, a checkpoint of another run, a recorder at another epoch,
             or a training that diverged.
     """
+    _check_values(teaching, watching, checkpoint)
     teaching, watching, visiting = teaching or Teaching(), watching or Watching(), told_apart(visits)
     file, progress = (None, checkpoint) if isinstance(checkpoint, Progress) else (checkpoint, Progress())
     file, recorder, device = None if file is None else Path(file), watching.recorder, device or device_of(model)
@@ -255,6 +256,17 @@ def _generator(seed: int, epoch: int, stream: int) -> torch.Generator:
     """Randomness that depends on the seed, the epoch and the purpose, and on nothing that ran before."""
     state = np.random.SeedSequence([seed, epoch, stream]).generate_state(2, np.uint32)
     return torch.Generator().manual_seed(int(state[0]) << 31 | int(state[1]) >> 1)
+
+
+def _check_values(teaching: object, watching: object, checkpoint: object) -> None:
+    """Refuse what stands in the place of a value of ours: logits, a recorder, a number of epochs."""
+    for name, value, kind, how in (
+        ("teaching", teaching, Teaching, "Teaching(logits or network, Distillation(...))"),
+        ("watching", watching, Watching, "Watching(recorder, before_epoch, on_epoch)"),
+        ("checkpoint", checkpoint, (str, Path, Progress), "a file, or Progress(epoch) for epochs trained elsewhere"),
+    ):
+        if value is not None and not isinstance(value, kind):
+            raise TrainmapError(f"{name} must be {how}, got {type(value).__name__}")
 
 
 def _check_place(progress: Progress, steps: int | None) -> None:

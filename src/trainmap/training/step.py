@@ -18,7 +18,7 @@ from trainmap.distillation.cache import fingerprint
 from trainmap.distillation.losses import TeacherLoss, cross_entropy
 from trainmap.distillation.settings import Distillation, Settled, column, settled
 from trainmap.dynamics.probabilities import refuse_probabilities
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, shown
 from trainmap.models.layout import lay_out
 from trainmap.training.features import projector_between, tapped
 from trainmap.training.recipes import Recipe
@@ -41,6 +41,12 @@ class Teaching:
     teacher: nn.Module | NDArray[np.floating] | None = None
     distillation: Distillation | None = None
     example_weights: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.distillation is not None and not isinstance(self.distillation, Distillation):
+            raise TrainmapError(
+                f"distillation must be a Distillation, got {shown(self.distillation)}; see docs/losses.md"
+            )
 
 
 @dataclass(frozen=True, eq=False)

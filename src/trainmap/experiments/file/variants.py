@@ -191,7 +191,7 @@ def _validated(model: type[Any], found: Located, above: Where = ()) -> Any:
         return model.model_validate(found.value)
     except ValidationError as error:
         problems = error.errors(include_url=False)
-        first = problems[0]
+        first = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])  # the rest follows
         where = tuple(first["loc"])
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         if first["type"] == "extra_forbidden":

@@ -120,18 +120,19 @@ class Draft:
     def known(self, where: Where, model: str, role: str) -> None:
         """Put a network into the report's table of models; it must be one that fits the data."""
         try:
-            self._model(model, role)
+            self.network(model, role)
         except TrainmapError as error:
             raise self.variant.wrong((*where, "model"), error) from error
 
     def forward(self, model: str) -> int:
         """FLOPs of a network for one example."""
-        return self._model(model)["flops"]
+        return self.network(model)["flops"]
 
     def parameters(self, model: str) -> int:
-        return self._model(model)["parameters"]
+        return self.network(model)["parameters"]
 
-    def _model(self, name: str, role: str = "") -> dict[str, int]:
+    def network(self, name: str, role: str = "") -> dict[str, int]:
+        """What a network costs; it must be one that fits the data. It goes to the report's table of models."""
         train = self.splits.train
         known = next((m for m in self.graph.models if (m["name"], m["dataset"]) == (name, train.name)), None)
         if known is None:

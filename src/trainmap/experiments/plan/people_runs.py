@@ -5,7 +5,6 @@ The test data are passive probes: the teacher records them after each epoch and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from trainmap.errors import TrainmapError
@@ -13,8 +12,6 @@ from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
 from trainmap.scores.table import score_named
 from trainmap.selection.entry import check_epochs
-
-Done = Mapping[str, Mapping[str, Any]]
 
 
 def plan_people(draft: Draft) -> None:

@@ -22,7 +22,7 @@ from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
 
 SCHEDULE_SIZE = 0.1  # what a schedule visits is known only afterwards
-Steps = Literal["own", "subset", "full"]
+Steps = Literal["own", "subset"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Row:
     Attributes:
         name: what a reader calls it; nothing parses it.
         draw: which examples its trainings visit.
-        steps: how long it is trained: for its "own" epochs, for the steps of a "subset", for those of "full" data.
+        steps: how long it is trained: for its "own" epochs, or (all the data) for the steps of a "subset".
         seeds: with which it is run; None for the experiment's.
         budgets: the tables in which it stands; None for the experiment's.
         series: its name without a size.
@@ -78,6 +78,8 @@ def rows_of(
     """
     found: list[Row] = []
     for at, subset in enumerate(subsets):
+        if subset.without is not None and subset.without.rule not in RULES:
+            raise wrong(("subsets", at, "without", "rule"), unknown("rule", subset.without.rule, RULES))
         try:
             if subset.schedule is not None:
                 made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
@@ -96,12 +98,26 @@ def rows_of(
     if twice:
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")
     for row in list(found):
-        near = [other for other in found if other.role == "opponent" and abs(other.count - row.count) <= _slack(row)]
-        if row.role == "judged" and not near:
-            name = f"random {100 * row.count / examples:.3g} %"
-            found.append(Row(name, Random(count=row.count), series="random"))
+        if row.role == "judged":
+            _oppose(row, found, examples, wrong)
     order = list(DRAWS)
     return sorted(found, key=lambda row: (order.index(row.draw.kind), row.steps))
+
+
+def _oppose(row: Row, found: list[Row], examples: int, wrong: Callable[[Where, object], TrainmapError]) -> None:
+    """Put random of a row's size into each of its tables: a row of its own, or one that is there already."""
+    near = [other for other in found if other.role == "opponent" and abs(other.count - row.count) <= _slack(row)]
+    if any(other.budgets is None or set(row.budgets or ("all",)) <= set(other.budgets) for other in near):
+        return
+    if near:
+        both = None if row.budgets is None else tuple(dict.fromkeys((*(near[0].budgets or ()), *row.budgets)))
+        found[found.index(near[0])] = replace(near[0], budgets=both)
+        return
+    name = f"random {100 * row.count / examples:.3g} %"
+    if any(other.name == name for other in found):
+        said = f"'{name}' is the name of the random row that '{row.name}' is compared with"
+        raise wrong(("subsets",), f"{said}; give the row that is called so another one")
+    found.append(Row(name, Random(count=row.count), series="random", budgets=row.budgets))
 
 
 def _slack(row: Row) -> float:
@@ -115,26 +131,27 @@ def _by_name(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequ
         )
     if subset.key not in ROWS:
         raise unknown("subset", subset.key, ROWS)
-    row, without = ROWS[subset.key], _without(subset.without)
+    row, without = ROWS[subset.key], subset.without
+    what = subset.name or row.what
     if without and row.draw is not Chosen:
         raise TrainmapError(f"'{subset.key}' is no row of a map; without= needs a spec, such as '33% random'")
     if subset.balance and row.draw is not Chosen:
         raise TrainmapError(f"'{subset.key}' has no balance; write spec: '{{percent}} random', balance: ...")
     if row.draw is Full and row.steps == "own":
-        return [Row(subset.name or row.what, Full(count=examples), series=row.what)]
+        return [Row(what, Full(count=examples), series=what)]
     made: list[Row] = []
     for size in sizes:
         spec = row.spec.format(percent=f"{percent(size)}%")
-        name = f"{row.what} {percent(size)} %" if row.draw is not Full or len(sizes) > 1 else row.what
+        name = f"{what} {percent(size)} %" if row.draw is not Full or len(sizes) > 1 else what
         told: dict[str, Any] = {"count": _count(spec, examples, scores)}
         if row.draw is Chosen:
             told |= {"spec": spec, "rule": row.rule, "balance": subset.balance, "without": without}
-        made.append(Row(_cut(name, without), row.draw(**told), row.steps, series=_cut(row.what, without)))
+        made.append(Row(_cut(name, without), row.draw(**told), row.steps, series=_cut(what, without)))
     return made
 
 
 def _by_spec(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Row]:
-    without = _without(subset.without)
+    without = subset.without
     specs = [subset.spec.replace("{percent}", f"{percent(size)}%") for size in sizes]
     made: list[Row] = []
     for spec in dict.fromkeys(specs):
@@ -159,7 +176,7 @@ def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: 
     defaults = {"clusters": CLUSTERS, **STRATEGIES[subset.strategy].defaults}
     told = [f"{name} {short(value)}" for name, value in subset.options.items() if value != defaults[name]]
     what = subset.name or ", ".join([subset.strategy, *told])
-    without = _without(subset.without)
+    without = subset.without
     made: list[Row] = []
     for size in sizes:
         count = _count(f"{percent(size)}% random", examples, scores)
@@ -172,12 +189,6 @@ def _scheduled(name: str, schedule: Schedule, examples: int, epochs: int) -> Row
     settings = schedule.settled()
     called = f"schedule {name or schedule.told()}"
     return Row(called, Scheduled(count=visits(settings, examples, epochs), schedule=settings), series=called)
-
-
-def _without(cut: Without | None) -> Without | None:
-    if cut is not None and cut.rule not in RULES:
-        raise unknown("rule", cut.rule, RULES)
-    return cut
 
 
 def _cut(name: str, without: Without | None) -> str:

@@ -6,10 +6,8 @@ meet on the test data, paired by seed. The search has seen neither those seeds n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.util import find_spec
-from typing import Any
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.plan.draft import Draft
@@ -19,11 +17,6 @@ from trainmap.experiments.tasks.materials import Logits
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.student import Student, Tuned
 from trainmap.experiments.tasks.tuning import Hyperparameters, check_search
-
-Done = Mapping[str, Mapping[str, Any]]
-
-SHOWN = 10  # trials in the report; all of them are in trials.csv
-WORDS = {"beats random": "better", "no difference shown": "no difference shown", "worse": "worse"}
 
 
 def plan_searches(draft: Draft) -> None:

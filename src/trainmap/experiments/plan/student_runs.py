@@ -65,6 +65,8 @@ class Students:
         if self.one is None and any(row.draw.by_map for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
         for row in rows:
+            if not list(_budgets(row, list(row.budgets or self.experiment.budgets))):
+                raise self.wrong(("subsets",), f"'{row.name}' stands in no table; it belongs to equal epochs")
             for at, student in students:
                 for column in columns(student, ("students", at)):
                     self.runs(row, column)
@@ -76,8 +78,7 @@ class Students:
             if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
                 materials_of(row.draw.strategy, self.one)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
-            at = next(n for n, s in enumerate(self.experiment.subsets) if s.schedule and s.schedule.model)
-            self.draft.known(("subsets", at, "schedule"), row.draw.schedule["model"], "proxy")
+            self.draft.network(row.draw.schedule["model"], "proxy")
 
     def runs(self, row: Row, column: Column) -> None:
         """Each seed and budget of a row under one way of training, and what is compressed of them."""

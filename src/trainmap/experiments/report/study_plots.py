@@ -30,18 +30,18 @@ def _panels(tables: Sequence[Table], budget: str, x: Callable[[Record], float]) 
     panels = []
     several = len(tables) > 1
     for group, its, part in by_budget(tables):
-        columns: dict[str, dict[str, list[Record]]] = {}
+        columns: dict[str, dict[tuple[str, bool], list[Record]]] = {}
         for row in part if its == budget else ():
             series = columns.setdefault(column_name(row["student"], row["distilled"]), {})
-            series.setdefault(row["series"], []).append(row)
+            series.setdefault((row["series"], row["draw"] in REFERENCES), []).append(row)
         for column, series in columns.items():
             drawn = tuple(
                 Series(
-                    name,
+                    name if reference or (name, True) not in series else f"{name}, judged",
                     tuple(Point(x(row), row["macro_f1"], row["low"], row["high"]) for row in members),
-                    members[0]["draw"] in REFERENCES,
+                    reference,
                 )
-                for name, members in series.items()
+                for (name, reference), members in series.items()
             )
             panels.append(Panel(f"{group.title}: {column}" if several else column, drawn))
     return panels

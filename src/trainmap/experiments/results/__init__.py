@@ -6,7 +6,7 @@ Its files, in reading order::
     run_rows.py       the runs of a table as rows
     statistics.py     means, intervals, verdicts
     versus_random.py  rows and their opponents
-    titles.py         what the teachers
+    titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
     map_pairs.py      how far maps agree
     forgotten.py      what compression forgets

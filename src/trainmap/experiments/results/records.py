@@ -59,9 +59,14 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
 
 def chosen(task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """What a row says of its selection; nothing without one."""
-    from trainmap.experiments.tasks.selection import Selection, choosing_cost  # torch, which no single report needs
+    from trainmap.experiments.tasks.selection import (  # torch, which no report of given rows needs
+        Selection,
+        choosing_cost,
+    )
 
-    selection = task.needs().get("selection")
+    if "map" in (needs := task.needs()):  # drawn from it in every epoch
+        return {"reads_map": True}
+    selection = needs.get("selection")
     return choosing_cost(selection, done) if isinstance(selection, Selection) else {}
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainmap.errors import TrainmapError, counted
+from trainmap.experiments.results.facts import OF_A_MAP
 from trainmap.experiments.results.run_rows import Report, Row, cells_of, check_rows, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.tasks.draws import SAME_SIZE
@@ -122,15 +123,15 @@ def unopposed(rows: Sequence[Row]) -> list[Row]:
         random = {sizes[row["subset"]] for row in own if row["draw"] == "random"}
         for row in own:
             size = sizes[row["subset"]]
-            if not random or (row["draw"] == "chosen" and not any(_same(size, other) for other in random)):
+            if not random or (row["draw"] in OF_A_MAP and not any(_same(size, other) for other in random)):
                 found.append(row)
     return found
 
 
 def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
     """Which random row each subset is compared with: the one of its size; for schedules (by what an epoch visited) and
-    what is drawn again in every epoch, the nearest in size; for full data at equal steps, the nearest in steps. Full
-    data has none of its size."""
+    random that is drawn again in every epoch, the nearest in size; for full data at equal steps, the nearest in
+    steps. Full data has none of its size."""
     about = {name: {key: cell[key][0] for key in ("draw", "examples", "steps")} for name, cell in firsts.items()}
     random = [name for name, one in about.items() if one["draw"] == "random"]
     if not random:
@@ -143,7 +144,7 @@ def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
     for name, one in about.items():
         near = "steps" if one["draw"] == "full, equal steps" else "examples"
         nearest = min(random, key=lambda other: abs(about[other][near] - one[near]))
-        if one["draw"] == "chosen" and not _same(one["examples"], about[nearest]["examples"]):
+        if one["draw"] in OF_A_MAP and not _same(one["examples"], about[nearest]["examples"]):
             raise TrainmapError(
                 f"a comparison without random of the same size says nothing: '{name}' has "
                 f"{counted(one['examples'], 'example')}, the nearest is '{nearest}' with "

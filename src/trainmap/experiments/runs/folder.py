@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
-from trainmap.errors import StoreError, counted, shown, some, unknown
+from trainmap.errors import StoreError, cause, counted, shown, some, unknown
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.graph import Graph, Line, made_at
 from trainmap.experiments.runs import task_locks as locks
@@ -168,8 +168,8 @@ def jobs_of(graph: Graph) -> list[Job]:
     return [Job(node.name, node.task, node.place, heavy[digest], node.after) for digest, node in graph.nodes.items()]
 
 
-def tasks_of(study: Study) -> dict[str, Task]:
-    """The tasks of a plan by their hashes.
+def tasks_of(study: Study, folder: str | Path = "") -> dict[str, Task]:
+    """The tasks of a plan by their hashes; ``folder`` is for the errors.
 
     Raises:
         StoreError: an entry that is no task of its kind, or not the one that its hash stands for.
@@ -178,11 +178,17 @@ def tasks_of(study: Study) -> dict[str, Task]:
 
     found: dict[str, Task] = {}
     for entry in study.entries:
-        what, cure = f"task {shown(entry.name)} of the plan", "run the experiment again"
+        what, cure = f"the plan of {folder or 'the experiment'}: task {shown(entry.name)}", "run the experiment again"
         if entry.kind not in TASKS:
             raise StoreError(f"{what} is of an unknown kind, '{entry.kind}'; it was written by a newer trainmap")
-        with reading(PLAN, what, cure):
+        try:
             found[entry.hash] = TASKS[entry.kind].of(entry.config, found)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            field = ".".join(map(str, first["loc"]))
+            raise StoreError(f"{what} was changed: {field}: {first['msg'].lower()}; {cure}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{what} was changed ({cause(error)}); {cure}") from error
         if found[entry.hash].hash != entry.hash:
             raise StoreError(f"{what} was changed: its fields are not those of its hash; {cure}")
     return found

@@ -13,10 +13,11 @@ EXPERIMENT = (  # by an experiment, besides its plan
 )
 DEMO = (*EXPERIMENT, "dynamics", "map.parquet", "map.png")
 COMPRESSED = ("compressed.pt", "compressed.pt2", "compressed.onnx", "before.parquet", "after.parquet")
+RECORDING = "manifest.json"
 MARKS = {  # the file by which a folder is known
     "experiment.json": "an experiment",
     "teacher/plan.json": "a demo of trainmap 0.1",
-    "manifest.json": "a recording",
+    RECORDING: "a recording",
     "result.json": "a compressed network",
 }
 
@@ -31,6 +32,11 @@ def check_free(folder: str | Path, mark: str, written: Iterable[str], who: str =
     place = Path(folder)
     if place.exists() and not place.is_dir():
         raise StoreError(f"{place} must be a folder, it is a file; choose another name")
+    if (place / RECORDING).exists():
+        what = who or MARKS[mark]
+        raise StoreError(
+            f"{place} holds {MARKS[RECORDING]}, beside which {what} would not be found; choose another folder"
+        )
     if (place / mark).exists():
         return
     if there := [name for name in written if (place / name).exists() or (place / name).is_symlink()]:

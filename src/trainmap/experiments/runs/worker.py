@@ -130,7 +130,7 @@ def attempt(folder: Path, task: Job, old_error: Stamp, claim: str = "") -> Answe
         folder: of the results.
         task: what to run.
         old_error: the version of its error file that the caller has seen; another one means that another call tried.
-        claim: see ``locks.take``.
+        claim: see ``task_locks.take``.
     """
     if not take(folder, task.hash, claim):
         return "busy"

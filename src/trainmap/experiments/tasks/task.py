@@ -74,8 +74,8 @@ class Task(Section):
 
     @property
     def word(self) -> str:
-        """What is hashed with the fields."""
-        return self.spelled or self.kind
+        """What is hashed with the fields: a kind that 0.1 knew was its number 1."""
+        return self.spelled if self.spelled and self.kind.endswith("/1") else self.kind
 
     @property
     def what(self) -> str:
