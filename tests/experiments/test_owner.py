@@ -11,7 +11,7 @@ import pytest
 
 from trainmap.errors import StoreError
 from trainmap.experiments.runs.folder import Entry, Study, claim, open_study
-from trainmap.experiments.runs.owner import EXPERIMENT
+from trainmap.experiments.runs.owner import EXPERIMENT, check_free
 
 
 def study(*tasks: str, title: str = "One", file: str = "one.yaml", **more: Any) -> Study:

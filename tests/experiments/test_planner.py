@@ -261,7 +261,7 @@ def test_a_row_that_cannot_be_is_refused_once_at_its_own_field(tmp_path: Path, c
     with pytest.raises(TrainmapError) as caught:
         plan(tmp_path, change)
     assert message in str(caught.value)
-    assert str(caught.value).count("x.yaml") == 1
+    assert str(caught.value).count("subsets.0") <= 1
 
 
 def test_a_row_that_stands_in_no_table_is_refused(tmp_path: Path) -> None:

@@ -115,12 +115,14 @@ def test_a_row_that_does_not_say_what_it_is_is_refused(fact: str) -> None:
 
 
 def test_what_is_drawn_again_in_every_epoch_meets_the_nearest_random_row() -> None:
-    draws: tuple[str, ...] = ("repeated random", "repeated auto", "scheduled")
+    draws: tuple[str, ...] = ("repeated random", "scheduled")
     others = [{**row(draw, 0.8, 0), "draw": draw, "role": "judged", "examples": 700} for draw in draws]
     (comparison,) = compare(report(rows=[*looking(), *others]))
     assert {comparison.opponents[draw] for draw in draws} == {"ambiguous"}
     with pytest.raises(TrainmapError, match="without random of the same size"):
         compare(report(rows=[*looking(), *({**one, "draw": "chosen"} for one in others)]))
+    with pytest.raises(TrainmapError, match="without random of the same size"):  # its opponent is of its size, too
+        compare(report(rows=[*looking(), *({**one, "draw": "repeated auto"} for one in others)]))
 
 
 def test_a_cell_is_averaged_over_its_seeds_once_for_every_table() -> None:
