@@ -88,9 +88,9 @@ def test_without_compression_a_student_keeps_nothing_and_its_teacher_records_no_
         ("students.0.compress=[{method: int8}, {method: int8}]", "compress: 'cnn-8, int8' stands twice"),
         ("subsets=[{schedule: {name: infobatch, pool: 0.5}}]", "subsets.0.schedule: infobatch has no 'pool'"),
         ("subsets=[{schedule: {name: map-guided, warmup: 1}}]", "subsets.0.schedule: warmup must be a whole"),
-        ("subsets=[{schedule: {name: proxy, model: cnn-9}}]", "schedule.model: unknown model 'cnn-9'"),
+        ("subsets=[{schedule: {name: proxy, model: cnn-9}}]", "subsets.0.schedule: unknown model 'cnn-9'"),
         ("subsets=[{key: random, without: {audit: 0.1}}]", "subsets.0.key: 'random' is no row of a map"),
-        ("subsets=[{spec: 3% hard, without: {audit: 0.1, rule: x}}]", "subsets.0.spec: unknown rule 'x'"),
+        ("subsets=[{spec: 3% hard, without: {audit: 0.1, rule: x}}]", "subsets.0.without.rule: unknown rule 'x'"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_its_field(tmp_path: Path, change: str, message: str) -> None:

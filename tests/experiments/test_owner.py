@@ -145,5 +145,5 @@ def test_of_two_experiments_that_come_at_once_one_gets_the_folder(tmp_path: Path
 
 def test_a_folder_that_is_a_recording_is_nobody_elses(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{}")
-    with pytest.raises(StoreError, match="holds a recording, beside which an experiment would not be found"):
+    with pytest.raises(StoreError, match="holds a recording, which an experiment would write over"):
         check_free(tmp_path, "experiment.json", EXPERIMENT)

@@ -33,7 +33,16 @@ if TYPE_CHECKING:
     from trainmap.compression.pruning import classifier, prune_channels
     from trainmap.compression.quantization import lower, program_of, quantize, train_quantized
     from trainmap.compression.sparsity import cubic_sparsity, fix_zeros, free_zeros, sparsify, zero_smallest
-    from trainmap.compression.ways import WAYS, Int8, Int8Onnx, Int8Trained, PruneChannels, Sparsify, Way
+    from trainmap.compression.ways import (
+        Int8,
+        Int8Onnx,
+        Int8Trained,
+        PruneChannels,
+        Sparsify,
+        Way,
+        tuning_epochs,
+        way_of,
+    )
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -46,15 +55,15 @@ else:
             "pruning": "classifier prune_channels",
             "quantization": "lower program_of quantize train_quantized",
             "sparsity": "cubic_sparsity fix_zeros free_zeros sparsify zero_smallest",
-            "ways": "WAYS Int8 Int8Onnx Int8Trained PruneChannels Sparsify Way",
+            "ways": "Int8 Int8Onnx Int8Trained PruneChannels Sparsify Way tuning_epochs way_of",
         },
     )
 
 # fmt: off
 __all__ = [
-    "WAYS", "Compressed", "Int8", "Int8Onnx", "Int8Trained", "Measured", "OnnxNetwork", "PruneChannels", "Sparsify",
-    "Way", "classifier", "copy_of", "cubic_sparsity", "export_onnx", "file_of", "finetune", "fix_zeros", "free_zeros",
+    "Compressed", "Int8", "Int8Onnx", "Int8Trained", "Measured", "OnnxNetwork", "PruneChannels", "Sparsify", "Way",
+    "classifier", "copy_of", "cubic_sparsity", "export_onnx", "file_of", "finetune", "fix_zeros", "free_zeros",
     "inputs_batch", "load_weights", "lower", "program_of", "prune_channels", "quantize", "quantize_onnx", "runnable",
-    "save", "sparsify", "suffix", "train_quantized", "uncompressed", "zero_smallest",
+    "save", "sparsify", "suffix", "train_quantized", "tuning_epochs", "uncompressed", "way_of", "zero_smallest",
 ]
 # fmt: on

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -134,6 +134,16 @@ def _slower(recipe: Recipe, way: PruneChannels | Magnitude | Sparsify | Int8Trai
 
 def _some(train: Dataset, seed: int) -> Dataset:
     return train.subset(np.random.default_rng(seed).permutation(np.sort(train.ids))[:CALIBRATION])
+
+
+def way_of(settled: Mapping[str, Any]) -> Way:
+    """The way of an experiment: its word as ``method``, and all its options."""
+    return WAYS[settled["method"]](**{name: value for name, value in settled.items() if name != "method"})
+
+
+def tuning_epochs(way: Way) -> int:
+    """How many epochs a way trains further; 0 for one that does not."""
+    return getattr(way, "finetune_epochs", 0)
 
 
 WAYS: Mapping[str, type[Way]] = {

@@ -21,6 +21,7 @@ from trainmap.errors import StoreError
 from trainmap.evaluation.predictions import FORMAT as PREDICTIONS
 from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.runs.job import read_record
+from trainmap.experiments.tasks.place import EPOCHS
 from trainmap.experiments.tasks.tracking import read_epochs
 from trainmap.files import reading
 from trainmap.maps.datamap import DataMap
@@ -118,7 +119,7 @@ def _check_of(path: Path) -> Callable[[Path], Any] | None:
         return check_onnx
     if path.suffix == ".db":
         return _database
-    if path.name == "epochs.csv":
+    if path.name == EPOCHS:
         return read_epochs
     if path.suffix in ZIPS:
         return lambda file: check_zip(file, "zip archive", afresh=True)

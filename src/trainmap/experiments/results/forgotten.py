@@ -19,6 +19,7 @@ from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.runs.folder import Entry, Study, made
 from trainmap.experiments.tasks.datasets import Elsewhere
 from trainmap.experiments.tasks.judge import prediction_path
+from trainmap.experiments.tasks.place import TEST_MAP
 from trainmap.maps.datamap import DataMap
 
 UNTOLD = ("fraction", *NAMES)
@@ -80,7 +81,7 @@ def forgotten_of(runs: Mapping[int, tuple[Line, Entry]], entries: Mapping[str, E
         other = runs[seeds[(place + 1) % len(seeds)]][1]
         original, churned = (made(folder, entries[one.config["student"]]) for one in (entry, other))
         regions = None
-        if line.map and (path := made(folder, entries[line.map]) / "test-map.parquet").is_file():
+        if line.map and (path := made(folder, entries[line.map]) / TEST_MAP).is_file():
             regions = DataMap.open(path)
         labels = {**line.group, **{key: value for key, value in line.labels.items() if key not in UNTOLD}}
         elsewhere = Elsewhere.model_validate(entry.config["evaluation"], strict=False)

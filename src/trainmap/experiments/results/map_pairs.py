@@ -10,6 +10,7 @@ from typing import Any
 
 from trainmap.experiments.results.titles import Title, map_titles
 from trainmap.experiments.runs.folder import Entry, Study, made
+from trainmap.experiments.tasks.place import MAP
 from trainmap.maps.agreement import compare
 from trainmap.maps.datamap import DataMap
 
@@ -76,7 +77,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     found: list[Pair] = []
     for group in groups.values():
         if len(group) > 1:
-            maps = [DataMap.open(made(folder, entry) / "map.parquet") for entry in group]
+            maps = [DataMap.open(made(folder, entry) / MAP) for entry in group]
             told = [{"name": titles[entry.hash], **_told(entry, entries, done)} for entry in group]
             found += [
                 _pair(group[0].dataset, (maps[a], told[a]), (maps[b], told[b]))

@@ -19,6 +19,7 @@ from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import compare, unopposed
 from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
+from trainmap.experiments.tasks.place import PICTURE
 from trainmap.experiments.tasks.task import Task
 
 
@@ -95,7 +96,7 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
             "cpu_seconds": scored["scoring_cpu_seconds"],
             "note": "all scores and regions",
         }
-        found = made(folder, group.map) / "map.png"
+        found = made(folder, group.map) / PICTURE
         picture = found if found.is_file() else None
         overlap = "; ".join(f"{pair} share {part:.0%}" for pair, part in scored["overlap"].items())
         notes.append(

@@ -34,9 +34,7 @@ def check_free(folder: str | Path, mark: str, written: Iterable[str], who: str =
         raise StoreError(f"{place} must be a folder, it is a file; choose another name")
     if (place / RECORDING).exists():
         what = who or MARKS[mark]
-        raise StoreError(
-            f"{place} holds {MARKS[RECORDING]}, beside which {what} would not be found; choose another folder"
-        )
+        raise StoreError(f"{place} holds {MARKS[RECORDING]}, which {what} would write over; choose another folder")
     if (place / mark).exists():
         return
     if there := [name for name in written if (place / name).exists() or (place / name).is_symlink()]:

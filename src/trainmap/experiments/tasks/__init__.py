@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.map import Map
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
     from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
-    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, Place
+    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import Name, check_result
     from trainmap.experiments.tasks.scheduled import visits
     from trainmap.experiments.tasks.search import Search
@@ -82,7 +82,7 @@ else:
             "map": "Map",
             "materials": "ClustersOf Features Logits",
             "people": "People counts_path fingerprint read_counts",
-            "place": "DYNAMICS EPOCHS MAP PICTURE Place",
+            "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "Name check_result",
             "scheduled": "visits",
             "search": "Search",
@@ -99,10 +99,10 @@ else:
 # fmt: off
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
-    "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere", "Features",
-    "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name", "People", "Place", "Random",
-    "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned",
-    "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of", "load", "materials_of",
-    "plain", "prediction_path", "read_counts", "read_epochs", "settled", "visits",
+    "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
+    "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name", "People",
+    "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher",
+    "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of",
+    "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "settled", "visits",
 ]
 # fmt: on

@@ -15,7 +15,7 @@ import torch
 from trainmap.compression.compressed import uncompressed
 from trainmap.compression.network_files import save, suffix
 from trainmap.compression.onnx_network import OnnxNetwork
-from trainmap.compression.ways import WAYS
+from trainmap.compression.ways import Way, tuning_epochs, way_of
 from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.tasks.judge import judged, prediction_path, weighs
 from trainmap.experiments.tasks.place import COMPRESSED, Place, row_of
@@ -55,12 +55,13 @@ class CompressedStudent(Task):
         return {"student": self.student, **self.student.drawn_from}
 
     @property
-    def finetune_epochs(self) -> int:
-        return self.compress.get("finetune_epochs", 0)
+    def way(self) -> Way:
+        """How it is done."""
+        return way_of(self.compress)
 
     def cost(self, site: Site) -> Cost:
         draw = self.student.draw
-        seen = self.finetune_epochs * (draw.count if draw.fixed else site.examples)
+        seen = tuning_epochs(self.way) * (draw.count if draw.fixed else site.examples)
         forward, size = site.forward(self.student.model), 4 * site.parameters(self.student.model)
         return Cost(training_flops(forward, seen), seen, size, self.student.model)
 
@@ -71,8 +72,7 @@ class CompressedStudent(Task):
         train = data.train if ids is None else data.train.subset(ids)
         original = uncompressed(student.network(folder, train), train.inputs)
         start, cpu = time.perf_counter(), time.process_time()
-        way = WAYS[self.compress["method"]](**{name: v for name, v in self.compress.items() if name != "method"})
-        made = way.make(original, train, student.recipe, student.seed, student.device)
+        made = self.way.make(original, train, student.recipe, student.seed, student.device)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
         save(made, place.out / f"{COMPRESSED}{suffix(made.model)}", train.inputs)
         fixed = isinstance(made.model, OnnxNetwork | torch.fx.GraphModule)  # computed on the CPU
@@ -84,7 +84,7 @@ class CompressedStudent(Task):
         kept = ("examples", "steps", "train_loss", "fraction", "proxy_flops")
         row |= {name: trained[name] for name in kept if name in trained}
         return row | {
-            "examples_seen": trained["examples_seen"] + self.finetune_epochs * len(train),
+            "examples_seen": trained["examples_seen"] + tuning_epochs(self.way) * len(train),
             "train_flops": trained["train_flops"] + made.training_flops,
             "train_seconds": trained["train_seconds"] + seconds,
             "train_cpu_seconds": trained["train_cpu_seconds"] + cpu_seconds,

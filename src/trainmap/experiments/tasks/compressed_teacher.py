@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from trainmap.compression.compressed import uncompressed
 from trainmap.compression.measure import measure
 from trainmap.compression.network_files import save, suffix
-from trainmap.compression.ways import WAYS
+from trainmap.compression.ways import Way, tuning_epochs, way_of
 from trainmap.evaluation.predictions import Predictions
 from trainmap.experiments.tasks.place import CARD, COMPRESSED, Place
 from trainmap.experiments.tasks.selection import Selection
@@ -39,9 +39,14 @@ class CompressedTeacher(Task):
     selection: Selection | None = None
     seed: int = 0
 
+    @property
+    def way(self) -> Way:
+        """How it is done."""
+        return way_of(self.compress)
+
     def cost(self, site: Site) -> Cost:
         count = site.examples if self.selection is None else self.selection.size or 0
-        seen = self.compress.get("finetune_epochs", 0) * count
+        seen = tuning_epochs(self.way) * count
         model = self.teacher.model
         return Cost(training_flops(site.forward(model), seen), seen, 4 * site.parameters(model), model)
 
@@ -54,9 +59,8 @@ class CompressedTeacher(Task):
             card.verify(train)
             train = train.subset(card.ids)
         original = uncompressed(network, train.inputs, "teacher")
-        way = WAYS[self.compress["method"]](**{name: v for name, v in self.compress.items() if name != "method"})
-        made = way.make(original, train, self.teacher.recipe, self.seed, self.teacher.device)
-        rows = measure({"teacher": original, self.compress["method"]: made}, data.test)
+        made = self.way.make(original, train, self.teacher.recipe, self.seed, self.teacher.device)
+        rows = measure({"teacher": original, "smaller": made}, data.test)
         place.out.mkdir(parents=True, exist_ok=True)
         kept = save(made, place.out / f"{COMPRESSED}{suffix(made.model)}", train.inputs)
         for name, one in zip(SIDES, (original, made), strict=True):
