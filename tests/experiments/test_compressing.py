@@ -25,7 +25,7 @@ from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import run_study, study_of
 from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.judge import prediction_path
-from trainmap.experiments.tasks.scheduled import visits
+from trainmap.experiments.tasks.scheduled import options_of
 from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.models.build import build
 from trainmap.schedules import Run
@@ -132,7 +132,7 @@ def test_the_expected_visits_are_those_of_the_schedule() -> None:
             total += len(visited)
             made.update(visited, np.stack([visited % 7, visited % 3], axis=1) * 1.0, visited % 2)
             made.end_epoch()
-        assert visits(settings, 1000, 10) == pytest.approx(total / 10, abs=1), schedule
+        assert options_of(settings).visits(1000, 10) == pytest.approx(total / 10, abs=1), schedule
 
 
 def test_a_schedule_tells_what_it_really_visited_and_what_its_proxy_cost(done: Path) -> None:

@@ -13,9 +13,8 @@ from trainmap.experiments.file.sections import Subset
 from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
-from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, settled
+from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
 from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, Random, Role, Scheduled
-from trainmap.experiments.tasks.scheduled import visits
 from trainmap.scores.table import score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
@@ -172,7 +171,7 @@ def _by_spec(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequ
 
 def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Row]:
     found = settled(subset.strategy, subset.options)
-    _check_columns(f"strategy {subset.strategy}", found.request.columns, scores)
+    _check_columns(f"strategy {subset.strategy}", request_of("", found).columns, scores)
     defaults = {"clusters": CLUSTERS, **STRATEGIES[subset.strategy].defaults}
     told = [f"{name} {short(value)}" for name, value in subset.options.items() if value != defaults[name]]
     what = subset.name or ", ".join([subset.strategy, *told])
@@ -186,9 +185,9 @@ def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: 
 
 
 def _scheduled(name: str, schedule: Schedule, examples: int, epochs: int) -> Row:
-    settings = schedule.settled()
+    count = schedule.made().visits(examples, epochs)
     called = f"schedule {name or schedule.told()}"
-    return Row(called, Scheduled(count=visits(settings, examples, epochs), schedule=settings), series=called)
+    return Row(called, Scheduled(count=count, schedule=schedule.settled()), series=called)
 
 
 def _cut(name: str, without: Without | None) -> str:

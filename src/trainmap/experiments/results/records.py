@@ -59,16 +59,17 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
 
 
 def chosen(task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What a row says of its selection; nothing without one."""
-    from trainmap.experiments.tasks.selection import (  # torch, which no report of given rows needs
-        Selection,
-        choosing_cost,
-    )
+    """What a row says of its draw from a map: ``reads_map``, and what it cost besides; nothing of any other row."""
+    from trainmap.experiments.tasks.compressed_student import CompressedStudent  # torch, which no report of given rows
+    from trainmap.experiments.tasks.selection import Selection, choosing_cost  # needs
+    from trainmap.experiments.tasks.student import Student
 
-    if "map" in (needs := task.needs()):  # drawn from it in every epoch
-        return {"reads_map": True}
-    selection = needs.get("selection")
-    return choosing_cost(selection, done) if isinstance(selection, Selection) else {}
+    student = task.student if isinstance(task, CompressedStudent) else task
+    if not isinstance(student, Student) or not student.draw.by_map:
+        return {}
+    selection = student.drawn_from.get("selection")
+    spent = choosing_cost(selection, done) if isinstance(selection, Selection) else {}
+    return {"reads_map": student.draw.reads_map, **spent}
 
 
 def _row(line: Line, entries: Mapping[str, Entry], task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, settled
+    from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
     from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import Name, check_result
-    from trainmap.experiments.tasks.scheduled import visits
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
@@ -72,7 +71,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "choices": "CLUSTERS TEACHER_LOSS settled",
+            "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
@@ -84,7 +83,6 @@ else:
             "people": "People counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "Name check_result",
-            "scheduled": "visits",
             "search": "Search",
             "selection": "Selection choosing_cost materials_of",
             "student": "Student Teaching Tuned",
@@ -103,6 +101,6 @@ __all__ = [
     "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name", "People",
     "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher",
     "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of",
-    "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "settled", "visits",
+    "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

@@ -30,14 +30,14 @@ class Settled(Section):
     options: dict[str, Any]
     clusters: int | None = None
 
-    @property
-    def request(self) -> Request:
-        """What it asks of a map."""
-        return Request.of_strategy(self.name, self.options)
-
     def identity(self) -> dict[str, Any]:
         told: dict[str, Any] = {"name": self.name, "options": self.options}
         return told if self.clusters is None else told | {"clusters": self.clusters}
+
+
+def request_of(spec: str, strategy: Settled | None) -> Request:
+    """What a spec asks of a map, or the strategy in its place."""
+    return Request.of_spec(spec) if strategy is None else Request.of_strategy(strategy.name, strategy.options)
 
 
 def settled(name: str, given: Mapping[str, Any]) -> Settled:

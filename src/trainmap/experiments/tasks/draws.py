@@ -13,7 +13,7 @@ import numpy as np
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.fields import Section
 from trainmap.experiments.file.way_sections import Without
-from trainmap.experiments.tasks.choices import Settled
+from trainmap.experiments.tasks.choices import Settled, request_of
 from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
 from trainmap.experiments.tasks.student_ids import random_ids
 from trainmap.experiments.tasks.task import Site, Task
@@ -217,12 +217,13 @@ class Chosen(Draw):
 
     @property
     def reads_map(self) -> bool:
+        """A draw at random from all the examples, also class by class, needs no map."""
         return bool(self.without) or self.request.reads_map
 
     @property
     def request(self) -> Request:
         """What it asks of the map."""
-        return Request.of_spec(self.spec) if self.strategy is None else self.strategy.request
+        return request_of(self.spec, self.strategy)
 
     def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
         examples, left = sum(classes), None

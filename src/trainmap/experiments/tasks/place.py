@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,4 +106,4 @@ def found_in(folder: Path) -> tuple[Found, float]:
     kept = read_sealed(path, "result of a search", cure)
     with reading(path, "result of a search", cure):
         gold = float(kept.pop("gold"))
-        return as_type(Found, json.loads(json.dumps(kept)), path, cure), gold
+        return as_type(Found, kept, path, cure), gold

@@ -1,4 +1,4 @@
-"""The rows that change during training: how many examples they are expected to visit, and what ``fit`` is given."""
+"""The rows that change during training: what ``fit`` is given, and what a proxy costs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,6 @@ def options_of(settings: Mapping[str, Any]) -> Options:
         TrainmapError: an option out of its limits.
     """
     return SCHEDULES[settings["name"]](**{key: value for key, value in settings.items() if key != "name"})
-
-
-def visits(settings: Mapping[str, Any], examples: int, epochs: int) -> int:
-    """How many examples an epoch is expected to train on, the mean over so many; for InfoBatch a guess."""
-    return options_of(settings).visits(examples, epochs)
 
 
 def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, seed: int) -> Any:

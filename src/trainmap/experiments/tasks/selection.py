@@ -11,7 +11,7 @@ from trainmap.distillation.kept_logits import open_logits
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, counted
 from trainmap.experiments.file.way_sections import Without
-from trainmap.experiments.tasks.choices import TEACHER_LOSS, Settled, read_by
+from trainmap.experiments.tasks.choices import TEACHER_LOSS, Settled, read_by, request_of
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits, clusters_in, features_in
 from trainmap.experiments.tasks.place import CARD, DYNAMICS, LOGITS, MAP, Place, held_out
@@ -69,14 +69,9 @@ class Selection(Task):
         return found | ({"teacher": self.map.teacher} if self.held_out or self.without else {})
 
     @property
-    def reads_map(self) -> bool:
-        """Whether it needs the map at all: a draw at random from all the examples, also class by class, does not."""
-        return bool(self.without) or self.request.reads_map
-
-    @property
     def request(self) -> Request:
         """What it asks of the map."""
-        return Request.of_spec(self.spec) if self.strategy is None else self.strategy.request
+        return request_of(self.spec, self.strategy)
 
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=20 * (self.size or 0))
@@ -124,7 +119,7 @@ def materials_of(strategy: Settled, one: Map) -> dict[str, Task]:
     Raises:
         TrainmapError: a map of the first epochs alone, whose cost is not that of the network of the last one.
     """
-    needs = read_by(strategy.request)
+    needs = read_by(request_of("", strategy))
     if needs & {"features", "logits"} and not one.whole:
         raise TrainmapError(
             f"{strategy.name} reads the network that {one.teacher.model} ends with, which a map of its first "
@@ -141,13 +136,12 @@ def materials_of(strategy: Settled, one: Map) -> dict[str, Task]:
 
 
 def choosing_cost(selection: Selection, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What a row says of its selection: ``reads_map``, and ``choosing_...``, what was made for it besides the map."""
-    spent: dict[str, Any] = {"reads_map": selection.reads_map}
+    """``choosing_...``: what was made for a selection besides the map; nothing where nothing was."""
     made = [task for task in selection.needs().values() if isinstance(task, Features | ClustersOf | Logits)]
     parts = [done[task.hash] for task in made if task.hash in done]
     if not parts:
-        return spent
-    spent["choosing_flops"] = sum(part.get("inference_flops", 0) for part in parts)
+        return {}
+    spent: dict[str, Any] = {"choosing_flops": sum(part.get("inference_flops", 0) for part in parts)}
     for unit in ("seconds", "cpu_seconds"):
         spent[f"choosing_{unit}"] = sum(
             part.get(f"{what}_{unit}", 0) for part in parts for what in ("inference", "clustering")
