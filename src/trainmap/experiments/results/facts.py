@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainmap.experiments.tasks.draws import DRAWS, Full, Role
+from trainmap.experiments.tasks.draws import DRAWS, Role
 
 if TYPE_CHECKING:
     from trainmap.experiments.plan.graph import Line
     from trainmap.experiments.runs.folder import Entry
 
-ROLES: Mapping[str, Role] = {**{draw.called: draw.role for draw in DRAWS.values()}, "full, equal steps": Full.role}
+ROLES: Mapping[str, Role] = {draw.drawn(steps): draw.role for draw in DRAWS.values() for steps in (None, 1)}
 """The part that each kind of draw plays in a comparison."""
 
 REFERENCES: Mapping[str, str] = {
@@ -52,5 +52,4 @@ def reads_map(draw: str, told: bool | None) -> bool:
 
 def _draw(config: Mapping[str, Any], entries: Mapping[str, Entry]) -> str:
     trained = config if "steps" in config else entries[config["student"]].config  # a compressed network is of a student
-    draw = DRAWS[config["subset"]["kind"]]
-    return draw.called if draw is not Full or trained["steps"] is None else "full, equal steps"
+    return DRAWS[config["subset"]["kind"]].drawn(trained["steps"])

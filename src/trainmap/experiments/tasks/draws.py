@@ -53,6 +53,11 @@ class Draw(Section):
 
     count: int
 
+    @classmethod
+    def drawn(cls, steps: int | None) -> str:
+        """Its word in results, of a training for so many steps; None for the epochs of its recipe."""
+        return cls.called
+
     @property
     def reads_map(self) -> bool:
         """Whether the map has to be paid for."""
@@ -105,6 +110,11 @@ class Full(Draw):
     kind: ClassVar = "full"
     called: ClassVar = "full"
     role: ClassVar[Role] = "full data"
+
+    @classmethod
+    def drawn(cls, steps: int | None) -> str:
+        """For the steps of a subset it is a row of its own."""
+        return cls.called if steps is None else f"{cls.called}, equal steps"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return None

@@ -119,9 +119,8 @@ class Student(Learning):
 
     @property
     def drawn(self) -> str:
-        """What it is trained on, in a word of the results; all the data for the steps of a subset is a row of its
-        own."""
-        return f"{self.draw.called}, equal steps" if isinstance(self.draw, Full) and self.steps else self.draw.called
+        """What it is trained on, in a word of the results."""
+        return self.draw.drawn(self.steps)
 
     def cost(self, site: Site) -> Cost:
         count = site.examples if isinstance(self.draw, Full) else self.draw.count
