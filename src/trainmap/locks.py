@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import atexit
 import errno
-import hashlib
 import json
 import math
 import os
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -151,13 +149,3 @@ def read_name(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}
-
-
-@cache
-def system() -> str:
-    """Eight hex digits for the host and its start: one system that knows of all locks that were taken in it. A
-    container that is restarted is in the same one, though its processes have other numbers."""
-    start = ""
-    with suppress(OSError):
-        start = Path("/proc/sys/kernel/random/boot_id").read_text()
-    return hashlib.sha256(f"{socket.gethostname()}\n{start}".encode()).hexdigest()[:8]

@@ -94,11 +94,27 @@ def parse_bytes(text: str) -> int:
 
 
 @cache
+def system() -> str:
+    """Eight hex digits for the host and its start: one system that knows of all locks that were taken in it. A
+    container that is restarted is in the same one, though its processes have other numbers."""
+    return _told(_boot)
+
+
+@cache
 def place() -> str:
     """Eight hex digits for the host, its start and its space of process numbers: where these are the same, a process
     number means the same. A restarted container is another place."""
+    return _told(_boot, lambda: os.readlink("/proc/self/ns/pid"))
+
+
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text()
+
+
+def _told(*reads: Callable[[], str]) -> str:
+    """Of the host and what can be read."""
     told = [socket.gethostname()]
-    for read in (lambda: Path("/proc/sys/kernel/random/boot_id").read_text(), lambda: os.readlink("/proc/self/ns/pid")):
+    for read in reads:
         try:
             told.append(read())
         except OSError:

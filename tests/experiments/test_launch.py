@@ -23,8 +23,7 @@ from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.runs.job import Job
 from trainmap.experiments.runs.launch import Outcome, run_all
 from trainmap.experiments.runs.worker import ENVIRONMENT
-from trainmap.locks import system
-from trainmap.machine import cores
+from trainmap.machine import cores, system
 
 # Workers import the functions they run by name; this module stands for a user's.
 RUNS = """

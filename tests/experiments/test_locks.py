@@ -17,7 +17,7 @@ import pytest
 
 from trainmap.experiments.runs import task_locks as locks
 from trainmap.experiments.runs.task_locks import LEASE_SECONDS, beating, held, log_owner, release, take, take_over
-from trainmap.locks import system
+from trainmap.machine import system
 
 RUN = "a" * 64
 

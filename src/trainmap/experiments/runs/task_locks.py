@@ -24,7 +24,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainmap.locks import NO_LOCKS, Lock, is_locked, read_name, system, write_name
+from trainmap.locks import NO_LOCKS, Lock, is_locked, read_name, write_name
+from trainmap.machine import system
 from trainmap.temporary import new_file
 
 log = logging.getLogger(__name__)
