@@ -10,12 +10,12 @@ from typing import Any
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.compression.measure import Measured
 from trainmap.compression.ways import Int8, Int8Onnx, Int8Trained, PruneChannels, Sparsify, Way
-from trainmap.errors import StoreError, TrainmapError, last_line, shown, unknown
+from trainmap.errors import StoreError, TrainmapError, last_line, unknown
 from trainmap.experiments.plan.graph import made_at
 from trainmap.experiments.runs.folder import PLAN, open_study, tasks_of
 from trainmap.experiments.runs.job import Job, result_path
 from trainmap.experiments.runs.launch import run_all
-from trainmap.experiments.runs.owner import COMPRESSED, check_free
+from trainmap.experiments.runs.owner import COMPRESSED, changes, check_free
 from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
 from trainmap.experiments.tasks.draws import Chosen
 from trainmap.experiments.tasks.map import Map
@@ -151,8 +151,5 @@ def _check_same(demo: Path, target: Path, order: Order) -> None:
         about = read_sealed(path, "compressed network", "choose another folder")
         before = {"teacher": about["teacher"], **about["order"]}
     what = {"teacher": demo.name, **asdict(order)}
-    changed = [
-        f"{key} {shown(before.get(key))}, now {shown(value)}" for key, value in what.items() if before.get(key) != value
-    ]
-    if changed:
-        raise StoreError(f"{target} holds a compressed network with {'; '.join(changed)}; choose another folder")
+    if changed := changes(before, what):
+        raise StoreError(f"{target} holds a compressed network with {changed}; choose another folder")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trainmap.data.names import check_name
-from trainmap.errors import StoreError, TrainmapError, counted, last_line, one_line, shown, unknown
+from trainmap.errors import StoreError, TrainmapError, counted, last_line, one_line, unknown
 from trainmap.experiments.file.variants import Variant, variant_of
 from trainmap.experiments.plan.graph import Graph, made_at
 from trainmap.experiments.plan.named_rows import ROWS
@@ -29,7 +29,7 @@ from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.runs.folder import PLAN, Study, claim, open_study, run_study, study_of, tasks_of
 from trainmap.experiments.runs.job import Outcome
-from trainmap.experiments.runs.owner import DEMO, check_free
+from trainmap.experiments.runs.owner import DEMO, changes, check_free
 from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.experiments.tasks.tracking import read_epochs
@@ -222,9 +222,8 @@ def _held(folder: Path) -> Study | None:
 
 def _check_same(held: Study, study: Study, folder: Path) -> None:
     """A folder holds one teacher; more seeds, students or subsets may come, another teacher may not."""
-    before, now = _taught(held), _taught(study)
-    if changed := [f"{key} {shown(before[key])}, now {shown(now[key])}" for key in now if before[key] != now[key]]:
-        raise StoreError(f"{folder} holds a demo with {'; '.join(changed)}; use another folder")
+    if changed := changes(_taught(held), _taught(study)):
+        raise StoreError(f"{folder} holds a demo with {changed}; use another folder")
 
 
 def _taught(study: Study) -> dict[str, Any]:

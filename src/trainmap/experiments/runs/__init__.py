@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from trainmap.experiments.runs.job import Job, Outcome, read_record, result_path
     from trainmap.experiments.runs.launch import run_all
-    from trainmap.experiments.runs.owner import COMPRESSED, DEMO, check_free
+    from trainmap.experiments.runs.owner import COMPRESSED, DEMO, changes, check_free
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -47,14 +47,14 @@ else:
             ),
             "job": "Job Outcome read_record result_path",
             "launch": "run_all",
-            "owner": "COMPRESSED DEMO check_free",
+            "owner": "COMPRESSED DEMO changes check_free",
         },
     )
 
 # fmt: off
 __all__ = [
-    "COMPRESSED", "DEMO", "PLAN", "Entry", "Job", "Outcome", "Study", "check", "check_free", "claim", "failures",
-    "made", "open_study", "read_record", "result_path", "results", "run_all", "run_study", "states", "study_of",
-    "tasks_of",
+    "COMPRESSED", "DEMO", "PLAN", "Entry", "Job", "Outcome", "Study", "changes", "check", "check_free", "claim",
+    "failures", "made", "open_study", "read_record", "result_path", "results", "run_all", "run_study", "states",
+    "study_of", "tasks_of",
 ]
 # fmt: on

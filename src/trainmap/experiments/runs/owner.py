@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from trainmap.errors import StoreError, some
+from trainmap.errors import StoreError, shown, some
 
 EXPERIMENT = (  # by an experiment, besides its plan
     *("runs", "made", "plots", "report.html", "report.md", "report.tex", "table.csv", "results.csv", "results.json"),
@@ -40,3 +41,10 @@ def check_free(folder: str | Path, mark: str, written: Iterable[str], who: str =
     if there := [name for name in written if (place / name).exists() or (place / name).is_symlink()]:
         what = next((what for file, what in MARKS.items() if (place / file).is_file()), f"other files ({some(there)})")
         raise StoreError(f"{place} holds {what}, which {who or MARKS[mark]} would write over; choose another folder")
+
+
+def changes(held: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """What is asked for otherwise than a folder holds it, for a refusal: "seed 0, now 1; ..."; "" if all is alike."""
+    return "; ".join(
+        f"{key} {shown(held.get(key))}, now {shown(value)}" for key, value in asked.items() if held.get(key) != value
+    )
