@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,13 +44,13 @@ def run(
     from trainmap.experiments.runs.folder import check, claim, run_study, study_of
 
     variants = load_experiment(file, scale, sets or [])
-    graph = plan_graph(variants, out)
+    graph = plan_graph(variants, out, outlines=plan)
     provenance = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
     study = study_of(variants, graph, provenance)
     if plan:
         check(study, out, into)
-        return _show_plan(study, out, jobs, variants[0].experiment.data.root)
+        return _show_plan(study, out, jobs, variants[0].experiment.data.root, graph.absent)
     if was_there := claim(study, out, into):
         say(was_there, err=True)
     launch = variants[0].experiment.launch
@@ -142,21 +143,25 @@ def schema(
         say(str(out))
 
 
-def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -> None:
+def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None, absent: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from trainmap.experiments.runs.estimate import estimate
     from trainmap.experiments.runs.folder import results
     from trainmap.machine import cores
-    from trainmap.views.amounts import show_seconds
+    from trainmap.views.amounts import show_flops, show_seconds
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
-    table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")
+    title = Text(one_line(study.title))
+    table = Table("task", "all", "done", "training left", "work left", title=title, title_justify="left")
     for line in found.lines:
-        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_seconds(line.seconds))
+        seconds = "?" if math.isnan(line.seconds) else show_seconds(line.seconds)
+        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_flops(line.flops), seconds)
     show(table)
     say(str(found))
+    if absent:
+        say(f"not here, planned from known sizes, whatever is done of it: {', '.join(absent)}")
     say("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
 
 
