@@ -12,7 +12,7 @@ import typer
 
 from trainmap.cli.arguments import say, show
 from trainmap.cli.targets import replaceable
-from trainmap.errors import TrainmapError, counted, last_line, one_line
+from trainmap.errors import last_line, one_line
 
 if TYPE_CHECKING:
     from trainmap.experiments.runs.job import Outcome
@@ -41,6 +41,7 @@ def run(
 
     from trainmap.experiments.file.variants import load_experiment
     from trainmap.experiments.plan.planner import plan_graph
+    from trainmap.experiments.report.study_files import write_outcome
     from trainmap.experiments.runs.folder import check, claim, run_study, study_of
 
     variants = load_experiment(file, scale, sets or [])
@@ -59,21 +60,7 @@ def run(
         outcomes = run_study(
             study, graph, out, jobs, launcher, None if settings is None else settings.model_dump(), advance, take_over
         )
-    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
-    blocked = sum(outcome.blocked for outcome in outcomes)
-    unwritten = ""
-    try:
-        report(out)
-    except TrainmapError as error:
-        if not failed:
-            raise
-        unwritten = f"; no reports: {error}"  # the task that failed is what is to be told first
-    if failed:
-        raise TrainmapError(
-            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
-            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {out / 'runs'}); call "
-            f"again to retry them{unwritten}"
-        )
+    _say_written(write_outcome(out, outcomes))
     return None
 
 
@@ -84,7 +71,11 @@ def report(folder: Folder) -> None:
     """
     from trainmap.experiments.report.study_files import write_study
 
-    for path in write_study(folder).values():
+    _say_written(write_study(folder))
+
+
+def _say_written(paths: Mapping[str, Path]) -> None:
+    for path in paths.values():
         say(str(path))
 
 

@@ -318,7 +318,7 @@ def run_study(
     if launcher not in LAUNCHERS:
         raise unknown("launcher", launcher, LAUNCHERS)
     if graph.absent:
-        raise TrainmapError(f"{some(graph.absent)} is not here; a plan of known sizes can be looked at, not run")
+        raise TrainmapError(f"{', '.join(graph.absent)} is not here; a plan of known sizes can be looked at, not run")
     if launcher == "local":
         _check_devices(study)
     place = Path(folder)
@@ -337,7 +337,7 @@ def _check_devices(study: Study) -> None:
     asked = sorted({str(entry.config["device"]) for entry in study.entries if entry.config.get("device")} - {"cpu"})
     if lacking := [device for device in asked if not is_here(device)]:
         raise TrainmapError(
-            f"device: this machine has no {some(lacking)} for torch; run it where there is one, "
+            f"device: this machine has no {', '.join(lacking)} for torch; run it where there is one, "
             "with --launcher slurm or ray, or with --set device=cpu (another device is another run)"
         )
 
