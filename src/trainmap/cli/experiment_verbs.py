@@ -149,13 +149,18 @@ def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -
     from trainmap.experiments.runs.estimate import estimate
     from trainmap.experiments.runs.folder import results
     from trainmap.machine import cores
-    from trainmap.views.amounts import show_seconds
+    from trainmap.views.amounts import show_flops, show_seconds
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
-    table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")
+    table = Table(
+        "task", "all", "done", "work left", "FLOPs", "beside", title=Text(one_line(study.title)), title_justify="left"
+    )
     for line in found.lines:
-        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_seconds(line.seconds))
+        flops, beside = (show_flops(count) if count else "" for count in (line.flops, line.beside))
+        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_seconds(line.seconds), flops, beside)
     show(table)
+    if any(line.beside for line in found.lines):
+        say("beside: of these FLOPs those of live teachers and proxies, which run beside the network that is trained")
     say(str(found))
     say("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
 

@@ -1,9 +1,10 @@
 """How long the rest of an experiment takes and what it writes, before any of it is run.
 
-The time of a training run is its FLOPs times the seconds that a FLOP takes with this model on this dataset, which come
-from finished runs of the folder, or else from a few steps that are trained here and now with one thread, as the workers
-do. The time of everything together is that of handing the tasks out to so many workers, each as soon as what it needs
-is there. Early stopping is not foreseen: such runs are counted whole.
+The time of a training run is the FLOPs of each of its networks, those of a live teacher and a proxy among them, times
+the seconds that a FLOP takes with this model on this dataset. They come from finished runs of the folder in which it
+was trained alone, or else from a few steps that are trained here and now with one thread, as the workers do. The time
+of everything together is that of handing the tasks out to so many workers, each as soon as what it needs is there.
+Early stopping is not foreseen: such runs are counted whole.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ START_SECONDS = 3.0  # of a worker: torch is imported once
 
 @dataclass(frozen=True)
 class Line:
-    """The tasks of one kind: how many, how many of them done, seconds of work left."""
+    """The tasks of one kind: how many, how many of them done, seconds of work left; the FLOPs of all of them, and
+    those among them of live teachers and proxies."""
 
     kind: str
     tasks: int
     done: int
     seconds: float
+    flops: int
+    beside: int
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int, dat
             sum(entry.kind == kind for entry in study.entries),
             sum(entry.kind == kind and entry.hash in done for entry in study.entries),
             sum(seconds[entry.hash] for entry in left if entry.kind == kind),
+            sum(entry.flops for entry in study.entries if entry.kind == kind),
+            sum(sum(entry.beside.values()) for entry in study.entries if entry.kind == kind),
         )
         for kind in kinds
     )
@@ -114,25 +120,32 @@ def speeds_of(
     speeds: dict[tuple[str, str], float] = {}
     sources: list[str] = []
     entries, tasks = study.entries, tasks_of(study)
-    for key in dict.fromkeys((entry.model, entry.dataset) for entry in left if entry.model):
+    for key in dict.fromkeys((model, one.dataset) for one in left for model in (one.model, *one.beside) if model):
         runs = [
             done[entry.hash]
             for entry in entries
-            if (entry.model, entry.dataset) == key and "train_flops" in done.get(entry.hash, {})
+            if (entry.model, entry.dataset) == key and not entry.beside and "train_flops" in done.get(entry.hash, {})
         ]
         if runs:
             speeds[key] = sum(run["train_seconds"] for run in runs) / sum(run["train_flops"] for run in runs)
             sources.append(f"{key[0]} on {key[1]}: {counted(len(runs), 'finished run')}")
             continue
-        trained = (tasks[entry.hash] for entry in entries if (entry.model, entry.dataset) == key)
-        speeds[key] = measure(next(task for task in trained if isinstance(task, Learning | Search)), data_root)
+        there = [entry for entry in entries if entry.dataset == key[1] and key[0] in (entry.model, *entry.beside)]
+        trained = (tasks[entry.hash] for entry in sorted(there, key=lambda entry: entry.model != key[0]))
+        speeds[key] = measure(next(task for task in trained if isinstance(task, Learning | Search)), key[0], data_root)
         sources.append(f"{key[0]} on {key[1]}: {STEPS} steps trained now, 1 thread")
     return speeds, sources
 
 
-def measure(task: Learning | Search, data_root: str | None = None) -> float:
-    """Seconds that a FLOP of training takes, by training a few steps of a run with one thread. Published weights are
-    not fetched for it."""
+def measure(task: Learning | Search, network: str, data_root: str | None = None) -> float:
+    """Seconds that a FLOP of training takes, by training a few steps with one thread. Published weights are not fetched
+    for it.
+
+    Args:
+        task: with the data and the recipe.
+        network: what is trained: its own, or one that runs beside it.
+        data_root: where the data lie.
+    """
     import torch
 
     from trainmap.models.build import build
@@ -141,7 +154,7 @@ def measure(task: Learning | Search, data_root: str | None = None) -> float:
 
     train, recipe = task.data.load(data_root).train, task.recipe
     part = train.subset(train.ids[: STEPS * recipe.batch])
-    model = build(task.model.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
+    model = build(network.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -174,5 +187,6 @@ def makespan(tasks: Sequence[Entry], seconds: Mapping[str, float], jobs: int) ->
 
 
 def _seconds(entry: Entry, speeds: Mapping[tuple[str, str], float]) -> float:
-    speed = speeds[entry.model, entry.dataset] if entry.model else 0.0
-    return FIXED_SECONDS[entry.kind] + speed * entry.flops
+    own = {entry.model: entry.flops - sum(entry.beside.values())} if entry.model else {}
+    spent = sum(speeds[model, entry.dataset] * flops for part in (own, entry.beside) for model, flops in part.items())
+    return FIXED_SECONDS[entry.kind] + spent
