@@ -90,7 +90,7 @@ def test_a_study_writes_every_report(done: Path) -> None:
     assert page.count("data:image/png;base64,") == 3  # the map, cost, sizes
     latex = paths["report.tex"].read_text()
     assert latex.count(r"\\") == 7 + 1
-    assert "mlp-256 + KD" in latex
+    assert "mlp-256 + hinton" in latex
     assert r"33 \%" in latex
 
 

@@ -145,11 +145,14 @@ def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None, a
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
     title = Text(one_line(study.title))
-    table = Table("task", "all", "done", "training left", "work left", title=title, title_justify="left")
+    table = Table("task", "all", "done", "FLOPs left", "beside", "work left", title=title, title_justify="left")
     for line in found.lines:
+        flops, beside = (show_flops(count) if count else "" for count in (line.flops, line.beside))
         seconds = "?" if math.isnan(line.seconds) else show_seconds(line.seconds)
-        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_flops(line.flops), seconds)
+        table.add_row(Text(line.kind), str(line.tasks), str(line.done), flops, beside, seconds)
     show(table)
+    if any(line.beside for line in found.lines):
+        say("beside: of these FLOPs those of live teachers and proxies, which run beside the network that is trained")
     say(str(found))
     if absent:
         say(f"not here, planned from known sizes, whatever is done of it: {', '.join(absent)}")

@@ -53,8 +53,8 @@ class Line:
     Attributes:
         run: hash of the student's run.
         group: what its tables are of: dataset, map, the grid's values.
-        labels: ``subset``, ``student``, ``distilled``, ``seed``, ``fraction``, ``budget``; and what the row is,
-            whatever it is called: ``role``, ``draw``, ``series`` (its name without a size).
+        labels: ``subset``, ``student``, ``distilled``, ``taught``, ``seed``, ``fraction``, ``budget``; and what the row
+            is, whatever it is called: ``role``, ``draw``, ``series`` (its name without a size).
         map: hash of the map of the group; "" without one.
     """
 

@@ -21,6 +21,7 @@ from trainmap.experiments.report.study_plots import pictures
 from trainmap.experiments.report.teacher_tables import teachers_grids
 from trainmap.experiments.results.facts import facts_of
 from trainmap.experiments.results.map_pairs import pairs
+from trainmap.experiments.results.price import completed
 from trainmap.experiments.results.records import groups, has_random, long_table, report_of
 from trainmap.experiments.runs.folder import Study, failures, open_study, results
 from trainmap.experiments.runs.job import Outcome
@@ -69,7 +70,8 @@ def write_outcome(folder: str | Path, outcomes: Sequence[Outcome]) -> dict[str, 
 
 
 def _write(study: Study, place: Path) -> dict[str, Path]:
-    done, failed = results(study, place), failures(study, place)
+    done, left_out = completed(study, results(study, place))
+    failed = failures(study, place)
     found = [(group, report_of(study, group, done, place)) for group in groups(study, done)]
     tables = [(group, long_table(group, report)) for group, report in found if group.rows]
     compressed, forgotten = compression_grids(study, done, place)
@@ -85,7 +87,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         ),
         pictures=tuple(pictures(tables, place / "plots")),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
-        notes=(*study.notes, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
+        notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
     )
     texts = {

@@ -1,10 +1,11 @@
 """How long the rest of an experiment takes and what it writes, before any of it is run.
 
-The time of a training run is its FLOPs times the seconds that a FLOP takes with this model on this dataset, which come
-from finished runs of the folder, or else from a few steps that are trained here and now with one thread, as the workers
-do. A plan needs no device and no data: where the device is not here times are unknown, and where the data are not
-their known sizes are taken. The time of everything together is that of handing the tasks out to so many workers, each
-as soon as what it needs is there. Early stopping is not foreseen: such runs are counted whole.
+The time of a training run is the FLOPs of each of its networks, those of a live teacher and a proxy among them, times
+the seconds that a FLOP takes with this model on this dataset. They come from finished runs of the folder in which it
+was trained alone, or else from a few steps that are trained here and now with one thread, as the workers do. A plan
+needs no device and no data: where the device is not here times are unknown, and where the data are not their known
+sizes are taken. The time of everything together is that of handing the tasks out to so many workers, each as soon as
+what it needs is there. Early stopping is not foreseen: such runs are counted whole.
 """
 
 from __future__ import annotations
@@ -45,12 +46,14 @@ START_SECONDS = 3.0  # of a worker: torch is imported once
 
 @dataclass(frozen=True)
 class Line:
-    """The tasks of one kind: how many, how many of them done, FLOPs and seconds (NaN: unknown) of work left."""
+    """The tasks of one kind: how many, how many of them done; of the work left the FLOPs, those among them of live
+    teachers and proxies, and the seconds (NaN: unknown)."""
 
     kind: str
     tasks: int
     done: int
     flops: int
+    beside: int
     seconds: float
 
 
@@ -105,6 +108,7 @@ def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int, dat
             sum(entry.kind == kind for entry in study.entries),
             sum(entry.kind == kind and entry.hash in done for entry in study.entries),
             sum(entry.flops for entry in left if entry.kind == kind),
+            sum(sum(entry.beside.values()) for entry in left if entry.kind == kind),
             sum(seconds[entry.hash] for entry in left if entry.kind == kind),
         )
         for kind in kinds
@@ -136,13 +140,15 @@ def speeds_of(
     sources: dict[str, list[str]] = {}
     entries, tasks = study.entries, tasks_of(study)
     forward = {(model["name"], model["dataset"]): model["flops"] for model in study.models}
-    keys = dict.fromkeys((entry.model, entry.dataset) for entry in left if entry.model)
+    keys = dict.fromkeys((model, one.dataset) for one in left for model in (one.model, *one.beside) if model)
     stop = time.perf_counter() + MEASURING_SECONDS
     last = math.nan
     for key in sorted(keys, key=lambda key: forward.get(key, 0)):
-        ours = [entry for entry in entries if (entry.model, entry.dataset) == key]
+        ours = [entry for entry in entries if (entry.model, entry.dataset) == key and not entry.beside]
         runs = [done[entry.hash] for entry in ours if "train_flops" in done.get(entry.hash, {})]
-        task = next(one for entry in ours if isinstance(one := tasks[entry.hash], Learning | Search))
+        there = [entry for entry in entries if entry.dataset == key[1] and key[0] in (entry.model, *entry.beside)]
+        trained = (tasks[entry.hash] for entry in sorted(there, key=lambda entry: entry.model != key[0]))
+        task = next(task for task in trained if isinstance(task, Learning | Search))
         alike = (key[0], round(20 * math.log(forward.get(key, 0) + 1)))  # within 5 %
         if runs:
             clock = CLOCKS[task.device == "cpu"]
@@ -153,7 +159,7 @@ def speeds_of(
             source = f"unknown, as this machine has no '{task.device}'"
         elif alike in measured or time.perf_counter() < stop:
             if alike not in measured:
-                measured[alike] = measure(task, forward.get(key, 0), data_root)
+                measured[alike] = measure(task, key[0], forward.get(key, 0), data_root)
             speeds[key] = last = measured[alike]
             source = "a few steps trained now, 1 thread"
         else:
@@ -163,13 +169,14 @@ def speeds_of(
     return speeds, [f"{', '.join(names)}: {source}" for source, names in sources.items()]
 
 
-def measure(task: Learning | Search, forward: int, data_root: str | None = None) -> float:
+def measure(task: Learning | Search, network: str, forward: int, data_root: str | None = None) -> float:
     """Seconds that a FLOP of training takes, by training a few steps of a run with one thread: core-seconds on a CPU.
     Published weights are not fetched for it.
 
     Args:
-        task: trains the network.
-        forward: FLOPs of the network for one example; a step takes at most as many examples as ``STEP_FLOPS`` allow.
+        task: with the data and the recipe.
+        network: what is trained: its own, or one that runs beside it.
+        forward: its FLOPs for one example; a step takes at most as many examples as ``STEP_FLOPS`` allow.
         data_root: where the data lie.
     """
     import torch
@@ -183,7 +190,7 @@ def measure(task: Learning | Search, forward: int, data_root: str | None = None)
     fits = max(2, int(STEP_FLOPS / max(1, training_flops(forward, 1))))  # batch norms need two
     large, recipe = fits == 2 < recipe.batch, replace(recipe, batch=min(fits, recipe.batch))
     part = train.subset(train.ids[: STEPS * recipe.batch])
-    model = build(task.model.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
+    model = build(network.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -217,5 +224,6 @@ def makespan(tasks: Sequence[Entry], seconds: Mapping[str, float], jobs: int) ->
 
 
 def _seconds(entry: Entry, speeds: Mapping[tuple[str, str], float]) -> float:
-    speed = speeds[entry.model, entry.dataset] if entry.model else 0.0
-    return FIXED_SECONDS[entry.kind] + speed * entry.flops
+    own = {entry.model: entry.flops - sum(entry.beside.values())} if entry.model else {}
+    spent = sum(speeds[model, entry.dataset] * flops for part in (own, entry.beside) for model, flops in part.items())
+    return FIXED_SECONDS[entry.kind] + spent

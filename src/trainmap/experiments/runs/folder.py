@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +48,7 @@ class Entry:
     Attributes:
         called: by people, without what kind of task it is, its dataset and seed; "" in plans of trainmap 0.1.
         point: what tells it apart from tasks of other points of the grid that are called alike: "batch=32".
+        beside: see ``Cost``; nothing in plans up to trainmap 0.2.
     """
 
     hash: Name
@@ -62,6 +63,7 @@ class Entry:
     config: Mapping[str, Any]
     called: str = ""
     point: str = ""
+    beside: Mapping[str, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
             json.loads(node.task.canonical),
             node.called,
             node.point,
+            node.cost.beside,
         )
         for digest, node in graph.nodes.items()
     )
@@ -140,7 +143,7 @@ def open_study(folder: str | Path) -> Study:
         raise StoreError(f"{path} is not a plan of an experiment")
     if as_type(int, about.pop("version", None), path, cure) > VERSION:
         raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
-    if strange := about.keys() - {field.name for field in fields(Study)}:
+    if strange := about.keys() - {one.name for one in fields(Study)}:
         raise StoreError(f"{path} was changed: {some(sorted(strange))} does not belong; {cure}")
     said = about.pop("provenance", None)
     study: Study = as_type(Study, {**about, "provenance": {}}, path, cure)
