@@ -32,7 +32,15 @@ if TYPE_CHECKING:
     from trainmap.data.names import check_name
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
-    from trainmap.data.synthetic import KINDS, Synthetic, best_accuracy, is_synthetic, truth_of
+    from trainmap.data.synthetic import (
+        KINDS,
+        Synthetic,
+        best_accuracy,
+        check_truth_name,
+        is_synthetic,
+        truth_of,
+        write_truth,
+    )
     from trainmap.data.texts import embeddings, tokens
 else:
     __getattr__, __dir__ = lazily(
@@ -43,7 +51,7 @@ else:
             "names": "check_name",
             "relabel": "relabelled",
             "sources": "DATASETS",
-            "synthetic": "KINDS Synthetic best_accuracy is_synthetic truth_of",
+            "synthetic": "KINDS Synthetic best_accuracy check_truth_name is_synthetic truth_of write_truth",
             "texts": "embeddings tokens",
         },
     )
@@ -51,7 +59,7 @@ else:
 # fmt: off
 __all__ = [
     "DATASETS", "KINDS", "Dataset", "Form", "Inputs", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy",
-    "check_name", "embeddings", "is_synthetic", "load_splits", "relabelled", "to_float", "to_input", "tokens",
-    "truth_of",
+    "check_name", "check_truth_name", "embeddings", "is_synthetic", "load_splits", "relabelled", "to_float",
+    "to_input", "tokens", "truth_of", "write_truth",
 ]
 # fmt: on

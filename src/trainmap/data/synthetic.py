@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from trainmap.data.raw_rows import PARTS, Rows
 from trainmap.errors import TrainmapError, number, shown, unknown, whole
+from trainmap.files import writing
 from trainmap.limits import memory_allowed
 from trainmap.machine import human
 
@@ -369,6 +370,26 @@ def truth_of(settings: Synthetic | str) -> pl.DataFrame:
             "posterior": pl.Series(chances, dtype=pl.List(pl.Float64)),
         }
     )
+
+
+def write_truth(settings: Synthetic | str, path: str | Path) -> Path:
+    """Write ``truth_of`` as a Parquet file.
+
+    Raises:
+        TrainmapError: another ending, no such name.
+    """
+    target = check_truth_name(path)
+    table = truth_of(settings)
+    with writing(target) as handle:
+        table.write_parquet(handle)
+    return target
+
+
+def check_truth_name(path: str | Path) -> Path:
+    """The path, where it ends in .parquet; before any work."""
+    if (target := Path(path)).suffix != ".parquet":
+        raise TrainmapError(f"the truth is a table with lists in it: its name must end in .parquet, got {target.name}")
+    return target
 
 
 def _posterior(settings: Synthetic, x: Array) -> Array:

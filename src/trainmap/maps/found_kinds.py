@@ -15,6 +15,7 @@ from trainmap.scores.table import hard_end
 
 Array = NDArray[Any]
 
+CLEAN = "clean"
 GUESSING = "random"
 """What a score is called in tables that knows nothing: drawn at random."""
 
@@ -30,6 +31,7 @@ class FoundKind:
             guessing, and below it the kind stands at the easy end. NaN where there is nothing to tell.
         hard_precision: average precision from the hard end on; guessing gives ``base``. NaN as before.
         easy_precision: the same from the easy end on.
+        clean_auroc: AUROC against the clean examples alone: what is told apart where no other kind stands in the way.
     """
 
     score: str
@@ -39,6 +41,7 @@ class FoundKind:
     auroc: float
     hard_precision: float
     easy_precision: float
+    clean_auroc: float
 
     @property
     def base(self) -> float:
@@ -52,8 +55,8 @@ def find_kinds(scores: Mapping[str, ArrayLike], kinds: ArrayLike, of: Sequence[s
     Args:
         scores: name -> (N,) numbers. Which end is hard follows from the name (``trainmap.SCORES``, also with a
             convention); it is the high one for a column that trainmap does not know.
-        kinds: (N,) the kind of each example, text.
-        of: the kinds that are looked for; all but "clean" by default, in the order of the alphabet.
+        kinds: (N,) the kind of each example, text; ``CLEAN`` for those that are as most are.
+        of: the kinds that are looked for; all but ``CLEAN`` by default, in the order of the alphabet.
 
     Returns:
         One entry for each score and kind, scores outside.
@@ -67,7 +70,7 @@ def find_kinds(scores: Mapping[str, ArrayLike], kinds: ArrayLike, of: Sequence[s
     known = np.asarray(kinds, dtype=np.str_)
     if known.ndim != 1 or not len(known):
         raise TrainmapError(f"kinds must be one word for each example, got shape {known.shape}")
-    wanted = sorted(set(known.tolist()) - {"clean"}) if of is None else list(of)
+    wanted = sorted(set(known.tolist()) - {CLEAN}) if of is None else list(of)
     found: list[FoundKind] = []
     for name, given in scores.items():
         try:
@@ -79,16 +82,25 @@ def find_kinds(scores: Mapping[str, ArrayLike], kinds: ArrayLike, of: Sequence[s
         there = ~np.isnan(values)
         hard = np.unique(values[there], return_inverse=True)[1]  # ranks: infinities are numbers like others
         hard = -hard if hard_end(name) == "low" else hard
-        found += [_found(name, kind, hard, known[there] == kind) for kind in wanted]
+        found += [_found(name, kind, hard, known[there]) for kind in wanted]
     return found
 
 
-def _found(name: str, kind: str, hard: Array, is_kind: Array) -> FoundKind:
-    from sklearn.metrics import average_precision_score, roc_auc_score
+def _found(name: str, kind: str, hard: Array, known: Array) -> FoundKind:
+    from sklearn.metrics import average_precision_score
 
+    is_kind = known == kind
     count, others = int(is_kind.sum()), int((~is_kind).sum())
-    if not count or not others:
-        return FoundKind(name, kind, count, others, math.nan, math.nan, math.nan)
-    auroc = float(roc_auc_score(is_kind, hard))
-    ends = (float(average_precision_score(is_kind, side)) for side in (hard, -hard))
-    return FoundKind(name, kind, count, others, auroc, *ends)
+    first = second = math.nan
+    if count and others:
+        first, second = (float(average_precision_score(is_kind, end)) for end in (hard, -hard))
+    alone = is_kind | (known == CLEAN)
+    return FoundKind(
+        name, kind, count, others, _auroc(is_kind, hard), first, second, _auroc(is_kind[alone], hard[alone])
+    )
+
+
+def _auroc(is_kind: Array, hard: Array) -> float:
+    from sklearn.metrics import roc_auc_score
+
+    return math.nan if is_kind.all() or not is_kind.any() else float(roc_auc_score(is_kind, hard))

@@ -61,7 +61,7 @@ def plot_kinds(
         image = axes.imshow(np.ma.masked_invalid(values), cmap="PuOr_r", vmin=0, vmax=1, aspect="auto")
         for row, column in np.argwhere(there):
             value = values[row, column]
-            colour = "white" if abs(value - 0.5) > 0.37 else INK
+            colour = "white" if abs(value - 0.5) > 0.33 else INK
             colour = colour if clear[row, column] else SOFT
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
         axes.set_xticks(range(shape[1]), [lettering(name, 12, 2) for name in kinds], fontsize=8, parse_math=False)

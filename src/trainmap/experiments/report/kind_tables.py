@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,12 @@ def kinds_tables(
     rows: list[dict[str, Any]] = []
     pictures: list[tuple[str, Path]] = []
     for at, group in enumerate(grouped_kinds(study, done), 1):
-        found = _differences(group, study.level)
-        grids += [_scores_grid(group, found, study.level), _regions_grid(group, study.level)]
+        found = _differences(group, "auroc", study.level)
+        grids += [
+            _scores_grid(group, found, study.level),
+            _clean_grid(group, study.level),
+            _regions_grid(group, study.level),
+        ]
         said.append(_sentence(group, found, study.level))
         rows += _rows(group)
         pictures.append((f"Which score finds which kind, {group.title}", _picture(group, found, folder, at)))
@@ -51,14 +55,13 @@ def _names(group: KindGroup) -> tuple[list[str], list[str]]:
     return sorted(scores, key=lambda name: name != GUESSING), list(dict.fromkeys(one["kind"] for one in its))
 
 
-def _differences(group: KindGroup, level: float) -> dict[Key, tuple[Difference, Verdict]]:
+def _differences(group: KindGroup, field: str, level: float) -> dict[Key, tuple[Difference, Verdict]]:
     """Of each score and kind the AUROC less one half, and the verdict that stays beside all the others (Holm)."""
     found: dict[Key, Difference] = {}
     scores, kinds = _names(group)
     for score in scores:
         for kind in kinds:
-            values = group.values(score, kind, "auroc")
-            if values:
+            if values := group.values(score, kind, field):
                 found[score, kind] = paired_difference(values, dict.fromkeys(values, CHANCE), level)
     firm = holm_verdicts(list(found.values()), level)
     return {key: (difference, one) for (key, difference), one in zip(found.items(), firm, strict=True)}
@@ -74,14 +77,11 @@ def _scores_grid(group: KindGroup, found: Mapping[Key, tuple[Difference, Verdict
         end = "easy_precision" if difference.verdict is Verdict.BELOW else "hard_precision"
         precision = interval(list(group.values(score, kind, end).values()), level).mean
         told = Cell(_estimate(list(group.values(score, kind, "auroc").values()), level), f"AP {precision:.2f}")
-        return replace(told.judged(difference.verdict, ENDS), firm=firm is difference.verdict is not Verdict.NONE)
+        return _judged(told, difference, firm)
 
     first = {one["kind"]: one for one in group.runs[0].result["found"]}
     heads = tuple(
         f"{kind} ({100 * one['examples'] / (one['examples'] + one['others']):.3g} %)" for kind, one in first.items()
-    )
-    lines = tuple(
-        GridLine(score, tuple(cell(score, kind) for kind in kinds), reference=score == GUESSING) for score in scores
     )
     best = interval(list(group.over([run.result["best_accuracy"] for run in group.runs]).values()), level).mean
     lead = (
@@ -91,7 +91,34 @@ def _scores_grid(group: KindGroup, found: Mapping[Key, tuple[Difference, Verdict
         "names (the hard one without); guessing gives the kind's share, in brackets above. The line 'random' is a "
         f"score that knows nothing. The best that any network can do on the test data is {100 * best:.1f} %."
     )
-    return Grid(f"Which score finds which kind, {group.title}", lead, "score", heads, lines)
+    return Grid(f"Which score finds which kind, {group.title}", lead, "score", heads, _lines(scores, kinds, cell))
+
+
+def _clean_grid(group: KindGroup, level: float) -> Grid:
+    found = _differences(group, "clean_auroc", level)
+    scores, kinds = _names(group)
+
+    def cell(score: str, kind: str) -> Cell:
+        if (score, kind) not in found:
+            return NOTHING
+        told = Cell(_estimate(list(group.values(score, kind, "clean_auroc").values()), level))
+        return _judged(told, *found[score, kind])
+
+    lead = (
+        "AUROC of each score for each kind against the clean examples alone: what is told apart where no other kind "
+        f"stands in the way. Mean over {_over(group)}, as above."
+    )
+    return Grid(
+        f"Against clean examples, {group.title}", lead, "score", tuple(kinds), _lines(scores, kinds, cell), aside=True
+    )
+
+
+def _judged(cell: Cell, difference: Difference, firm: Verdict) -> Cell:
+    return replace(cell.judged(difference.verdict, ENDS), firm=firm is difference.verdict is not Verdict.NONE)
+
+
+def _lines(scores: Sequence[str], kinds: Sequence[str], cell: Callable[[str, str], Cell]) -> tuple[GridLine, ...]:
+    return tuple(GridLine(name, tuple(cell(name, kind) for kind in kinds), name == GUESSING) for name in scores)
 
 
 def _regions_grid(group: KindGroup, level: float) -> Grid:

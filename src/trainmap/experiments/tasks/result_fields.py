@@ -121,6 +121,7 @@ class Told:
     auroc: Share | None
     hard_precision: Share | None
     easy_precision: Share | None
+    clean_auroc: Share | None
 
 
 @dataclass(frozen=True)
