@@ -50,7 +50,7 @@ GREYS = 16
 
 MOST = 10**15
 """Of a whole number."""
-_NUMBERS = {"int": re.compile(r"[0-9]{1,18}"), "float": re.compile(r"[0-9]{0,18}\.?[0-9]{1,18}(e-?[0-9]{1,3})?")}
+_NUMBERS = {"int": re.compile(r"[0-9]{1,18}"), "float": re.compile(r"[0-9]{0,18}\.?[0-9]{1,40}(e-?[0-9]{1,3})?")}
 
 
 @dataclass(frozen=True)
@@ -353,11 +353,8 @@ def truth_of(settings: Synthetic | str) -> pl.DataFrame:
     drawn = _draw(made)
     names = [f"class {c}" for c in range(made.classes)] + [f"between {a} and {b}" for a, b in _pairs(made)]
     names += [f"rare {g}" for g in range(made.groups)] + ["outlier"]
-    outside = drawn.component < 0
-    chances: list[list[float] | None] = _posterior(made, drawn.x).tolist()
-    for row in np.flatnonzero(outside):
-        chances[row] = None
-    of = pl.Series(drawn.of)
+    inside, of = pl.Series(drawn.component >= 0), pl.Series(drawn.of)
+    chances = pl.Series(_posterior(made, drawn.x)).cast(pl.List(pl.Float64))
     return pl.DataFrame(
         {
             "id": np.arange(len(drawn.label), dtype=np.int64),
@@ -367,7 +364,7 @@ def truth_of(settings: Synthetic | str) -> pl.DataFrame:
             "label": drawn.label,
             "clean": drawn.clean,
             "of": of.set(of < 0, None),
-            "posterior": pl.Series(chances, dtype=pl.List(pl.Float64)),
+            "posterior": chances.zip_with(inside, pl.Series([None], dtype=chances.dtype)),
         }
     )
 
