@@ -11,6 +11,7 @@ from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.kind_runs import plan_kinds
 from trainmap.experiments.plan.people_runs import plan_people
 from trainmap.experiments.plan.points import name_tasks, part_tables
 from trainmap.experiments.plan.search_runs import plan_searches
@@ -71,6 +72,7 @@ def plan(draft: Draft) -> None:
             raise draft.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
         named[name] = add_map(draft, at, one)
     plan_people(draft)
+    plan_kinds(draft)
     plan_searches(draft)
     if not draft.experiment.students:
         return
