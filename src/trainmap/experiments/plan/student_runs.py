@@ -117,6 +117,7 @@ class Students:
         share = row.count / self.draft.examples
         told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "seed": made.seed}
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
+        what |= {"opponent": row.opponent} if row.opponent else {}
         return Line(
             run,
             self.group,

@@ -60,7 +60,8 @@ def _said(comparison: Comparison) -> list[str]:
 def _named(keys: Sequence[tuple[str, Column]], comparison: Comparison) -> str:
     by_name: dict[str, list[str]] = {}
     for name, column in keys:
-        by_name.setdefault(name, []).append(column_name(*column))
+        rival = comparison.rival(name)
+        by_name.setdefault(f"{name} against {rival}" if rival else name, []).append(column_name(*column))
     everywhere = len(comparison.columns)
     return ", ".join(
         name if len(students) == everywhere > 1 else f"{name} ({', '.join(students)})"

@@ -156,7 +156,8 @@ def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> p
         paired; NaN without. ``verdict``: the value of a ``Verdict``; "" for random itself, full data, without random.
         ``firm``: the verdict stays under Holm's correction over its table. ``flops``, ``seconds``: mean cost of the
         training. ``parameters``: of the student. ``nonzero``, ``forward_flops``, ``bytes``: of networks that were
-        compressed and of their originals; NaN for others. ``role``, ``draw``, ``series``: see ``facts``.
+        compressed and of their originals; NaN for others. ``role``, ``draw``, ``series``: see ``facts``. ``opponent``:
+        the row that it is compared with in place of random of its size, where a row names one.
     """
     there = has_random(group)
     comparisons = compare(report) if there and group.rows else []
@@ -186,4 +187,5 @@ def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> p
         pl.Series("firm", [one is not None and one[1] for one in found], pl.Boolean),
         *(pl.col("train_flops").alias("flops"), pl.col("train_seconds").alias("seconds"), "parameters"),
         *("nonzero", "forward_flops", "bytes", *NAMES),
+        *(["opponent"] if cells["opponent"].count() else []),
     )
