@@ -14,7 +14,7 @@ from trainmap.dynamics.store import fingerprint
 from trainmap.errors import TrainmapError, whole
 from trainmap.maps.datamap import DataMap
 from trainmap.schedules.memory import LearnsNothing
-from trainmap.schedules.options import Options, Run, check_column, option
+from trainmap.schedules.options import Options, Run, option
 from trainmap.schedules.pacing import Pacing, paced
 from trainmap.schedules.places import ascending
 from trainmap.schedules.protocol import Visit
@@ -95,31 +95,30 @@ def ranking_of(
         datamap: made elsewhere, such as by a smaller network.
         order: easy-to-hard, hard-to-easy, by the score; ambiguous-first, by high variability.
         score: of the map, for the first two; the end that is hard follows from its name (``SCORES``).
-        by_class: every class has its share of the first n, for any n (to within one example); else the easiest
-            classes may come before all others. As in the code of Wu et al. (google-research/understanding-curricula).
+        by_class: every class has its share of the first n, for any n, but for rounding; else the easiest classes may
+            come before all others. As in the code of Wu et al. (google-research/understanding-curricula).
 
     Returns:
         (N,) ids, the one to come first first. Equals stand in the order of a fixed hash of their ids; those that the
         score does not know (NaN) come last, of their class.
 
     Raises:
-        TrainmapError: an unknown order, a score that the map does not have, a column of your own, of which it is not
-            known which end is hard, variability over one epoch.
+        TrainmapError: an unknown order, a score that the map does not have, a score with ambiguous-first, a column of
+            your own, of which it is not known which end is hard, variability over one epoch.
     """
-    options = CurriculumOptions(order, by_class=by_class)
-    if options.order == "random":
-        raise TrainmapError(
-            "order must be easy-to-hard, hard-to-easy or ambiguous-first, got random: see random_ranking"
-        )
-    column = "variability" if order == "ambiguous-first" else score
-    check_column(column, datamap.epochs)
-    values, hard = datamap.values(column), hard_end(column)
+    datamap.values(score)
+    hard = hard_end(score)
     if hard is None:
         raise TrainmapError(
-            f"which end of '{column}' is hard is not known; order the ids yourself and give them to Curriculum"
+            f"which end of '{score}' is hard is not known; order the ids yourself and give them to Curriculum"
         )
-    wanted_first = "low" if (hard == "high") == (order == "easy-to-hard") else "high"
-    places = rising(values if wanted_first == "low" else -values, datamap.ids)
+    options = CurriculumOptions(order, score, by_class=by_class)
+    if not options.columns:
+        raise TrainmapError("order must be one by the map, got 'random'; that is random_ranking")
+    options.check_map(datamap.epochs)
+    values = datamap.values(options.columns[0])
+    first_low = order != "ambiguous-first" and (hard == "high") == (order == "easy-to-hard")
+    places = rising(values if first_low else -values, datamap.ids)
     return datamap.ids[_by_class(places, datamap.labels) if by_class else places]
 
 

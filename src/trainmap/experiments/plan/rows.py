@@ -10,7 +10,7 @@ from trainmap.audits.suspicion import RULES
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.file.fields import short
 from trainmap.experiments.file.sections import Subset
-from trainmap.experiments.file.way_sections import NAMED, Schedule, Without
+from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
@@ -126,8 +126,7 @@ def _oppose(row: Row, found: list[Row], examples: int, wrong: Callable[[Where, o
 
 def _rival(row: Row, draw: MapScheduled, found: list[Row], examples: int, epochs: int) -> None:
     """Put what a schedule of a map has to be better than into each of its tables, and its name into the row."""
-    given = dict(draw.schedule)
-    options = NAMED[given.pop("name")](**given).opponent
+    options = Schedule(**draw.schedule).made().opponent
     if options is None:
         return
     rival = _scheduled("", Schedule(name=draw.schedule["name"], **asdict(options)), examples, epochs)

@@ -127,10 +127,12 @@ def unopposed(rows: Sequence[Row]) -> list[Row]:
         sizes = {row["subset"]: row["examples"] for row in reversed(own)}  # the first row of each name
         random = {sizes[row["subset"]] for row in own if row["draw"] == "random"}
         for row in own:
-            size, opponent = sizes[row["subset"]], row.get("opponent")
-            if opponent:
-                found += [] if opponent in sizes else [row]
-            elif not random or (row["draw"] in OF_A_MAP and not any(_same(size, other) for other in random)):
+            size = sizes[row["subset"]]
+            if opponent := row.get("opponent"):
+                alone = not random or opponent not in sizes
+            else:
+                alone = not random or (row["draw"] in OF_A_MAP and not any(_same(size, other) for other in random))
+            if alone:
                 found.append(row)
     return found
 
