@@ -76,7 +76,8 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Random RepeatedAuto Role Scheduled",
+            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Random RepeatedAuto Role "
+            "Scheduled",
             "judge": "prediction_path",
             "learning": "Learning",
             "map": "Map",
@@ -101,7 +102,8 @@ __all__ = [
     "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
     "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "MapScheduled", "Name",
     "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task",
-    "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of",
-    "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of", "settled",
+    "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint",
+    "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of",
+    "settled",
 ]
 # fmt: on
