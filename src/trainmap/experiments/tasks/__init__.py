@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Draw,
         Full,
         IndependentRandom,
+        MapScheduled,
         Random,
         RepeatedAuto,
         Role,
@@ -77,7 +78,8 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
+            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Random RepeatedAuto Role "
+            "Scheduled",
             "judge": "prediction_path",
             "kinds_found": "KindsFound",
             "learning": "Learning",
@@ -101,9 +103,10 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
     "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
-    "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "Name",
-    "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task",
-    "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path", "fingerprint", "hash_of", "load",
-    "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of", "settled",
+    "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map",
+    "MapScheduled", "Name", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
+    "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path", "fingerprint",
+    "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of",
+    "settled",
 ]
 # fmt: on
