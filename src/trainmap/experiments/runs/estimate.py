@@ -32,6 +32,7 @@ FIXED_SECONDS = {
     "search": 1.0,
     "tuned": 0.1,
     "people": 5.0,
+    "active": 0.5,
 }  # measured, digits
 START_SECONDS = 3.0  # of a worker: torch is imported once
 
