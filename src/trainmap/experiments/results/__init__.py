@@ -9,6 +9,7 @@ Its files, in reading order::
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
     map_pairs.py      how far maps agree
+    label_curves.py   what labels buy
     forgotten.py      what compression forgets
 """
 
@@ -21,6 +22,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.experiments.results.facts import NAMES, REFERENCES, facts_of, reads_map
     from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
+    from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
     from trainmap.experiments.results.map_pairs import Pair, pairs
     from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
     from trainmap.experiments.results.run_rows import METRICS, Report, mean_of
@@ -41,6 +43,7 @@ else:
         {
             "facts": "NAMES REFERENCES facts_of reads_map",
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
+            "label_curves": "ENTROPY RANDOM Curves curves_of",
             "map_pairs": "Pair pairs",
             "records": "Group groups has_random long_table report_of",
             "run_rows": "METRICS Report mean_of",
@@ -52,9 +55,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLOCKS", "METRICS", "NAMES", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate",
-    "Forgotten", "Group", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of",
-    "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table", "mean_of", "paired_difference",
-    "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
+    "CLOCKS", "ENTROPY", "METRICS", "NAMES", "RANDOM", "REFERENCES", "UNITS", "Column", "Comparison", "Curves",
+    "Difference", "Estimate", "Forgotten", "Group", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells",
+    "curves_of", "facts_of", "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table",
+    "mean_of", "paired_difference", "pairs", "people_titles", "reads_map", "report_of", "search_titles",
+    "teacher_titles", "verdict_of",
 ]
 # fmt: on
