@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.special import softmax
+from threadpoolctl import threadpool_limits
 
 from trainmap.data.dataset import Dataset, load_splits
 from trainmap.errors import StoreError, TrainmapError
@@ -29,6 +30,13 @@ GENERATOR = np.random.default_rng(0)
 X = GENERATOR.normal(size=(N, 4))
 LABELS = GENERATOR.integers(0, CLASSES, N)
 SIZES = (6, 12, 18, 30)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other on a busy machine take a hundred times as long as such small sums."""
+    with threadpool_limits(1):
+        yield
 
 
 def learn(one: Round) -> tuple[Guesses, dict[str, Any]]:

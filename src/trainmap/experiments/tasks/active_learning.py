@@ -50,14 +50,15 @@ class ActiveLearning(Learning):
 
     def epochs(self, labels: int) -> int:
         """That a round with so many labels takes."""
-        if self.steps is None:
-            return self.recipe.epochs
-        return -(-self.steps // len(even_batches(torch.arange(labels), self.recipe.batch)))
+        return self.recipe.epochs if self.steps is None else -(-self.steps // self._batches(labels))
+
+    def _batches(self, labels: int) -> int:
+        return len(even_batches(torch.arange(labels), self.recipe.batch))
 
     def cost(self, site: Site) -> Cost:
         forward, way = site.forward(self.model), acquisition_of(self.strategy)
         seen = sum(
-            size * self.epochs(size) if self.steps is None else self.steps * min(size, self.recipe.batch)
+            size * self.recipe.epochs if self.steps is None else self.steps * size // self._batches(size)
             for size in self.sizes
         )
         passes = sum(len(looks(way, self.epochs(size), self.sweeps)) + way.features for size in self.sizes[:-1])
