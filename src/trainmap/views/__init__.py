@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from trainmap.views.forgets import of_flips, of_measured, plot_flips
     from trainmap.views.model_table import show
     from trainmap.views.plot import check_picture, plot_map
-    from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_sizes
+    from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_members, plot_sizes
     from trainmap.views.side_by_side import of_audit
     from trainmap.views.style import FAINT, INK, SOFT, STYLE
 else:
@@ -36,7 +36,7 @@ else:
             "forgets": "of_flips of_measured plot_flips",
             "model_table": "show",
             "plot": "check_picture plot_map",
-            "result_plots": "Panel Point Series plot_costs plot_sizes",
+            "result_plots": "Panel Point Series plot_costs plot_members plot_sizes",
             "side_by_side": "of_audit",
             "style": "FAINT INK SOFT STYLE",
         },
@@ -45,7 +45,7 @@ else:
 # fmt: off
 __all__ = [
     "FAINT", "INK", "SOFT", "STYLE", "Panel", "Point", "Series", "check_picture", "of_audit", "of_flips",
-    "of_measured", "plot_costs", "plot_flips", "plot_map", "plot_sizes", "show", "show_bytes", "show_flops",
-    "show_percent", "show_seconds",
+    "of_measured", "plot_costs", "plot_flips", "plot_map", "plot_members", "plot_sizes", "show", "show_bytes",
+    "show_flops", "show_percent", "show_seconds",
 ]
 # fmt: on

@@ -1,4 +1,5 @@
-"""Pictures of the results of an experiment: what accuracy costs, and how it grows with the size of the subset."""
+"""Pictures of the results of an experiment: what accuracy costs, how it grows with the size of the subset, and how many
+recordings a ranking needs."""
 
 from __future__ import annotations
 
@@ -63,6 +64,11 @@ def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
     return _plot(panels, path, ["training data kept, percent"] * len(panels))
 
 
+def plot_members(panels: Sequence[Panel], path: str | Path) -> Path:
+    """Spearman's correlation of two ensembles without a common member against the number of members of each."""
+    return _plot(panels, path, ["members of each of two ensembles"] * len(panels), ("Spearman's correlation", 1.0))
+
+
 def _unit(panel: Panel) -> tuple[float, str]:
     """FLOPs of a unit that suits the most costly training of a panel, and its name."""
     most = max((point.x for series in panel.series for point in series.points), default=1.0)
@@ -79,7 +85,13 @@ def _scaled(panel: Panel, size: float) -> Panel:
     )
 
 
-def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> Path:
+def _plot(
+    panels: Sequence[Panel],
+    path: str | Path,
+    labels: Sequence[str],
+    upward: tuple[str, float] = ("test macro F1, percent", 100.0),
+) -> Path:
+    """``labels`` are of the axes across; ``upward`` is the other axis' label and what values are multiplied by."""
     target = Path(path)
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
@@ -95,11 +107,11 @@ def _plot(panels: Sequence[Panel], path: str | Path, labels: Sequence[str]) -> P
             if at >= len(panels):
                 axis.set_axis_off()
                 continue
-            _dress(axis, panels[at].title, labels[at])
+            _dress(axis, panels[at].title, labels[at], upward[0])
             for series in panels[at].series:
                 place = (others if series.opponent else names).index(series.name)
                 colour = SOFT if series.opponent else PALETTE(place / max(1, len(names) - 1))
-                handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)])
+                handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)], upward[1])
         figure.set_figheight(3.1 * lines + _add_legend(figure, {name: handles[name] for name in (*others, *names)}))
         buffer = io.BytesIO()
         figure.savefig(buffer, format=target.suffix[1:] or "png", metadata=METADATA.get(target.suffix))
@@ -125,7 +137,7 @@ def _add_legend(figure: Figure, handles: Mapping[str, Any]) -> float:
     return 0.0
 
 
-def _dress(axis: Axes, title: str, label: str) -> None:
+def _dress(axis: Axes, title: str, label: str, upward: str) -> None:
     figure = cast(Figure, axis.figure)
     for letters in (TITLE, 36, 30, 24, 18):  # of wide ones fewer fit
         axis.set_title(lettering(title, letters, 3), fontsize=9.5, color=INK, parse_math=False)
@@ -133,18 +145,18 @@ def _dress(axis: Axes, title: str, label: str) -> None:
         if size.width <= 0.84 * PANEL * figure.dpi:  # as wide as the axes
             break
     axis.set_xlabel(label, fontsize=9)
-    axis.set_ylabel("test macro F1, percent", fontsize=9)
+    axis.set_ylabel(upward, fontsize=9)
     axis.grid(color=FAINT, linewidth=0.4)
     axis.set_axisbelow(True)
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
 
 
-def _draw(axis: Axes, series: Series, colour: object, marker: str) -> object:
+def _draw(axis: Axes, series: Series, colour: object, marker: str, scale: float) -> object:
     points = sorted(series.points, key=lambda point: point.x)
-    x, y = [point.x for point in points], [100 * point.y for point in points]
-    below = [0.0 if math.isnan(point.low) else 100 * (point.y - point.low) for point in points]
-    above = [0.0 if math.isnan(point.high) else 100 * (point.high - point.y) for point in points]
+    x, y = [point.x for point in points], [scale * point.y for point in points]
+    below = [0.0 if math.isnan(point.low) else scale * (point.y - point.low) for point in points]
+    above = [0.0 if math.isnan(point.high) else scale * (point.high - point.y) for point in points]
     return axis.errorbar(
         x,
         y,

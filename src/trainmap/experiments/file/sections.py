@@ -64,11 +64,26 @@ class Teacher(Section):
     """Stop after so many epochs without a better validation loss."""
 
 
-class Map(Section):
-    """A map of a teacher's recording."""
+class Members(Section):
+    """Runs of a teacher that are members of an ensemble. A bare word is the name of the teacher."""
 
     teacher: Words
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Some of the teacher's; all by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"teacher": value} if isinstance(value, str) else value
+
+
+class Map(Section):
+    """A map of a teacher's recording, or of several recordings together."""
+
+    teacher: str = ""
     """The name of a teacher."""
+    teachers: Annotated[list[Members], Field(min_length=1)] | None = None
+    """In place of one: the members of an ensemble, two runs at least (``trainmap.maps.ensemble``)."""
     name: str = ""
     seed: Seed | None = None
     """Which of the teacher's runs; the first by default."""
@@ -78,6 +93,14 @@ class Map(Section):
     """Besides the axes; all that the recording can give by default."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
     """Share of each region (quantile rule)."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Map:
+        if bool(self.teacher) == bool(self.teachers):
+            raise ValueError("must have a teacher, or teachers in its place, and not both")
+        if self.teachers and self.seed is not None:
+            raise ValueError("seed goes with one teacher; write teachers: [{teacher: NAME, seeds: [...]}]")
+        return self
 
 
 class Subset(Section):

@@ -15,7 +15,8 @@ from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
 from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, Random, Role, Scheduled
-from trainmap.scores.table import score_named
+from trainmap.maps.map_file import AXES
+from trainmap.scores.table import OF_SEVERAL, score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
@@ -214,5 +215,5 @@ def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | Non
         if score == TEACHER_LOSS:
             continue  # is made for those that read it
         score_named(score)
-        if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
+        if scores is not None and score not in (*scores, *AXES, *OF_SEVERAL):
             raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")

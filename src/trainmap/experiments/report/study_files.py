@@ -13,6 +13,7 @@ from trainmap.experiments.report.csv_tables import rows_csv, table_csv
 from trainmap.experiments.report.html_page import html
 from trainmap.experiments.report.latex_tables import latex
 from trainmap.experiments.report.markdown_page import markdown
+from trainmap.experiments.report.member_tables import member_grids, member_pictures
 from trainmap.experiments.report.overview_tables import elsewhere, in_all, overlaps, overview
 from trainmap.experiments.report.page import Page, page_of
 from trainmap.experiments.report.people_tables import people_grids
@@ -31,7 +32,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
-    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset).
+    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset), ``members.csv`` (how far ensembles
+    agree, by their members).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -51,14 +53,15 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
     searched, found_out, trials = search_grids(study, done)
     people, told, judged = people_grids(study, done)
     agreeing = pairs(study, done, place)
+    members, counted = member_grids(study, done)
     page = Page(
         study.title,
         (*in_all(study, done, tables, failed), *found_out, *told),
         (
             *(*overview(tables), *elsewhere(found), *compressed, *searched, *people),
-            *(*teachers_grids(study, done), *agreement_grids(agreeing), *overlaps(study, done)),
+            *(*teachers_grids(study, done), *agreement_grids(agreeing), *members, *overlaps(study, done)),
         ),
-        pictures=tuple(pictures(tables, place / "plots")),
+        pictures=(*pictures(tables, place / "plots"), *member_pictures(study, done, place / "plots")),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
         notes=(*study.notes, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
@@ -75,6 +78,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         "trials.csv": trials,
         "people.csv": judged,
         "agreement.csv": [pair.flat() for pair in agreeing],
+        "members.csv": counted,
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}
     for name in beside.keys() - texts.keys():  # of a plan that had something to say there

@@ -32,6 +32,7 @@ class Words:
 
 VERSUS_RANDOM = Words("beats random", "worse")
 VERSUS_FULL = Words("beats full data", "worse")
+VERSUS_PRICED = Words("beats random at that cost", "worse")
 DISTILLED = Words("helps", "hurts")
 CHANGED = Words("better", "worse")
 FORGOTTEN = Words("more than another seed", "less than another seed", more_is_better=False)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.results.facts import NAMES, REFERENCES, facts_of, reads_map
+    from trainmap.experiments.results.facts import NAMES, PRICED, REFERENCES, facts_of, reads_map
     from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
     from trainmap.experiments.results.map_pairs import Pair, pairs
     from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
@@ -39,7 +39,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "facts": "NAMES REFERENCES facts_of reads_map",
+            "facts": "NAMES PRICED REFERENCES facts_of reads_map",
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
             "map_pairs": "Pair pairs",
             "records": "Group groups has_random long_table report_of",
@@ -52,7 +52,7 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLOCKS", "METRICS", "NAMES", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate",
+    "CLOCKS", "METRICS", "NAMES", "PRICED", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate",
     "Forgotten", "Group", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of",
     "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table", "mean_of", "paired_difference",
     "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.titles import Title, map_titles
 from trainmap.experiments.runs.folder import Entry, Study, made
 from trainmap.experiments.tasks.place import MAP
+from trainmap.experiments.tasks.result_fields import MAPS
 from trainmap.maps.agreement import compare
 from trainmap.maps.datamap import DataMap
 
@@ -29,7 +31,7 @@ class Pair:
         examples: in both.
         confidence, variability: Spearman's correlation of each.
         ambiguous, hard: the share of one map's top third that is in the other's.
-        first_accuracy, second_accuracy: of the teachers, on the test data.
+        first_accuracy, second_accuracy: of the teachers, on the test data; the mean of several.
         first_flops, second_flops, first_cpu_seconds, second_cpu_seconds: what each map took, training included.
         sources: "train", "sweep", or both where the two differ: then they measure different quantities.
     """
@@ -56,14 +58,17 @@ class Pair:
 
 
 def map_costs(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, float]:
-    """What it took to record the epochs that a map was made of: ``flops``, ``seconds``, ``cpu_seconds``."""
-    scored, trained = done[entry.hash], done[entries[entry.after[0]].hash]
-    share = scored["epochs"] / scored["recorded_epochs"]
-    return {
-        "flops": trained["train_flops"] * share,
-        "seconds": (trained["train_seconds"] + trained["sweep_seconds"]) * share,
-        "cpu_seconds": (trained["train_cpu_seconds"] + trained["sweep_seconds"]) * share,
-    }
+    """What it took to record the epochs that a map was made of, of all its members: ``flops``, ``seconds``,
+    ``cpu_seconds``."""
+    scored, members = done[entry.hash], [done[one] for one in entry.after]
+    recorded = [one["epochs"] if len(members) > 1 else scored["recorded_epochs"] for one in members]
+    shares = [scored["epochs"] / epochs for epochs in recorded]
+    spent = {"flops": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
+    for one, share in zip(members, shares, strict=True):
+        spent["flops"] += one["train_flops"] * share
+        for clock in ("seconds", "cpu_seconds"):
+            spent[clock] += (one[f"train_{clock}"] + one["sweep_seconds"]) * share
+    return spent
 
 
 def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
@@ -72,7 +77,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     titles = map_titles(study)
     groups: dict[str, list[Entry]] = {}
     for entry in study.entries:
-        if entry.kind == "map" and entry.hash in done:
+        if entry.kind in MAPS and entry.hash in done:
             groups.setdefault(done[entry.hash]["dataset"], []).append(entry)
     found: list[Pair] = []
     for group in groups.values():
@@ -89,7 +94,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
 def _told(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, Any]:
     costs = map_costs(entry, entries, done)
     return {
-        "accuracy": done[entry.after[0]]["test_accuracy"],
+        "accuracy": mean_of([done[one]["test_accuracy"] for one in entry.after]),
         "flops": costs["flops"],
         "cpu_seconds": costs["cpu_seconds"] + done[entry.hash]["scoring_cpu_seconds"],
     }

@@ -25,11 +25,18 @@ NEEDED = (
     *("examples", "fraction", "steps", "train_flops", "train_seconds"),
 )
 CELL = ("budget", "subset", "student", "distilled")
-SHARED = (*NAMES, "examples", "fraction", "parameters", "reads_map")  # of all runs of a cell; the first one says them
+SHARED = (
+    *NAMES,
+    "answers",
+    "examples",
+    "fraction",
+    "parameters",
+    "reads_map",
+)  # of all runs of a cell; the first one says them
 TYPES: Mapping[str, type] = {
     **dict.fromkeys(("budget", "subset", "role", "draw", "series", "student"), str),
     **dict.fromkeys(("distilled", "reads_map"), bool),
-    **dict.fromkeys(("seed", "examples", "steps", "parameters"), int),
+    **dict.fromkeys(("seed", "examples", "steps", "parameters", "answers"), int),
     **dict.fromkeys(("fraction", "train_flops", "train_seconds", "train_cpu_seconds"), float),
     **dict.fromkeys(("choosing_flops", "choosing_seconds", "choosing_cpu_seconds"), float),
     **dict.fromkeys(("nonzero", "forward_flops", "bytes"), float),
@@ -47,6 +54,7 @@ class Report:
             ``seed``, ``test_macro_f1`` and ``test_accuracy`` in 0..1, ``examples`` (in the subset), ``fraction`` 0..1,
             ``steps``, ``train_flops``, ``train_seconds``; optional ``series`` (the name without its size: one line of
             a plot), ``choosing_flops``, ``choosing_seconds`` (of what was made for a selection besides the map),
+            ``answers`` (of random at the map's cost: examples of the subset whose cost and map's it may spend),
             ``reads_map`` (False for a selection that has no use for the map and need not pay it back), ``budget``
             ("equal epochs", "equal steps", ...: one set of tables for each). All else goes to results.csv only.
         costs: what is made once: ``map`` (required where there are selections), ``scoring``, ``teacher``,

@@ -22,6 +22,7 @@ from trainmap.views.amounts import show_bytes, show_seconds
 STEPS = 3  # trained to measure a model, after one that is not counted
 FIXED_SECONDS = {
     "map": 1.5,
+    "ensemble": 6.0,
     "selection": 0.1,
     "teacher logits": 0.2,
     "teacher": 0.3,

@@ -14,7 +14,8 @@ Its files, in reading order::
     learning.py            what every task that trains a network has
     judge.py               how good a network is, on its own test set and elsewhere
     teacher.py             A teacher: trained on all the data while it is recorded
-    map.py                 A map of a teacher's recording, and which examples are chosen from it
+    map.py                 A map of a teacher's recording
+    ensemble_map.py        one map of several teachers' recordings
     materials.py           what is made of a teacher besides its map
     draws.py               the draws of a row
     selection.py           which examples are chosen from a map: one fixed subset
@@ -47,18 +48,20 @@ if TYPE_CHECKING:
         Draw,
         Full,
         IndependentRandom,
+        Priced,
         Random,
         RepeatedAuto,
         Role,
         Scheduled,
     )
+    from trainmap.experiments.tasks.ensemble_map import Ensemble
     from trainmap.experiments.tasks.judge import prediction_path
     from trainmap.experiments.tasks.learning import Learning
     from trainmap.experiments.tasks.map import Map
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
     from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
-    from trainmap.experiments.tasks.result_fields import Name, check_result
+    from trainmap.experiments.tasks.result_fields import MAPS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
@@ -75,14 +78,15 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
+            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Priced Random RepeatedAuto Role Scheduled",
+            "ensemble_map": "Ensemble",
             "judge": "prediction_path",
             "learning": "Learning",
             "map": "Map",
             "materials": "ClustersOf Features Logits",
             "people": "People counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
-            "result_fields": "Name check_result",
+            "result_fields": "MAPS Name check_result",
             "search": "Search",
             "selection": "Selection choosing_cost materials_of",
             "student": "Student Teaching Tuned",
@@ -96,11 +100,12 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
     "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
-    "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name", "People",
-    "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher",
-    "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of",
-    "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of", "settled",
+    "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name",
+    "People", "Place", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student",
+    "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path",
+    "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
+    "request_of", "settled",
 ]
 # fmt: on

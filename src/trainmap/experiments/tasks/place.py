@@ -69,7 +69,7 @@ class Place:
 
 
 def leave_held_out(folder: Path, accuracy: float | None) -> None:
-    """A teacher's accuracy on the validation data; None without any."""
+    """A teacher's accuracy on the validation data, or the mean of an ensemble's; None without any."""
     write_sealed(folder / _HELD_OUT, {"accuracy": accuracy})
 
 

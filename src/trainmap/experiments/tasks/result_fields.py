@@ -62,6 +62,30 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class MembersAgreed:
+    """How far two ensembles of so many members agree; None where there is no number."""
+
+    score: str
+    members: Annotated[int, Field(ge=1)]
+    spearman: Number | None
+    low: Number | None
+    high: Number | None
+    top: Number | None
+    top_low: Number | None
+    top_high: Number | None
+    pairs: Count
+    maps: Count
+
+
+@dataclass(frozen=True)
+class ScoredTogether(Scored):
+    """Of a map of several recordings."""
+
+    members: Annotated[int, Field(ge=2)] = 2
+    agreement: tuple[MembersAgreed, ...] = ()
+
+
+@dataclass(frozen=True)
 class Chosen:
     """Of a selection."""
 
@@ -139,9 +163,13 @@ class Searched:
     found: Found
 
 
+MAPS = ("map", "ensemble")
+"""The kinds of task that make a map of the training data."""
+
 FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
     "map": Scored,
+    "ensemble": ScoredTogether,
     "selection": Chosen,
     "teacher logits": Prepared,
     "features": Prepared,

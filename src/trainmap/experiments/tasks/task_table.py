@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
+from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.people import People
@@ -20,6 +21,7 @@ TASKS: Mapping[str, type[Task]] = {
     for kind in (
         Teacher,
         Map,
+        Ensemble,
         Selection,
         Logits,
         Features,
