@@ -14,6 +14,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from trainmap.files import writing
 from trainmap.views.style import FAINT, INK, METADATA, PALETTE, SIZES, SOFT, STYLE, lettering
@@ -22,6 +23,7 @@ COLUMNS = 3  # panels side by side
 PANEL = 3.4  # inches
 TITLE = 44  # characters that fit over a panel
 UNITS = ((1e15, "PFLOPs"), (1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1.0, "FLOPs"))
+MEMBERS = "members of each of two ensembles"
 MARKERS = "osD^vPX*<>hp"
 
 
@@ -66,7 +68,7 @@ def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
 
 def plot_members(panels: Sequence[Panel], path: str | Path) -> Path:
     """Spearman's correlation of two ensembles without a common member against the number of members of each."""
-    return _plot(panels, path, ["members of each of two ensembles"] * len(panels), ("Spearman's correlation", 1.0))
+    return _plot(panels, path, [MEMBERS] * len(panels), ("Spearman's correlation", 1.0))
 
 
 def _unit(panel: Panel) -> tuple[float, str]:
@@ -146,6 +148,8 @@ def _dress(axis: Axes, title: str, label: str, upward: str) -> None:
             break
     axis.set_xlabel(label, fontsize=9)
     axis.set_ylabel(upward, fontsize=9)
+    if label == MEMBERS:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(color=FAINT, linewidth=0.4)
     axis.set_axisbelow(True)
     for side in ("top", "right"):

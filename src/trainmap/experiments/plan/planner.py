@@ -62,7 +62,7 @@ def plan(draft: Draft) -> None:
             raise draft.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
         named[name] = add_map(draft, at, one) if one.teacher else add_ensemble(draft, at, one, name)
     plan_people(draft)
-    plan_searches(draft)
+    plan_searches(draft, named)
     if not draft.experiment.students:
         return
     for name, one in (named or {"": None}).items():

@@ -113,7 +113,8 @@ class Students:
         """What a student is trained on, and how long, for the cost of a training on so many examples and of the map;
         what the student is taught by is there anyway."""
         assert self.one is not None
-        taught = set() if base.teaching is None else {base.teaching.source, *needed_by(base.teaching.source)}
+        source: Task | None = None if base.teaching is None else base.teaching.source
+        taught = () if source is None else (source, *needed_by(source))
         seen, recipe = base.recipe.epochs * trained_on, base.recipe
         spent, forward = self.one.price(self.draft, taught), self.draft.forward(base.model)
         count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch)

@@ -32,6 +32,7 @@ class Words:
 
 VERSUS_RANDOM = Words("beats random", "worse")
 VERSUS_FULL = Words("beats full data", "worse")
+VERSUS_ALL = Words("better than what it found", "worse than what it found")
 VERSUS_PRICED = Words("beats random at that cost", "worse")
 DISTILLED = Words("helps", "hurts")
 CHANGED = Words("better", "worse")

@@ -9,6 +9,7 @@ Its files, in reading order::
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
     map_pairs.py      how far maps agree
+    searched.py       what the searches for hyperparameters found, and what they took
     forgotten.py      what compression forgets
 """
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.results.map_pairs import Pair, pairs
     from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
     from trainmap.experiments.results.run_rows import METRICS, Report, mean_of
+    from trainmap.experiments.results.searched import Arm, Searched, arms_of
     from trainmap.experiments.results.statistics import (
         Difference,
         Estimate,
@@ -44,6 +46,7 @@ else:
             "map_pairs": "Pair pairs",
             "records": "Group groups has_random long_table report_of",
             "run_rows": "METRICS Report mean_of",
+            "searched": "Arm Searched arms_of",
             "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
             "titles": "people_titles search_titles teacher_titles",
             "versus_random": "CLOCKS UNITS Column Comparison compare",
@@ -52,9 +55,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLOCKS", "METRICS", "NAMES", "PRICED", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate",
-    "Forgotten", "Group", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of",
-    "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table", "mean_of", "paired_difference",
-    "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
+    "CLOCKS", "METRICS", "NAMES", "PRICED", "REFERENCES", "UNITS", "Arm", "Column", "Comparison", "Difference",
+    "Estimate", "Forgotten", "Group", "Pair", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare",
+    "compressed_cells", "facts_of", "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table",
+    "mean_of", "paired_difference", "pairs", "people_titles", "reads_map", "report_of", "search_titles",
+    "teacher_titles", "verdict_of",
 ]
 # fmt: on

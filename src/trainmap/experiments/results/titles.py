@@ -36,7 +36,8 @@ def people_titles(study: Study) -> dict[str, Title]:
 
 
 def search_titles(study: Study) -> dict[str, Title]:
-    """Of each search, "mlp-256 + KD on digits"."""
+    """Of each search, "mlp-256 + KD on digits", "cnn-8 (searched on random 10 %) on digits"; those that differ in their
+    seed alone have the same."""
     return _titles(study, ("search",), lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + KD"))
 
 
@@ -78,8 +79,9 @@ def _titles(
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed, and of its teacher."""
-    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher")}
+    """All of a task that is no seed, and of its teacher; nor what a search trains on, which its title says and a seed
+    draws."""
+    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher", "subset")}
     teacher = entries.get(entry.config.get("teacher", ""))
     return json.dumps([own, {**teacher.config, "seed": None} if teacher is not None else None], sort_keys=True)
 

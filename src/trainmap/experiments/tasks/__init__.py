@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.task_table import TASKS
     from trainmap.experiments.tasks.teacher import Teacher
     from trainmap.experiments.tasks.tracking import read_epochs
-    from trainmap.experiments.tasks.tuning import Hyperparameters, check_search
+    from trainmap.experiments.tasks.tuning import Hyperparameters, PlainHyperparameters, check_search
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -94,7 +94,7 @@ else:
             "task_table": "TASKS",
             "teacher": "Teacher",
             "tracking": "read_epochs",
-            "tuning": "Hyperparameters check_search",
+            "tuning": "Hyperparameters PlainHyperparameters check_search",
         },
     )
 
@@ -103,9 +103,9 @@ __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
     "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
     "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name",
-    "People", "Place", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student",
-    "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path",
-    "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
-    "request_of", "settled",
+    "People", "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search",
+    "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost",
+    "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts",
+    "read_epochs", "request_of", "settled",
 ]
 # fmt: on

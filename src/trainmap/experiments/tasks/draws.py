@@ -325,6 +325,17 @@ DRAWS: Mapping[str, type[Draw]] = {
 }
 
 
+def subset_of(draw: Draw, drawn_from: Mapping[str, Task]) -> dict[str, Any]:
+    """A draw and the tasks that it needs, as the identity of a task has them."""
+    return {"selection": None} | draw.identity() | {name: task.hash for name, task in drawn_from.items()}
+
+
+def drawn_of(told: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """``draw`` and ``drawn_from`` of what ``subset_of`` said."""
+    given = {name: tasks[told[name]] for name in ("selection", "map", "judged") if told.get(name) is not None}
+    return {"draw": draw_of(told, given), "drawn_from": given}
+
+
 def draw_of(told: Mapping[str, Any], given: Mapping[str, Task]) -> Draw:
     """The draw that a student's identity tells of.
 

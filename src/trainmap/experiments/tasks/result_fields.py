@@ -139,18 +139,29 @@ class Trial:
     """Of a search."""
 
     peak_lr: Number
-    temperature: Number
-    weight: Number
     validation_macro_f1: Share
+    temperature: Number | None = None
+    weight: Number | None = None
+    weight_decay: Number | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search chose."""
+    """What a search chose: temperature, weight and gold of a distilled student, weight decay of a plain one."""
 
     peak_lr: Number
-    temperature: Number
-    weight: Number
+    temperature: Number | None = None
+    weight: Number | None = None
+    gold: Number | None = None
+    weight_decay: Number | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Those that were searched."""
+        told = {name: value for name, value in vars(self).items() if value is not None and name != "gold"}
+        if told.keys() not in ({"peak_lr", "temperature", "weight"}, {"peak_lr", "weight_decay"}):
+            raise ValueError(f"no search finds {', '.join(told)}")
+        return told
 
 
 @dataclass(frozen=True)
