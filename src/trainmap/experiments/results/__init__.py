@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         paired_difference,
         verdict_of,
     )
-    from trainmap.experiments.results.titles import people_titles, search_titles, teacher_titles
+    from trainmap.experiments.results.titles import map_titles, people_titles, search_titles, teacher_titles
     from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison, compare
 else:
     __getattr__, __dir__ = lazily(
@@ -48,7 +48,7 @@ else:
             "run_rows": "METRICS Report mean_of",
             "searched": "Arm Searched arms_of",
             "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
-            "titles": "people_titles search_titles teacher_titles",
+            "titles": "map_titles people_titles search_titles teacher_titles",
             "versus_random": "CLOCKS UNITS Column Comparison compare",
         },
     )
@@ -58,7 +58,7 @@ __all__ = [
     "CLOCKS", "METRICS", "NAMES", "PRICED", "REFERENCES", "UNITS", "Arm", "Column", "Comparison", "Difference",
     "Estimate", "Forgotten", "Group", "Pair", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare",
     "compressed_cells", "facts_of", "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table",
-    "mean_of", "paired_difference", "pairs", "people_titles", "reads_map", "report_of", "search_titles",
+    "map_titles", "mean_of", "paired_difference", "pairs", "people_titles", "reads_map", "report_of", "search_titles",
     "teacher_titles", "verdict_of",
 ]
 # fmt: on

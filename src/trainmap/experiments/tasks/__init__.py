@@ -53,11 +53,12 @@ if TYPE_CHECKING:
         RepeatedAuto,
         Role,
         Scheduled,
+        priced,
     )
     from trainmap.experiments.tasks.ensemble_map import Ensemble
     from trainmap.experiments.tasks.judge import prediction_path
     from trainmap.experiments.tasks.learning import Learning
-    from trainmap.experiments.tasks.map import Map
+    from trainmap.experiments.tasks.map import Map, needed_by
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
     from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
@@ -78,11 +79,13 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Priced Random RepeatedAuto Role Scheduled",
+            "draws": (
+                "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Priced Random RepeatedAuto Role Scheduled priced"
+            ),
             "ensemble_map": "Ensemble",
             "judge": "prediction_path",
             "learning": "Learning",
-            "map": "Map",
+            "map": "Map needed_by",
             "materials": "ClustersOf Features Logits",
             "people": "People counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
@@ -105,7 +108,7 @@ __all__ = [
     "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name",
     "People", "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search",
     "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost",
-    "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts",
-    "read_epochs", "request_of", "settled",
+    "counts_path", "fingerprint", "hash_of", "load", "materials_of", "needed_by", "plain", "prediction_path", "priced",
+    "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on
