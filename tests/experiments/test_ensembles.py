@@ -17,7 +17,7 @@ from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
-from trainmap.experiments.results.map_pairs import map_costs
+from trainmap.experiments.results.price import price_of
 from trainmap.experiments.runs.folder import Study, open_study, results, run_study, save_study, study_of, tasks_of
 from trainmap.experiments.tasks.draws import Priced, Random, priced
 from trainmap.experiments.tasks.ensemble_map import Ensemble
@@ -254,7 +254,6 @@ def test_the_map_is_that_of_the_library_and_knows_its_members(done: Path) -> Non
 def test_agreement_and_costs_are_of_all_members(done: Path) -> None:
     study = open_study(done / "out")
     found = results(study, done / "out")
-    entries = {entry.hash: entry for entry in study.entries}
     one = next(entry for entry in study.entries if entry.kind == "ensemble")
     rows = found[one.hash]["agreement"]
     assert [(row["score"], row["members"]) for row in rows] == [
@@ -267,8 +266,9 @@ def test_agreement_and_costs_are_of_all_members(done: Path) -> None:
     assert all(row["maps"] == 4 for row in rows)
     assert rows[0]["low"] < rows[0]["spearman"] < rows[0]["high"]
     assert rows[1]["low"] is None
-    spent = map_costs(one, entries, found)
-    assert spent["flops"] == sum(found[member]["train_flops"] for member in one.after)
+    price = price_of([tasks_of(study)[one.hash]], found)
+    assert price.before("map").flops == sum(found[member]["train_flops"] for member in one.after)
+    assert price.before("scoring").cpu_seconds == found[one.hash]["scoring_cpu_seconds"]
 
 
 def test_the_opponents_of_equal_cost_are_trained_as_planned_and_told(done: Path) -> None:

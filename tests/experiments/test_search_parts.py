@@ -279,7 +279,7 @@ def test_the_report_says_what_a_search_on_less_data_finds(done: Path) -> None:
     text = paths["report.md"].read_text()
     for words in (
         "## What a search on less data finds, mlp-256 on digits",
-        "mlp-256 + KD (searched on auto 10 %) on digits",
+        "mlp-256 + hinton (searched on auto 10 %) on digits",
         "found, over searches",
         "minus the search on all",
         "weight decay",

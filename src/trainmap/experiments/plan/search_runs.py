@@ -65,11 +65,11 @@ def plan_searches(draft: Draft, maps: Mapping[str, Map]) -> None:
 def _ways(draft: Draft) -> Iterator[Column]:
     """Every way in which a student is trained, and each teacher as a student without a teacher."""
     for at, student in enumerate(draft.experiment.students):
-        yield from columns(student, ("students", at))
+        yield from columns(student, ("students", at), [*draft.teachers])
     for at, teacher in enumerate(draft.experiment.teachers):
         told: dict[str, Any] = {name: getattr(teacher, name) for name in ("model", "epochs", "recipe", "patience")}
         section = StudentSection.model_construct(**told, name=teacher.name or teacher.model)
-        yield Column(f"teacher {section.name}", None, section, ("teachers", at), 0)
+        yield Column(f"teacher {section.name}", "", None, section, ("teachers", at), 0)
 
 
 def _asked(column: Column, of: list[str]) -> bool:
@@ -120,7 +120,7 @@ def _plan(students: Students, column: Column, row: Row | None) -> None:
     except TrainmapError as error:
         raise students.wrong(("tuning",), error) from error
     how = column.distillation
-    name = f"{column.name} + KD" if how is not None else column.name
+    name = column.title
     what, less = f"{name} on {students.data}", "" if row is None else f" on {row.name}"
     for own in tuning.seed:
         given = {} if row is None else row.draw.needs(students.one, own)

@@ -133,8 +133,8 @@ def _parts_grid(arms: Sequence[Arm], level: float) -> Grid:
 def _parts_said(arms: Sequence[Arm], level: float) -> list[str]:
     whole = next((arm for arm in arms if arm.whole), None)
     said: list[str] = []
-    for arm in arms if whole is not None else ():
-        if arm is whole or not (difference := arm.minus(whole, level)).n:
+    for arm in arms:
+        if whole is None or arm is whole or not (difference := arm.minus(whole, level)).n:
             continue
         part = (arm.spent("train_flops") + arm.prepared("flops")) / whole.spent("train_flops")
         said.append(

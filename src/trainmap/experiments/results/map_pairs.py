@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.results.price import price_of
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.titles import Title, map_titles
-from trainmap.experiments.runs.folder import Entry, Study, made
+from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
 from trainmap.experiments.tasks.place import MAP
 from trainmap.experiments.tasks.result_fields import MAPS
+from trainmap.experiments.tasks.task import Task
 from trainmap.maps.agreement import compare
 from trainmap.maps.datamap import DataMap
 
@@ -57,33 +59,19 @@ class Pair:
         return {**vars(self), "first": str(self.first), "second": str(self.second)}
 
 
-def map_costs(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, float]:
-    """What it took to record the epochs that a map was made of, of all its members: ``flops``, ``seconds``,
-    ``cpu_seconds``."""
-    scored, members = done[entry.hash], [done[one] for one in entry.after]
-    recorded = [one["epochs"] if len(members) > 1 else scored["recorded_epochs"] for one in members]
-    shares = [scored["epochs"] / epochs for epochs in recorded]
-    spent = {"flops": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
-    for one, share in zip(members, shares, strict=True):
-        spent["flops"] += one["train_flops"] * share
-        for clock in ("seconds", "cpu_seconds"):
-            spent[clock] += (one[f"train_{clock}"] + one["sweep_seconds"]) * share
-    return spent
-
-
 def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     """Every two finished maps of the same examples and labels, in the order of the plan."""
-    entries = {entry.hash: entry for entry in study.entries}
     titles = map_titles(study)
     groups: dict[str, list[Entry]] = {}
     for entry in study.entries:
         if entry.kind in MAPS and entry.hash in done:
             groups.setdefault(done[entry.hash]["dataset"], []).append(entry)
     found: list[Pair] = []
+    tasks = tasks_of(study) if any(len(group) > 1 for group in groups.values()) else {}
     for group in groups.values():
         if len(group) > 1:
             maps = [DataMap.open(made(folder, entry) / MAP) for entry in group]
-            told = [{"name": titles[entry.hash], **_told(entry, entries, done)} for entry in group]
+            told = [{"name": titles[entry.hash], **_told(entry, tasks[entry.hash], done)} for entry in group]
             found += [
                 _pair(group[0].dataset, (maps[a], told[a]), (maps[b], told[b]))
                 for a, b in itertools.combinations(range(len(group)), 2)
@@ -91,13 +79,10 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     return found
 
 
-def _told(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, Any]:
-    costs = map_costs(entry, entries, done)
-    return {
-        "accuracy": mean_of([done[one]["test_accuracy"] for one in entry.after]),
-        "flops": costs["flops"],
-        "cpu_seconds": costs["cpu_seconds"] + done[entry.hash]["scoring_cpu_seconds"],
-    }
+def _told(entry: Entry, task: Task, done: Done) -> dict[str, Any]:
+    spent = price_of([task], done).whole
+    accuracy = mean_of([done[one]["test_accuracy"] for one in entry.after])
+    return {"accuracy": accuracy, "flops": spent.flops, "cpu_seconds": spent.cpu_seconds}
 
 
 def _pair(dataset: str, first: tuple[DataMap, dict[str, Any]], second: tuple[DataMap, dict[str, Any]]) -> Pair:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainmap.experiments.results.map_pairs import map_costs
+from trainmap.experiments.results.price import Spent, price_of, total
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.results.titles import search_titles
-from trainmap.experiments.runs.folder import Entry, Study
-from trainmap.experiments.tasks.result_fields import MAPS
+from trainmap.experiments.runs.folder import Entry, Study, tasks_of
+from trainmap.experiments.tasks.task import Task
 
 Done = Mapping[str, Mapping[str, Any]]
 Scores = Mapping[int, float]
@@ -25,14 +25,14 @@ class Searched:
     Attributes:
         entry, result: of its task.
         start, found: test macro F1 by the seed of the run that was judged; the same runs but for the search.
-        prepared: ``flops``, ``cpu_seconds`` of what it needs besides what the same search on all the data needs: a map.
+        prepared: what it needs besides what the same search on all the data needs: a map.
     """
 
     entry: Entry
     result: Mapping[str, Any]
     start: Scores
     found: Scores
-    prepared: Mapping[str, float]
+    prepared: Spent
 
 
 @dataclass(frozen=True)
@@ -78,25 +78,27 @@ class Arm:
 
     def prepared(self, unit: str) -> float:
         """Of what a search needs besides."""
-        return mean_of([one.prepared[unit] for one in self.searches.values()])
+        return mean_of([getattr(one.prepared, unit) for one in self.searches.values()])
 
 
 def arms_of(study: Study, done: Done) -> list[Arm]:
     """Every arm of which a search is finished, in the order of the plan."""
-    entries = {entry.hash: entry for entry in study.entries}
+    entries, tasks = {entry.hash: entry for entry in study.entries}, tasks_of(study)
     groups: dict[tuple[str, str], list[Entry]] = {}
     for digest, title in search_titles(study).items():
         entry = entries[digest]
         shared = {key: value for key, value in entry.config.items() if key not in ("subset", "seed")}
         groups.setdefault((str(title), json.dumps([shared, entry.point], sort_keys=True)), []).append(entry)
-    return [
-        Arm(name, way, "subset" not in its[0].config, searches, len(its))
-        for (name, way), its in groups.items()
-        if (searches := {one.config["seed"]: _searched(study, one, entries, done) for one in its if one.hash in done})
-    ]
+    found: list[Arm] = []
+    for (name, way), its in groups.items():
+        finished = [one for one in its if one.hash in done]
+        searches = {one.config["seed"]: _searched(study, one, tasks[one.hash], done) for one in finished}
+        if searches:
+            found.append(Arm(name, way, "subset" not in its[0].config, searches, len(its)))
+    return found
 
 
-def _searched(study: Study, entry: Entry, entries: Mapping[str, Entry], done: Done) -> Searched:
+def _searched(study: Study, entry: Entry, task: Task, done: Done) -> Searched:
     tuned = [other for other in study.entries if other.kind == "tuned" and other.config["search"] == entry.hash]
     starts = [{key: value for key, value in other.config.items() if key != "search"} for other in tuned]
     plain = [other for other in study.entries if other.kind == "student" and other.config in starts]
@@ -104,27 +106,13 @@ def _searched(study: Study, entry: Entry, entries: Mapping[str, Entry], done: Do
         {run.config["seed"]: done[run.hash]["test_macro_f1"] for run in runs if run.hash in done}
         for runs in (plain, tuned)
     )
-    return Searched(entry, done[entry.hash], start, found, _prepared(entry, entries, done))
+    logits = task.needs().get("logits")
+    return Searched(entry, done[entry.hash], start, found, _prepared(task, logits, done))
 
 
-def _prepared(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, float]:
+def _prepared(task: Task, logits: Task | None, done: Done) -> Spent:
     """What the subset of a search took: its map, unless the search on all the data needs the map's teachers as well,
     and what else a choice reads."""
-    logits = entry.config["logits"]
-    anyway = set() if logits is None else {logits, *_needed(entries[logits], entries)}
-    spent = {"flops": 0.0, "cpu_seconds": 0.0}
-    for digest in _needed(entry, entries) - anyway:
-        one, result = entries[digest], done[digest]
-        if one.kind in MAPS:
-            taken = {} if set(one.after) <= anyway else map_costs(one, entries, done)
-            spent["flops"] += taken.get("flops", 0.0)
-            spent["cpu_seconds"] += taken.get("cpu_seconds", 0.0) + result["scoring_cpu_seconds"]
-        else:
-            spent["flops"] += result.get("inference_flops", 0)
-            spent["cpu_seconds"] += sum(result.get(f"{what}_cpu_seconds", 0.0) for what in ("inference", "clustering"))
-    return spent
-
-
-def _needed(entry: Entry, entries: Mapping[str, Entry]) -> set[str]:
-    own = set(entry.after)
-    return own.union(*(_needed(entries[one], entries) for one in own))
+    anyway = set() if logits is None else {digest for digest, _ in price_of([logits], done).once}
+    made = price_of([task], done).once.items()
+    return total(spent for (digest, _), spent in made if digest != task.hash and digest not in anyway)

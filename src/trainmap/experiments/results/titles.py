@@ -36,9 +36,14 @@ def people_titles(study: Study) -> dict[str, Title]:
 
 
 def search_titles(study: Study) -> dict[str, Title]:
-    """Of each search, "mlp-256 + KD on digits", "cnn-8 (searched on random 10 %) on digits"; those that differ in their
-    seed alone have the same."""
-    return _titles(study, ("search",), lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + KD"))
+    """Of each search, "mlp-256 + hinton on digits", "cnn-8 (searched on random 10 %) on digits"; those that differ in
+    their seed alone have the same."""
+
+    def name(entry: Entry, _: Mapping[str, Entry]) -> str:
+        how = entry.config["distillation"]
+        return _on_data(entry, entry.called or (f"{entry.model} + {how['loss']}" if how else entry.model))
+
+    return _titles(study, ("search",), name)
 
 
 def map_titles(study: Study) -> dict[str, Title]:

@@ -61,6 +61,11 @@ class Ensemble(Map):
     def judged(self) -> Task:
         return self
 
+    def share(self, role: str, result: Mapping[str, Any]) -> float:
+        """Of the epochs that a member recorded those that the map is made of."""
+        recorded = dict(zip(self.needs(), result["member_epochs"], strict=True))
+        return result["epochs"] / recorded[role]
+
     def run(self, place: Place) -> Result:
         """Returns what ``Map.run`` does, ``members`` (how many), and ``agreement``: for each of ``FOLLOWED`` the rows
         of ``trainmap.maps.over_seeds.agreement_by_members``. Its time is no part of the map's cost."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from trainmap.dynamics.store import Dynamics
@@ -27,6 +27,9 @@ class Map(Task):
 
     kind: ClassVar = "map/1"
     spelled: ClassVar = "trainmap.experiments.nodes:map_run"
+    part: ClassVar = "scoring"
+    makes: ClassVar = "map"
+    spends: ClassVar = ("scoring",)
 
     teacher: Teacher
     epochs: int | None
@@ -77,6 +80,10 @@ class Map(Task):
                 flops += spent * self.recorded // one.recipe.epochs
         return flops
 
+    def share(self, role: str, result: Mapping[str, Any]) -> float:
+        """Of the recorded epochs those that it is made of."""
+        return result["epochs"] / result["recorded_epochs"] if role == "teacher" else 1.0
+
     def run(self, place: Place) -> Result:
         opened = [Dynamics.open(place.of(role, DYNAMICS)) for role in self.needs()]
         start, cpu = time.perf_counter(), time.process_time()
@@ -95,6 +102,7 @@ class Map(Task):
             "dataset": datamap.dataset,
             "epochs": datamap.epochs,
             "recorded_epochs": max(recorded),
+            **({"member_epochs": recorded} if len(recorded) > 1 else {}),
             "scores": datamap.scores,
             "scoring_seconds": seconds,
             "scoring_cpu_seconds": cpu_seconds,

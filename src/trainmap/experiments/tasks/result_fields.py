@@ -81,8 +81,9 @@ class MembersAgreed:
 class ScoredTogether(Scored):
     """Of a map of several recordings."""
 
-    members: Annotated[int, Field(ge=2)] = 2
-    agreement: tuple[MembersAgreed, ...] = ()
+    members: Annotated[int, Field(ge=2)]
+    member_epochs: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2)]
+    agreement: tuple[MembersAgreed, ...]
 
 
 @dataclass(frozen=True)
