@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import Name, check_result
     from trainmap.experiments.tasks.search import Search
-    from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
+    from trainmap.experiments.tasks.selection import Selection, materials_of
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
     from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
     from trainmap.experiments.tasks.task_table import TASKS
@@ -87,7 +87,7 @@ else:
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "Name check_result",
             "search": "Search",
-            "selection": "Selection choosing_cost materials_of",
+            "selection": "Selection materials_of",
             "student": "Student Teaching Tuned",
             "task": "Cost Task hash_of plain",
             "task_table": "TASKS",
@@ -99,12 +99,12 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
-    "TEACHER_LOSS", "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
-    "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning",
-    "Logits", "Map", "Name", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path",
-    "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
-    "request_of", "settled",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
+    "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
+    "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "Name",
+    "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task",
+    "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path", "fingerprint",
+    "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of",
+    "settled",
 ]
 # fmt: on
