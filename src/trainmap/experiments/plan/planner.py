@@ -9,6 +9,7 @@ from trainmap.errors import TrainmapError, counted
 from trainmap.experiments.file.sections import Map as MapSection
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
+from trainmap.experiments.plan.active_runs import plan_active
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.kind_runs import plan_kinds
@@ -71,6 +72,7 @@ def plan(draft: Draft) -> None:
         if name in named:
             raise draft.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
         named[name] = add_map(draft, at, one)
+    plan_active(draft)
     plan_people(draft)
     plan_kinds(draft)
     plan_searches(draft)
