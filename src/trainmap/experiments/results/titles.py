@@ -33,8 +33,17 @@ def people_titles(study: Study) -> dict[str, Title]:
 
 
 def search_titles(study: Study) -> dict[str, Title]:
-    """Of each search, "mlp-256 + KD on digits"."""
-    return _titles(study, "search", lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + KD"))
+    """Of each search, "mlp-256 + hinton on digits"."""
+    return _titles(
+        study,
+        "search",
+        lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + {entry.config['distillation']['loss']}"),
+    )
+
+
+def active_titles(study: Study) -> dict[str, Title]:
+    """Of each active learning, "cnn-8 on digits"; all its strategies and seeds have the same."""
+    return _titles(study, "active", lambda entry, _: _on_data(entry, _called(entry)))
 
 
 def map_titles(study: Study) -> dict[str, Title]:
@@ -71,8 +80,8 @@ def _titles(study: Study, kind: str, name: Callable[[Entry, Mapping[str, Entry]]
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed, and of its teacher."""
-    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher")}
+    """All of a task that is no seed and no strategy of active learning, and of its teacher."""
+    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher", "strategy")}
     teacher = entries.get(entry.config.get("teacher", ""))
     return json.dumps([own, {**teacher.config, "seed": None} if teacher is not None else None], sort_keys=True)
 
