@@ -37,6 +37,7 @@ def run(
     Example: [bold]trainmap run experiments/quick.yaml --out quick[/bold]
     """
     import hashlib
+    import shlex
 
     from trainmap.experiments.file.variants import load_experiment
     from trainmap.experiments.plan.planner import plan_graph
@@ -46,6 +47,8 @@ def run(
     graph = plan_graph(variants, out)
     provenance = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
+    told = [file.name, *(["--scale", scale] if scale else []), *(word for one in sets or [] for word in ("--set", one))]
+    provenance["command"] = shlex.join(["trainmap", "run", *told, "--out", "DIR"])
     study = study_of(variants, graph, provenance)
     if plan:
         check(study, out, into)

@@ -27,10 +27,9 @@ def pictures(tables: Sequence[Table], folder: Path) -> list[tuple[str, Path]]:
 
 def _panels(tables: Sequence[Table], budget: str, x: Callable[[Record], float]) -> list[Panel]:
     panels = []
-    several = len(tables) > 1
-    for group, its, part in by_budget(tables):
+    flat = list(by_budget(tables))
+    for (_, its, part), heads in zip(flat, heads_of(flat), strict=True):
         columns: dict[str, dict[tuple[str, bool], list[Record]]] = {}
-        heads = heads_of(part, group.title if several else "")
         for row in part if its == budget else ():
             series = columns.setdefault(heads[row["student"], row["taught"]], {})
             series.setdefault((row["series"], row["draw"] in REFERENCES), []).append(row)

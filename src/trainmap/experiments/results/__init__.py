@@ -7,6 +7,7 @@ Its files, in reading order::
     statistics.py     means, intervals, verdicts
     versus_random.py  rows and their opponents
     price.py          what the cost of a run is made of
+    group_titles.py   what the groups of tables are called
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
     map_pairs.py      how far maps agree

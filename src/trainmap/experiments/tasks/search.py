@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation, settled
+from trainmap.errors import counted
+from trainmap.experiments.file.fields import short
 from trainmap.experiments.tasks.datasets import Data
 from trainmap.experiments.tasks.materials import Logits
 from trainmap.experiments.tasks.place import LOGITS, TRIALS, Place, leave_found
@@ -49,6 +51,10 @@ class Search(Task):
     trials: int
     seeds: tuple[int, ...]
     seed: int
+
+    def told(self) -> str:
+        ends = ", ".join(f"{name} {short(low)} to {short(high)}" for name, (low, high) in self.ranges.items())
+        return f"{counted(self.trials, 'trial')} of {self.model} by Optuna on the validation data: {ends}"
 
     def cost(self, site: Site) -> Cost:
         trained = self.trials * len(self.seeds) * self.recipe.epochs * site.examples
