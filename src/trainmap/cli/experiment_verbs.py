@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +38,6 @@ def run(
     Example: [bold]trainmap run experiments/quick.yaml --out quick[/bold]
     """
     import hashlib
-    import shlex
 
     from trainmap.experiments.file.variants import load_experiment
     from trainmap.experiments.plan.planner import plan_graph
@@ -47,8 +47,7 @@ def run(
     graph = plan_graph(variants, out)
     provenance = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
-    told = [file.name, *(["--scale", scale] if scale else []), *(word for one in sets or [] for word in ("--set", one))]
-    provenance["command"] = shlex.join(["trainmap", "run", *told, "--out", "DIR"])
+    provenance["command"] = command_of(file.name, scale, sets or [])
     study = study_of(variants, graph, provenance)
     if plan:
         check(study, out, into)
@@ -77,6 +76,12 @@ def run(
             f"again to retry them{unwritten}"
         )
     return None
+
+
+def command_of(file: str, scale: str | None, sets: Sequence[str]) -> str:
+    """The command that runs a file, for a shell, with DIR for where everything goes."""
+    told = [file, *(["--scale", scale] if scale else []), *(word for one in sets for word in ("--set", one))]
+    return shlex.join(["trainmap", "run", *told, "--out", "DIR"])
 
 
 def report(folder: Folder) -> None:

@@ -65,7 +65,7 @@ class Map(Task):
         columns = 16 if self.scores is None else len(self.scores) + 5
         return Cost(bytes=site.examples * 8 * columns + 400_000)
 
-    def share(self, role: str, result: Mapping[str, Any]) -> float:
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         """Of the recorded epochs those that it is made of."""
         return result["epochs"] / result["recorded_epochs"] if role == "teacher" else 1.0
 
