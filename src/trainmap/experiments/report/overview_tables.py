@@ -98,13 +98,13 @@ def in_all(study: Study, done: Done, tables: Sequence[Table], failed: Mapping[st
 def heads_of(tables: Sequence[tuple[Group, str, Sequence[Record]]]) -> list[dict[Column, str]]:
     """The heads of the columns of each group and budget: what tells the group from others in front, unless the student
     of every group says it itself."""
-    students = [{row["student"].partition(",")[0] for row in part} for _, _, part in tables]
+    students = {id(group): {row["student"] for row in part} for group, _, part in tables}
+    several, everyone = len(students) > 1, [name for names in students.values() for name in names]
     says = [
         key
-        for key in (tables[0][0].told if tables else {})
-        if all(names == {group.told.get(key)} for (group, _, _), names in zip(tables, students, strict=True))
+        for key in (tables[0][0].told if len(set(everyone)) == len(everyone) else {})
+        if all(group.told.get(key) in students[id(group)] for group, _, _ in tables)
     ]
-    several = len({id(group) for group, _, _ in tables}) > 1
     found: list[dict[Column, str]] = []
     for group, _, part in tables:
         names = column_names(dict.fromkeys((row["student"], row["taught"]) for row in part))

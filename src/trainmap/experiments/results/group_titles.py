@@ -49,7 +49,7 @@ def group_titles(lines: Sequence[Line]) -> dict[str, GroupTitle]:
 
 def phrase(key: str, value: Any) -> str:
     """A value of a grid as a title says it: "spec-8", "batch 32", "recipe (peak_lr 0.1, batch 32)"."""
-    word = key.rpartition(".")[2]
+    word = key.split(".")[-1]
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if key != "dataset" and word not in BARE:
