@@ -14,7 +14,7 @@ from trainmap.errors import counted
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES, facts_of
 from trainmap.experiments.results.group_titles import group_key, group_titles
-from trainmap.experiments.results.price import ONCE, Key, Price, Spent, columns_of, price_of, total
+from trainmap.experiments.results.price import OF_A_MAP, ONCE, Key, Price, Spent, columns_of, price_of, total
 from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import compare, unopposed
@@ -96,12 +96,15 @@ def once_of(group: Group) -> dict[str, Mapping[str, Any]]:
     """What is made once for the runs of a group, by the words of its part: its map first, then what the runs need
     besides; each task once."""
     of_map = {} if group.map_price is None else group.map_price.once
-    there = {part for _, part in of_map}
     found: dict[str, Mapping[str, Any]] = {}
     for part, note in ONCE.items():
         own = [spent for (_, its), spent in of_map.items() if its == part]
         rest = [spent for key, spent in group.once.items() if key[1] == part and key not in of_map]
-        for name, spent in ((part, own), (f"other {part}" if part in there else part, rest)):
+        plain = part in OF_A_MAP
+        for name, spent in (
+            (part if plain else f"{part} of the map", own),
+            (f"other {part}" if plain and own else part, rest),
+        ):
             if spent:
                 found[name] = {**vars(total(spent)), "note": note}
     return found
