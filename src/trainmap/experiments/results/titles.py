@@ -41,6 +41,11 @@ def search_titles(study: Study) -> dict[str, Title]:
     )
 
 
+def active_titles(study: Study) -> dict[str, Title]:
+    """Of each active learning, "cnn-8 on digits"; all its strategies and seeds have the same."""
+    return _titles(study, "active", lambda entry, _: _on_data(entry, _called(entry)))
+
+
 def map_titles(study: Study) -> dict[str, Title]:
     """Of each map, "maker, 2 epochs, seed 1": its epochs and seed where there could be others; not the dataset."""
     teachers = teacher_titles(study)
@@ -75,8 +80,8 @@ def _titles(study: Study, kind: str, name: Callable[[Entry, Mapping[str, Entry]]
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed, and of its teacher."""
-    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher")}
+    """All of a task that is no seed and no strategy of active learning, and of its teacher."""
+    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher", "strategy")}
     teacher = entries.get(entry.config.get("teacher", ""))
     return json.dumps([own, {**teacher.config, "seed": None} if teacher is not None else None], sort_keys=True)
 

@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
-from trainmap.errors import StoreError, cause, counted, shown, some, unknown
+from trainmap.errors import StoreError, TrainmapError, cause, counted, shown, some, unknown
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.graph import Graph, Line, made_at
 from trainmap.experiments.runs import task_locks as locks
@@ -316,9 +316,14 @@ def run_study(
 
     Raises:
         StoreError: the folder belongs to another experiment.
+        TrainmapError: a plan of data that are not here, or a device that this machine, which is to train, has not.
     """
     if launcher not in LAUNCHERS:
         raise unknown("launcher", launcher, LAUNCHERS)
+    if graph.absent:
+        raise TrainmapError(f"{', '.join(graph.absent)} is not here; a plan of known sizes can be looked at, not run")
+    if launcher == "local":
+        _check_devices(study)
     place = Path(folder)
     claim(study, place, into)
     if take_over:
@@ -326,6 +331,18 @@ def run_study(
     make = LAUNCHERS[launcher]
     pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
     return run_all(jobs_of(graph), place / "runs", jobs, on_progress, pool)
+
+
+def _check_devices(study: Study) -> None:
+    """Whether this machine has the devices that the tasks are to be trained on."""
+    from trainmap.models.modes import is_here  # torch, which a status does not need
+
+    asked = sorted({str(entry.config["device"]) for entry in study.entries if entry.config.get("device")} - {"cpu"})
+    if lacking := [device for device in asked if not is_here(device)]:
+        raise TrainmapError(
+            f"device: this machine has no {', '.join(lacking)} for torch; run it where there is one, "
+            "with --launcher slurm or ray, or with --set device=cpu (another device is another run)"
+        )
 
 
 def states(study: Study, folder: str | Path) -> dict[str, str]:
