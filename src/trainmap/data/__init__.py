@@ -14,9 +14,11 @@ Its files, in reading order::
     image_folders.py  pictures from anywhere
     sources.py        arrays of named datasets
     hub.py            datasets of the Hugging Face hub
+    synthetic.py      synthetic data with known truth
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
     dataset.py        splits that a network can be trained on
+    known_sizes.py    a named dataset without its files
 """
 
 from __future__ import annotations
@@ -28,9 +30,19 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.data.dataset import Dataset, Splits, augment, load_splits
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
+    from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.names import check_name
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
+    from trainmap.data.synthetic import (
+        KINDS,
+        Synthetic,
+        best_accuracy,
+        check_truth_name,
+        is_synthetic,
+        truth_of,
+        write_truth,
+    )
     from trainmap.data.texts import embeddings, tokens
 else:
     __getattr__, __dir__ = lazily(
@@ -38,16 +50,19 @@ else:
         {
             "dataset": "Dataset Splits augment load_splits",
             "inputs": "Form Inputs as_tensor to_float to_input",
+            "known_sizes": "is_missing outline",
             "names": "check_name",
             "relabel": "relabelled",
             "sources": "DATASETS",
+            "synthetic": "KINDS Synthetic best_accuracy check_truth_name is_synthetic truth_of write_truth",
             "texts": "embeddings tokens",
         },
     )
 
 # fmt: off
 __all__ = [
-    "DATASETS", "Dataset", "Form", "Inputs", "Splits", "as_tensor", "augment", "check_name", "embeddings",
-    "load_splits", "relabelled", "to_float", "to_input", "tokens",
+    "DATASETS", "KINDS", "Dataset", "Form", "Inputs", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy",
+    "check_name", "check_truth_name", "embeddings", "is_missing", "is_synthetic", "load_splits", "outline",
+    "relabelled", "to_float", "to_input", "tokens", "truth_of", "write_truth",
 ]
 # fmt: on

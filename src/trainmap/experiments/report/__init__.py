@@ -10,6 +10,7 @@ Its files, in reading order::
     cost_tables.py         what it cost
     agreement_tables.py    how far the maps of one dataset agree, two by two: the tables
     compression_tables.py  what compression saves, what it changes and what it forgets
+    kind_tables.py         which score finds which kind? The tables
     people_tables.py       do people find the same examples hard? The tables
     search_tables.py       the tables of a search for hyperparameters
     active_tables.py       active learning: what labels buy
@@ -33,17 +34,18 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.report.study_files import write_study
+    from trainmap.experiments.report.study_files import write_outcome, write_study
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "study_files": "write_study",
+            "study_files": "write_outcome write_study",
         },
     )
 
 # fmt: off
 __all__ = [
+    "write_outcome",
     "write_study",
 ]
 # fmt: on

@@ -23,6 +23,7 @@ Its files, in reading order::
     tuning.py              best hyperparameters of a distilled student
     active_learning.py     a network that asks for labels, round after round
     search.py              the search for the hyperparameters of a distilled student
+    kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
     choices.py             the words and strategies that a row may choose by, settled
     scheduled.py           the rows that change during training
@@ -49,12 +50,14 @@ if TYPE_CHECKING:
         Draw,
         Full,
         IndependentRandom,
+        MapScheduled,
         Random,
         RepeatedAuto,
         Role,
         Scheduled,
     )
     from trainmap.experiments.tasks.judge import prediction_path
+    from trainmap.experiments.tasks.kinds_found import KindsFound
     from trainmap.experiments.tasks.learning import Learning
     from trainmap.experiments.tasks.map import Map
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
@@ -62,7 +65,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import Name, check_result
     from trainmap.experiments.tasks.search import Search
-    from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
+    from trainmap.experiments.tasks.selection import Selection, materials_of
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
     from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
     from trainmap.experiments.tasks.task_table import TASKS
@@ -78,8 +81,10 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
+            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Random RepeatedAuto Role "
+            "Scheduled",
             "judge": "prediction_path",
+            "kinds_found": "KindsFound",
             "learning": "Learning",
             "map": "Map",
             "materials": "ClustersOf Features Logits",
@@ -87,7 +92,7 @@ else:
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "Name check_result",
             "search": "Search",
-            "selection": "Selection choosing_cost materials_of",
+            "selection": "Selection materials_of",
             "student": "Student Teaching Tuned",
             "task": "Cost Task hash_of plain",
             "task_table": "TASKS",
@@ -101,10 +106,10 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
     "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
-    "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map",
-    "Name", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task",
-    "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint",
-    "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of",
-    "settled",
+    "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits",
+    "Map", "MapScheduled", "Name", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search",
+    "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
+    "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
+    "request_of", "settled",
 ]
 # fmt: on

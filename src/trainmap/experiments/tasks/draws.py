@@ -99,9 +99,9 @@ class Draw(Section):
         """What a student's identity says of it besides the tasks that it needs."""
         return {"kind": self.kind, "count": self.count}
 
-    def extra_flops(self, site: Site, seen: int) -> int:
-        """What it takes besides the training itself, which sees so many examples."""
-        return 0
+    def beside(self, site: Site, seen: int) -> Mapping[str, int]:
+        """FLOPs of the networks that run beside the training, which sees so many examples, by their names."""
+        return {}
 
 
 class Full(Draw):
@@ -194,10 +194,32 @@ class Scheduled(Draw):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"schedule": self.schedule}
 
-    def extra_flops(self, site: Site, seen: int) -> int:
+    def beside(self, site: Site, seen: int) -> Mapping[str, int]:
         from trainmap.experiments.tasks.scheduled import proxy_flops
 
         return proxy_flops(self.schedule, site, seen)
+
+
+class MapScheduled(Scheduled):
+    """What a schedule visits that is made of the map of its table."""
+
+    kind: ClassVar = "map-schedule"
+    called: ClassVar = "scheduled by a map"
+    by_map: ClassVar = True
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        from trainmap.experiments.tasks.scheduled import options_of
+
+        options_of(self.schedule).check_map(epochs)
+
+    def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
+        return {} if one is None else {"map": one}
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        from trainmap.experiments.tasks.scheduled import schedule_or_proxy
+        from trainmap.maps.datamap import DataMap
+
+        return schedule_or_proxy(self.schedule, train, epochs, seed, DataMap.open(place.of("map", MAP)))
 
 
 class Chosen(Draw):
@@ -283,7 +305,7 @@ class Chosen(Draw):
 
 
 DRAWS: Mapping[str, type[Draw]] = {
-    draw.kind: draw for draw in (Full, Random, IndependentRandom, RepeatedAuto, Scheduled, Chosen)
+    draw.kind: draw for draw in (Full, Random, IndependentRandom, RepeatedAuto, Scheduled, MapScheduled, Chosen)
 }
 
 
