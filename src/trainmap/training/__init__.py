@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trainmap.training.recipes import Recipe, default_recipe
     from trainmap.training.state_file import load_state
     from trainmap.training.step import Teaching, objective
-    from trainmap.training.watching import EpochRecorder, Watching
+    from trainmap.training.watching import EpochRecorder, Watchers, Watching, watching_of
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -46,13 +46,14 @@ else:
             "recipes": "Recipe default_recipe",
             "state_file": "load_state",
             "step": "Teaching objective",
-            "watching": "EpochRecorder Watching",
+            "watching": "EpochRecorder Watchers Watching watching_of",
         },
     )
 
 # fmt: off
 __all__ = [
-    "EpochRecorder", "FitResult", "Progress", "ProxyFilter", "Recipe", "Teaching", "Watching", "default_recipe",
-    "even_batches", "features_of", "grand", "load_state", "make_optimizer", "objective", "previous", "read", "vog",
+    "EpochRecorder", "FitResult", "Progress", "ProxyFilter", "Recipe", "Teaching", "Watchers", "Watching",
+    "default_recipe", "even_batches", "features_of", "grand", "load_state", "make_optimizer", "objective", "previous",
+    "read", "vog", "watching_of",
 ]
 # fmt: on

@@ -10,6 +10,7 @@ Its files, in reading order::
     rows.py          the rows of a table
     search_runs.py   the search for hyperparameters of an experiment
     student_runs.py  the students' part of the graph
+    teacher_runs.py  the teachers' part of the graph, and their maps
     draft.py         the tasks of one point of an experiment on one dataset
 """
 

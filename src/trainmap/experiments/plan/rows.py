@@ -77,20 +77,16 @@ def rows_of(
     """
     found: list[Row] = []
     for at, subset in enumerate(subsets):
-        if subset.without is not None and subset.without.rule not in RULES:
-            raise wrong(("subsets", at, "without", "rule"), unknown("rule", subset.without.rule, RULES))
+        _check_rule(subset, ("subsets", at), wrong)
         try:
             if subset.schedule is not None:
                 made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
             else:
-                expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
-                made = expand(subset, subset.sizes or sizes, examples, scores)
+                made = _expanded(subset, sizes, examples, scores)
             for row in made:
                 check(row)
         except TrainmapError as error:
-            field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
-            field = "options" if subset.options and subset.strategy in STRATEGIES else field
-            raise wrong(("subsets", at, field), error) from error
+            raise wrong(("subsets", at, _said_by(subset)), error) from error
         own = {name: tuple(told) for name in ("seeds", "budgets") if (told := getattr(subset, name)) is not None}
         found += [replace(row, **own) for row in made]
     twice = [row.name for at, row in enumerate(found) if row.name in {other.name for other in found[:at]}]
@@ -101,6 +97,53 @@ def rows_of(
             _oppose(row, found, examples, wrong)
     order = list(DRAWS)
     return sorted(found, key=lambda row: (order.index(row.draw.kind), row.steps))
+
+
+def part_of(
+    subset: Subset,
+    where: Where,
+    sizes: Sequence[float],
+    examples: int,
+    scores: Sequence[str] | None,
+    wrong: Callable[[Where, object], TrainmapError],
+    check: Callable[[Row], None],
+) -> Row:
+    """The one part of the data that a teacher's subset comes to; the arguments are those of ``rows_of``.
+
+    Args:
+        where: the subset's place in the file.
+    """
+    _check_rule(subset, where, wrong)
+    try:
+        made = _expanded(subset, sizes, examples, scores)
+        if len(made) != 1:
+            raise TrainmapError(f"a teacher is trained on one subset, got {len(made)}; say one size: sizes: [0.33]")
+        if not made[0].draw.fixed:
+            raise TrainmapError(
+                f"'{made[0].name}' is no part of the data that stays the same; take random, a region, a spec or a "
+                "strategy (all the data: leave subset out)"
+            )
+        check(made[0])
+    except TrainmapError as error:
+        raise wrong((*where, _said_by(subset)), error) from error
+    return made[0]
+
+
+def _check_rule(subset: Subset, where: Where, wrong: Callable[[Where, object], TrainmapError]) -> None:
+    if subset.without is not None and subset.without.rule not in RULES:
+        raise wrong((*where, "without", "rule"), unknown("rule", subset.without.rule, RULES))
+
+
+def _said_by(subset: Subset) -> str:
+    """The field that says which examples."""
+    field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
+    return "options" if subset.options and subset.strategy in STRATEGIES else field
+
+
+def _expanded(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Row]:
+    """What a subset that is no schedule comes to, at each of its sizes."""
+    expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
+    return expand(subset, subset.sizes or sizes, examples, scores)
 
 
 def _oppose(row: Row, found: list[Row], examples: int, wrong: Callable[[Where, object], TrainmapError]) -> None:

@@ -30,7 +30,7 @@ def plan_searches(draft: Draft) -> None:
     if shared := taken & set(tuning.seeds):
         message = f"must be other seeds than those of teachers and of the students that judge; {shared} is among them"
         raise wrong(("tuning", "seeds"), message)
-    students = Students(draft, {}, None)
+    students = Students(draft, {})
     ways = [
         column
         for at, student in enumerate(draft.experiment.students)
@@ -46,13 +46,17 @@ def plan_searches(draft: Draft) -> None:
 def _plan(students: Students, column: Column) -> None:
     draft, tuning = students.draft, students.experiment.tuning
     assert tuning is not None
-    assert column.distillation is not None
     if column.student.patience is not None:
         raise students.wrong((*column.where, "patience"), "the trials of a search go to their end; leave patience out")
+    where = (*column.where, "distillation", column.place)
+    assert column.distillation is not None
+    if column.distillation.seed == "paired":
+        raise students.wrong(
+            (*where, "seed"), "a search is for students of one teacher; say which seed, or leave it out"
+        )
     base = students.student(column, Full(count=draft.examples))
     teaching = base.teaching
     assert teaching is not None
-    where = (*column.where, "distillation", column.place)
     if not isinstance(teaching.source, Logits) or teaching.temperature is None:
         cached = isinstance(teaching.source, Logits)
         what = "a temperature" if cached else "cached teacher logits (no features, no crops)"

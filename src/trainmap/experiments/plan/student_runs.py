@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainmap.distillation.settings import Distillation as TrainingDistillation
@@ -33,6 +33,7 @@ class Column:
 
     Attributes:
         name: in the table.
+        way: the same without the teacher, which the reports may have beside it.
         distillation: None trains without a teacher.
         student: its section.
         where: the student's place in the file.
@@ -40,6 +41,7 @@ class Column:
     """
 
     name: str
+    way: str
     distillation: Distillation | None
     student: Section
     where: Where
@@ -47,10 +49,12 @@ class Column:
 
 
 class Students:
-    """Adds the runs of the students on one map of a dataset; None without one."""
+    """Adds the runs of the students on a map of a dataset, if any: one for all, or one for each of their seeds."""
 
-    def __init__(self, draft: Draft, group: Mapping[str, Any], one: Map | None) -> None:
-        self.draft, self.experiment, self.one = draft, draft.experiment, one
+    def __init__(self, draft: Draft, group: Mapping[str, Any], maps: Sequence[Map] = ()) -> None:
+        self.draft, self.experiment = draft, draft.experiment
+        self.one = maps[0] if maps else None
+        self.maps = dict(zip(self.experiment.seeds, maps, strict=True)) if len(maps) > 1 else {}
         self.wrong, self.data = draft.variant.wrong, draft.splits.train.name
         self.group = {"dataset": self.data, **group, **draft.variant.label}
 
@@ -64,6 +68,12 @@ class Students:
         )
         if self.one is None and any(row.draw.by_map for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
+        if self.one is not None and not self.one.teacher.on_all and any(row.draw.by_map for row in rows):
+            message = (
+                f"{self.draft.names[self.one.hash]} is of the examples that its teacher is trained on, and rows are "
+                "chosen from all the data; map a teacher on all of them"
+            )
+            raise self.wrong(("maps",), message)
         for row in rows:
             if not list(_budgets(row, list(row.budgets or self.experiment.budgets))):
                 raise self.wrong(("subsets",), f"'{row.name}' stands in no table; it belongs to equal epochs")
@@ -91,10 +101,12 @@ class Students:
         for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
             lasting = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
-                given = row.draw.needs(self.one, seed)
-                made = base.model_copy(update={**lasting, "seed": seed, "drawn_from": given})
-                for role, task in given.items():
-                    self.name(role, task, row)
+                one = self.maps.get(seed, self.one)
+                given = row.draw.needs(one, seed)
+                told = {"teaching": self.teaching(column, recipe, seed), "seed": seed, "drawn_from": given}
+                made = base.model_copy(update=lasting | told)
+                for task in given.values():
+                    self.name(task, row, one)
                 name = f"{row.name}, {column.name}{kind} on {self.data}, {budgets[0]}, seed {seed}"
                 self.draft.add(made, name)
                 for title, way in ways:
@@ -103,14 +115,25 @@ class Students:
                         smaller = CompressedStudent(student=made, compress=way.settled())
                         run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
-                        self.draft.graph.lines.append(self.line(run, row, title, made, budget))
+                        line = self.line(run, row, title, made, budget)
+                        if made.teaching:
+                            taught = {
+                                "teacher": self.teacher_of(column),
+                                "way": column.way + title.removeprefix(column.name),
+                            }
+                            line = replace(line, labels={**line.labels, **taught})
+                        self.draft.graph.lines.append(line)
 
-    def name(self, role: str, task: Task, row: Row) -> None:
+    def name(self, task: Task, row: Row, one: Map | None) -> None:
         """Put a selection into the graph under its row's name; its map, or a teacher, is there."""
         if isinstance(task, Selection):
-            assert self.one is not None
-            drawn = f", seed {task.seed}" if isinstance(row.draw, Chosen) and row.draw.redrawn else ""
-            self.draft.add(task, f"{row.name} of {self.draft.names[self.one.hash]}{drawn}", row.name)
+            assert one is not None
+            name_selection(self.draft, task, row, one)
+
+    def teacher_of(self, column: Column) -> str:
+        """The name of the teacher of a column."""
+        assert column.distillation is not None
+        return column.distillation.teacher or next(iter(self.draft.teachers))
 
     def line(self, run: str, row: Row, title: str, made: Student, budget: str) -> Line:
         """The place of a run in the reports."""
@@ -136,27 +159,39 @@ class Students:
             device=self.experiment.device,
             evaluation=self.draft.evaluation,
             draw=draw,
-            teaching=self.teaching(column, recipe),
+            teaching=self.teaching(column, recipe, self.experiment.seeds[0]),
             keep=keep,
         )
 
-    def teaching(self, column: Column, recipe: TrainingRecipe) -> Teaching | None:
-        """How a column's students are taught; None without a teacher."""
+    def teaching(self, column: Column, recipe: TrainingRecipe, seed: int) -> Teaching | None:
+        """How a column's student of a seed is taught; None without a teacher."""
         how, draft = column.distillation, self.draft
         if how is None:
             return None
         where = (*column.where, "distillation", column.place)
         if not draft.teachers:
             raise self.wrong(where, "distillation needs a teacher; add one under teachers")
-        teacher = draft.teacher(where, how.teacher or next(iter(draft.teachers)), how.seed)
+        name = self.teacher_of(column)
+        teacher = draft.paired(where, name)[seed] if how.seed == "paired" else draft.teacher(where, name, how.seed)
         try:
             loss = settled(TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"})), draft.examples)
         except TrainmapError as error:
             raise self.wrong(where, error) from error
         told = {key: getattr(loss, key) for key in ("temperature", "weight", "gold", "warmup", "options")}
         live = loss.loss.needs == "features" or recipe.crop
+        if live and not teacher.has_layers:
+            message = (
+                f"{name} is a network of 8 bits: its logits teach, cached; losses on features and crops need layers"
+            )
+            raise self.wrong(where, message)
         source = teacher if live else Logits(teacher=teacher, flips=recipe.flips)
         return Teaching(loss=loss.name, source=source, **told)
+
+
+def name_selection(draft: Draft, made: Selection, row: Row, one: Map) -> None:
+    """Put a selection from a map into the graph under its row's name."""
+    drawn = f", seed {made.seed}" if isinstance(row.draw, Chosen) and row.draw.redrawn else ""
+    draft.add(made, f"{row.name} of {draft.names[one.hash]}{drawn}", row.name)
 
 
 def _budgets(row: Row, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -179,8 +214,10 @@ def columns(student: Section, where: Where) -> list[Column]:
     name = student.name or student.model
     found: list[Column] = []
     for place, (way, how) in enumerate(zip(ways, student.distillation, strict=True)):
-        told = [f"{key} {short(way[key])}" for key in differ if way and way[key] not in (None, "", {})]
-        found.append(Column(f"{name} ({', '.join(told)})" if told else name, how, student, where, place))
+        told = {key: f"{key} {short(way[key])}" for key in differ if way and way[key] not in (None, "", {})}
+        rest = [words for key, words in told.items() if key not in ("teacher", "seed")]
+        column, bare = (f"{name} ({', '.join(words)})" if words else name for words in ([*told.values()], rest))
+        found.append(Column(column, bare, how, student, where, place))
     return found
 
 

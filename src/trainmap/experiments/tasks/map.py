@@ -40,12 +40,12 @@ class Map(Task):
     @property
     def recorded(self) -> int:
         """Epochs that it is made of; early stopping is not foreseen."""
-        return self.epochs or self.teacher.recipe.epochs
+        return self.epochs or self.teacher.recorded
 
     @property
     def whole(self) -> bool:
         """Whether it is a map of all that the teacher's training took."""
-        return self.epochs in (None, self.teacher.recipe.epochs)
+        return self.epochs in (None, self.teacher.recorded)
 
     def cost(self, site: Site) -> Cost:
         columns = 16 if self.scores is None else len(self.scores) + 5

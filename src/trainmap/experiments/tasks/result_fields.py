@@ -141,6 +141,8 @@ class Searched:
 
 FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
+    "teacher on a part": Taught,
+    "smaller teacher": Taught,
     "map": Scored,
     "selection": Chosen,
     "teacher logits": Prepared,
@@ -152,6 +154,9 @@ FIELDS: Mapping[str, Any] = {
     "people": Judged,
     "search": Searched,
 }
+
+TEACHERS = tuple(kind for kind, fields in FIELDS.items() if fields is Taught)
+"""The kinds of tasks that train a teacher, whatever on and in which form."""
 
 
 def check_result(path: Path, kind: str, result: Mapping[str, Any]) -> None:

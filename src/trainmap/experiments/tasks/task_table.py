@@ -8,9 +8,11 @@ from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
+from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.people import People
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.selection import Selection
+from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
 from trainmap.experiments.tasks.student import Student, Tuned
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
@@ -30,5 +32,7 @@ TASKS: Mapping[str, type[Task]] = {
         CompressedTeacher,
         Search,
         People,
+        PartTeacher,
+        SmallerTeacher,
     )
 }

@@ -1,0 +1,277 @@
+"""The teachers' part of the graph, and their maps: on all the data, made smaller, on a part that a map chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from trainmap.compression.quantization import check_scales
+from trainmap.errors import TrainmapError, counted, unknown
+from trainmap.experiments.file.sections import Map as MapSection
+from trainmap.experiments.file.sections import Teacher as Section
+from trainmap.experiments.file.yamlfile import Where
+from trainmap.experiments.plan.draft import Draft
+from trainmap.experiments.plan.rows import Row, part_of
+from trainmap.experiments.plan.student_runs import name_selection
+from trainmap.experiments.tasks.draws import SAME_SIZE, Chosen
+from trainmap.experiments.tasks.map import Map
+from trainmap.experiments.tasks.part_teacher import PartTeacher
+from trainmap.experiments.tasks.selection import Selection, materials_of
+from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
+from trainmap.experiments.tasks.teacher import Teacher
+from trainmap.models.build import build
+from trainmap.models.zoo import PRETRAINED
+from trainmap.scores.table import score_named
+from trainmap.selection.entry import check_epochs
+from trainmap.training.recipes import Recipe
+
+Maps = tuple[Map, ...]
+"""One for all the students, or one for each of their seeds."""
+
+
+def plan_teachers(draft: Draft) -> dict[str, Maps]:
+    """Add every teacher and every map, in an order in which each comes after what it is made of; the maps by name."""
+    sections: dict[str, int] = {}
+    for at, one in enumerate(draft.experiment.teachers):
+        if (name := one.name or one.model) in sections:
+            message = f"'{name}' stands twice; give one of them a name of its own"
+            raise draft.variant.wrong(("teachers", at), message)
+        sections[name] = at
+    whole = {name: at for name, at in sections.items() if draft.experiment.teachers[at].subset is None}
+    asked = draft.experiment.maps
+    if asked is None:
+        asked = [MapSection(teacher=name) for name in whole]
+    entries: dict[str, tuple[int, MapSection]] = {}
+    for at, one in enumerate(asked):
+        name = one.name or one.teacher + (f", {counted(one.epochs, 'epoch')}" if one.epochs else "")
+        if name in entries:
+            raise draft.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
+        entries[name] = at, one
+    for smaller in (False, True):  # what is made smaller may be another teacher, which then keeps its own name
+        for name, at in whole.items():
+            if (draft.experiment.teachers[at].compress is not None) == smaller:
+                add_teacher(draft, at, name)
+    found = {
+        name: add_map(draft, *entry)
+        for name, entry in entries.items()
+        if entry[1].teacher not in sections.keys() - whole
+    }
+    for name, at in sections.items():
+        if name not in whole:
+            maps = _source(draft, at, sections, entries, found)
+            add_part(draft, at, name, maps)
+    draft.teachers = {name: draft.teachers[name] for name in sections}
+    found |= {name: add_map(draft, *entry) for name, entry in entries.items() if name not in found}
+    _check_opposed(draft)
+    return {name: found[name] for name in entries}
+
+
+def add_teacher(draft: Draft, at: int, name: str) -> None:
+    """Add the runs of a teacher on all the data."""
+    section = draft.experiment.teachers[at]
+    where, recipe = ("teachers", at), _recipe(draft, at)
+    base = {seed: Teacher(**_fields(draft, section, recipe, seed)) for seed in section.seeds}
+    made: Mapping[int, Teacher] = base
+    if section.compress is not None:
+        compress = section.compress.settled()
+        if section.compress.fresh:
+            compress |= {"finetune_epochs": recipe.epochs, "rate": 1.0}
+            _check_fresh(draft, where, section)
+        told = {"compress": compress, "patience": None}
+        made = {
+            seed: SmallerTeacher(
+                **_fields(draft, section, recipe, seed) | told, original=None if section.compress.fresh else base[seed]
+            )
+            for seed in section.seeds
+        }
+    on = f"on {draft.splits.train.name}"
+    for seed, task in made.items():
+        if isinstance(task, SmallerTeacher) and task.original is not None:
+            draft.add(task.original, f"teacher {name} before, {on}, seed {seed}", f"{name} before")
+    draft.teachers[name] = dict(made)
+    for seed, task in made.items():
+        draft.add(task, f"teacher {name} {on}, seed {seed}", name)
+
+
+def add_part(draft: Draft, at: int, name: str, maps: Maps) -> None:
+    """Add the runs of a teacher on a part of the data, which is chosen from one of the maps if there are any."""
+    section, where, wrong = draft.experiment.teachers[at], ("teachers", at), draft.variant.wrong
+    assert section.subset is not None
+
+    def check(row: Row) -> None:
+        if row.draw.by_map and not maps:
+            raise TrainmapError(
+                f"'{row.name}' is chosen from a map; say which: map: an entry of maps, or another teacher"
+            )
+        for one in maps[:1]:
+            row.draw.check(row.name, one.recorded, draft.class_sizes)
+            if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
+                materials_of(row.draw.strategy, one)
+
+    scores = maps[0].scores if maps else None
+    sizes = draft.experiment.sizes
+    row = part_of(section.subset, (*where, "subset"), sizes, draft.examples, scores, wrong, check)
+    if maps and not row.draw.by_map:
+        raise wrong((*where, "map"), f"'{row.name}' needs no map; leave it out")
+    if len(maps) > 1 and len(maps) != len(section.seeds):
+        message = (
+            f"'{section.map}' is paired, with {len(maps)} maps, which needs as many seeds, got {len(section.seeds)}"
+        )
+        raise wrong((*where, "seeds"), message)
+    recipe = _recipe(draft, at)
+    if section.budget == "equal steps":
+        steps = recipe.epochs * -(-draft.examples // recipe.batch)
+        recipe = replace(recipe, epochs=max(1, round(steps / -(-row.count // recipe.batch))))
+    draft.teachers[name] = {}
+    for place, seed in enumerate(section.seeds):
+        one = maps[place % len(maps)] if maps else None
+        given = row.draw.needs(one, seed)
+        for task in given.values():
+            if isinstance(task, Selection):
+                name_selection(draft, task, row, task.map)
+        made = PartTeacher(**_fields(draft, section, recipe, seed), draw=row.draw, drawn_from=given)
+        draft.teachers[name][seed] = made
+        draft.add(made, f"teacher {name} on {row.name} of {draft.splits.train.name}, seed {seed}", name)
+
+
+def add_map(draft: Draft, at: int, one: MapSection) -> Maps:
+    """Add a map of a teacher, for the experiment's seeds each one where they are paired."""
+    where = ("maps", at)
+    if one.seed != "paired":
+        return (_add_map(draft, where, one, draft.teacher(where, one.teacher, one.seed)),)
+    return tuple(_add_map(draft, where, one, teacher) for teacher in draft.paired(where, one.teacher).values())
+
+
+def _add_map(draft: Draft, where: Where, one: MapSection, teacher: Teacher) -> Map:
+    if one.epochs is not None and one.epochs > teacher.recorded:
+        message = f"must be at most {teacher.recorded}, the epochs of {one.teacher}, got {one.epochs}"
+        raise draft.variant.wrong((*where, "epochs"), message)
+    task = Map(
+        teacher=teacher,
+        epochs=one.epochs,
+        scores=None if one.scores is None else tuple(one.scores),
+        fraction=one.fraction,
+        test=draft.compresses,
+    )
+    for place, score in enumerate(one.scores or []):
+        try:
+            check_epochs(score, score_named(score).epochs, task.recorded)
+        except TrainmapError as error:
+            raise draft.variant.wrong((*where, "scores", place), error) from error
+    epochs = f", {counted(one.epochs, 'epoch')}" if one.epochs else ""
+    seed = f", seed {teacher.seed}" if len(draft.teachers[one.teacher]) > 1 else ""
+    draft.add(task, f"map of {one.teacher} on {draft.splits.train.name}{epochs}{seed}")
+    return task
+
+
+def _source(
+    draft: Draft,
+    at: int,
+    sections: Mapping[str, int],
+    entries: Mapping[str, tuple[int, MapSection]],
+    found: Mapping[str, Maps],
+) -> Maps:
+    """The maps that a teacher on a part is chosen from; none where it says none.
+
+    Raises:
+        TrainmapError: an unknown map, teachers that wait for each other, a map of a part of the data, a map of one of
+            the teacher's own seeds.
+    """
+    section, where = draft.experiment.teachers[at], ("teachers", at, "map")
+    if not section.map:
+        return ()
+    if section.map not in {*entries, *sections}:
+        raise draft.variant.wrong(where, unknown("map", section.map, [*dict.fromkeys([*entries, *sections])]))
+    chain = [section.name or section.model]
+    for name in _behind(draft, section, sections, entries):
+        if name in chain:
+            told = ", which waits for that of ".join(f"'{one}'" for one in [*chain[1:], name])
+            raise draft.variant.wrong(where, f"goes in a circle: '{chain[0]}' waits for the map of {told}")
+        chain.append(name)
+    if draft.experiment.teachers[sections[chain[1]]].subset is not None:
+        message = f"'{chain[1]}' is trained on a part of the data, and a map of it is of that part alone; name another"
+        raise draft.variant.wrong(where, message)
+    maps = found.get(section.map) or add_map(draft, at, MapSection(teacher=section.map))
+    if shared := {one.teacher.seed for one in maps} & set(section.seeds):
+        message = f"a map must come from another seed than the runs that it helps; {shared} is among this teacher's"
+        raise draft.variant.wrong(("teachers", at, "seeds"), message)
+    return maps
+
+
+def _behind(
+    draft: Draft, section: Section, sections: Mapping[str, int], entries: Mapping[str, tuple[int, MapSection]]
+) -> Iterator[str]:
+    """The teachers whose maps a teacher waits for, one behind the other."""
+    while section.map:
+        name = entries[section.map][1].teacher if section.map in entries else section.map
+        if name not in sections:
+            return
+        yield name
+        section = draft.experiment.teachers[sections[name]]
+
+
+def _fields(draft: Draft, section: Section, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """What the runs of every teacher have."""
+    return {
+        "data": draft.data,
+        "model": section.model,
+        "recipe": recipe,
+        "seed": seed,
+        "record": section.record,
+        "patience": section.patience,
+        "device": draft.experiment.device,
+        "evaluation": draft.evaluation,
+        "record_test": draft.compresses or draft.experiment.human is not None,
+    }
+
+
+def _recipe(draft: Draft, at: int) -> Recipe:
+    """The recipe of a teacher; its seeds must not be the students'."""
+    section, where = draft.experiment.teachers[at], ("teachers", at)
+    if draft.experiment.students and (shared := set(section.seeds) & set(draft.experiment.seeds)):
+        raise draft.variant.wrong(
+            (*where, "seeds"),
+            f"a map must come from another seed than the runs that it helps; {shared} is among the students' seeds",
+        )
+    recipe = draft.recipe(where, section, "teacher")
+    draft.check_patience(where, section.patience)
+    return recipe
+
+
+def _check_fresh(draft: Draft, where: Where, section: Section) -> None:
+    """Refuse a network that cannot be trained with rounding from its start."""
+    assert section.compress is not None
+    if section.compress.method != "int8-trained":
+        return
+    train = draft.splits.train
+    try:
+        check_scales(build(section.model.removesuffix(PRETRAINED), train.classes, train.inputs, 0))
+    except TrainmapError as error:
+        raise draft.variant.wrong((*where, "compress", "fresh"), error) from error
+
+
+def _check_opposed(draft: Draft) -> None:
+    """Refuse students of a teacher on a chosen part beside whom none stand of one on as many random examples."""
+    for at, student in enumerate(draft.experiment.students):
+        names = [how.teacher or next(iter(draft.teachers), "") for how in student.distillation if how is not None]
+        taught = [next(iter(draft.teachers[name].values())) for name in names if name in draft.teachers]
+        parts = [one for one in taught if isinstance(one, PartTeacher)]
+        for place, how in enumerate(student.distillation):
+            runs = draft.teachers.get(how.teacher or next(iter(draft.teachers), ""), {}) if how is not None else {}
+            one = next(iter(runs.values()), None)
+            if isinstance(one, PartTeacher) and one.draw.role == "judged" and not any(opposes(a, one) for a in parts):
+                raise draft.variant.wrong(
+                    ("students", at, "distillation", place),
+                    f"a comparison without random selection of the same size says nothing: add a teacher with subset: "
+                    f"random of {one.draw.count} examples (the same model and epochs), and students of it",
+                )
+
+
+def opposes(random: Teacher, one: Teacher) -> bool:
+    """Whether a teacher is the one on random examples that another on as many chosen ones is held against."""
+    if not (isinstance(random, PartTeacher) and isinstance(one, PartTeacher)):
+        return False
+    same = (random.data, random.model, random.recipe) == (one.data, one.model, one.recipe)
+    near = abs(random.draw.count - one.draw.count) <= SAME_SIZE * one.draw.count
+    return random.draw.role == "opponent" and same and near
