@@ -14,7 +14,7 @@ from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.rows import Row, part_of
 from trainmap.experiments.plan.student_runs import name_selection
-from trainmap.experiments.tasks.draws import SAME_SIZE, Chosen
+from trainmap.experiments.tasks.draws import Chosen
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.selection import Selection, materials_of
@@ -260,18 +260,13 @@ def _check_opposed(draft: Draft) -> None:
         for place, how in enumerate(student.distillation):
             runs = draft.teachers.get(how.teacher or next(iter(draft.teachers), ""), {}) if how is not None else {}
             one = next(iter(runs.values()), None)
-            if isinstance(one, PartTeacher) and one.draw.role == "judged" and not any(opposes(a, one) for a in parts):
+            if (
+                isinstance(one, PartTeacher)
+                and one.draw.role == "judged"
+                and not any(other.opposes(one) for other in parts)
+            ):
                 raise draft.variant.wrong(
                     ("students", at, "distillation", place),
                     f"a comparison without random selection of the same size says nothing: add a teacher with subset: "
                     f"random of {one.draw.count} examples (the same model and epochs), and students of it",
                 )
-
-
-def opposes(random: Teacher, one: Teacher) -> bool:
-    """Whether a teacher is the one on random examples that another on as many chosen ones is held against."""
-    if not (isinstance(random, PartTeacher) and isinstance(one, PartTeacher)):
-        return False
-    same = (random.data, random.model, random.recipe) == (one.data, one.model, one.recipe)
-    near = abs(random.draw.count - one.draw.count) <= SAME_SIZE * one.draw.count
-    return random.draw.role == "opponent" and same and near

@@ -56,7 +56,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         (*in_all(study, done, tables, failed), *found_out, *told),
         (
             *(*overview(tables), *elsewhere(found), *compressed, *searched, *people),
-            *(*teachers_grids(study, done), *agreement_grids(agreeing), *overlaps(study, done)),
+            *(*teachers_grids(study, done), *agreement_grids(agreeing, study.level), *overlaps(study, done)),
         ),
         pictures=tuple(pictures(tables, place / "plots")),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),

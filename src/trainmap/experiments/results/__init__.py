@@ -8,6 +8,7 @@ Its files, in reading order::
     versus_random.py  rows and their opponents
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
+    taught.py         teachers by what they were trained on, and their students
     map_pairs.py      how far maps agree
     forgotten.py      what compression forgets
 """
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         paired_difference,
         verdict_of,
     )
+    from trainmap.experiments.results.taught import Lessons, lessons, trained_on, whole_cost
     from trainmap.experiments.results.titles import people_titles, search_titles, teacher_titles
     from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison, compare
 else:
@@ -45,6 +47,7 @@ else:
             "records": "Group groups has_random long_table report_of",
             "run_rows": "METRICS Report mean_of",
             "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
+            "taught": "Lessons lessons trained_on whole_cost",
             "titles": "people_titles search_titles teacher_titles",
             "versus_random": "CLOCKS UNITS Column Comparison compare",
         },
@@ -52,9 +55,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLOCKS", "METRICS", "NAMES", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate",
-    "Forgotten", "Group", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of",
-    "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table", "mean_of", "paired_difference",
-    "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
+    "CLOCKS", "METRICS", "NAMES", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate", "Forgotten",
+    "Group", "Lessons", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of", "forgotten_of",
+    "groups", "has_random", "holm_verdicts", "interval", "lessons", "long_table", "mean_of", "paired_difference",
+    "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "trained_on", "verdict_of",
+    "whole_cost",
 ]
 # fmt: on

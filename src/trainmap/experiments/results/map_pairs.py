@@ -26,6 +26,7 @@ class Pair:
 
     Attributes:
         first, second: their names.
+        first_maker, second_maker, first_seed, second_seed: the same apart: which kind of map, and of which training.
         examples: in both.
         confidence, variability: Spearman's correlation of each.
         ambiguous, hard: the share of one map's top third that is in the other's.
@@ -37,6 +38,10 @@ class Pair:
     dataset: str
     first: Title
     second: Title
+    first_maker: Title
+    second_maker: Title
+    first_seed: int
+    second_seed: int
     examples: int
     confidence: float
     variability: float
@@ -52,24 +57,28 @@ class Pair:
 
     def flat(self) -> dict[str, Any]:
         """For a CSV file."""
-        return {**vars(self), "first": str(self.first), "second": str(self.second)}
+        return {key: str(value) if isinstance(value, Title) else value for key, value in vars(self).items()}
 
 
 def map_costs(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, float]:
-    """What it took to record the epochs that a map was made of: ``flops``, ``seconds``, ``cpu_seconds``."""
-    scored, trained = done[entry.hash], done[entries[entry.after[0]].hash]
-    share = scored["epochs"] / scored["recorded_epochs"]
+    """What it took to record the epochs that a map was made of: ``flops``, ``seconds``, ``cpu_seconds``. Of a network
+    that was made smaller on the way also the training before."""
+    teacher = entries[entry.after[0]]
+    scored, trained = done[entry.hash], done[teacher.hash]
+    parts = [(trained, scored["epochs"] / scored["recorded_epochs"])]
+    if original := teacher.config.get("original"):
+        parts.append((done[original], 1.0))
     return {
-        "flops": trained["train_flops"] * share,
-        "seconds": (trained["train_seconds"] + trained["sweep_seconds"]) * share,
-        "cpu_seconds": (trained["train_cpu_seconds"] + trained["sweep_seconds"]) * share,
+        "flops": sum(run["train_flops"] * share for run, share in parts),
+        "seconds": sum((run["train_seconds"] + run["sweep_seconds"]) * share for run, share in parts),
+        "cpu_seconds": sum((run["train_cpu_seconds"] + run["sweep_seconds"]) * share for run, share in parts),
     }
 
 
 def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     """Every two finished maps of the same examples and labels, in the order of the plan."""
     entries = {entry.hash: entry for entry in study.entries}
-    titles = map_titles(study)
+    titles, makers = map_titles(study), map_titles(study, seeds=False)
     groups: dict[str, list[Entry]] = {}
     for entry in study.entries:
         if entry.kind == "map" and entry.hash in done:
@@ -78,7 +87,15 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     for group in groups.values():
         if len(group) > 1:
             maps = [DataMap.open(made(folder, entry) / MAP) for entry in group]
-            told = [{"name": titles[entry.hash], **_told(entry, entries, done)} for entry in group]
+            told = [
+                {
+                    "name": titles[entry.hash],
+                    "maker": makers[entry.hash],
+                    "seed": entries[entry.after[0]].config["seed"],
+                    **_told(entry, entries, done),
+                }
+                for entry in group
+            ]
             found += [
                 _pair(group[0].dataset, (maps[a], told[a]), (maps[b], told[b]))
                 for a, b in itertools.combinations(range(len(group)), 2)
@@ -101,7 +118,7 @@ def _pair(dataset: str, first: tuple[DataMap, dict[str, Any]], second: tuple[Dat
     confidence, variability = compared.scores
     return Pair(
         dataset,
-        *(of_a["name"], of_b["name"], compared.examples),
+        *(of_a["name"], of_b["name"], of_a["maker"], of_b["maker"], of_a["seed"], of_b["seed"], compared.examples),
         *(confidence.spearman, variability.spearman, variability.top[0].share, confidence.top[0].share),
         *(of_a["accuracy"], of_b["accuracy"], of_a["flops"], of_b["flops"]),
         *(of_a["cpu_seconds"], of_b["cpu_seconds"], " and ".join(dict.fromkeys(compared.sources))),

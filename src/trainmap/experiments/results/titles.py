@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trainmap.errors import counted
 from trainmap.experiments.runs.folder import Entry, Study
+from trainmap.experiments.tasks.result_fields import TEACHERS
+
+MADE_OF = ("teacher", "original", "subset")
+"""What a task is made of, which differs between seeds as they do."""
 
 
 @dataclass(frozen=True)
@@ -24,39 +29,45 @@ class Title:
 
 def teacher_titles(study: Study) -> dict[str, Title]:
     """Of each teacher, "maker on digits"; all its seeds have the same."""
-    return _titles(study, "teacher", lambda entry, _: _on_data(entry, _called(entry)))
+    return _titles(study, TEACHERS, lambda entry, _: _on_data(entry, _called(entry)))
 
 
 def people_titles(study: Study) -> dict[str, Title]:
     """Of each comparison with people, the name of its teacher."""
-    return _titles(study, "people", lambda entry, entries: _on_data(entry, _called(entries[entry.config["teacher"]])))
+    return _titles(
+        study, ("people",), lambda entry, entries: _on_data(entry, _called(entries[entry.config["teacher"]]))
+    )
 
 
 def search_titles(study: Study) -> dict[str, Title]:
     """Of each search, "mlp-256 + KD on digits"."""
-    return _titles(study, "search", lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + KD"))
+    return _titles(study, ("search",), lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + KD"))
 
 
-def map_titles(study: Study) -> dict[str, Title]:
-    """Of each map, "maker, 2 epochs, seed 1": its epochs and seed where there could be others; not the dataset."""
+def map_titles(study: Study, seeds: bool = True) -> dict[str, Title]:
+    """Of each map, "maker, 2 epochs, seed 1": its epochs and seed where there could be others; not the dataset.
+
+    Args:
+        seeds: False for what the maps of several seeds have in common.
+    """
     teachers = teacher_titles(study)
-    seeds = Counter(teachers.values())
+    runs = Counter(teachers.values())
 
     def name(entry: Entry, entries: Mapping[str, Entry]) -> str:
         teacher = entries[entry.after[0]]
         told = [_called(teacher), counted(entry.config["epochs"], "epoch") if entry.config["epochs"] else ""]
-        told.append(f"seed {teacher.config['seed']}" if seeds[teachers[teacher.hash]] > 1 else "")
+        told.append(f"seed {teacher.config['seed']}" if seeds and runs[teachers[teacher.hash]] > 1 else "")
         return ", ".join(filter(None, told))
 
-    return _titles(study, "map", name)
+    return _titles(study, ("map",), name)
 
 
-def _titles(study: Study, kind: str, name: Callable[[Entry, Mapping[str, Entry]], str]) -> dict[str, Title]:
-    """The titles of the tasks of a kind. Where tasks that differ in more than a seed would have one title, as they may
-    in plans of trainmap 0.1, which say less, each is called by the whole name of the first that differs in its seed
-    alone."""
+def _titles(study: Study, kinds: Sequence[str], name: Callable[[Entry, Mapping[str, Entry]], str]) -> dict[str, Title]:
+    """The titles of the tasks of some kinds. Where tasks that differ in more than a seed would have one title, as they
+    may in plans of trainmap 0.1, which say less, each is called by the whole name of the first that differs in its
+    seed alone."""
     entries = {entry.hash: entry for entry in study.entries}
-    its = [entry for entry in study.entries if entry.kind == kind]
+    its = [entry for entry in study.entries if entry.kind in kinds]
     found = {entry.hash: Title(name(entry, entries), entry.point) for entry in its}
     firsts: dict[tuple[str, Title], dict[str, str]] = {}  # by settings, of those with one title
     for entry in its:
@@ -72,9 +83,12 @@ def _titles(study: Study, kind: str, name: Callable[[Entry, Mapping[str, Entry]]
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
     """All of a task that is no seed, and of its teacher."""
-    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher")}
+
+    def own(one: Entry) -> dict[str, Any]:
+        return {key: value for key, value in one.config.items() if key not in ("seed", *MADE_OF)}
+
     teacher = entries.get(entry.config.get("teacher", ""))
-    return json.dumps([own, {**teacher.config, "seed": None} if teacher is not None else None], sort_keys=True)
+    return json.dumps([own(entry), None if teacher is None else own(teacher)], sort_keys=True)
 
 
 def _called(entry: Entry) -> str:
