@@ -18,8 +18,8 @@ from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.report.teacher_tables import teachers_grids
-from trainmap.experiments.results.map_pairs import map_costs
-from trainmap.experiments.results.taught import lessons, whole_cost
+from trainmap.experiments.results.price import price_of
+from trainmap.experiments.results.taught import lessons
 from trainmap.experiments.runs.estimate import FIXED_SECONDS
 from trainmap.experiments.runs.folder import Study, made, open_study, results, run_study, study_of, tasks_of
 from trainmap.experiments.tasks.map import Map
@@ -358,13 +358,13 @@ def test_the_whole_cost_has_the_map_and_its_teacher_in_it(parts: Path) -> None:
     for digest, task in tasks.items():
         if isinstance(task, PartTeacher):
             behind = found[mapper]["train_flops"] if task.drawn_from else 0
-            assert whole_cost(task, found)["flops"] == found[digest]["train_flops"] + behind
+            assert price_of([task], found).whole.flops == found[digest]["train_flops"] + behind
 
 
 def test_students_of_a_mapped_teacher_are_judged_beside_those_of_the_random_one(parts: Path) -> None:
     study, tasks, found = opened(parts)
     (one,) = lessons(study, tasks, found)
-    assert one.title == "digits: mlp-256, equal epochs"
+    assert one.title == "digits: mlp-256 + hinton, equal epochs"
     assert one.opponents == {"picked": "drawn"}
     ((place, difference),) = one.against_random(0.95).items()
     ours, theirs = (
@@ -386,7 +386,7 @@ def test_the_tables_say_what_each_teacher_was_trained_on(parts: Path) -> None:
     assert [(line.name, line.reference) for line in students.lines] == [("picked", False), ("drawn", True)]
     assert students.lines[1].cells[-1].words == "the opponent"
     paths = write_study(parts)
-    assert "Students by their teacher, digits: mlp-256, equal epochs" in paths["report.md"].read_text()
+    assert "Students by their teacher, digits: mlp-256 + hinton, equal epochs" in paths["report.md"].read_text()
     assert "teacher,way" in paths["results.csv"].read_text().splitlines()[0]
 
 
@@ -406,12 +406,11 @@ def test_what_is_recorded_of_a_pruned_network_is_its_own_training(smaller: Path)
 
 
 def test_the_cost_of_its_map_has_the_training_before_in_it(smaller: Path) -> None:
-    study, tasks, found = opened(smaller)
-    entries = {entry.hash: entry for entry in study.entries}
-    for digest, task in tasks.items():
+    _, tasks, found = opened(smaller)
+    for task in tasks.values():
         if isinstance(task, Map) and isinstance(task.teacher, SmallerTeacher) and task.teacher.original is not None:
             both = found[task.teacher.hash]["train_flops"] + found[task.teacher.original.hash]["train_flops"]
-            assert map_costs(entries[digest], entries, found)["flops"] == both == whole_cost(task, found)["flops"]
+            assert price_of([task], found).before("map").flops == both
 
 
 def test_agreement_over_seeds_has_independent_pairs_and_the_chance_of_other_seeds(smaller: Path) -> None:

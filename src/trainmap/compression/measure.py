@@ -105,7 +105,7 @@ def finetune(
         parameters=total,
         nonzero=nonzero,
         flops=flops,
-        training_flops=compressed.training_flops + result.flops,
+        training_flops=compressed.training_flops + result.all_flops,
         tuning=result,
     )
 

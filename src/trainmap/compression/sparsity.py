@@ -125,7 +125,7 @@ def sparsify(
     cut(recipe.epochs)
     free_zeros(pruned.cpu())
     words = f"smallest {sparsity:.0%} zero over {recipe.epochs} epochs on {len(train):,}"
-    return replace(_compressed(pruned, train.inputs, words, result.flops), tuning=result)
+    return replace(_compressed(pruned, train.inputs, words, result.all_flops), tuning=result)
 
 
 @dataclass(frozen=True)

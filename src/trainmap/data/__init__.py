@@ -17,6 +17,7 @@ Its files, in reading order::
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
     dataset.py        splits that a network can be trained on
+    known_sizes.py    a named dataset without its files
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.data.dataset import Dataset, Splits, augment, load_splits
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
+    from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.names import check_name
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
@@ -38,6 +40,7 @@ else:
         {
             "dataset": "Dataset Splits augment load_splits",
             "inputs": "Form Inputs as_tensor to_float to_input",
+            "known_sizes": "is_missing outline",
             "names": "check_name",
             "relabel": "relabelled",
             "sources": "DATASETS",
@@ -48,6 +51,6 @@ else:
 # fmt: off
 __all__ = [
     "DATASETS", "Dataset", "Form", "Inputs", "Splits", "as_tensor", "augment", "check_name", "embeddings",
-    "load_splits", "relabelled", "to_float", "to_input", "tokens",
+    "is_missing", "load_splits", "outline", "relabelled", "to_float", "to_input", "tokens",
 ]
 # fmt: on

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Graph
@@ -13,17 +14,28 @@ from trainmap.experiments.plan.points import name_tasks, part_tables
 from trainmap.experiments.plan.search_runs import plan_searches
 from trainmap.experiments.plan.student_runs import Students
 from trainmap.experiments.plan.teacher_runs import plan_teachers
+from trainmap.models.modes import check_device
 
 
-def plan_graph(variants: Sequence[Variant], out: str | Path) -> Graph:
-    """Every task of an experiment. Loads the datasets and builds each network once, to count.
+def plan_graph(variants: Sequence[Variant], out: str | Path, outlines: bool = False) -> Graph:
+    """Every task of an experiment. Loads the datasets and builds each network once, to count; needs no device.
+
+    Args:
+        variants: the points of its grid.
+        out: its folder; nothing is written.
+        outlines: plan datasets whose files are not there from their known sizes (``absent`` of the graph says which).
+            Such a plan can be looked at and not run.
 
     Raises:
         TrainmapError: names file, line and field of what cannot be.
     """
-    graph = Graph()
+    graph = Graph(outlines=outlines)
     owners: list[Variant] = []
     for variant in variants:
+        try:
+            check_device(variant.experiment.device)
+        except TrainmapError as error:
+            raise variant.wrong(("device",), error) from error
         for at, name in enumerate(names := variant.experiment.data.names):
             if name in names[:at]:
                 raise variant.wrong(("data", "names", at), f"'{name}' stands twice; keep one of them")

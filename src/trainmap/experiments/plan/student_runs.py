@@ -26,14 +26,18 @@ from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
 from trainmap.training.recipes import Recipe as TrainingRecipe
 
+NAMED = ("loss", "teacher")  # what a distillation is called by; the rest is told where it differs
+
 
 @dataclass(frozen=True)
 class Column:
     """One way of training a student.
 
     Attributes:
-        name: in the table.
-        way: the same without the teacher, which the reports may have beside it.
+        name: of the student.
+        taught: by what it is taught, as tables have it: the loss, and what else tells it from the others of the
+            student; "" without a teacher.
+        lesson: the same without the teacher, which the reports may have beside it.
         distillation: None trains without a teacher.
         student: its section.
         where: the student's place in the file.
@@ -41,11 +45,17 @@ class Column:
     """
 
     name: str
-    way: str
+    taught: str
+    lesson: str
     distillation: Distillation | None
     student: Section
     where: Where
     place: int
+
+    @property
+    def title(self) -> str:
+        """The head of the column, without what becomes of the student afterwards."""
+        return f"{self.name} + {self.taught}" if self.taught else self.name
 
 
 class Students:
@@ -78,7 +88,7 @@ class Students:
             if not list(_budgets(row, list(row.budgets or self.experiment.budgets))):
                 raise self.wrong(("subsets",), f"'{row.name}' stands in no table; it belongs to equal epochs")
             for at, student in students:
-                for column in columns(student, ("students", at)):
+                for column in columns(student, ("students", at), [*self.draft.teachers]):
                     self.runs(row, column)
 
     def check(self, row: Row) -> None:
@@ -97,7 +107,6 @@ class Students:
         self.draft.check_patience(column.where, column.student.patience)
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
-        kind = " distilled" if base.teaching else ""
         for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
             lasting = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
@@ -107,7 +116,7 @@ class Students:
                 made = base.model_copy(update=lasting | told)
                 for task in given.values():
                     self.name(task, row, one)
-                name = f"{row.name}, {column.name}{kind} on {self.data}, {budgets[0]}, seed {seed}"
+                name = f"{row.name}, {column.title} on {self.data}, {budgets[0]}, seed {seed}"
                 self.draft.add(made, name)
                 for title, way in ways:
                     run = made.hash
@@ -115,12 +124,9 @@ class Students:
                         smaller = CompressedStudent(student=made, compress=way.settled())
                         run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
-                        line = self.line(run, row, title, made, budget)
+                        line = self.line(run, row, (title, column.taught), made, budget)
                         if made.teaching:
-                            taught = {
-                                "teacher": self.teacher_of(column),
-                                "way": column.way + title.removeprefix(column.name),
-                            }
+                            taught = {"teacher": self.teacher_of(column), "way": f"{title} + {column.lesson}"}
                             line = replace(line, labels={**line.labels, **taught})
                         self.draft.graph.lines.append(line)
 
@@ -135,10 +141,11 @@ class Students:
         assert column.distillation is not None
         return column.distillation.teacher or next(iter(self.draft.teachers))
 
-    def line(self, run: str, row: Row, title: str, made: Student, budget: str) -> Line:
-        """The place of a run in the reports."""
-        share = row.count / self.draft.examples
-        told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "seed": made.seed}
+    def line(self, run: str, row: Row, column: tuple[str, str], made: Student, budget: str) -> Line:
+        """The place of a run in the reports; ``column`` is the student and what it is taught by."""
+        share, (title, taught) = row.count / self.draft.examples, column
+        told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "taught": taught}
+        told["seed"] = made.seed
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
         return Line(
             run,
@@ -206,19 +213,35 @@ def _budgets(row: Row, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]
         yield "full", ("equal steps",)
 
 
-def columns(student: Section, where: Where) -> list[Column]:
-    """Each way of training a student, named by what tells its distillations apart, where there are several."""
+def columns(student: Section, where: Where, teachers: Sequence[str]) -> list[Column]:
+    """Each way of training a student, named by its loss and by what else tells its distillations apart.
+
+    Args:
+        student: its section.
+        where: its place in the file.
+        teachers: by name; the teacher is told where there are several.
+    """
     ways = [{} if way is None else way.model_dump() for way in student.distillation]
     given = [way for way in ways if way]
     differ = [key for key in Distillation.model_fields if any(way[key] != given[0][key] for way in given)]
     name = student.name or student.model
     found: list[Column] = []
     for place, (way, how) in enumerate(zip(ways, student.distillation, strict=True)):
-        told = {key: f"{key} {short(way[key])}" for key in differ if way and way[key] not in (None, "", {})}
-        rest = [words for key, words in told.items() if key not in ("teacher", "seed")]
-        column, bare = (f"{name} ({', '.join(words)})" if words else name for words in ([*told.values()], rest))
-        found.append(Column(column, bare, how, student, where, place))
+        taught = lesson = ""
+        if how is not None:
+            told = {
+                key: f"{key} {short(way[key])}" for key in differ if key not in NAMED and way[key] not in (None, "", {})
+            }
+            by = (how.teacher or teachers[0]) if len(teachers) > 1 else ""
+            taught = _taught(how.loss, by, [*told.values()])
+            lesson = _taught(how.loss, "", [words for key, words in told.items() if key != "seed"])
+        found.append(Column(name, taught, lesson, how, student, where, place))
     return found
+
+
+def _taught(loss: str, by: str, rest: Sequence[str]) -> str:
+    """A loss, its teacher and what else there is to tell, in words."""
+    return " ".join(filter(None, (loss, by and f"by {by}", rest and f"({', '.join(rest)})")))
 
 
 def _compressions(column: Column, wrong: Any) -> list[tuple[str, Compression | None]]:

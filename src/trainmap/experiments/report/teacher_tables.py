@@ -9,9 +9,10 @@ from typing import Any
 from trainmap.experiments.report.formats import digits_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
+from trainmap.experiments.results.price import price_of
 from trainmap.experiments.results.run_rows import METRICS, mean_of
 from trainmap.experiments.results.statistics import Verdict, holm_verdicts, interval
-from trainmap.experiments.results.taught import Lessons, lessons, trained_on, whole_cost
+from trainmap.experiments.results.taught import Lessons, lessons, trained_on
 from trainmap.experiments.results.titles import teacher_titles
 from trainmap.experiments.runs.folder import Study, tasks_of
 from trainmap.experiments.tasks.teacher import Teacher
@@ -46,8 +47,8 @@ def _line(study: Study, done: Done, runs: Sequence[Teacher]) -> tuple[Cell, ...]
     epochs = sorted({one["epochs"] for one in results})
     shown = " to ".join(map(str, dict.fromkeys((epochs[0], epochs[-1]))))
     own = [mean_of([one[key] for one in results]) for key in ("train_flops", "train_cpu_seconds")]
-    whole = [whole_cost(run, done) for run in runs]
-    costs = [own, [mean_of([one[key] for one in whole]) for key in ("flops", "cpu_seconds")]]
+    whole = [price_of([run], done).whole for run in runs]
+    costs = [own, [mean_of([getattr(one, key) for one in whole]) for key in ("flops", "cpu_seconds")]]
     return (
         Cell(trained_on(study, done, runs[0])),
         *map(Cell, [*scores, shown, f"{results[0]['parameters']:,}"]),
@@ -82,7 +83,7 @@ def _students(one: Lessons, study: Study, done: Done) -> Grid:
         for name, teacher in one.teachers.items()
     )
     lead = (
-        f"{shown} of the students, mean over n seeds in percent ± half of the interval. With it the difference from the "
-        "students of the teacher on as many random examples, paired by the students' seed, its interval, the verdict."
+        f"{shown} of the students, mean over n seeds in percent ± half of the interval. With it the difference from "
+        "the students of the teacher on as many random examples, paired by seed, its interval and the verdict."
     )
     return Grid(f"Students by their teacher, {one.title}", lead, "teacher", ("trained on", *one.subsets), lines)

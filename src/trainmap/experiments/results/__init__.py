@@ -6,6 +6,7 @@ Its files, in reading order::
     run_rows.py       the runs of a table as rows
     statistics.py     means, intervals, verdicts
     versus_random.py  rows and their opponents
+    price.py          what the cost of a run is made of
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
     taught.py         teachers by what they were trained on, and their students
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
     from trainmap.experiments.results.facts import NAMES, REFERENCES, facts_of, reads_map
     from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
     from trainmap.experiments.results.map_pairs import Pair, pairs
+    from trainmap.experiments.results.price import (
+        BESIDE,
+        IN_A_RUN,
+        ONCE,
+        PARTS,
+        Price,
+        completed,
+        part_column,
+        price_of,
+    )
     from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
     from trainmap.experiments.results.run_rows import METRICS, Report, mean_of
     from trainmap.experiments.results.statistics import (
@@ -34,7 +45,7 @@ if TYPE_CHECKING:
         paired_difference,
         verdict_of,
     )
-    from trainmap.experiments.results.taught import Lessons, lessons, trained_on, whole_cost
+    from trainmap.experiments.results.taught import Lessons, lessons, trained_on
     from trainmap.experiments.results.titles import people_titles, search_titles, teacher_titles
     from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison, compare
 else:
@@ -44,10 +55,11 @@ else:
             "facts": "NAMES REFERENCES facts_of reads_map",
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
             "map_pairs": "Pair pairs",
+            "price": "BESIDE IN_A_RUN ONCE PARTS Price completed part_column price_of",
             "records": "Group groups has_random long_table report_of",
             "run_rows": "METRICS Report mean_of",
             "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
-            "taught": "Lessons lessons trained_on whole_cost",
+            "taught": "Lessons lessons trained_on",
             "titles": "people_titles search_titles teacher_titles",
             "versus_random": "CLOCKS UNITS Column Comparison compare",
         },
@@ -55,10 +67,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLOCKS", "METRICS", "NAMES", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate", "Forgotten",
-    "Group", "Lessons", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of", "forgotten_of",
-    "groups", "has_random", "holm_verdicts", "interval", "lessons", "long_table", "mean_of", "paired_difference",
-    "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "trained_on", "verdict_of",
-    "whole_cost",
+    "BESIDE", "CLOCKS", "IN_A_RUN", "METRICS", "NAMES", "ONCE", "PARTS", "REFERENCES", "UNITS", "Column", "Comparison",
+    "Difference", "Estimate", "Forgotten", "Group", "Lessons", "Pair", "Price", "Report", "Runs", "Verdict", "compare",
+    "completed", "compressed_cells", "facts_of", "forgotten_of", "groups", "has_random", "holm_verdicts", "interval",
+    "lessons", "long_table", "mean_of", "paired_difference", "pairs", "part_column", "people_titles", "price_of",
+    "reads_map", "report_of", "search_titles", "teacher_titles", "trained_on", "verdict_of",
 ]
 # fmt: on

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.results.price import price_of
 from trainmap.experiments.results.titles import Title, map_titles
-from trainmap.experiments.runs.folder import Entry, Study, made
+from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
 from trainmap.experiments.tasks.place import MAP
+from trainmap.experiments.tasks.task import Task
 from trainmap.maps.agreement import compare
 from trainmap.maps.datamap import DataMap
 
@@ -60,21 +62,6 @@ class Pair:
         return {key: str(value) if isinstance(value, Title) else value for key, value in vars(self).items()}
 
 
-def map_costs(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, float]:
-    """What it took to record the epochs that a map was made of: ``flops``, ``seconds``, ``cpu_seconds``. Of a network
-    that was made smaller on the way also the training before."""
-    teacher = entries[entry.after[0]]
-    scored, trained = done[entry.hash], done[teacher.hash]
-    parts = [(trained, scored["epochs"] / scored["recorded_epochs"])]
-    if original := teacher.config.get("original"):
-        parts.append((done[original], 1.0))
-    return {
-        "flops": sum(run["train_flops"] * share for run, share in parts),
-        "seconds": sum((run["train_seconds"] + run["sweep_seconds"]) * share for run, share in parts),
-        "cpu_seconds": sum((run["train_cpu_seconds"] + run["sweep_seconds"]) * share for run, share in parts),
-    }
-
-
 def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     """Every two finished maps of the same examples and labels, in the order of the plan."""
     entries = {entry.hash: entry for entry in study.entries}
@@ -84,6 +71,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
         if entry.kind == "map" and entry.hash in done:
             groups.setdefault(done[entry.hash]["dataset"], []).append(entry)
     found: list[Pair] = []
+    tasks = tasks_of(study) if any(len(group) > 1 for group in groups.values()) else {}
     for group in groups.values():
         if len(group) > 1:
             maps = [DataMap.open(made(folder, entry) / MAP) for entry in group]
@@ -92,7 +80,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
                     "name": titles[entry.hash],
                     "maker": makers[entry.hash],
                     "seed": entries[entry.after[0]].config["seed"],
-                    **_told(entry, entries, done),
+                    **_told(entry, tasks[entry.hash], done),
                 }
                 for entry in group
             ]
@@ -103,13 +91,10 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     return found
 
 
-def _told(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, Any]:
-    costs = map_costs(entry, entries, done)
-    return {
-        "accuracy": done[entry.after[0]]["test_accuracy"],
-        "flops": costs["flops"],
-        "cpu_seconds": costs["cpu_seconds"] + done[entry.hash]["scoring_cpu_seconds"],
-    }
+def _told(entry: Entry, task: Task, done: Done) -> dict[str, Any]:
+    spent = price_of([task], done).whole
+    accuracy = done[entry.after[0]]["test_accuracy"]
+    return {"accuracy": accuracy, "flops": spent.flops, "cpu_seconds": spent.cpu_seconds}
 
 
 def _pair(dataset: str, first: tuple[DataMap, dict[str, Any]], second: tuple[DataMap, dict[str, Any]]) -> Pair:

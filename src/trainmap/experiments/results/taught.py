@@ -97,29 +97,6 @@ def trained_on(study: Study, done: Done, teacher: Teacher) -> str:
     return f"{called[chosen.hash]} of the map of {map_titles(study, seeds=False)[chosen.map.hash]}"
 
 
-def whole_cost(task: Task, done: Done) -> dict[str, float]:
-    """What a task and all that it needs took, each once: ``flops``, ``cpu_seconds``."""
-    behind: dict[str, Task] = {}
-    ahead = [task]
-    while ahead:
-        one = ahead.pop()
-        if one.hash not in behind:
-            behind[one.hash] = one
-            ahead += one.needs().values()
-    results = [done.get(digest, {}) for digest in behind]
-    seconds = (
-        "train_cpu_seconds",
-        "sweep_seconds",
-        "inference_cpu_seconds",
-        "scoring_cpu_seconds",
-        "selecting_seconds",
-    )
-    return {
-        "flops": sum(run.get(name, 0) for run in results for name in ("train_flops", "inference_flops")),
-        "cpu_seconds": sum(run.get(name, 0) for run in results for name in seconds),
-    }
-
-
 def _teachers(task: Task) -> Iterator[Teacher]:
     """The teacher of a student, behind its logits or what became of it."""
     for role in ("teacher", "logits", "student"):

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
-    from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
+    from trainmap.experiments.tasks.selection import Selection, materials_of
     from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
     from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
@@ -89,7 +89,7 @@ else:
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "TEACHERS Name check_result",
             "search": "Search",
-            "selection": "Selection choosing_cost materials_of",
+            "selection": "Selection materials_of",
             "smaller_teacher": "SmallerTeacher",
             "student": "Student Teaching Tuned",
             "task": "Cost Task hash_of plain",
@@ -106,8 +106,8 @@ __all__ = [
     "TEACHER_LOSS", "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
     "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map",
     "Name", "PartTeacher", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search",
-    "choosing_cost", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path",
-    "read_counts", "read_epochs", "request_of", "settled",
+    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
+    "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
+    "request_of", "settled",
 ]
 # fmt: on

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainmap.audits.planted import plan_flips
 from trainmap.data.dataset import Splits, load_splits
+from trainmap.data.known_sizes import outline
 from trainmap.data.relabel import relabelled
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.fields import Section
@@ -22,7 +23,7 @@ class Data(Section):
         split_seed, validation: of the split.
         label_noise, noise_seed: share of the training labels that are exchanged for another class.
         labels: ``FILE.npz:ARRAY`` in place of those of the training part; "" for its own.
-        fingerprint: of all of it, SHA-256 (hex).
+        fingerprint: of all of it, SHA-256 (hex); "" in a plan that was made without the data.
     """
 
     name: str
@@ -43,6 +44,11 @@ class Data(Section):
         if data.fingerprint() != self.fingerprint:
             raise TrainmapError(f"the data of {self.name} changed since the experiment was planned; plan it again")
         return data
+
+    def to_measure(self, root: str | None) -> Splits:
+        """The data, or their outline where the plan was made without them: for how fast a network is."""
+        told = self.model_dump(exclude={"fingerprint"})
+        return self.load(root) if self.fingerprint else load(root=root, outlined=True, **told)
 
 
 class Elsewhere(Section):
@@ -85,10 +91,11 @@ def load(
     label_noise: float = 0.0,
     noise_seed: int = 0,
     labels: str = "",
+    outlined: bool = False,
 ) -> Splits:
     """A dataset, made once in a process, with its label noise in the training part alone: labels of a file, or each
-    chosen label exchanged for another class, drawn evenly."""
-    data = as_it_comes(name, root, split_seed, validation)
+    chosen label exchanged for another class, drawn evenly. ``outlined``: its sizes alone, without its files."""
+    data = outline(name, split_seed, validation) if outlined else as_it_comes(name, root, split_seed, validation)
     if labels:
         data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:

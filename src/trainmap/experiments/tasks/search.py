@@ -35,6 +35,8 @@ class Search(Task):
 
     kind: ClassVar = "search/1"
     spelled: ClassVar = "trainmap.experiments.searches:search_run"
+    part: ClassVar = "search"
+    spends: ClassVar = ("train",)
 
     data: Data
     model: str

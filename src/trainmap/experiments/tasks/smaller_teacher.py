@@ -17,7 +17,7 @@ from trainmap.experiments.tasks.judge import costs, judged
 from trainmap.experiments.tasks.learning import forget_checkpoint
 from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place, leave_held_out
 from trainmap.experiments.tasks.task import Cost, Result, Site
-from trainmap.experiments.tasks.teacher import SIGNAL_BYTES, Teacher, sweep_seconds
+from trainmap.experiments.tasks.teacher import SIGNAL_BYTES, Teacher, swept
 from trainmap.experiments.tasks.tracking import track
 from trainmap.experiments.tasks.watch import Watch
 from trainmap.models.budget import inference_flops, training_flops
@@ -76,18 +76,19 @@ class SmallerTeacher(Teacher):
         before = self.build(data.train)
         if self.original is not None:
             before = self.original.network(place.of("original"), data.train)
-        made, sweeps = self._made(before, data, place)
+        made, recorder = self._made(before, data, place)
         save(made, place.out / f"model{suffix(made.model)}", data.train.inputs)
         forget_checkpoint(place)
         device = "cpu" if isinstance(made.model, torch.fx.GraphModule) else self.device
         row = judged(made.model, data, place, self.evaluation, flips=self.recipe.flips, device=device)
         leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
         assert made.tuning is not None
-        row |= costs(made.tuning, made.model) | {"epochs": made.tuning.epochs, "sweep_seconds": sweeps}
+        row |= costs(made.tuning, made.model) | {"epochs": made.tuning.epochs}
+        row |= swept(recorder, made.flops, made.tuning)
         return row | {"parameters": made.parameters, "nonzero": made.nonzero, "forward_flops": made.flops}
 
-    def _made(self, before: nn.Module, data: Splits, place: Place) -> tuple[Compressed, float]:
-        """The smaller network, and how long evaluation passes took on the way."""
+    def _made(self, before: nn.Module, data: Splits, place: Place) -> tuple[Compressed, EpochRecorder]:
+        """The smaller network, and what recorded the training that made it."""
         place.out.mkdir(parents=True, exist_ok=True)
         recorders: list[EpochRecorder] = []
         name = place.name or place.out.name
@@ -101,4 +102,4 @@ class SmallerTeacher(Teacher):
             original = uncompressed(before, data.train.inputs)
             how: dict[str, Any] = {"watching": watching, "checkpoint": place.checkpoint}
             made = self.way.make(original, data.train, self.recipe, self.seed, self.device, **how)
-        return made, sweep_seconds(recorders[-1])
+        return made, recorders[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,8 @@ from trainmap.experiments.tasks.place import DYNAMICS, TEST_DYNAMICS, Place, lea
 from trainmap.experiments.tasks.sweeps import Beside, Sweep
 from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.models.budget import inference_flops, training_flops
+from trainmap.models.cost import forward_flops
+from trainmap.training.fit import FitResult
 from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
@@ -30,6 +33,8 @@ class Teacher(Learning):
 
     kind: ClassVar = "teacher/1"
     spelled: ClassVar = "trainmap.experiments.nodes:teacher_run"
+    part: ClassVar = "teacher"
+    spends: ClassVar = ("train", "sweep")
     on_all: ClassVar[bool] = True
     """Whether it is trained on all the data, so that its map is of all of them."""
 
@@ -70,6 +75,12 @@ class Teacher(Learning):
         kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
         return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
 
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """Version 0.2 did not count the FLOPs of the sweeps that record; each sees the examples of an epoch."""
+        if self.record != "sweep" or "sweep_flops" in result:
+            return result
+        return {**result, "sweep_flops": inference_flops(forward(self.model), result["examples_seen"])}
+
     def run(self, place: Place) -> Result:
         data = self.data.load(place.data_root)
         train = self.examples(place, data.train)
@@ -82,7 +93,8 @@ class Teacher(Learning):
         row = self.judge(model, data, place)
         leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
         row |= {} if self.on_all else {"examples": len(train), "fraction": len(train) / len(data.train)}
-        return row | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweep_seconds(recorder)}
+        row |= costs(result, model) | {"epochs": result.epochs}
+        return row | swept(recorder, forward_flops(model, train.inputs), result)
 
     def recorder(
         self, open_: ExitStack, place: Place, model: nn.Module, train: Dataset, test: Dataset
@@ -102,7 +114,9 @@ class Teacher(Learning):
         return Beside(watched, Sweep(open_.enter_context(beside), model, test, self.device))
 
 
-def sweep_seconds(recorder: EpochRecorder) -> float:
-    """How long a teacher's recorder took for evaluation passes over what it is trained on."""
+def swept(recorder: EpochRecorder, forward: int, result: FitResult) -> dict[str, Any]:
+    """What evaluation passes over what a teacher is trained on took, by its recorder; ``forward`` FLOPs an example."""
     watched = recorder.recorder if isinstance(recorder, Beside) else recorder
-    return watched.seconds if isinstance(watched, Sweep) else 0.0
+    if not isinstance(watched, Sweep):
+        return {"sweep_seconds": 0.0}
+    return {"sweep_seconds": watched.seconds, "sweep_flops": inference_flops(forward, result.examples_seen)}
