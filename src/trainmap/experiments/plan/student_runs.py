@@ -241,7 +241,7 @@ def columns(student: Section, where: Where, teachers: Sequence[str]) -> list[Col
 
 def _taught(loss: str, by: str, rest: Sequence[str]) -> str:
     """A loss, its teacher and what else there is to tell, in words."""
-    return " ".join(filter(None, (loss, by and f"by {by}", rest and f"({', '.join(rest)})")))
+    return loss + (f" by {by}" if by else "") + (f" ({', '.join(rest)})" if rest else "")
 
 
 def _compressions(column: Column, wrong: Any) -> list[tuple[str, Compression | None]]:
