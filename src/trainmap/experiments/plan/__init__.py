@@ -3,6 +3,7 @@
 Its files, in reading order::
 
     graph.py         the graph of an experiment
+    kind_runs.py     which score finds which kind of example? Where the data know
     named_rows.py    the rows that have a name of their own
     people_runs.py   do people find the same examples hard? Teacher → map of the test data beside people's judgement
     planner.py       from an experiment to its graph of tasks

@@ -9,6 +9,7 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.kind_runs import plan_kinds
 from trainmap.experiments.plan.people_runs import plan_people
 from trainmap.experiments.plan.points import name_tasks, part_tables
 from trainmap.experiments.plan.search_runs import plan_searches
@@ -56,6 +57,7 @@ def plan(draft: Draft) -> None:
                 raise draft.variant.wrong(("subsets", at, field), message)
     named = plan_teachers(draft)
     plan_people(draft)
+    plan_kinds(draft)
     plan_searches(draft)
     if not draft.experiment.students:
         return

@@ -147,6 +147,7 @@ class Students:
         told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "taught": taught}
         told["seed"] = made.seed
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
+        what |= {"opponent": row.opponent} if row.opponent else {}
         return Line(
             run,
             self.group,

@@ -10,6 +10,7 @@ Its files, in reading order::
     cost_tables.py         what it cost
     agreement_tables.py    how far the maps of one dataset agree, two by two: the tables
     compression_tables.py  what compression saves, what it changes and what it forgets
+    kind_tables.py         which score finds which kind? The tables
     people_tables.py       do people find the same examples hard? The tables
     search_tables.py       the tables of a search for hyperparameters
     teacher_tables.py      the table of an experiment's teachers: a line for each, over its seeds

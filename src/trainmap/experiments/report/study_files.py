@@ -11,6 +11,7 @@ from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
 from trainmap.experiments.report.html_page import html
+from trainmap.experiments.report.kind_tables import kinds_tables
 from trainmap.experiments.report.latex_tables import latex
 from trainmap.experiments.report.markdown_page import markdown
 from trainmap.experiments.report.overview_tables import elsewhere, in_all, overlaps, overview
@@ -33,7 +34,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
-    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset).
+    map beside people's judgement), ``kinds.csv`` (each score beside the known kinds of examples), ``agreement.csv``
+    (every two maps of a dataset).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -77,15 +79,16 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
     compressed, forgotten = compression_grids(study, done, place)
     searched, found_out, trials = search_grids(study, done)
     people, told, judged = people_grids(study, done)
+    kinds, found_kinds, kind_rows, kind_pictures = kinds_tables(study, done, place / "plots")
     agreeing = pairs(study, done, place)
     page = Page(
         study.title,
-        (*in_all(study, done, tables, failed), *found_out, *told),
+        (*in_all(study, done, tables, failed), *found_out, *told, *found_kinds),
         (
-            *(*overview(tables), *elsewhere(found), *compressed, *searched, *people),
+            *(*overview(tables), *elsewhere(found), *compressed, *searched, *people, *kinds),
             *(*teachers_grids(study, done), *agreement_grids(agreeing, study.level), *overlaps(study, done)),
         ),
-        pictures=tuple(pictures(tables, place / "plots")),
+        pictures=(*pictures(tables, place / "plots"), *kind_pictures),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
         notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
@@ -101,6 +104,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         "forgotten.csv": [one.flat() for one in forgotten],
         "trials.csv": trials,
         "people.csv": judged,
+        "kinds.csv": kind_rows,
         "agreement.csv": [pair.flat() for pair in agreeing],
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}

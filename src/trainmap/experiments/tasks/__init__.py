@@ -24,6 +24,7 @@ Its files, in reading order::
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a distilled student
     search.py              the search for the hyperparameters of a distilled student
+    kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
     choices.py             the words and strategies that a row may choose by, settled
     scheduled.py           the rows that change during training
@@ -49,12 +50,14 @@ if TYPE_CHECKING:
         Draw,
         Full,
         IndependentRandom,
+        MapScheduled,
         Random,
         RepeatedAuto,
         Role,
         Scheduled,
     )
     from trainmap.experiments.tasks.judge import prediction_path
+    from trainmap.experiments.tasks.kinds_found import KindsFound
     from trainmap.experiments.tasks.learning import Learning
     from trainmap.experiments.tasks.map import Map
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
@@ -79,8 +82,10 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
+            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Random RepeatedAuto Role "
+            "Scheduled",
             "judge": "prediction_path",
+            "kinds_found": "KindsFound",
             "learning": "Learning",
             "map": "Map",
             "materials": "ClustersOf Features Logits",
@@ -104,10 +109,10 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
     "TEACHER_LOSS", "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
-    "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map",
-    "Name", "PartTeacher", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
-    "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
-    "request_of", "settled",
+    "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits",
+    "Map", "MapScheduled", "Name", "PartTeacher", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled",
+    "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result",
+    "check_search", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path",
+    "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

@@ -111,6 +111,31 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Told:
+    """How well one score tells one kind; None where there is no number."""
+
+    score: str
+    kind: str
+    examples: Count
+    others: Count
+    auroc: Share | None
+    hard_precision: Share | None
+    easy_precision: Share | None
+    clean_auroc: Share | None
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Of scores beside the known kinds of examples."""
+
+    settings: str
+    data_seed: Count
+    best_accuracy: Share
+    found: Annotated[tuple[Told, ...], Field(min_length=1)]
+    regions: Mapping[str, Mapping[str, Count]]
+
+
+@dataclass(frozen=True)
 class Trial:
     """Of a search."""
 
@@ -152,6 +177,7 @@ FIELDS: Mapping[str, Any] = {
     "tuned": Trained,
     "compressed": Trained,
     "people": Judged,
+    "kinds": Kinds,
     "search": Searched,
 }
 

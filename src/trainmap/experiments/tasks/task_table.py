@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
+from trainmap.experiments.tasks.kinds_found import KindsFound
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.part_teacher import PartTeacher
@@ -34,5 +35,6 @@ TASKS: Mapping[str, type[Task]] = {
         People,
         PartTeacher,
         SmallerTeacher,
+        KindsFound,
     )
 }
