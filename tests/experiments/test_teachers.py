@@ -19,6 +19,7 @@ from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.report.teacher_tables import teachers_grids
 from trainmap.experiments.results.price import price_of
+from trainmap.experiments.results.records import groups, map_read
 from trainmap.experiments.results.taught import lessons
 from trainmap.experiments.runs.estimate import FIXED_SECONDS
 from trainmap.experiments.runs.folder import Study, made, open_study, results, run_study, study_of, tasks_of
@@ -315,7 +316,10 @@ def test_the_training_before_is_the_teacher_that_stands_in_the_file_where_they_a
     assert [one.original for one in small] == of(graph, Teacher)
     assert [graph.nodes[one.original.hash].called for one in small] == ["float", "float"]
     assert {one.recorded for one in small} == {3}
-    graph = plan(tmp_path, "teachers.1.epochs=1", text=SMALLER)
+    graph = plan(tmp_path, "teachers.0.record=sweep", "teachers.1.record=sweep", text=SMALLER)
+    assert [one.original for one in of(graph, SmallerTeacher)] == of(graph, Teacher)
+    graph = plan(tmp_path, "teachers.1.epochs=1", "teachers.1.record=sweep", text=SMALLER)
+    assert {one.original.record for one in of(graph, SmallerTeacher)} == {"train"}  # nobody reads it
     assert [graph.nodes[one.original.hash].called for one in of(graph, SmallerTeacher)] == ["pruned before"] * 2
     graph = plan(tmp_path, "teachers.1.compress={method: sparsify, sparsity: 0.5, fresh: true}", text=SMALLER)
     assert [one.original for one in of(graph, SmallerTeacher)] == [None, None]
@@ -411,6 +415,19 @@ def test_the_cost_of_its_map_has_the_training_before_in_it(smaller: Path) -> Non
         if isinstance(task, Map) and isinstance(task.teacher, SmallerTeacher) and task.teacher.original is not None:
             both = found[task.teacher.hash]["train_flops"] + found[task.teacher.original.hash]["train_flops"]
             assert price_of([task], found).before("map").flops == both
+
+
+def test_a_row_pays_for_the_map_of_its_own_seed_alone(smaller: Path) -> None:
+    study, tasks, found = opened(smaller)
+    (group, _) = groups(study, found)
+    assert group.maps == 2
+    for row, line in zip(group.rows, (line for line in study.lines if line.map == group.map.hash), strict=True):
+        read = map_read(tasks[line.run])
+        assert (read is not None) == (row["subset"].startswith("ambiguous"))
+        if read is not None:
+            assert row["once_map_flops"] == price_of([read], found).whole.flops
+            assert row["choosing_flops"] == 0
+    assert "Each seed reads the map of its own training, 2 in all" in write_study(smaller)["report.md"].read_text()
 
 
 def test_agreement_over_seeds_has_independent_pairs_and_the_chance_of_other_seeds(smaller: Path) -> None:

@@ -71,9 +71,10 @@ def add_teacher(draft: Draft, at: int, name: str) -> None:
     """Add the runs of a teacher on all the data."""
     section = draft.experiment.teachers[at]
     where, recipe = ("teachers", at), _recipe(draft, at)
-    base = {seed: Teacher(**_fields(draft, section, recipe, seed)) for seed in section.seeds}
-    made: Mapping[int, Teacher] = base
-    if section.compress is not None:
+    made: dict[int, Teacher]
+    if section.compress is None:
+        made = {seed: Teacher(**_fields(draft, section, recipe, seed)) for seed in section.seeds}
+    else:
         compress = section.compress.settled()
         if section.compress.fresh:
             compress |= {"finetune_epochs": recipe.epochs, "rate": 1.0}
@@ -81,7 +82,8 @@ def add_teacher(draft: Draft, at: int, name: str) -> None:
         told = {"compress": compress, "patience": None}
         made = {
             seed: SmallerTeacher(
-                **_fields(draft, section, recipe, seed) | told, original=None if section.compress.fresh else base[seed]
+                **_fields(draft, section, recipe, seed) | told,
+                original=None if section.compress.fresh else _before(draft, section, recipe, seed),
             )
             for seed in section.seeds
         }
@@ -89,9 +91,18 @@ def add_teacher(draft: Draft, at: int, name: str) -> None:
     for seed, task in made.items():
         if isinstance(task, SmallerTeacher) and task.original is not None:
             draft.add(task.original, f"teacher {name} before, {on}, seed {seed}", f"{name} before")
-    draft.teachers[name] = dict(made)
+    draft.teachers[name] = made
     for seed, task in made.items():
         draft.add(task, f"teacher {name} {on}, seed {seed}", name)
+
+
+def _before(draft: Draft, section: Section, recipe: Recipe, seed: int) -> Teacher:
+    """A network's training before it is made smaller: that of a teacher of the file, if it is the same, or one of its
+    own, which nobody reads what it records of."""
+    least = {"record": "train", "record_test": False}
+    wanted = Teacher(**_fields(draft, section, recipe, seed) | least)
+    known = [one for runs in draft.teachers.values() for one in runs.values() if type(one) is Teacher]
+    return next((one for one in known if one.model_copy(update=least).hash == wanted.hash), wanted)
 
 
 def add_part(draft: Draft, at: int, name: str, maps: Maps) -> None:
