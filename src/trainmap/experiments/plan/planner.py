@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import Variant
+from trainmap.experiments.plan.active_runs import plan_active
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.kind_runs import plan_kinds
@@ -56,6 +57,7 @@ def plan(draft: Draft) -> None:
                 message = f"must be some of the experiment's, {all_}, each once, got {own}"
                 raise draft.variant.wrong(("subsets", at, field), message)
     named = plan_teachers(draft)
+    plan_active(draft)
     plan_people(draft)
     plan_kinds(draft)
     plan_searches(draft)

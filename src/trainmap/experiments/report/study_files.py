@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import TrainmapError, counted, last_line
+from trainmap.experiments.report.active_tables import active_grids, active_pictures
 from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
@@ -34,8 +35,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
-    map beside people's judgement), ``kinds.csv`` (each score beside the known kinds of examples), ``agreement.csv``
-    (every two maps of a dataset).
+    map beside people's judgement), ``kinds.csv`` (each score beside the known kinds of examples), ``active.csv`` (every
+    round of active learning), ``agreement.csv`` (every two maps of a dataset).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -80,15 +81,20 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
     searched, found_out, trials = search_grids(study, done)
     people, told, judged = people_grids(study, done)
     kinds, found_kinds, kind_rows, kind_pictures = kinds_tables(study, done, place / "plots")
+    active, bought, asked = active_grids(study, done)
     agreeing = pairs(study, done, place)
     page = Page(
         study.title,
-        (*in_all(study, done, tables, failed), *found_out, *told, *found_kinds),
+        (*in_all(study, done, tables, failed), *bought, *found_out, *told, *found_kinds),
         (
-            *(*overview(tables), *elsewhere(found), *compressed, *searched, *people, *kinds),
+            *(*overview(tables), *active, *elsewhere(found), *compressed, *searched, *people, *kinds),
             *(*teachers_grids(study, done), *agreement_grids(agreeing, study.level), *overlaps(study, done)),
         ),
-        pictures=(*pictures(tables, place / "plots"), *kind_pictures),
+        pictures=(
+            *pictures(tables, place / "plots"),
+            *active_pictures(study, done, place / "plots"),
+            *kind_pictures,
+        ),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
         notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
@@ -105,6 +111,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         "trials.csv": trials,
         "people.csv": judged,
         "kinds.csv": kind_rows,
+        "active.csv": asked,
         "agreement.csv": [pair.flat() for pair in agreeing],
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}

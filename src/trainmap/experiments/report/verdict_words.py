@@ -31,6 +31,7 @@ class Words:
 
 
 VERSUS_RANDOM = Words("beats random", "worse")
+VERSUS_ENTROPY = Words("beats entropy", "worse")
 VERSUS_FULL = Words("beats full data", "worse")
 DISTILLED = Words("helps", "hurts")
 CHANGED = Words("better", "worse")

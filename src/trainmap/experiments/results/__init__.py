@@ -12,6 +12,7 @@ Its files, in reading order::
     taught.py         teachers by what they were trained on, and their students
     map_pairs.py      how far maps agree
     kind_groups.py    the trainings that say together which score finds which kind
+    label_curves.py   what labels buy
     forgotten.py      what compression forgets
 """
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.results.facts import NAMES, REFERENCES, facts_of, reads_map
     from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
     from trainmap.experiments.results.kind_groups import KindGroup, grouped_kinds
+    from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
     from trainmap.experiments.results.map_pairs import Pair, pairs
     from trainmap.experiments.results.price import (
         BESIDE,
@@ -57,6 +59,7 @@ else:
             "facts": "NAMES REFERENCES facts_of reads_map",
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
             "kind_groups": "KindGroup grouped_kinds",
+            "label_curves": "ENTROPY RANDOM Curves curves_of",
             "map_pairs": "Pair pairs",
             "price": "BESIDE IN_A_RUN ONCE PARTS Price completed part_column price_of",
             "records": "Group groups has_random long_table report_of",
@@ -70,11 +73,11 @@ else:
 
 # fmt: off
 __all__ = [
-    "BESIDE", "CLOCKS", "IN_A_RUN", "METRICS", "NAMES", "ONCE", "PARTS", "REFERENCES", "UNITS", "Column", "Comparison",
-    "Difference", "Estimate", "Forgotten", "Group", "KindGroup", "Lessons", "Pair", "Price", "Report", "Runs",
-    "Verdict", "compare", "completed", "compressed_cells", "facts_of", "forgotten_of", "grouped_kinds", "groups",
-    "has_random", "holm_verdicts", "interval", "lessons", "long_table", "mean_of", "paired_difference", "pairs",
-    "part_column", "people_titles", "price_of", "reads_map", "report_of", "search_titles", "teacher_titles",
-    "trained_on", "verdict_of",
+    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "ONCE", "PARTS", "RANDOM", "REFERENCES", "UNITS",
+    "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten", "Group", "KindGroup", "Lessons", "Pair",
+    "Price", "Report", "Runs", "Verdict", "compare", "completed", "compressed_cells", "curves_of", "facts_of",
+    "forgotten_of", "grouped_kinds", "groups", "has_random", "holm_verdicts", "interval", "lessons", "long_table",
+    "mean_of", "paired_difference", "pairs", "part_column", "people_titles", "price_of", "reads_map", "report_of",
+    "search_titles", "teacher_titles", "trained_on", "verdict_of",
 ]
 # fmt: on

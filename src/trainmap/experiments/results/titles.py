@@ -48,6 +48,11 @@ def search_titles(study: Study) -> dict[str, Title]:
     )
 
 
+def active_titles(study: Study) -> dict[str, Title]:
+    """Of each active learning, "cnn-8 on digits"; all its strategies and seeds have the same."""
+    return _titles(study, ("active",), lambda entry, _: _on_data(entry, _called(entry)))
+
+
 def map_titles(study: Study, seeds: bool = True) -> dict[str, Title]:
     """Of each map, "maker, 2 epochs, seed 1": its epochs and seed where there could be others; not the dataset.
 
@@ -86,10 +91,10 @@ def _titles(study: Study, kinds: Sequence[str], name: Callable[[Entry, Mapping[s
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed, and of its teacher."""
+    """All of a task that is no seed and no strategy of active learning, and of its teacher."""
 
     def own(one: Entry) -> dict[str, Any]:
-        return {key: value for key, value in one.config.items() if key not in ("seed", *MADE_OF)}
+        return {key: value for key, value in one.config.items() if key not in ("seed", "strategy", *MADE_OF)}
 
     teacher = entries.get(entry.config.get("teacher", ""))
     return json.dumps([own(entry), None if teacher is None else own(teacher)], sort_keys=True)

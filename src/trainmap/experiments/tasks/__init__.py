@@ -23,6 +23,7 @@ Its files, in reading order::
     student.py             A student: trained on what its row draws, taught or not, and judged
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a distilled student
+    active_learning.py     a network that asks for labels, round after round
     search.py              the search for the hyperparameters of a distilled student
     kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
@@ -39,6 +40,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.experiments.tasks.active_learning import ActiveLearning
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
@@ -78,6 +80,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "active_learning": "ActiveLearning",
             "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
@@ -108,11 +111,11 @@ else:
 # fmt: off
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
-    "TEACHER_LOSS", "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
-    "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits",
-    "Map", "MapScheduled", "Name", "PartTeacher", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled",
-    "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result",
-    "check_search", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path",
-    "read_counts", "read_epochs", "request_of", "settled",
+    "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
+    "Cost", "Data", "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound",
+    "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People", "Place", "Random", "RepeatedAuto",
+    "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned",
+    "check_result", "check_search", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "plain",
+    "prediction_path", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

@@ -164,6 +164,30 @@ class Searched:
     found: Found
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Of a round of active learning."""
+
+    labels: Count
+    test_accuracy: Share
+    test_macro_f1: Share
+    train_flops: Cost
+    train_cpu_seconds: Cost
+    pool_flops: Cost
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of active learning, with all of its rounds."""
+
+    train_flops: Cost
+    train_seconds: Cost
+    train_cpu_seconds: Cost
+    pool_flops: Cost
+    parameters: Count
+    rounds: Annotated[tuple[Labelled, ...], Field(min_length=2)]
+
+
 FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
     "teacher on a part": Taught,
@@ -179,6 +203,7 @@ FIELDS: Mapping[str, Any] = {
     "people": Judged,
     "kinds": Kinds,
     "search": Searched,
+    "active": Asked,
 }
 
 TEACHERS = tuple(kind for kind, fields in FIELDS.items() if fields is Taught)

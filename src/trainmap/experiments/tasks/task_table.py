@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trainmap.experiments.tasks.active_learning import ActiveLearning
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
 from trainmap.experiments.tasks.kinds_found import KindsFound
@@ -36,5 +37,6 @@ TASKS: Mapping[str, type[Task]] = {
         PartTeacher,
         SmallerTeacher,
         KindsFound,
+        ActiveLearning,
     )
 }
