@@ -210,6 +210,13 @@ WRONG = [
         "maps=[{teacher: picked, name: own}];teachers.0.map=own",
         "goes in a circle: 'picked' waits for the map of 'picked'",
     ),
+    (
+        "maps=[{teachers: [mapper, picked], name: both}];teachers.0.map=both",
+        "goes in a circle: 'picked' waits for the map of 'picked'",
+    ),
+    ("maps=[{teachers: [mapper, drawn], name: both}];teachers.0.map=both", "'drawn' is trained on a part of the data"),
+    ("maps=[{teachers: [mapper, drawn]}]", "maps.0.teachers: its members must all be trained on all the data"),
+    ("teachers.2.seeds=[10, 21];maps=[{teachers: [mapper], name: both}];teachers.0.map=both", "{21} is among"),
     ("teachers.0.map=drawn", "'drawn' is trained on a part of the data, and a map of it is of that part alone"),
     ("teachers.0.map=''", "x.yaml:4: teachers.0.subset.spec: 'ambiguous 33 %' is chosen from a map; say which"),
     ("teachers.1.map=mapper", "teachers.1.map: 'random 33 %' needs no map; leave it out"),
@@ -420,6 +427,7 @@ def test_the_cost_of_its_map_has_the_training_before_in_it(smaller: Path) -> Non
 def test_a_row_pays_for_the_map_of_its_own_seed_alone(smaller: Path) -> None:
     study, tasks, found = opened(smaller)
     (group, _) = groups(study, found)
+    assert group.map is not None
     assert group.maps == 2
     for row, line in zip(group.rows, (line for line in study.lines if line.map == group.map.hash), strict=True):
         read = map_read(tasks[line.run])

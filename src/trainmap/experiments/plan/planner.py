@@ -60,7 +60,7 @@ def plan(draft: Draft) -> None:
     plan_active(draft)
     plan_people(draft)
     plan_kinds(draft)
-    plan_searches(draft)
+    plan_searches(draft, named)
     if not draft.experiment.students:
         return
     for name, maps in (named or {"": ()}).items():

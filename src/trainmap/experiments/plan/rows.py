@@ -15,7 +15,8 @@ from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
 from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, MapScheduled, Random, Role, Scheduled
-from trainmap.scores.table import score_named
+from trainmap.maps.map_file import AXES
+from trainmap.scores.table import OF_SEVERAL, score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
@@ -79,17 +80,7 @@ def rows_of(
     """
     found: list[Row] = []
     for at, subset in enumerate(subsets):
-        _check_rule(subset, ("subsets", at), wrong)
-        try:
-            if subset.schedule is not None:
-                _check_columns(f"schedule {subset.schedule.name}", subset.schedule.made().columns, scores)
-                made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
-            else:
-                made = _expanded(subset, sizes, examples, scores)
-            for row in made:
-                check(row)
-        except TrainmapError as error:
-            raise wrong(("subsets", at, _said_by(subset)), error) from error
+        made = rows_of_one(subset, subset.sizes or sizes, examples, epochs, scores, ("subsets", at), wrong, check)
         own = {name: tuple(told) for name in ("seeds", "budgets") if (told := getattr(subset, name)) is not None}
         found += [replace(row, **own) for row in made]
     for row in list(found):
@@ -114,42 +105,46 @@ def part_of(
     wrong: Callable[[Where, object], TrainmapError],
     check: Callable[[Row], None],
 ) -> Row:
-    """The one part of the data that a teacher's subset comes to; the arguments are those of ``rows_of``.
-
-    Args:
-        where: the subset's place in the file.
-    """
-    _check_rule(subset, where, wrong)
-    try:
-        made = _expanded(subset, sizes, examples, scores)
-        if len(made) != 1:
-            raise TrainmapError(f"a teacher is trained on one subset, got {len(made)}; say one size: sizes: [0.33]")
-        if not made[0].draw.fixed:
-            raise TrainmapError(
-                f"'{made[0].name}' is no part of the data that stays the same; take random, a region, a spec or a "
-                "strategy (all the data: leave subset out)"
-            )
-        check(made[0])
-    except TrainmapError as error:
-        raise wrong((*where, _said_by(subset)), error) from error
-    return made[0]
+    """The one part of the data that a teacher is trained on; the arguments are those of ``rows_of_one``."""
+    row, *others = rows_of_one(subset, subset.sizes or sizes, examples, 1, scores, where, wrong, check)
+    if others:
+        raise wrong(where, f"a teacher is trained on one subset, got {len(others) + 1}; say one size: sizes: [0.33]")
+    if not row.draw.fixed or row.role == "priced opponent":
+        message = (
+            f"'{row.name}' is no part of the data that stays the same; take random, a region, a spec or a strategy "
+            "(all the data: leave subset out)"
+        )
+        raise wrong(where, message)
+    return row
 
 
-def _check_rule(subset: Subset, where: Where, wrong: Callable[[Where, object], TrainmapError]) -> None:
+def rows_of_one(
+    subset: Subset,
+    sizes: Sequence[float],
+    examples: int,
+    epochs: int,
+    scores: Sequence[str] | None,
+    where: Where,
+    wrong: Callable[[Where, object], TrainmapError],
+    check: Callable[[Row], None],
+) -> list[Row]:
+    """The rows of one subset, one for each size, without opponents; see ``rows_of``."""
     if subset.without is not None and subset.without.rule not in RULES:
         raise wrong((*where, "without", "rule"), unknown("rule", subset.without.rule, RULES))
-
-
-def _said_by(subset: Subset) -> str:
-    """The field that says which examples."""
-    field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
-    return "options" if subset.options and subset.strategy in STRATEGIES else field
-
-
-def _expanded(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequence[str] | None) -> list[Row]:
-    """What a subset that is no schedule comes to, at each of its sizes."""
-    expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
-    return expand(subset, subset.sizes or sizes, examples, scores)
+    try:
+        if subset.schedule is not None:
+            _check_columns(f"schedule {subset.schedule.name}", subset.schedule.made().columns, scores)
+            made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
+        else:
+            expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
+            made = expand(subset, sizes, examples, scores)
+        for row in made:
+            check(row)
+    except TrainmapError as error:
+        field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
+        field = "options" if subset.options and subset.strategy in STRATEGIES else field
+        raise wrong((*where, field), error) from error
+    return made
 
 
 def _oppose(row: Row, found: list[Row], examples: int, wrong: Callable[[Where, object], TrainmapError]) -> None:
@@ -283,5 +278,5 @@ def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | Non
         if score == TEACHER_LOSS:
             continue  # is made for those that read it
         score_named(score)
-        if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
+        if scores is not None and score not in (*scores, *AXES, *OF_SEVERAL):
             raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")

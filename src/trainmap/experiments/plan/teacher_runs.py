@@ -7,27 +7,21 @@ from dataclasses import replace
 from typing import Any
 
 from trainmap.compression.quantization import check_scales
-from trainmap.errors import TrainmapError, counted, unknown
+from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.file.sections import Map as MapSection
 from trainmap.experiments.file.sections import Teacher as Section
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.draft import Draft
+from trainmap.experiments.plan.map_runs import Maps, add_map, name_of
 from trainmap.experiments.plan.rows import Row, part_of
-from trainmap.experiments.plan.student_runs import name_selection
-from trainmap.experiments.tasks.draws import Chosen
-from trainmap.experiments.tasks.map import Map
+from trainmap.experiments.plan.student_runs import check_of_map, name_selection
 from trainmap.experiments.tasks.part_teacher import PartTeacher
-from trainmap.experiments.tasks.selection import Selection, materials_of
+from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.build import build
 from trainmap.models.zoo import PRETRAINED
-from trainmap.scores.table import score_named
-from trainmap.selection.entry import check_epochs
 from trainmap.training.recipes import Recipe
-
-Maps = tuple[Map, ...]
-"""One for all the students, or one for each of their seeds."""
 
 
 def plan_teachers(draft: Draft) -> dict[str, Maps]:
@@ -44,25 +38,21 @@ def plan_teachers(draft: Draft) -> dict[str, Maps]:
         asked = [MapSection(teacher=name) for name in whole]
     entries: dict[str, tuple[int, MapSection]] = {}
     for at, one in enumerate(asked):
-        name = one.name or one.teacher + (f", {counted(one.epochs, 'epoch')}" if one.epochs else "")
-        if name in entries:
+        if (name := name_of(one)) in entries:
             raise draft.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
         entries[name] = at, one
     for smaller in (False, True):  # what is made smaller may be another teacher, which then keeps its own name
         for name, at in whole.items():
             if (draft.experiment.teachers[at].compress is not None) == smaller:
                 add_teacher(draft, at, name)
-    found = {
-        name: add_map(draft, *entry)
-        for name, entry in entries.items()
-        if entry[1].teacher not in sections.keys() - whole
-    }
+    parts = sections.keys() - whole
+    found = {name: add_map(draft, at, one) for name, (at, one) in entries.items() if not parts & set(one.of)}
     for name, at in sections.items():
         if name not in whole:
             maps = _source(draft, at, sections, entries, found)
             add_part(draft, at, name, maps)
     draft.teachers = {name: draft.teachers[name] for name in sections}
-    found |= {name: add_map(draft, *entry) for name, entry in entries.items() if name not in found}
+    found |= {name: add_map(draft, at, one) for name, (at, one) in entries.items() if name not in found}
     _check_opposed(draft)
     return {name: found[name] for name in entries}
 
@@ -116,9 +106,7 @@ def add_part(draft: Draft, at: int, name: str, maps: Maps) -> None:
                 f"'{row.name}' is chosen from a map; say which: map: an entry of maps, or another teacher"
             )
         for one in maps[:1]:
-            row.draw.check(row.name, one.recorded, draft.class_sizes)
-            if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
-                materials_of(row.draw.strategy, one)
+            check_of_map(row, one, draft.class_sizes)
 
     scores = maps[0].scores if maps else None
     sizes = draft.experiment.sizes
@@ -146,36 +134,6 @@ def add_part(draft: Draft, at: int, name: str, maps: Maps) -> None:
         draft.add(made, f"teacher {name} on {row.name} of {draft.splits.train.name}, seed {seed}", name)
 
 
-def add_map(draft: Draft, at: int, one: MapSection) -> Maps:
-    """Add a map of a teacher, for the experiment's seeds each one where they are paired."""
-    where = ("maps", at)
-    if one.seed != "paired":
-        return (_add_map(draft, where, one, draft.teacher(where, one.teacher, one.seed)),)
-    return tuple(_add_map(draft, where, one, teacher) for teacher in draft.paired(where, one.teacher).values())
-
-
-def _add_map(draft: Draft, where: Where, one: MapSection, teacher: Teacher) -> Map:
-    if one.epochs is not None and one.epochs > teacher.recorded:
-        message = f"must be at most {teacher.recorded}, the epochs of {one.teacher}, got {one.epochs}"
-        raise draft.variant.wrong((*where, "epochs"), message)
-    task = Map(
-        teacher=teacher,
-        epochs=one.epochs,
-        scores=None if one.scores is None else tuple(one.scores),
-        fraction=one.fraction,
-        test=draft.compresses,
-    )
-    for place, score in enumerate(one.scores or []):
-        try:
-            check_epochs(score, score_named(score).epochs, task.recorded)
-        except TrainmapError as error:
-            raise draft.variant.wrong((*where, "scores", place), error) from error
-    epochs = f", {counted(one.epochs, 'epoch')}" if one.epochs else ""
-    seed = f", seed {teacher.seed}" if len(draft.teachers[one.teacher]) > 1 else ""
-    draft.add(task, f"map of {one.teacher} on {draft.splits.train.name}{epochs}{seed}")
-    return task
-
-
 def _source(
     draft: Draft,
     at: int,
@@ -194,32 +152,38 @@ def _source(
         return ()
     if section.map not in {*entries, *sections}:
         raise draft.variant.wrong(where, unknown("map", section.map, [*dict.fromkeys([*entries, *sections])]))
-    chain = [section.name or section.model]
-    for name in _behind(draft, section, sections, entries):
-        if name in chain:
-            told = ", which waits for that of ".join(f"'{one}'" for one in [*chain[1:], name])
-            raise draft.variant.wrong(where, f"goes in a circle: '{chain[0]}' waits for the map of {told}")
-        chain.append(name)
-    if draft.experiment.teachers[sections[chain[1]]].subset is not None:
-        message = f"'{chain[1]}' is trained on a part of the data, and a map of it is of that part alone; name another"
-        raise draft.variant.wrong(where, message)
+    own = section.name or section.model
+    for chain in _behind(draft, section, sections, entries, (own,)):
+        if chain[-1] in chain[:-1]:
+            told = ", which waits for that of ".join(f"'{one}'" for one in chain[1:])
+            raise draft.variant.wrong(where, f"goes in a circle: '{own}' waits for the map of {told}")
+    names = entries[section.map][1].of if section.map in entries else (section.map,)
+    for name in names:
+        if draft.experiment.teachers[sections[name]].subset is not None:
+            message = f"'{name}' is trained on a part of the data, and a map of it is of that part alone; name another"
+            raise draft.variant.wrong(where, message)
     maps = found.get(section.map) or add_map(draft, at, MapSection(teacher=section.map))
-    if shared := {one.teacher.seed for one in maps} & set(section.seeds):
+    if shared := {member.seed for one in maps for member in one.members} & set(section.seeds):
         message = f"a map must come from another seed than the runs that it helps; {shared} is among this teacher's"
         raise draft.variant.wrong(("teachers", at, "seeds"), message)
     return maps
 
 
 def _behind(
-    draft: Draft, section: Section, sections: Mapping[str, int], entries: Mapping[str, tuple[int, MapSection]]
-) -> Iterator[str]:
-    """The teachers whose maps a teacher waits for, one behind the other."""
-    while section.map:
-        name = entries[section.map][1].teacher if section.map in entries else section.map
-        if name not in sections:
-            return
-        yield name
-        section = draft.experiment.teachers[sections[name]]
+    draft: Draft,
+    section: Section,
+    sections: Mapping[str, int],
+    entries: Mapping[str, tuple[int, MapSection]],
+    chain: tuple[str, ...],
+) -> Iterator[tuple[str, ...]]:
+    """The teachers whose maps the last of a chain waits for, each at the end of the chain, and so on up to a circle."""
+    for name in entries[section.map][1].of if section.map in entries else (section.map,):
+        if name in sections:
+            yield (*chain, name)
+            if name not in chain:
+                yield from _behind(
+                    *(draft, draft.experiment.teachers[sections[name]], sections, entries, (*chain, name))
+                )
 
 
 def _fields(draft: Draft, section: Section, recipe: Recipe, seed: int) -> dict[str, Any]:

@@ -29,6 +29,8 @@ def _over_seeds(dataset: str, found: Sequence[Pair], level: float) -> list[Grid]
     where each kind has one seed."""
     groups: dict[tuple[str, str, bool], list[Pair]] = {}
     for pair in found:
+        if pair.first_seed is None or pair.second_seed is None:  # of several trainings, whichever
+            continue
         key = (str(pair.first_maker), str(pair.second_maker), pair.first_seed == pair.second_seed)
         groups.setdefault(key, []).append(pair)
     if all(len(pairs) == 1 for pairs in groups.values()):

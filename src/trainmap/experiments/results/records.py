@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from trainmap.errors import counted
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES, facts_of
 from trainmap.experiments.results.price import ONCE, Key, Price, Spent, columns_of, price_of, total
-from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of
+from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import compare, unopposed
 from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
@@ -64,12 +65,12 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
         labels, first = dict(lines[0].group), entries.get(lines[0].map)
         of_map = price_of([tasks[first.hash]], done) if first is not None and first.hash in done else None
         its = [line for line in lines if line.run in done]
-        read = {line.run: map_read(tasks[line.run]) for line in its}
-        own = {one: price_of([one], done) for one in read.values() if one is not None}
+        read = {line.run: one for line in its if (one := map_read(tasks[line.run])) is not None}
+        own = {one.hash: price_of([one], done) for one in read.values()}
         rows = tuple(
             _row(
                 *(line, entries, tasks[line.run], done),
-                columns_of(price_of([tasks[line.run]], done), own.get(read[line.run], of_map)),
+                columns_of(price_of([tasks[line.run]], done), own[read[line.run].hash] if line.run in read else of_map),
             )
             for line in its
         )
@@ -133,16 +134,23 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
     picture = None
     notes: list[str] = []
     if group.map is not None and group.map.hash in done:
-        scored, teacher = done[group.map.hash], entries[group.map.after[0]]
-        trained = done[teacher.hash]
-        told = f"training {teacher.model}, {scored['epochs']} of {counted(scored['recorded_epochs'], 'epoch')}"
+        scored, teachers = done[group.map.hash], [entries[one] for one in group.map.after]
+        accuracy = mean_of([done[one.hash]["test_accuracy"] for one in teachers])
+        models = ", ".join(
+            model if count == 1 else f"{count} times {model}"
+            for model, count in Counter(teacher.model for teacher in teachers).items()
+        )
+        told = f"training {models}, {scored['epochs']} of {counted(scored['recorded_epochs'], 'epoch')}"
         costs["map"] = {**costs["map"], "note": told}
         found = made(folder, group.map) / PICTURE
         picture = found if found.is_file() else None
         overlap = "; ".join(f"{pair} share {part:.0%}" for pair, part in scored["overlap"].items())
+        seeds, record = [teacher.config["seed"] for teacher in teachers], teachers[0].config["record"]
+        told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+        reach = "which reaches" if len(seeds) == 1 else "which reach on average"
         notes.append(
-            f"The map comes from {teacher.model} (seed {teacher.config['seed']}, {teacher.config['record']} logits), "
-            f"which reaches {trained['test_accuracy']:.2%} test accuracy. Of each third of this map {overlap}."
+            f"The map comes from {models} ({told}, {record} logits), {reach} {accuracy:.2%} test accuracy. "
+            f"Of each third of this map {overlap}."
         )
         if group.maps > 1:
             notes.append(
@@ -160,12 +168,12 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
             f"{len(alone)} of the finished runs are not compared, random of their size is not finished: "
             f"{', '.join(names)}."
         )
-    models = [model for model in study.models if model["dataset"] == group.labels["dataset"]]
+    networks = [model for model in study.models if model["dataset"] == group.labels["dataset"]]
     return Report(
         title=group.title,
         rows=[row for row in group.rows if row not in alone],
         costs=costs,
-        models=models,
+        models=networks,
         notes=notes,
         provenance={"map": done[group.map.hash]["fingerprint"]} if group.map_price and group.map else {},
         picture=picture,

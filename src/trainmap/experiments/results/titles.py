@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from trainmap.errors import counted
 from trainmap.experiments.runs.folder import Entry, Study
-from trainmap.experiments.tasks.result_fields import TEACHERS
+from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS
 
 MADE_OF = ("teacher", "original", "subset")
-"""What a task is made of, which differs between seeds as they do."""
+"""What a task is made of, or trained on, which differs between seeds as they do; its title says it."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ def people_titles(study: Study) -> dict[str, Title]:
 
 
 def search_titles(study: Study) -> dict[str, Title]:
-    """Of each search, "mlp-256 + hinton on digits"."""
-    return _titles(
-        study,
-        ("search",),
-        lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + {entry.config['distillation']['loss']}"),
-    )
+    """Of each search, "mlp-256 + hinton on digits", "cnn-8 (searched on random 10 %) on digits"; those that differ in
+    their seed alone have the same."""
+
+    def name(entry: Entry, _: Mapping[str, Entry]) -> str:
+        how = entry.config["distillation"]
+        return _on_data(entry, entry.called or (f"{entry.model} + {how['loss']}" if how else entry.model))
+
+    return _titles(study, ("search",), name)
 
 
 def active_titles(study: Study) -> dict[str, Title]:
@@ -63,18 +65,22 @@ def map_titles(study: Study, seeds: bool = True) -> dict[str, Title]:
     runs = Counter(teachers.values())
 
     def name(entry: Entry, entries: Mapping[str, Entry]) -> str:
-        teacher = entries[entry.after[0]]
+        teacher, *others = (entries[one] for one in entry.after)
+        if others:  # as the file calls it
+            return entry.called
         told = [_called(teacher), counted(entry.config["epochs"], "epoch") if entry.config["epochs"] else ""]
         told.append(f"seed {teacher.config['seed']}" if seeds and runs[teachers[teacher.hash]] > 1 else "")
         return ", ".join(filter(None, told))
 
-    return _titles(study, ("map",), name)
+    return _titles(study, MAPS, name)
 
 
-def _titles(study: Study, kinds: Sequence[str], name: Callable[[Entry, Mapping[str, Entry]], str]) -> dict[str, Title]:
-    """The titles of the tasks of some kinds. Where tasks that differ in more than a seed would have one title, as they
-    may in plans of trainmap 0.1, which say less, each is called by the whole name of the first that differs in its
-    seed alone."""
+def _titles(
+    study: Study, kinds: Collection[str], name: Callable[[Entry, Mapping[str, Entry]], str]
+) -> dict[str, Title]:
+    """The titles of the tasks of these kinds. Where tasks that differ in more than a seed would have one title, as they
+    may in plans of trainmap 0.1, which say less, each is called by the whole name of the first that differs in its seed
+    alone."""
     entries = {entry.hash: entry for entry in study.entries}
     its = [entry for entry in study.entries if entry.kind in kinds]
     found = {entry.hash: Title(name(entry, entries), entry.point) for entry in its}
@@ -91,7 +97,8 @@ def _titles(study: Study, kinds: Sequence[str], name: Callable[[Entry, Mapping[s
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed and no strategy of active learning, and of its teacher."""
+    """All of a task that is no seed, no strategy of active learning and nothing that it is made of; and of its
+    teacher."""
 
     def own(one: Entry) -> dict[str, Any]:
         return {key: value for key, value in one.config.items() if key not in ("seed", "strategy", *MADE_OF)}
