@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainmap.data.inputs import Inputs, as_tensor, inputs_of, to_float, to_input
 from trainmap.data.names import open_rows
-from trainmap.data.raw_rows import PARTS, divide
+from trainmap.data.raw_rows import PARTS, Limit, divide, limited
 from trainmap.data.sources import DATASETS
 from trainmap.dynamics.index import MISSING, find_rows
 from trainmap.errors import TrainmapError, some
@@ -25,6 +25,7 @@ __all__ = [
     "DATASETS",
     "Dataset",
     "Inputs",
+    "Limit",
     "Splits",
     "as_tensor",
     "augment",
@@ -47,6 +48,7 @@ class Dataset:
         y: (N,) int64, 0 to classes - 1.
         classes: number of classes.
         vocabulary: number of different tokens; 0 for the other forms.
+        tokenizer: whose tokens they are, where they are a pretrained encoder's (``Inputs.tokenizer``).
 
     Raises:
         TrainmapError: arrays of other shapes or types, ids that repeat, labels out of range.
@@ -58,6 +60,7 @@ class Dataset:
     y: NDArray[np.int64]
     classes: int
     vocabulary: int = 0
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -83,7 +86,7 @@ class Dataset:
     @cached_property
     def inputs(self) -> Inputs:
         """The form and shape of one example: what ``models.build`` needs to know."""
-        return inputs_of(self.name, self.x, self.vocabulary)
+        return inputs_of(self.name, self.x, self.vocabulary, self.tokenizer)
 
     @cached_property
     def _by_id(self) -> NDArray[np.intp]:
@@ -124,6 +127,7 @@ class Dataset:
     def _fingerprint(self) -> str:
         order = self._by_id
         form = "" if self.inputs.form == "pixels" else f" {self.inputs}"  # nothing for pixels: cards of old agree
+        form += self.tokenizer and f" by {self.tokenizer}"
         digest = hashlib.sha256(f"{self.x.shape} {self.classes}{form}".encode())
         for array in (self.ids, self.y, self.x):
             digest.update(np.ascontiguousarray(array[order]).data)
@@ -145,7 +149,11 @@ class Splits:
 
 
 def load_splits(
-    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+    name: str | Path,
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    validation: float = 0.2,
+    limit: Limit | None = None,
 ) -> Splits:
     """A dataset with its fixed split into train, validation and test.
 
@@ -164,7 +172,10 @@ def load_splits(
     - ``folder:PATH`` (as it stands or under ``data_root``), or the path of a folder: images in a folder for each
       class; ``PATH@32`` scales them;
     - ``hf:owner/name``, or ``hf:PATH`` of a ``save_to_disk`` folder: a dataset of the Hugging Face hub;
-    - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens.
+    - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens;
+    - any of texts with ``+tokens:PATH``: the tokens of a pretrained encoder, for the network ``hf-encoder:PATH`` and
+      all others of tokens; PATH is a folder, ``owner/name`` on the hub, or ``minilm-l6-v2``
+      (``encoder_folders.encoder_folder``), and ``PATH@64`` cuts texts after 64 tokens in place of 128.
 
     Ids are the ``id`` column of a table, or count from 0 in the order of the source, the training set first. The test
     split is the official one or else a fixed stratified fifth (digits: a quarter), and never depends on the seed. The
@@ -177,15 +188,22 @@ def load_splits(
         data_root: where files are looked for and downloaded to; the folder ``data`` unless told.
         seed: of the validation split.
         validation: share of the examples outside the test split, 0 (none) to below 1.
+        limit: keep so many examples of each part; the parts are what they are without. Vocabularies are learnt from
+            the training examples that are kept.
 
     Raises:
-        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
+        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download, a limit
+            above what there is.
     """
-    return _parts(name, data_root, seed, validation, outside=False)
+    return _parts(name, data_root, seed, validation, limit, outside=False)
 
 
 def load_out_of_scope(
-    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+    name: str | Path,
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    validation: float = 0.2,
+    limit: Limit | None = None,
 ) -> Splits:
     """The examples of a dataset that belong to none of its classes, encoded as ``load_splits`` encodes the others.
 
@@ -195,13 +213,16 @@ def load_out_of_scope(
     Raises:
         TrainmapError: a dataset without such examples, and what ``load_splits`` raises.
     """
-    return _parts(name, data_root, seed, validation, outside=True)
+    return _parts(name, data_root, seed, validation, limit, outside=True)
 
 
-def _parts(name: str | Path, data_root: str | Path | None, seed: int, validation: float, outside: bool) -> Splits:
+def _parts(
+    name: str | Path, data_root: str | Path | None, seed: int, validation: float, limit: Limit | None, outside: bool
+) -> Splits:
     if not 0 <= validation < 1:
         raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
     rows = divide(open_rows(name, as_path("data" if data_root is None else data_root)), seed, validation)
+    rows = rows if limit is None else limited(rows, limit)
     x, vocabulary = rows.encode(np.flatnonzero(rows.part == "train"))
     prefix, classes = ("outside ", 1) if outside else ("", rows.classes)
     if outside and not np.strings.startswith(rows.part, prefix).any():
@@ -211,7 +232,7 @@ def _parts(name: str | Path, data_root: str | Path | None, seed: int, validation
     for part in PARTS:
         here = np.flatnonzero(rows.part == prefix + part)
         here = here[np.argsort(rows.ids[here])]
-        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, vocabulary))
+        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, vocabulary, rows.tokenizer))
     return Splits(*parts)
 
 

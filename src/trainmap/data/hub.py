@@ -11,13 +11,16 @@ import pyarrow as pa
 from trainmap.data.image_folders import pixels
 from trainmap.data.index_columns import index_names
 from trainmap.data.raw_rows import PART_NAMES, Rows
-from trainmap.data.texts import tokens
+from trainmap.data.texts import joined, tokens
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import is_dir, reading, refuse_pipe
 
+PAIR = "text_pair"
+"""The column of second texts, beside one that is called ``text``."""
+
 
 def hub_rows(name: str, size: int | None = None) -> Rows:
-    """A dataset with one ``ClassLabel`` column and one column of images or texts.
+    """A dataset with one ``ClassLabel`` column and one column of images or texts, or ``text`` and ``text_pair``.
 
     Ids count the rows, part by part: train, validation, test.
 
@@ -60,7 +63,10 @@ def _rows(name: str, parts: dict[str, Any], size: int | None) -> Rows:
     found = [text for key in ordered for text in parts[key][column]]
     if missing := sum(text is None for text in found):
         raise TrainmapError(f"hf:{name}: column '{column}' must hold a text in every row, {missing} have none")
-    return Rows(title, y, classes, part, tokens(found), texts=found)
+    pairs = [text for key in ordered for text in parts[key][PAIR]] if PAIR in texts and column == "text" else None
+    if missing := sum(text is None for text in pairs or ()):
+        raise TrainmapError(f"hf:{name}: column '{PAIR}' must hold a text in every row, {missing} have none")
+    return Rows(title, y, classes, part, tokens(joined(found, pairs)), texts=found, pairs=pairs)
 
 
 def _load(name: str) -> dict[str, Any]:

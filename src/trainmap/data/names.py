@@ -16,8 +16,9 @@ from trainmap.data.hub import hub_rows
 from trainmap.data.image_folders import folder_rows
 from trainmap.data.raw_rows import Rows
 from trainmap.data.sources import DATASETS, find
+from trainmap.data.subwords import encoder_and_length, subwords
 from trainmap.data.tables import parquet_rows, scikit_rows
-from trainmap.data.texts import embeddings
+from trainmap.data.texts import embeddings, joined
 from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.files import as_it_stands_or_under, is_dir, is_file
 from trainmap.parquet_files import read_frame
@@ -25,6 +26,8 @@ from trainmap.parquet_files import read_frame
 DIGITS_TEST = 0.25
 """The digits have no official test set: this share is set aside, the same for every seed."""
 EMBEDDINGS = "+embeddings"
+TOKENS = "+tokens:"
+"""In front of the path of a pretrained encoder."""
 FILES = (".npz", ".parquet")
 CONVERTED = {
     ".csv": "read_csv",
@@ -48,7 +51,7 @@ def open_rows(name: str | Path, root: Path) -> Rows:
         TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
     """
     name = check_name(name)
-    plain = name.removesuffix(EMBEDDINGS)
+    plain, how = _representation(name)
     if plain.endswith(FILES):
         plain = str(as_it_stands_or_under(root, plain))
         if is_dir(plain):
@@ -73,11 +76,42 @@ def open_rows(name: str | Path, root: Path) -> Rows:
         rows = hub_rows(path.removeprefix("hf:"), size)
     else:
         rows = folder_rows(as_it_stands_or_under(root, path.removeprefix("folder:")), size)
-    if not name.endswith(EMBEDDINGS):
+    return represented(rows, how, root)
+
+
+def represented(rows: Rows, how: str, root: Path) -> Rows:
+    """Texts in another form.
+
+    Args:
+        rows: of texts; any for "".
+        how: "+embeddings", "+tokens:PATH", or "" for what they are.
+        root: where embeddings are kept.
+
+    Raises:
+        TrainmapError: rows that are no texts, or no such encoder.
+    """
+    if not how:
         return rows
     if rows.texts is None:
-        raise TrainmapError(f"embeddings are made of texts, but {plain} has none; leave out {EMBEDDINGS}")
-    return replace(rows, name=rows.name + EMBEDDINGS, encode=embeddings(rows.texts, root / "embeddings"))
+        what = "embeddings" if how == EMBEDDINGS else "tokens"
+        raise TrainmapError(f"{what} are made of texts, but {rows.name} has none; leave out {how}")
+    if how == EMBEDDINGS:
+        return replace(
+            rows, name=rows.name + how, encode=embeddings(joined(rows.texts, rows.pairs), root / "embeddings")
+        )
+    path, longest = encoder_and_length(how.removeprefix(TOKENS))
+    encode, word = subwords(rows.texts, path, longest, rows.pairs)
+    title = f"{rows.name}{TOKENS}{Path(path).name}" + (f"@{longest}" if longest else "")
+    return replace(rows, name=title, encode=encode, tokenizer=word)
+
+
+def _representation(name: str) -> tuple[str, str]:
+    """``sst2+tokens:bert`` → sst2, +tokens:bert."""
+    if TOKENS in name:
+        plain, mark, path = name.partition(TOKENS)
+        return plain, mark + path
+    plain = name.removesuffix(EMBEDDINGS)
+    return plain, name.removeprefix(plain)
 
 
 def check_name(name: str | Path) -> str:
@@ -93,7 +127,9 @@ def check_name(name: str | Path) -> str:
             "file, images to a .npz file, and give its path"
         )
     name = str(name)
-    plain = name.removesuffix(EMBEDDINGS)
+    plain, how = _representation(name)
+    if how == TOKENS:
+        raise TrainmapError(f"'{name}' must say whose tokens: {name}minilm-l6-v2, or the path of an encoder")
     known = plain in READERS or plain in DATASETS
     if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
         return name

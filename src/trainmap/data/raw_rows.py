@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Rows:
         ids: (N,) int64; 0 to N - 1 for None.
         test_share: share of the training rows that is set aside for testing when no row is in the part "test".
         texts: the texts, where the examples are texts.
+        pairs: a second text for each, where they are pairs of texts.
+        tokenizer: of tokens of a pretrained encoder, the word of its tokenizer.
     """
 
     name: str
@@ -46,6 +48,23 @@ class Rows:
     ids: NDArray[np.int64] | None = None
     test_share: float = TEST_SHARE
     texts: Sequence[str] | None = None
+    pairs: Sequence[str] | None = None
+    tokenizer: str = ""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many examples of each part are kept: small draws of a large dataset.
+
+    Attributes:
+        train, validation, test: None keeps all of a part.
+        seed: of the draw.
+    """
+
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    seed: int = 0
 
 
 def divide(rows: Rows, seed: int, validation: float) -> Rows:
@@ -71,7 +90,28 @@ def divide(rows: Rows, seed: int, validation: float) -> Rows:
     if not (part == "train").any():
         found = some(np.unique(part).tolist())
         raise TrainmapError(f"{rows.name} must have training examples, but its parts are: {found}")
-    return Rows(rows.name, rows.y, rows.classes, part, rows.encode, ids, rows.test_share, rows.texts)
+    return replace(rows, part=part, ids=ids)
+
+
+def limited(rows: Rows, limit: Limit) -> Rows:
+    """Rows in their parts, of which each part keeps so many, each class in proportion; the others are in the part "".
+
+    A draw depends on the ids and labels of the part and on the seed alone.
+
+    Raises:
+        TrainmapError: more than a part has, or fewer than one.
+    """
+    assert rows.ids is not None
+    part = rows.part.copy()
+    for name in PARTS:
+        count, here = getattr(limit, name), part == name
+        if count is None:
+            continue
+        if not 1 <= count <= here.sum():
+            raise TrainmapError(f"{rows.name}: limit.{name} must be 1 to {here.sum()}, what there is, got {count}")
+        kept = draw(rows.ids[here], rows.y[here], rows.classes, count / int(here.sum()), limit.seed)
+        part[here & ~np.isin(rows.ids, kept)] = ""
+    return replace(rows, part=part)
 
 
 def draw(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainmap.data.index_columns import index_names, pandas_index
 from trainmap.data.leaks import leaks
 from trainmap.data.raw_rows import Rows, label_numbers, part_names
-from trainmap.data.texts import tokens
+from trainmap.data.texts import joined, tokens
 from trainmap.errors import TrainmapError, some
 from trainmap.files import reading
 from trainmap.parquet_files import read_frame
@@ -106,7 +106,8 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequ
 
     Ids are integers, each of them once, in any order. Labels are words or whole numbers.
 
-    With a column ``text`` the examples are texts, and other columns are not looked at. Else every other column is a
+    With a column ``text`` the examples are texts, with ``text_pair`` beside it pairs of texts, and other columns are
+    not looked at. Else every other column is a
     feature: numbers (standardised) or words, categories and booleans (a column each). An index of pandas is none: the
     columns ``index``, and those that have its name (``__index_level_0__``, ``Unnamed: 0``), are left out. The logger
     "trainmap" warns of them, and of columns that give the label away (``leaks.leaks``), which stay.
@@ -134,7 +135,8 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequ
         ids = frame["id"].cast(pl.Int64).to_numpy()
     if "text" in frame.columns:
         texts = _texts(name, frame["text"])
-        return Rows(name, y, len(names), part, tokens(texts), ids, texts=texts)
+        pairs = _texts(name, frame["text_pair"]) if "text_pair" in frame.columns else None
+        return Rows(name, y, len(names), part, tokens(joined(texts, pairs)), ids, texts=texts, pairs=pairs)
     features = _features(name, frame.drop([column for column in (label, *ROLES) if column in frame.columns]), index)
     for column, why in leaks(features, y).items():
         log.warning("%s: column '%s' may give the label away: %s Leave it out if so", name, column, why)
@@ -150,8 +152,8 @@ def _texts(name: str, column: pl.Series) -> list[str]:
         column = column.cast(pl.String)
     if column.dtype != pl.String or column.null_count():
         raise TrainmapError(
-            f"{name}: the column 'text' must hold a text in every row, got {column.dtype} with {column.null_count()} "
-            "missing; cast it to text, and write '' for an empty text"
+            f"{name}: the column '{column.name}' must hold a text in every row, got {column.dtype} with "
+            f"{column.null_count()} missing; cast it to text, and write '' for an empty text"
         )
     return column.to_list()
 

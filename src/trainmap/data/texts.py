@@ -76,6 +76,11 @@ def vocabulary(texts: Sequence[str], least: int = 2, largest: int = LARGEST, lon
     return Vocabulary(tuple(kept[:largest]), max(1, min(longest, max(map(len, tokens), default=1))))
 
 
+def joined(texts: Sequence[str], pairs: Sequence[str] | None) -> Sequence[str]:
+    """Pairs of texts as one text each, ``one | other``; the texts as they are for None."""
+    return texts if pairs is None else [f"{one} | {other}" for one, other in zip(texts, pairs, strict=True)]
+
+
 def tokens(texts: Sequence[str]) -> Encode:
     """The encoding of texts as word tokens."""
 

@@ -13,6 +13,17 @@ from trainmap.experiments.file.questions import Human, Tuning
 from trainmap.experiments.file.way_sections import Compression, Schedule, Without
 
 
+class Limit(Section):
+    """How many examples of each part are kept, each class in proportion (``trainmap.data.Limit``)."""
+
+    train: Count | None = None
+    """All by default, as of the others."""
+    validation: Count | None = None
+    test: Count | None = None
+    seed: Seed = 0
+    """Of the draw."""
+
+
 class Data(Section):
     """Which datasets, and how they are split."""
 
@@ -24,6 +35,8 @@ class Data(Section):
     """Of the validation split, shared by teachers and students."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the training data that is set aside."""
+    limit: Limit | None = None
+    """A small draw of a large dataset; all of it by default."""
     label_noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of the training labels that are replaced by another class, drawn evenly."""
     noise_seed: Seed = 0

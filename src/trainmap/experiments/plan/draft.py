@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from trainmap.data.dataset import Splits
 from trainmap.errors import TrainmapError, unknown
@@ -25,7 +26,6 @@ from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.build import build, check_model
 from trainmap.models.cost import forward_flops, parameters
-from trainmap.models.zoo import PRETRAINED
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.recipes import default_recipe
 
@@ -37,7 +37,9 @@ class Draft:
         self.variant, self.graph, self.out, self.name = variant, graph, out, name
         self.experiment = variant.experiment
         data = self.experiment.data
-        settings: dict[str, Any] = data.model_dump(exclude={"names", "root"}) | {"name": name}
+        settings: dict[str, Any] = {"name": name} | {
+            field: getattr(data, field) for field in type(data).model_fields if field not in ("names", "root")
+        }
         for place, read in ((("names", at), {"labels": "", "label_noise": 0.0}), (("labels",), {})):
             try:
                 self.splits: Splits = load(root=data.root, **settings | read)
@@ -137,7 +139,8 @@ class Draft:
         known = next((m for m in self.graph.models if (m["name"], m["dataset"]) == (name, train.name)), None)
         if known is None:
             check_model(name, train.inputs)
-            network = build(name.removesuffix(PRETRAINED), train.classes, train.inputs, 0)  # no download for a count
+            with torch.device("meta"):
+                network = build(name, train.classes, train.inputs, 0, weights=False)
             known = {"name": name, "dataset": train.name, "role": role, "parameters": parameters(network)}
             known["flops"] = forward_flops(network, train.inputs)
             self.graph.models.append(known)

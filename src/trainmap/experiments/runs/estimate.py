@@ -136,12 +136,11 @@ def measure(task: Learning | Search, data_root: str | None = None) -> float:
     import torch
 
     from trainmap.models.build import build
-    from trainmap.models.zoo import PRETRAINED
     from trainmap.training.fit import fit
 
     train, recipe = task.data.load(data_root).train, task.recipe
     part = train.subset(train.ids[: STEPS * recipe.batch])
-    model = build(task.model.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
+    model = build(task.model, train.classes, train.inputs, 0, weights=False)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

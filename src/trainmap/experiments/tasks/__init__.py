@@ -5,6 +5,7 @@ Its files, in reading order::
     task.py                A task of an experiment
     place.py               where a task works, and the files that tasks leave for each other
     recipe.py              A recipe as the field of a task: its numbers stay as they are written
+    of_model.py            a task of a network that may start from published weights
     datasets.py            which data a task is of, and what its network is judged on elsewhere
     student_ids.py         ids that students are trained on: drawn at random, and told by one hash
     result_fields.py       what a report reads of the result of each kind of task

@@ -9,9 +9,11 @@ from typing import Any
 
 from trainmap.audits.planted import plan_flips
 from trainmap.data.dataset import Splits, load_splits
+from trainmap.data.raw_rows import Limit as PartLimit
 from trainmap.data.relabel import relabelled
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.sections import Limit
 
 
 class Data(Section):
@@ -20,6 +22,7 @@ class Data(Section):
     Attributes:
         name: as ``load_splits`` takes it.
         split_seed, validation: of the split.
+        limit: how many examples of each part are kept; None for all.
         label_noise, noise_seed: share of the training labels that are exchanged for another class.
         labels: ``FILE.npz:ARRAY`` in place of those of the training part; "" for its own.
         fingerprint: of all of it, SHA-256 (hex).
@@ -32,6 +35,11 @@ class Data(Section):
     noise_seed: int
     labels: str
     fingerprint: str
+    limit: Limit | None = None
+
+    def identity(self) -> dict[str, Any]:
+        """Without a limit where there is none, as before there was such a thing."""
+        return self.model_dump(exclude=set() if self.limit else {"limit"})
 
     def load(self, root: str | None) -> Splits:
         """The data, once in a process.
@@ -39,7 +47,8 @@ class Data(Section):
         Raises:
             TrainmapError: they are not what they were when the experiment was planned.
         """
-        data = load(root=root, **self.model_dump(exclude={"fingerprint"}))
+        told = {name: getattr(self, name) for name in type(self).model_fields if name != "fingerprint"}
+        data = load(root=root, **told)
         if data.fingerprint() != self.fingerprint:
             raise TrainmapError(f"the data of {self.name} changed since the experiment was planned; plan it again")
         return data
@@ -71,9 +80,9 @@ class Elsewhere(Section):
 
 
 @lru_cache(maxsize=2)
-def as_it_comes(name: str, root: str | None, split_seed: int, validation: float) -> Splits:
+def as_it_comes(name: str, root: str | None, split_seed: int, validation: float, limit: Limit | None = None) -> Splits:
     """A dataset, read once in a process."""
-    return load_splits(name, root, split_seed, validation)
+    return load_splits(name, root, split_seed, validation, None if limit is None else PartLimit(**limit.model_dump()))
 
 
 @lru_cache(maxsize=2)
@@ -85,10 +94,11 @@ def load(
     label_noise: float = 0.0,
     noise_seed: int = 0,
     labels: str = "",
+    limit: Limit | None = None,
 ) -> Splits:
     """A dataset, made once in a process, with its label noise in the training part alone: labels of a file, or each
     chosen label exchanged for another class, drawn evenly."""
-    data = as_it_comes(name, root, split_seed, validation)
+    data = as_it_comes(name, root, split_seed, validation, limit)  # pyright: ignore[reportArgumentType]  # frozen
     if labels:
         data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:

@@ -10,20 +10,21 @@ from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation, settled
 from trainmap.experiments.tasks.datasets import Data
 from trainmap.experiments.tasks.materials import Logits
+from trainmap.experiments.tasks.of_model import OfModel
 from trainmap.experiments.tasks.place import LOGITS, TRIALS, Place, leave_found
 from trainmap.experiments.tasks.recipe import RecipeValue
-from trainmap.experiments.tasks.task import Cost, Result, Site, Task
+from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.experiments.tasks.tuning import Hyperparameters, Lesson, Trial, search
 from trainmap.models.budget import training_flops
 
 Number = int | float
 
 
-class Search(Task):
+class Search(OfModel):
     """Search for the hyperparameters of a student; leaves ``trials.db``, from which a killed search goes on.
 
     Attributes:
-        data, model, recipe, device: of the student.
+        data, recipe, device: of the student.
         distillation: as the file has it.
         logits: of its teacher.
         start: ``peak_lr``, ``temperature``, ``weight`` that the student had: the first trial.
@@ -37,7 +38,6 @@ class Search(Task):
     spelled: ClassVar = "trainmap.experiments.searches:search_run"
 
     data: Data
-    model: str
     recipe: RecipeValue
     device: str
     distillation: dict[str, Any]
@@ -53,6 +53,7 @@ class Search(Task):
         return Cost(training_flops(site.forward(self.model), trained), trained, 200_000, self.model)
 
     def run(self, place: Place) -> Result:
+        self.check_weights()
         data = self.data.load(place.data_root)
         logits = open_logits(place.of("logits", LOGITS))
         lesson = Lesson(self.model, self.recipe, data, logits, Distillation(**self.distillation), self.device)
