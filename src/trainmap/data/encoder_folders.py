@@ -34,7 +34,7 @@ def encoder_folder(path: str) -> Path:
     Raises:
         TrainmapError: none of them, or a hub that cannot be reached.
     """
-    if is_dir(path):
+    if path and is_dir(path):
         if not is_file(Path(path) / CONFIG):
             raise TrainmapError(f"{path} must be the folder of an encoder, but has no {CONFIG}; {SAVED}")
         return Path(path)

@@ -35,8 +35,8 @@ Factory = Callable[[int, int, int], nn.Module]
 def resnet(classes: int, channels: int, size: int, depth: int, pretrained: bool = False) -> nn.Module:
     """ResNet with a 3x3 stem of stride 1 and no max-pooling; all norms start at 1 (``zero_init_last=False``).
 
-    4.90 M (10), 11.17 M (18), 21.28 M (34) and 23.52 M parameters (50) with 10 classes. Depth 10 is 18 with one block in
-    each stage, which the paper does not have; timm has no weights for it.
+    4.90 M (10), 11.17 M (18), 21.28 M (34) and 23.52 M parameters (50) with 10 classes. Depth 10 is 18 with one block
+    in each stage, which the paper does not have; timm has no weights for it.
 
     Source: He et al. 2016, arXiv:1512.03385, table 1.
     Differs: the stem; a last norm that starts at 0 would make quantisation-aware training divide by it.
