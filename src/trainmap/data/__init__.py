@@ -19,6 +19,7 @@ Its files, in reading order::
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
     dataset.py        splits that a network can be trained on
+    known_sizes.py    a named dataset without its files
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.names import check_name, represented
     from trainmap.data.raw_rows import Limit
+    from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
     from trainmap.data.subwords import tokenizer_of
@@ -46,6 +48,7 @@ else:
             "inputs": "Form Inputs as_tensor to_float to_input",
             "names": "check_name represented",
             "raw_rows": "Limit",
+            "known_sizes": "is_missing outline",
             "relabel": "relabelled",
             "sources": "DATASETS",
             "subwords": "tokenizer_of",
@@ -56,7 +59,7 @@ else:
 # fmt: off
 __all__ = [
     "DATASETS", "Dataset", "Form", "Inputs", "Limit", "Splits", "as_tensor", "augment", "check_name", "embeddings",
-    "encoder_folder", "load_splits", "needs_transformers", "relabelled", "represented", "to_float", "to_input",
-    "tokenizer_of", "tokens", "weights_fingerprint",
+    "encoder_folder", "is_missing", "load_splits", "needs_transformers", "outline", "relabelled", "represented",
+    "to_float", "to_input", "tokenizer_of", "tokens", "weights_fingerprint",
 ]
 # fmt: on

@@ -36,6 +36,9 @@ class Source:
     """Folder of the operating system's package."""
     starts: tuple[int, ...] = ()
     """The first labels of the official training set: tells the two datasets apart that share their file names."""
+    train: tuple[int, ...] = ()
+    test: tuple[int, ...] = ()
+    """How many examples of each class the official parts have; () for one without official parts."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +68,25 @@ def find(name: str, root: Path) -> Images:
         return replace(found, y_train=y_train, y_test=y_test, classes=len(known))
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
+    source, files = DATASETS[name], files_of(name, root)
+    if not files:
+        return _checked(name, _download(name, source, root), source)
+    if len(files) == 1:
+        return _checked(name, _read_npz(files[0]), source)
+    train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
+    return _checked(name, (train_x, train_y, test_x, test_y), source)
+
+
+def files_of(name: str, root: Path) -> list[Path]:
+    """The .npz file of a named dataset, or its four idx files; none where it would have to be downloaded."""
     source = DATASETS[name]
     for path in (root / f"{name}.npz", root / f"{name.replace('-', '_')}.npz"):
         if is_file(path):
-            return _checked(name, _read_npz(path), source)
+            return [path]
     for folder in (root / name, root, *([Path(source.system)] if source.system else [])):
         if source.idx and (files := _idx_files(folder)):
-            train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
-            return _checked(name, (train_x, train_y, test_x, test_y), source)
-    return _checked(name, _download(name, source, root), source)
+            return files
+    return []
 
 
 def _read_npz(path: Path) -> Arrays:
@@ -173,7 +186,16 @@ def _labels(name: str, y: NDArray[Any]) -> NDArray[np.int64]:
 
 DATASETS: dict[str, Source] = {
     "digits": Source(8, 1, 10),
-    "mnist": Source(28, 1, 10, "MNIST", idx=True, starts=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4)),
+    "mnist": Source(
+        28,
+        1,
+        10,
+        "MNIST",
+        idx=True,
+        starts=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+        train=(5_923, 6_742, 5_958, 6_131, 5_842, 5_421, 5_918, 6_265, 5_851, 5_949),
+        test=(980, 1_135, 1_032, 1_010, 982, 892, 958, 1_028, 974, 1_009),
+    ),
     "fashion-mnist": Source(
         28,
         1,
@@ -183,7 +205,9 @@ DATASETS: dict[str, Source] = {
         flips=True,
         system="/usr/share/datasets/fashion-mnist",
         starts=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+        train=(6_000,) * 10,
+        test=(1_000,) * 10,
     ),
-    "cifar10": Source(32, 3, 10, "CIFAR10", flips=True),
-    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True),
+    "cifar10": Source(32, 3, 10, "CIFAR10", flips=True, train=(5_000,) * 10, test=(1_000,) * 10),
+    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True, train=(500,) * 100, test=(100,) * 100),
 }

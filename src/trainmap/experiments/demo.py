@@ -26,7 +26,7 @@ from trainmap.experiments.file.variants import Variant, variant_of
 from trainmap.experiments.plan.graph import Graph, made_at
 from trainmap.experiments.plan.named_rows import ROWS
 from trainmap.experiments.plan.planner import plan_graph
-from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.report.study_files import write_outcome
 from trainmap.experiments.runs.folder import PLAN, Study, claim, open_study, run_study, study_of, tasks_of
 from trainmap.experiments.runs.job import Outcome
 from trainmap.experiments.runs.owner import DEMO, changes, check_free
@@ -175,7 +175,7 @@ def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
 
     Raises:
         StoreError: ``out`` holds the demo of another teacher, or something else that would be written over.
-        TrainmapError: tasks that failed; a second call retries them.
+        TrainmapError: tasks that failed (the reports of the rest are written); a second call retries them.
     """
     folder = Path(out)
     held = _held(folder)
@@ -187,15 +187,7 @@ def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
         log.warning(replaced)
     with _progress(graph, folder, _taught(study)) as advance:
         outcomes = run_study(study, graph, folder, jobs, on_progress=advance)
-    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
-    if failed:
-        blocked = sum(outcome.blocked for outcome in outcomes)
-        raise TrainmapError(
-            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
-            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {folder / 'runs'}); call "
-            "again to retry them"
-        )
-    return write_study(folder)["report.html"]
+    return write_outcome(folder, outcomes)["report.html"]
 
 
 def _held(folder: Path) -> Study | None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from trainmap.models.cost import forward_flops, parameters
     from trainmap.models.encoders import encoder_weights, is_encoder
     from trainmap.models.layout import is_convolutional, lay_out
-    from trainmap.models.modes import device_of, evaluating
+    from trainmap.models.modes import check_device, device_of, evaluating, is_here
     from trainmap.models.octave import (
         OctaveConv2d,
         OctaveNorm,
@@ -55,7 +55,7 @@ else:
             "cost": "forward_flops parameters",
             "encoders": "encoder_weights is_encoder",
             "layout": "is_convolutional lay_out",
-            "modes": "device_of evaluating",
+            "modes": "check_device device_of evaluating is_here",
             "octave": "OctaveConv2d OctaveNorm OctaveResNet OctaveResidual pool relu split upsample",
             "predict": "BATCH predict_pairs",
             "probe": "check_same_shape checked foreign logits_of",
@@ -67,9 +67,9 @@ else:
 # fmt: off
 __all__ = [
     "BATCH", "KINDS", "PRETRAINED", "Catalogue", "OctaveConv2d", "OctaveNorm", "OctaveResNet", "OctaveResidual",
-    "TrainingCost", "break_even", "check_model", "check_same_shape", "checked", "device_of", "encoder_weights",
-    "evaluating", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional", "is_encoder",
-    "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters", "pool", "predict_pairs",
-    "prunable", "relu", "split", "training_cost", "training_flops", "upsample",
+    "TrainingCost", "break_even", "check_device", "check_model", "check_same_shape", "checked", "device_of",
+    "encoder_weights", "evaluating", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional",
+    "is_encoder", "is_here", "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters",
+    "pool", "predict_pairs", "prunable", "relu", "split", "training_cost", "training_flops", "upsample",
 ]
 # fmt: on

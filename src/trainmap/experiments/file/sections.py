@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from trainmap.data.raw_rows import Limit as PartLimit
 from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
 from trainmap.experiments.file.questions import Human, Tuning
 from trainmap.experiments.file.way_sections import Compression, Schedule, Without
@@ -22,6 +23,10 @@ class Limit(Section):
     test: Count | None = None
     seed: Seed = 0
     """Of the draw."""
+
+    def made(self) -> PartLimit:
+        """The value of the library."""
+        return PartLimit(**self.model_dump())
 
 
 class Data(Section):

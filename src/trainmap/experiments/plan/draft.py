@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from trainmap.data.dataset import Splits
+from trainmap.data.known_sizes import is_missing
 from trainmap.errors import TrainmapError, unknown
 from trainmap.evaluation.corruptions import CORRUPTIONS
 from trainmap.evaluation.shifts import load_shift
@@ -40,13 +41,17 @@ class Draft:
         settings: dict[str, Any] = {"name": name} | {
             field: getattr(data, field) for field in type(data).model_fields if field not in ("names", "root")
         }
+        outlined = graph.outlines and is_missing(name, data.root or "data")
         for place, read in ((("names", at), {"labels": "", "label_noise": 0.0}), (("labels",), {})):
             try:
-                self.splits: Splits = load(root=data.root, **settings | read)
+                told = settings | {"limit": data.limit and data.limit.made()} | read
+                self.splits: Splits = load(root=data.root, outlined=outlined, **told)
             except TrainmapError as error:
                 raise variant.wrong(("data", *place), error) from error
         train = self.splits.train
-        self.data = Data(**settings, fingerprint=self.splits.fingerprint())
+        self.data = Data(**settings, fingerprint="" if outlined else self.splits.fingerprint())
+        if outlined:
+            graph.lacks(name)
         self.examples, self.tests, self.classes = len(train), len(self.splits.test), train.classes
         self.class_sizes = tuple(int(count) for count in np.bincount(train.y) if count)
         self.evaluation = self.check_evaluation()
@@ -139,7 +144,7 @@ class Draft:
         known = next((m for m in self.graph.models if (m["name"], m["dataset"]) == (name, train.name)), None)
         if known is None:
             check_model(name, train.inputs)
-            with torch.device("meta"):
+            with torch.device("meta"):  # shapes alone: no weights are made, or downloaded, for a count
                 network = build(name, train.classes, train.inputs, 0, weights=False)
             known = {"name": name, "dataset": train.name, "role": role, "parameters": parameters(network)}
             known["flops"] = forward_flops(network, train.inputs)

@@ -17,19 +17,30 @@ from trainmap.experiments.plan.search_runs import plan_searches
 from trainmap.experiments.plan.student_runs import Students
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.teacher import Teacher
+from trainmap.models.modes import check_device
 from trainmap.scores.table import score_named
 from trainmap.selection.entry import check_epochs
 
 
-def plan_graph(variants: Sequence[Variant], out: str | Path) -> Graph:
-    """Every task of an experiment. Loads the datasets and builds each network once, to count.
+def plan_graph(variants: Sequence[Variant], out: str | Path, outlines: bool = False) -> Graph:
+    """Every task of an experiment. Loads the datasets and builds each network once, to count; needs no device.
+
+    Args:
+        variants: the points of its grid.
+        out: its folder; nothing is written.
+        outlines: plan datasets whose files are not there from their known sizes (``absent`` of the graph says which).
+            Such a plan can be looked at and not run.
 
     Raises:
         TrainmapError: names file, line and field of what cannot be.
     """
-    graph = Graph()
+    graph = Graph(outlines=outlines)
     owners: list[Variant] = []
     for variant in variants:
+        try:
+            check_device(variant.experiment.device)
+        except TrainmapError as error:
+            raise variant.wrong(("device",), error) from error
         for at, name in enumerate(names := variant.experiment.data.names):
             if name in names[:at]:
                 raise variant.wrong(("data", "names", at), f"'{name}' stands twice; keep one of them")

@@ -79,7 +79,7 @@ def _kinds(shared: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> int:
 def _meeting(line: Line, first: Variant, second: Variant) -> TrainmapError:
     """The error for two runs in one cell."""
     labels = line.labels
-    column = f"{labels['student']} + KD" if labels["distilled"] else labels["student"]
+    column = f"{labels['student']} + {labels['taught']}" if labels["taught"] else labels["student"]
     cell = f"two runs would stand in one cell ({labels['subset']}, {column}, seed {labels['seed']})"
     if first is second:
         return second.wrong(("students",), f"{cell}; give the students names of their own")

@@ -34,7 +34,7 @@ def plan_searches(draft: Draft) -> None:
     ways = [
         column
         for at, student in enumerate(draft.experiment.students)
-        for column in columns(student, ("students", at))
+        for column in columns(student, ("students", at), [*draft.teachers])
         if column.distillation is not None
     ]
     if not ways:
@@ -76,8 +76,8 @@ def _plan(students: Students, column: Column) -> None:
         seeds=tuple(tuning.seeds),
         seed=tuning.seed,
     )
-    what = f"{column.name} + KD on {students.data}"
-    draft.add(search, f"search for {what}", f"{column.name} + KD")
+    what = f"{column.title} on {students.data}"
+    draft.add(search, f"search for {what}", column.title)
     for seed in students.experiment.seeds:
         started = base.model_copy(update={"seed": seed})
         draft.add(started, f"{what}, start of the search, seed {seed}")

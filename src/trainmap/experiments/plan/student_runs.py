@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,13 +28,17 @@ from trainmap.experiments.tasks.task import Task
 from trainmap.models.encoders import is_encoder
 from trainmap.training.recipes import Recipe as TrainingRecipe
 
+NAMED = ("loss", "teacher")  # what a distillation is called by; the rest is told where it differs
+
 
 @dataclass(frozen=True)
 class Column:
     """One way of training a student.
 
     Attributes:
-        name: in the table.
+        name: of the student.
+        taught: by what it is taught, as tables have it: the loss, and what else tells it from the others of the
+            student; "" without a teacher.
         distillation: None trains without a teacher.
         student: its section.
         where: the student's place in the file.
@@ -42,10 +46,16 @@ class Column:
     """
 
     name: str
+    taught: str
     distillation: Distillation | None
     student: Section
     where: Where
     place: int
+
+    @property
+    def title(self) -> str:
+        """The head of the column, without what becomes of the student afterwards."""
+        return f"{self.name} + {self.taught}" if self.taught else self.name
 
 
 class Students:
@@ -70,7 +80,7 @@ class Students:
             if not list(_budgets(row, list(row.budgets or self.experiment.budgets))):
                 raise self.wrong(("subsets",), f"'{row.name}' stands in no table; it belongs to equal epochs")
             for at, student in students:
-                for column in columns(student, ("students", at)):
+                for column in columns(student, ("students", at), [*self.draft.teachers]):
                     self.runs(row, column)
 
     def check(self, row: Row) -> None:
@@ -98,7 +108,6 @@ class Students:
         self.draft.check_patience(column.where, column.student.patience)
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
-        kind = " distilled" if base.teaching else ""
         for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
             lasting = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
@@ -106,7 +115,7 @@ class Students:
                 made = base.model_copy(update={**lasting, "seed": seed, "drawn_from": given})
                 for role, task in given.items():
                     self.name(role, task, row)
-                name = f"{row.name}, {column.name}{kind} on {self.data}, {budgets[0]}, seed {seed}"
+                name = f"{row.name}, {column.title} on {self.data}, {budgets[0]}, seed {seed}"
                 self.draft.add(made, name)
                 for title, way in ways:
                     run = made.hash
@@ -114,7 +123,7 @@ class Students:
                         smaller = CompressedStudent(student=made, compress=way.settled())
                         run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
-                        self.draft.graph.lines.append(self.line(run, row, title, made, budget))
+                        self.draft.graph.lines.append(self.line(run, row, (title, column.taught), made, budget))
 
     def name(self, role: str, task: Task, row: Row) -> None:
         """Put a selection into the graph under its row's name; its map, or a teacher, is there."""
@@ -123,10 +132,11 @@ class Students:
             drawn = f", seed {task.seed}" if isinstance(row.draw, Chosen) and row.draw.redrawn else ""
             self.draft.add(task, f"{row.name} of {self.draft.names[self.one.hash]}{drawn}", row.name)
 
-    def line(self, run: str, row: Row, title: str, made: Student, budget: str) -> Line:
-        """The place of a run in the reports."""
-        share = row.count / self.draft.examples
-        told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "seed": made.seed}
+    def line(self, run: str, row: Row, column: tuple[str, str], made: Student, budget: str) -> Line:
+        """The place of a run in the reports; ``column`` is the student and what it is taught by."""
+        share, (title, taught) = row.count / self.draft.examples, column
+        told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "taught": taught}
+        told["seed"] = made.seed
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
         return Line(
             run,
@@ -182,16 +192,26 @@ def _budgets(row: Row, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]
         yield "full", ("equal steps",)
 
 
-def columns(student: Section, where: Where) -> list[Column]:
-    """Each way of training a student, named by what tells its distillations apart, where there are several."""
+def columns(student: Section, where: Where, teachers: Sequence[str]) -> list[Column]:
+    """Each way of training a student, named by its loss and by what else tells its distillations apart.
+
+    Args:
+        student: its section.
+        where: its place in the file.
+        teachers: by name; the teacher is told where there are several.
+    """
     ways = [{} if way is None else way.model_dump() for way in student.distillation]
     given = [way for way in ways if way]
     differ = [key for key in Distillation.model_fields if any(way[key] != given[0][key] for way in given)]
     name = student.name or student.model
     found: list[Column] = []
     for place, (way, how) in enumerate(zip(ways, student.distillation, strict=True)):
-        told = [f"{key} {short(way[key])}" for key in differ if way and way[key] not in (None, "", {})]
-        found.append(Column(f"{name} ({', '.join(told)})" if told else name, how, student, where, place))
+        taught = ""
+        if how is not None:
+            told = [f"{key} {short(way[key])}" for key in differ if key not in NAMED and way[key] not in (None, "", {})]
+            by = (how.teacher or teachers[0]) if len(teachers) > 1 else ""
+            taught = " ".join(filter(None, (how.loss, by and f"by {by}", ", ".join(told) and f"({', '.join(told)})")))
+        found.append(Column(name, taught, how, student, where, place))
     return found
 
 

@@ -32,17 +32,18 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.report.study_files import write_study
+    from trainmap.experiments.report.study_files import write_outcome, write_study
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "study_files": "write_study",
+            "study_files": "write_outcome write_study",
         },
     )
 
 # fmt: off
 __all__ = [
+    "write_outcome",
     "write_study",
 ]
 # fmt: on

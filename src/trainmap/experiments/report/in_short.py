@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainmap.errors import counted
-from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.student_columns import column_names
 from trainmap.experiments.results.facts import REFERENCES
 from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.statistics import Verdict, holm_verdicts
@@ -39,11 +39,14 @@ def _said(comparison: Comparison) -> list[str]:
     for verdict, words in SENTENCES.items() if differences else ():
         keys = [key for key, difference in differences.items() if difference.verdict == verdict]
         said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
-    gains = [gain.verdict for gain in comparison.from_distillation("test_macro_f1").values()]
-    if gains:
+    taught: dict[str, list[Verdict]] = {}
+    for (_, (_, way)), gain in comparison.from_distillation("test_macro_f1").items():
+        taught.setdefault(way, []).append(gain.verdict)
+    for way, gains in taught.items():
         said.append(
-            f"{where}Distillation helps in {gains.count(Verdict.ABOVE)} of {counted(len(gains), 'comparison')}, "
-            f"hurts in {gains.count(Verdict.BELOW)}, no difference shown in {gains.count(Verdict.NONE)}."
+            f"{where}Distillation by {way} helps in {gains.count(Verdict.ABOVE)} of "
+            f"{counted(len(gains), 'comparison')}, hurts in {gains.count(Verdict.BELOW)}, no difference shown in "
+            f"{gains.count(Verdict.NONE)}."
         )
     if differences:
         held = holm_verdicts(list(differences.values()), comparison.level)
@@ -59,8 +62,9 @@ def _said(comparison: Comparison) -> list[str]:
 
 def _named(keys: Sequence[tuple[str, Column]], comparison: Comparison) -> str:
     by_name: dict[str, list[str]] = {}
+    heads = column_names(comparison.columns)
     for name, column in keys:
-        by_name.setdefault(name, []).append(column_name(*column))
+        by_name.setdefault(name, []).append(heads[column])
     everywhere = len(comparison.columns)
     return ", ".join(
         name if len(students) == everywhere > 1 else f"{name} ({', '.join(students)})"

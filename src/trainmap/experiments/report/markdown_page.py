@@ -11,8 +11,10 @@ from urllib.parse import quote
 from trainmap.errors import one_line
 from trainmap.experiments.report.grid import Cell, Grid
 from trainmap.experiments.report.page import Page
+from trainmap.experiments.report.student_columns import kind_of
 from trainmap.experiments.report.verdict_words import SYMBOLS
 
+PLAIN = kind_of("")
 UNDERSCORE = r"(?<![^\W_])_|_(?![^\W_])"  # within a word it means nothing
 
 
@@ -38,14 +40,14 @@ def _beside(path: Path, folder: Path | None) -> Path:
 
 
 def _tables(tables: Sequence[Grid]) -> list[str]:
-    """Tables with their headings, plain and distilled columns apart."""
+    """Tables with their headings, plain columns apart from those of each way of teaching."""
     parts: list[str] = []
     for grid in tables:
         parts.append(f"## {escape(grid.title)}\n\n{escape(grid.lead)}")
-        kinds = sorted(set(grid.kinds) - {""}, reverse=True) or [""]
+        kinds = sorted(dict.fromkeys(filter(None, grid.kinds)), key=lambda kind: kind != PLAIN) or [""]
         for kind in kinds:
             if len(kinds) > 1:
-                parts.append("With distillation (KD):" if kind == "distilled" else "Plain training:")
+                parts.append("Plain training:" if kind == PLAIN else f"Taught {escape(kind)}:")
             shown = [position for position, own in enumerate(grid.kinds) if own in ("", kind)]
             head = [grid.corner, *(grid.heads[position] for position in shown)]
             body = [

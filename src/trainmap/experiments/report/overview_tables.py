@@ -11,18 +11,20 @@ import polars as pl
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
-from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.student_columns import column_name, column_names, kind_of
 from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
 from trainmap.experiments.results.facts import REFERENCES
 from trainmap.experiments.results.records import Group, long_table
 from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.statistics import Estimate, Verdict
+from trainmap.experiments.results.versus_random import Column
 from trainmap.experiments.runs.folder import Study
 from trainmap.views.amounts import show_percent
 
 Done = Mapping[str, Mapping[str, Any]]
 Record = Mapping[str, Any]  # a line of a long table
 Table = tuple[Group, pl.DataFrame]  # with its long table
+Place = tuple[int, str, str]  # number of a group, head of a column, what its student is taught by
 
 
 def by_budget(tables: Iterable[Table]) -> Iterator[tuple[Group, str, list[Record]]]:
@@ -87,34 +89,41 @@ def in_all(study: Study, done: Done, tables: Sequence[Table], failed: Mapping[st
         said.append(
             f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {above} beat random of "
             f"the same size, {below} are worse, {none} show no difference. Largest "
-            f"mean difference: {best['subset']} ({column_name(best['student'], best['distilled'])}), "
+            f"mean difference: {best['subset']} ({column_name(best['student'], best['taught'])}), "
             f"{100 * best['difference']:+.1f} points, {VERSUS_RANDOM.of(verdict)}."
         )
     return said
 
 
-def _budgets(tables: Sequence[Table]) -> dict[str, list[tuple[str, Record]]]:
-    """The cells of each budget with the heads of their columns."""
+def heads_of(part: Sequence[Record], group: str) -> dict[Column, str]:
+    """The heads of the columns of a group; what tells the group from others in front, where there are others."""
+    names = column_names(dict.fromkeys((row["student"], row["taught"]) for row in part))
+    return {column: f"{group}: {name}" if group else name for column, name in names.items()}
+
+
+def _budgets(tables: Sequence[Table]) -> dict[str, list[tuple[Place, Record]]]:
+    """The cells of each budget with their columns: the number of the group, the head, what the student is taught by."""
     flat = list(by_budget(tables))
-    several = len({group.title for group, _, _ in flat}) > 1
-    found: dict[str, list[tuple[str, Record]]] = {}
+    titles = list(dict.fromkeys(group.title for group, _, _ in flat))
+    found: dict[str, list[tuple[Place, Record]]] = {}
     for group, budget, part in flat:
+        heads = heads_of(part, group.title if len(titles) > 1 else "")
         for row in part:
-            column = column_name(row["student"], row["distilled"])
-            found.setdefault(budget, []).append((f"{group.title}: {column}" if several else column, row))
+            head = heads[row["student"], row["taught"]]
+            found.setdefault(budget, []).append(((titles.index(group.title), head, row["taught"]), row))
     return found
 
 
-def _grid(title: str, lead: str, its: Sequence[tuple[str, Record]]) -> Grid:
-    cells = {(row["subset"], head): row for head, row in its}
-    heads = list(dict.fromkeys(head for _, head in cells))
-    kinds = {head: "distilled" if row["distilled"] else "plain" for head, row in its}
+def _grid(title: str, lead: str, its: Sequence[tuple[Place, Record]]) -> Grid:
+    cells = {(row["subset"], place): row for place, row in its}
+    columns = list(dict.fromkeys(place for _, place in cells))
     references = {row["subset"]: row["draw"] in REFERENCES for _, row in reversed(its)}
     lines = tuple(
-        GridLine(name, tuple(_cell(cells.get((name, head))) for head in heads), references[name])
+        GridLine(name, tuple(_cell(cells.get((name, place))) for place in columns), references[name])
         for name in dict.fromkeys(name for name, _ in cells)
     )
-    return Grid(title, lead, "subset", tuple(heads), lines, kinds=tuple(kinds[head] for head in heads))
+    heads, kinds = tuple(head for _, head, _ in columns), tuple(kind_of(taught) for _, _, taught in columns)
+    return Grid(title, lead, "subset", heads, lines, kinds=kinds)
 
 
 def _cell(row: Record | None) -> Cell:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from trainmap.experiments.report.cost_tables import cost_beside, cost_grid, models_grid, once_grid
+from trainmap.experiments.report.cost_tables import cost_beside, cost_grid, models_grid, once_grid, whole_grid
 from trainmap.experiments.report.formats import bar_for, digits_for, scale_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid
 from trainmap.experiments.report.student_columns import students_grid
@@ -28,6 +28,7 @@ def grids(report: Report) -> list[Grid]:
     for comparison in compare(report):
         found.append(_score_grid(comparison, "test_macro_f1"))
         found.append(cost_grid(comparison, report.costs))
+        found += [grid for grid in [whole_grid(comparison)] if grid is not None]
         if comparison.against_full("test_macro_f1"):
             found.append(_full_grid(comparison, "test_macro_f1"))
         if comparison.from_distillation("test_macro_f1"):
@@ -57,7 +58,7 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
     lead = (
         f"Mean over n seeds in percent ± half of the {100 * comparison.level:g} % interval; the difference from random "
         "selection of the same size (of full data at equal steps: of the same steps) in points, paired by seed, with "
-        "its interval and verdict. Cost: training relative to full data."
+        "its interval and verdict. Cost: one run, with its live teacher and its proxy, relative to full data."
     )
     grid = students_grid(METRICS[metric], lead, comparison, cell)
     return grid.with_columns({"cost": lambda name: cost_beside(comparison, name)})
@@ -71,7 +72,10 @@ def _full_grid(comparison: Comparison, metric: str) -> Grid:
 
 
 def _distillation_grid(comparison: Comparison, metric: str) -> Grid:
-    lead = f"{METRICS[metric]} with distillation minus without, in points, same subset, student and seed."
+    lead = (
+        f"{METRICS[metric]} with distillation minus without, in points, same subset, student and seed. A column is "
+        "named by the loss."
+    )
     shown = replace(comparison, columns=tuple(column for column in comparison.columns if column[1]))
     return _differences_grid("What distillation adds", lead, shown, comparison.from_distillation(metric), DISTILLED)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainmap.errors import last_line
+from trainmap.errors import TrainmapError, counted, last_line
 from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
@@ -21,8 +21,10 @@ from trainmap.experiments.report.study_plots import pictures
 from trainmap.experiments.report.teacher_tables import teachers_grids
 from trainmap.experiments.results.facts import facts_of
 from trainmap.experiments.results.map_pairs import pairs
+from trainmap.experiments.results.price import completed
 from trainmap.experiments.results.records import groups, has_random, long_table, report_of
 from trainmap.experiments.runs.folder import Study, failures, open_study, results
+from trainmap.experiments.runs.job import Outcome
 from trainmap.files import reading, write_json, writing
 
 
@@ -43,8 +45,33 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         return _write(study, place)
 
 
+def write_outcome(folder: str | Path, outcomes: Sequence[Outcome]) -> dict[str, Path]:
+    """``write_study`` after a run, of what is finished whatever failed.
+
+    Raises:
+        TrainmapError: tasks that failed; the reports are there, or the message says why not.
+    """
+    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
+    unwritten, written = "", {}
+    try:
+        written = write_study(folder)
+    except TrainmapError as error:
+        if not failed:
+            raise
+        unwritten = f"; no reports: {error}"  # the task that failed is what is to be told first
+    if failed:
+        blocked = sum(outcome.blocked for outcome in outcomes)
+        raise TrainmapError(
+            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
+            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {Path(folder) / 'runs'}); "
+            f"call again to retry them{unwritten}"
+        )
+    return written
+
+
 def _write(study: Study, place: Path) -> dict[str, Path]:
-    done, failed = results(study, place), failures(study, place)
+    done, left_out = completed(study, results(study, place))
+    failed = failures(study, place)
     found = [(group, report_of(study, group, done, place)) for group in groups(study, done)]
     tables = [(group, long_table(group, report)) for group, report in found if group.rows]
     compressed, forgotten = compression_grids(study, done, place)
@@ -60,7 +87,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         ),
         pictures=tuple(pictures(tables, place / "plots")),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
-        notes=(*study.notes, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
+        notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
     )
     texts = {

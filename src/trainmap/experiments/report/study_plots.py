@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trainmap.experiments.report.overview_tables import Record, Table, by_budget
-from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.overview_tables import Record, Table, by_budget, heads_of
 from trainmap.experiments.results.facts import REFERENCES
 from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_sizes
 
@@ -31,8 +30,9 @@ def _panels(tables: Sequence[Table], budget: str, x: Callable[[Record], float]) 
     several = len(tables) > 1
     for group, its, part in by_budget(tables):
         columns: dict[str, dict[tuple[str, bool], list[Record]]] = {}
+        heads = heads_of(part, group.title if several else "")
         for row in part if its == budget else ():
-            series = columns.setdefault(column_name(row["student"], row["distilled"]), {})
+            series = columns.setdefault(heads[row["student"], row["taught"]], {})
             series.setdefault((row["series"], row["draw"] in REFERENCES), []).append(row)
         for column, series in columns.items():
             drawn = tuple(
@@ -43,5 +43,5 @@ def _panels(tables: Sequence[Table], budget: str, x: Callable[[Record], float]) 
                 )
                 for (name, reference), members in series.items()
             )
-            panels.append(Panel(f"{group.title}: {column}" if several else column, drawn))
+            panels.append(Panel(column, drawn))
     return panels

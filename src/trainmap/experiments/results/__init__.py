@@ -6,6 +6,7 @@ Its files, in reading order::
     run_rows.py       the runs of a table as rows
     statistics.py     means, intervals, verdicts
     versus_random.py  rows and their opponents
+    price.py          what the cost of a run is made of
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
     map_pairs.py      how far maps agree
@@ -22,6 +23,16 @@ if TYPE_CHECKING:
     from trainmap.experiments.results.facts import NAMES, REFERENCES, facts_of, reads_map
     from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
     from trainmap.experiments.results.map_pairs import Pair, pairs
+    from trainmap.experiments.results.price import (
+        BESIDE,
+        IN_A_RUN,
+        ONCE,
+        PARTS,
+        Price,
+        completed,
+        part_column,
+        price_of,
+    )
     from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
     from trainmap.experiments.results.run_rows import METRICS, Report, mean_of
     from trainmap.experiments.results.statistics import (
@@ -42,6 +53,7 @@ else:
             "facts": "NAMES REFERENCES facts_of reads_map",
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
             "map_pairs": "Pair pairs",
+            "price": "BESIDE IN_A_RUN ONCE PARTS Price completed part_column price_of",
             "records": "Group groups has_random long_table report_of",
             "run_rows": "METRICS Report mean_of",
             "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
@@ -52,9 +64,46 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLOCKS", "METRICS", "NAMES", "REFERENCES", "UNITS", "Column", "Comparison", "Difference", "Estimate",
-    "Forgotten", "Group", "Pair", "Report", "Runs", "Verdict", "compare", "compressed_cells", "facts_of",
-    "forgotten_of", "groups", "has_random", "holm_verdicts", "interval", "long_table", "mean_of", "paired_difference",
-    "pairs", "people_titles", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
+    "BESIDE",
+    "CLOCKS",
+    "IN_A_RUN",
+    "METRICS",
+    "NAMES",
+    "ONCE",
+    "PARTS",
+    "REFERENCES",
+    "UNITS",
+    "Column",
+    "Comparison",
+    "Difference",
+    "Estimate",
+    "Forgotten",
+    "Group",
+    "Pair",
+    "Price",
+    "Report",
+    "Runs",
+    "Verdict",
+    "compare",
+    "completed",
+    "compressed_cells",
+    "facts_of",
+    "forgotten_of",
+    "groups",
+    "has_random",
+    "holm_verdicts",
+    "interval",
+    "long_table",
+    "mean_of",
+    "paired_difference",
+    "pairs",
+    "part_column",
+    "people_titles",
+    "price_of",
+    "reads_map",
+    "report_of",
+    "search_titles",
+    "teacher_titles",
+    "verdict_of",
 ]
 # fmt: on

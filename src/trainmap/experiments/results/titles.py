@@ -33,8 +33,12 @@ def people_titles(study: Study) -> dict[str, Title]:
 
 
 def search_titles(study: Study) -> dict[str, Title]:
-    """Of each search, "mlp-256 + KD on digits"."""
-    return _titles(study, "search", lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + KD"))
+    """Of each search, "mlp-256 + hinton on digits"."""
+    return _titles(
+        study,
+        "search",
+        lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + {entry.config['distillation']['loss']}"),
+    )
 
 
 def map_titles(study: Study) -> dict[str, Title]:

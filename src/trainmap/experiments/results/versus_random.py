@@ -15,7 +15,7 @@ from trainmap.experiments.results.run_rows import Report, Row, cells_of, check_r
 from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.tasks.draws import SAME_SIZE
 
-Column = tuple[str, bool]  # student, distilled
+Column = tuple[str, str]  # student, what it is taught by: "" for the labels alone
 Runs = Mapping[str, Any]  # of one cell: each column as a list over the seeds
 
 UNITS = ("flops", "seconds")
@@ -85,11 +85,11 @@ class Comparison:
         }
 
     def from_distillation(self, metric: str) -> dict[tuple[str, Column], Difference]:
-        """Distilled minus plain, by subset and student, where both were run."""
+        """Distilled minus plain, by subset, student and what it is taught by, where both were run."""
         return {
-            (name, (student, True)): self._difference(metric, (name, (student, True)), (name, (student, False)))
-            for name, (student, distilled) in self.cells
-            if distilled and (name, (student, False)) in self.cells
+            (name, (student, taught)): self._difference(metric, (name, (student, taught)), (name, (student, "")))
+            for name, (student, taught) in self.cells
+            if taught and (name, (student, "")) in self.cells
         }
 
     def _difference(self, metric: str, ours: tuple[str, Column], theirs: tuple[str, Column]) -> Difference:
@@ -102,13 +102,14 @@ def compare(report: Report) -> list[Comparison]:
     budgets: dict[str, dict[tuple[str, Column], Runs]] = {}
     for cell in cells_of(frame_of(report.rows)).iter_rows(named=True):
         group = budgets.setdefault(cell["budget"], {})
-        group[cell["subset"], (cell["student"], cell["distilled"])] = cell
+        group[cell["subset"], (cell["student"], cell["taught"])] = cell
     comparisons = []
     for budget, group in budgets.items():
         names = tuple(dict.fromkeys(name for name, _ in group))
         students = dict.fromkeys(student for _, (student, _) in group)
-        kinds = sorted({distilled for _, (_, distilled) in group})
-        columns = tuple((student, kind) for student in students for kind in kinds)
+        ways = sorted(dict.fromkeys(taught for _, (_, taught) in group), key=bool)  # plain first
+        there = {column for _, column in group}
+        columns = tuple((student, way) for student in students for way in ways if (student, way) in there)
         firsts = {name: next(cell for (other, _), cell in group.items() if other == name) for name in names}
         comparisons.append(Comparison(budget, names, columns, group, _opponents(firsts), report.level, report.clock))
     return comparisons

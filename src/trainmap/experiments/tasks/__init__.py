@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import Name, check_result
     from trainmap.experiments.tasks.search import Search
-    from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
+    from trainmap.experiments.tasks.selection import Selection, materials_of
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
     from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
     from trainmap.experiments.tasks.task_table import TASKS
@@ -85,7 +85,7 @@ else:
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "Name check_result",
             "search": "Search",
-            "selection": "Selection choosing_cost materials_of",
+            "selection": "Selection materials_of",
             "student": "Student Teaching Tuned",
             "task": "Cost Task hash_of plain",
             "task_table": "TASKS",
@@ -101,7 +101,7 @@ __all__ = [
     "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
     "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name", "People",
     "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher",
-    "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint", "hash_of",
+    "Teaching", "Tuned", "check_result", "check_search", "counts_path", "fingerprint", "hash_of",
     "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

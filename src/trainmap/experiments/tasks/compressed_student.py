@@ -7,7 +7,7 @@ training set of all that comes of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import torch
@@ -36,6 +36,8 @@ class CompressedStudent(Task):
 
     kind: ClassVar = "compressed/1"
     spelled: ClassVar = "trainmap.experiments.compressing:compressed_run"
+    part: ClassVar = "compression"
+    spends: ClassVar = ("compress",)
 
     student: Student
     compress: dict[str, Any]
@@ -65,6 +67,13 @@ class CompressedStudent(Task):
         forward, size = site.forward(self.student.model), 4 * site.parameters(self.student.model)
         return Cost(training_flops(forward, seen), seen, size, self.student.model)
 
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """What was left out of its student's result was left out of this one."""
+        flops = needs.get("student", {}).get("teacher_flops", 0)
+        if not flops or "teacher_flops" in result:
+            return result
+        return {**result, "train_flops": result["train_flops"] + flops, "teacher_flops": flops}
+
     def run(self, place: Place) -> Result:
         student, folder = self.student, place.of("student")
         data = student.data.load(place.data_root)
@@ -81,7 +90,7 @@ class CompressedStudent(Task):
         row = judged(made.model, data, place, student.evaluation, **how)
         before, after = (Predictions.open(prediction_path(where, "test")).predicted for where in (folder, place.out))
         trained = row_of(folder, TAKEN)
-        kept = ("examples", "steps", "train_loss", "fraction", "proxy_flops")
+        kept = ("examples", "steps", "train_loss", "fraction", "teacher_flops", "proxy_flops")
         row |= {name: trained[name] for name in kept if name in trained}
         return row | {
             "examples_seen": trained["examples_seen"] + tuning_epochs(self.way) * len(train),

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainmap.audits.planted import plan_flips
 from trainmap.data.dataset import Splits, load_splits
+from trainmap.data.known_sizes import outline
 from trainmap.data.raw_rows import Limit as PartLimit
 from trainmap.data.relabel import relabelled
 from trainmap.errors import TrainmapError
@@ -25,7 +26,7 @@ class Data(Section):
         limit: how many examples of each part are kept; None for all.
         label_noise, noise_seed: share of the training labels that are exchanged for another class.
         labels: ``FILE.npz:ARRAY`` in place of those of the training part; "" for its own.
-        fingerprint: of all of it, SHA-256 (hex).
+        fingerprint: of all of it, SHA-256 (hex); "" in a plan that was made without the data.
     """
 
     name: str
@@ -47,11 +48,19 @@ class Data(Section):
         Raises:
             TrainmapError: they are not what they were when the experiment was planned.
         """
-        told = {name: getattr(self, name) for name in type(self).model_fields if name != "fingerprint"}
-        data = load(root=root, **told)
+        data = load(root=root, **self.read())
         if data.fingerprint() != self.fingerprint:
             raise TrainmapError(f"the data of {self.name} changed since the experiment was planned; plan it again")
         return data
+
+    def to_measure(self, root: str | None) -> Splits:
+        """The data, or their outline where the plan was made without them: for how fast a network is."""
+        return self.load(root) if self.fingerprint else load(root=root, outlined=True, **self.read())
+
+    def read(self) -> dict[str, Any]:
+        """The arguments of ``load`` but for the root."""
+        told = {name: getattr(self, name) for name in type(self).model_fields if name != "fingerprint"}
+        return told | {"limit": self.limit and self.limit.made()}
 
 
 class Elsewhere(Section):
@@ -80,9 +89,9 @@ class Elsewhere(Section):
 
 
 @lru_cache(maxsize=2)
-def as_it_comes(name: str, root: str | None, split_seed: int, validation: float, limit: Limit | None = None) -> Splits:
+def as_it_comes(name: str, root: str | None, split_seed: int, validation: float, limit: PartLimit | None = None) -> Splits:
     """A dataset, read once in a process."""
-    return load_splits(name, root, split_seed, validation, None if limit is None else PartLimit(**limit.model_dump()))
+    return load_splits(name, root, split_seed, validation, limit)
 
 
 @lru_cache(maxsize=2)
@@ -94,11 +103,15 @@ def load(
     label_noise: float = 0.0,
     noise_seed: int = 0,
     labels: str = "",
-    limit: Limit | None = None,
+    limit: PartLimit | None = None,
+    outlined: bool = False,
 ) -> Splits:
     """A dataset, made once in a process, with its label noise in the training part alone: labels of a file, or each
-    chosen label exchanged for another class, drawn evenly."""
-    data = as_it_comes(name, root, split_seed, validation, limit)  # pyright: ignore[reportArgumentType]  # frozen
+    chosen label exchanged for another class, drawn evenly. ``outlined``: its sizes alone, without its files."""
+    if outlined:
+        data = outline(name, split_seed, validation, limit)
+    else:
+        data = as_it_comes(name, root, split_seed, validation, limit)
     if labels:
         data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:

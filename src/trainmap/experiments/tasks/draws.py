@@ -99,9 +99,9 @@ class Draw(Section):
         """What a student's identity says of it besides the tasks that it needs."""
         return {"kind": self.kind, "count": self.count}
 
-    def extra_flops(self, site: Site, seen: int) -> int:
-        """What it takes besides the training itself, which sees so many examples."""
-        return 0
+    def beside(self, site: Site, seen: int) -> Mapping[str, int]:
+        """FLOPs of the networks that run beside the training, which sees so many examples, by their names."""
+        return {}
 
 
 class Full(Draw):
@@ -194,7 +194,7 @@ class Scheduled(Draw):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"schedule": self.schedule}
 
-    def extra_flops(self, site: Site, seen: int) -> int:
+    def beside(self, site: Site, seen: int) -> Mapping[str, int]:
         from trainmap.experiments.tasks.scheduled import proxy_flops
 
         return proxy_flops(self.schedule, site, seen)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from trainmap.data.dataset import Dataset, Splits
+from trainmap.data.inputs import Inputs
 from trainmap.experiments.tasks.datasets import Data, Elsewhere
 from trainmap.experiments.tasks.judge import judged
 from trainmap.experiments.tasks.of_model import OfModel
@@ -23,6 +24,7 @@ from trainmap.models.cost import forward_flops
 from trainmap.training.checkpoint import previous
 from trainmap.training.fit import FitResult, fit
 from trainmap.training.state_file import load_state
+from trainmap.training.step import Teaching
 from trainmap.training.watching import EpochRecorder, Watching
 
 CHECKPOINT_FLOPS = 10**12  # a run above this (a minute on one core, about) can go on after a kill
@@ -77,8 +79,9 @@ class Learning(OfModel):
             watch = Watch(place.out / EPOCHS, model, data.validation, self.patience, self.device, log)
             checkpoint = place.checkpoint
             if checkpoint is not None and (over := watch.over(checkpoint, recorder)) is not None:
-                flops = training_flops(forward_flops(model, train.inputs), over["examples_seen"])
-                return FitResult(**over, flops=flops)
+                seen, taught = over["examples_seen"], how.get("teaching")
+                flops = training_flops(forward_flops(model, train.inputs), seen)
+                return FitResult(**over, flops=flops, teacher_flops=live_flops(taught, train.inputs, seen))
             rest: dict[str, Any] = {"checkpoint": checkpoint, "device": self.device}
             watching = Watching(recorder, on_epoch=watch)
             return fit(model, train, self.recipe, seed=self.seed, watching=watching, **rest, **how)
@@ -86,6 +89,12 @@ class Learning(OfModel):
     def judge(self, model: nn.Module, data: Splits, place: Place, keep: bool = False) -> dict[str, Any]:
         """Its metrics; see ``judged``."""
         return judged(model, data, place, self.evaluation, flips=self.recipe.flips, device=self.device, keep=keep)
+
+
+def live_flops(teaching: Teaching | None, inputs: Inputs, seen: int) -> int:
+    """FLOPs of a teacher's forward passes over so many examples; 0 for none, and for cached logits."""
+    live = None if teaching is None else teaching.teacher
+    return forward_flops(live, inputs) * seen if isinstance(live, nn.Module) else 0
 
 
 def leave_network(model: nn.Module, folder: Path) -> None:

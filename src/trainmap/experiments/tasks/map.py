@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from trainmap.dynamics.store import Dynamics
@@ -26,6 +27,9 @@ class Map(Task):
 
     kind: ClassVar = "map/1"
     spelled: ClassVar = "trainmap.experiments.nodes:map_run"
+    part: ClassVar = "scoring"
+    makes: ClassVar = "map"
+    spends: ClassVar = ("scoring",)
 
     teacher: Teacher
     epochs: int | None
@@ -50,6 +54,10 @@ class Map(Task):
     def cost(self, site: Site) -> Cost:
         columns = 16 if self.scores is None else len(self.scores) + 5
         return Cost(bytes=site.examples * 8 * columns + 400_000)
+
+    def share(self, role: str, result: Mapping[str, Any]) -> float:
+        """Of the recorded epochs those that it is made of."""
+        return result["epochs"] / result["recorded_epochs"] if role == "teacher" else 1.0
 
     def run(self, place: Place) -> Result:
         dynamics = Dynamics.open(place.of("teacher", DYNAMICS))

@@ -43,6 +43,8 @@ class Logits(OfTeacher):
 
     kind: ClassVar = "teacher logits/1"
     spelled: ClassVar = "trainmap.experiments.nodes:logits_run"
+    part: ClassVar = "teacher logits"
+    spends: ClassVar = ("inference",)
 
     flips: bool
 
@@ -70,6 +72,8 @@ class Features(OfTeacher):
 
     kind: ClassVar = "features/1"
     spelled: ClassVar = "trainmap.experiments.choosing:features_run"
+    part: ClassVar = "choosing"
+    spends: ClassVar = ("inference",)
 
     def cost(self, site: Site) -> Cost:
         flops = inference_flops(site.forward(self.teacher.model), site.examples)
@@ -103,6 +107,8 @@ class ClustersOf(Task):
 
     kind: ClassVar = "clusters/1"
     spelled: ClassVar = "trainmap.experiments.choosing:clusters_run"
+    part: ClassVar = "choosing"
+    spends: ClassVar = ("clustering",)
 
     teacher: Teacher
     epochs: int | None

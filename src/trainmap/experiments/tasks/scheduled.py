@@ -48,8 +48,8 @@ def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, 
     return options_of(settings).make(Run(train.ids, epochs, seed, network=network))
 
 
-def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> int:
-    """What a proxy is expected to cost; 0 where there is none.
+def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> dict[str, int]:
+    """What a proxy is expected to cost, by the name of its network; nothing where there is none.
 
     Args:
         settings: of a row.
@@ -57,4 +57,6 @@ def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> int:
         seen: examples that the large network trains on.
     """
     options = options_of(settings)
-    return options.flops(site.forward(options.model), seen) if isinstance(options, ProxyOptions) else 0
+    if not isinstance(options, ProxyOptions):
+        return {}
+    return {options.model: options.flops(site.forward(options.model), seen)}

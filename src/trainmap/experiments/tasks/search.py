@@ -36,6 +36,8 @@ class Search(OfModel):
 
     kind: ClassVar = "search/1"
     spelled: ClassVar = "trainmap.experiments.searches:search_run"
+    part: ClassVar = "search"
+    spends: ClassVar = ("train",)
 
     data: Data
     recipe: RecipeValue

@@ -40,6 +40,9 @@ class Selection(Task):
 
     kind: ClassVar = "selection/1"
     spelled: ClassVar = "trainmap.experiments.nodes:selection_run"
+    part: ClassVar = "choosing"
+    makes: ClassVar = "choosing"
+    spends: ClassVar = ("selecting",)
 
     map: Map
     spec: str
@@ -67,6 +70,10 @@ class Selection(Task):
         found: dict[str, Task] = {"map": self.map}
         found |= {} if self.strategy is None else materials_of(self.strategy, self.map)
         return found | ({"teacher": self.map.teacher} if self.held_out or self.without else {})
+
+    def share(self, role: str, result: Mapping[str, Any]) -> float:
+        """A draw at random from all the examples reads nothing of the map that its table has."""
+        return 1.0 if role != "map" or self.without or self.request.reads_map else 0.0
 
     @property
     def request(self) -> Request:
@@ -133,17 +140,3 @@ def materials_of(strategy: Settled, one: Map) -> dict[str, Task]:
     if "logits" in needs:
         found["logits"] = Logits(teacher=one.teacher, flips=False)
     return found
-
-
-def choosing_cost(selection: Selection, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """``choosing_...``: what was made for a selection besides the map; nothing where nothing was."""
-    made = [task for task in selection.needs().values() if isinstance(task, Features | ClustersOf | Logits)]
-    parts = [done[task.hash] for task in made if task.hash in done]
-    if not parts:
-        return {}
-    spent: dict[str, Any] = {"choosing_flops": sum(part.get("inference_flops", 0) for part in parts)}
-    for unit in ("seconds", "cpu_seconds"):
-        spent[f"choosing_{unit}"] = sum(
-            part.get(f"{what}_{unit}", 0) for part in parts for what in ("inference", "clustering")
-        )
-    return spent

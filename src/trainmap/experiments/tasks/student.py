@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
@@ -22,7 +23,7 @@ from trainmap.experiments.tasks.place import LOGITS, Place, found_in, leave_row
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.models.budget import training_flops
+from trainmap.models.budget import inference_flops, training_flops
 from trainmap.training.step import Teaching as FitTeaching
 
 Number = int | float
@@ -79,6 +80,8 @@ class Student(Learning):
 
     kind: ClassVar = "student/1"
     spelled: ClassVar = "trainmap.experiments.nodes:student_run"
+    part: ClassVar = "training"
+    spends: ClassVar = ("train",)
 
     draw: Draw
     steps: int | None = None
@@ -126,9 +129,24 @@ class Student(Learning):
         count = site.examples if isinstance(self.draw, Full) else self.draw.count
         own = self.recipe.epochs * -(-count // self.recipe.batch)
         seen = self.recipe.epochs * (count if self.steps is None else count * self.steps // own)
-        flops = training_flops(site.forward(self.model), seen) + self.draw.extra_flops(site, seen)
-        kept = 4000 + (4 * site.parameters(self.model) if self.keep else 0)
-        return Cost(flops, seen, kept, self.model, checkpoint=flops > CHECKPOINT_FLOPS)
+        own, beside = training_flops(site.forward(self.model), seen), Counter(self.draw.beside(site, seen))
+        if self.live is not None:
+            beside[self.live.model] += inference_flops(site.forward(self.live.model), seen)
+        kept, flops = 4000 + (4 * site.parameters(self.model) if self.keep else 0), own + beside.total()
+        return Cost(flops, seen, kept, self.model, checkpoint=flops > CHECKPOINT_FLOPS, beside=dict(beside))
+
+    @property
+    def live(self) -> Teacher | None:
+        """The teacher that runs at every step; None without one, and where its cached logits do."""
+        source = None if self.teaching is None else self.teaching.source
+        return source if isinstance(source, Teacher) else None
+
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """Versions up to 0.2 left the live teacher out: its forward pass of every example of every step."""
+        if self.live is None or "teacher_flops" in result:
+            return result
+        flops = inference_flops(forward(self.live.model), result["examples_seen"])
+        return {**result, "train_flops": result["train_flops"] + flops, "teacher_flops": flops}
 
     def ids(self, place: Place, train: Dataset) -> np.ndarray | None:
         """The examples of a draw that stays the same during training; None for all of them."""

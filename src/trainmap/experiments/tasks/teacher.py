@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from trainmap.experiments.tasks.place import DYNAMICS, TEST_DYNAMICS, Place, lea
 from trainmap.experiments.tasks.sweeps import Beside, Sweep
 from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.models.budget import inference_flops, training_flops
+from trainmap.models.cost import forward_flops
 from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
@@ -27,6 +29,8 @@ class Teacher(Learning):
 
     kind: ClassVar = "teacher/1"
     spelled: ClassVar = "trainmap.experiments.nodes:teacher_run"
+    part: ClassVar = "teacher"
+    spends: ClassVar = ("train", "sweep")
 
     record: Literal["train", "sweep"]
     record_test: bool = False
@@ -46,6 +50,12 @@ class Teacher(Learning):
         sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
         kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
         return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
+
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """Version 0.2 did not count the FLOPs of the sweeps that record; each sees the examples of an epoch."""
+        if self.record != "sweep" or "sweep_flops" in result:
+            return result
+        return {**result, "sweep_flops": inference_flops(forward(self.model), result["examples_seen"])}
 
     def run(self, place: Place) -> Result:
         data = self.data.load(place.data_root)
@@ -75,5 +85,8 @@ class Teacher(Learning):
         forget_checkpoint(place)
         row = self.judge(model, data, place)
         leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
-        sweeps = watched.seconds if isinstance(watched, Sweep) else 0.0
-        return row | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
+        told: dict[str, Any] = {"epochs": result.epochs, "sweep_seconds": 0.0}
+        if isinstance(watched, Sweep):
+            forward = forward_flops(model, train.inputs)
+            told |= {"sweep_seconds": watched.seconds, "sweep_flops": inference_flops(forward, result.examples_seen)}
+        return row | costs(result, model) | told

@@ -80,7 +80,7 @@ class Lesson:
         how = replace(self.distillation, temperature=chosen.temperature, weight=chosen.weight)
         taught = Teaching(self.teacher_logits, how)
         try:
-            flops = fit(model, train, recipe, seed=seed, device=self.device, teaching=taught).flops
+            flops = fit(model, train, recipe, seed=seed, device=self.device, teaching=taught).all_flops
         except DivergedError:
             return 0.0, training_flops(forward_flops(model, train.inputs), recipe.epochs * len(train))
         logits = predict(model, self.data.validation, recipe.flips, self.device)
