@@ -14,9 +14,12 @@ Its files, in reading order::
     image_folders.py  pictures from anywhere
     sources.py        arrays of named datasets
     hub.py            datasets of the Hugging Face hub
+    pairs.py          counterfactual pairs
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
+    leave_out.py      examples that no network is trained on
     dataset.py        splits that a network can be trained on
+    elsewhere.py      sets from elsewhere, as the networks of a dataset take them
 """
 
 from __future__ import annotations
@@ -26,9 +29,11 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.data.dataset import Dataset, Splits, augment, load_splits
+    from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
+    from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
-    from trainmap.data.names import check_name
+    from trainmap.data.leave_out import LEFT_OUT, LeaveOut
+    from trainmap.data.names import EMBEDDINGS, check_name
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
     from trainmap.data.texts import embeddings, tokens
@@ -36,9 +41,11 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "dataset": "Dataset Splits augment load_splits",
+            "dataset": "Dataset Splits augment load_out_of_scope load_splits",
+            "elsewhere": "Labels Part Revised load_elsewhere load_left_out load_outside load_pairs",
             "inputs": "Form Inputs as_tensor to_float to_input",
-            "names": "check_name",
+            "leave_out": "LEFT_OUT LeaveOut",
+            "names": "EMBEDDINGS check_name",
             "relabel": "relabelled",
             "sources": "DATASETS",
             "texts": "embeddings tokens",
@@ -47,7 +54,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "DATASETS", "Dataset", "Form", "Inputs", "Splits", "as_tensor", "augment", "check_name", "embeddings",
-    "load_splits", "relabelled", "to_float", "to_input", "tokens",
+    "DATASETS", "EMBEDDINGS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Part", "Revised",
+    "Splits", "as_tensor", "augment", "check_name", "embeddings", "load_elsewhere", "load_left_out",
+    "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "relabelled", "to_float", "to_input", "tokens",
 ]
 # fmt: on

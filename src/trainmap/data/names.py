@@ -14,6 +14,7 @@ import numpy as np
 from trainmap.data.audio import fsdd_rows, speech_commands_rows
 from trainmap.data.hub import hub_rows
 from trainmap.data.image_folders import folder_rows
+from trainmap.data.pairs import cad_nli_rows
 from trainmap.data.raw_rows import Rows
 from trainmap.data.sources import DATASETS, find
 from trainmap.data.tables import parquet_rows, scikit_rows
@@ -77,7 +78,7 @@ def open_rows(name: str | Path, root: Path) -> Rows:
         return rows
     if rows.texts is None:
         raise TrainmapError(f"embeddings are made of texts, but {plain} has none; leave out {EMBEDDINGS}")
-    return replace(rows, name=rows.name + EMBEDDINGS, encode=embeddings(rows.texts, root / "embeddings"))
+    return replace(rows, name=rows.name + EMBEDDINGS, encode=embeddings(rows.texts, root / "embeddings"), learn=None)
 
 
 def check_name(name: str | Path) -> str:
@@ -134,7 +135,8 @@ def _images(name: str, root: Path) -> Rows:
     x, y = np.concatenate([found.x_train, found.x_test]), np.concatenate([found.y_train, found.y_test])
     part = np.repeat(np.array(["train", "test"], "<U24"), [len(found.y_train), len(found.y_test)])
     title = Path(name).stem if name.endswith(".npz") else name
-    return Rows(title, y, found.classes, part, lambda train: (x, 0))
+    names = DATASETS[name].names if name in DATASETS else found.names
+    return Rows(title, y, found.classes, part, lambda train: (x, 0), names=names)
 
 
 def _digits(root: Path) -> Rows:
@@ -176,7 +178,21 @@ def _clinc150(root: Path) -> Rows:
     place = {label: number for number, label in enumerate(inside)}
     y = np.array([place.get(label, 0) for label in frame["label"]], dtype=np.int64)
     part = np.where(outside, np.strings.add("outside ", rows.part), rows.part).astype("<U24")
-    return replace(rows, y=y, classes=len(inside), part=part)
+    return replace(rows, y=y, classes=len(inside), part=part, names=tuple(inside))
+
+
+def _cad_nli(root: Path) -> Rows:
+    places = (root / "cad_nli" / "cad_nli.parquet", root / "cad_nli.parquet")
+    path = next((place for place in places if is_file(place)), None)
+    if path is None:
+        raise TrainmapError(f"the counterfactual pairs of cad_nli are not there: put cad_nli.parquet into {root}")
+    return cad_nli_rows(path)
+
+
+def _usps(root: Path) -> Rows:
+    """Digits of another source: 7,291 to train on and 2,007 for testing, 16 x 16, white on black."""
+    path = _file("usps", root, suffix=".npz")
+    return replace(_images(str(path), root), name="usps")
 
 
 def _speech_commands(root: Path) -> Rows:
@@ -204,6 +220,8 @@ READERS: dict[str, Callable[[Path], Rows]] = {
     "digits": _digits,
     "clinc150": _clinc150,
     "sst2": partial(_parquet, name="sst2"),
+    "cad_nli": _cad_nli,
+    "usps": _usps,
     "fsdd": lambda root: fsdd_rows(_file("fsdd", root, suffix=".npz")),
     "speech-commands": _speech_commands,
     "adult": partial(_parquet, name="adult", label="salary", others=("adult_train",)),

@@ -36,6 +36,8 @@ class Source:
     """Folder of the operating system's package."""
     starts: tuple[int, ...] = ()
     """The first labels of the official training set: tells the two datasets apart that share their file names."""
+    names: tuple[str, ...] = ()
+    """Of the classes, where they are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Images:
     x_test: NDArray[np.uint8]
     y_test: NDArray[np.int64]
     classes: int
+    names: tuple[str, ...] = ()
+    """Of the classes of a file: its labels."""
 
 
 def find(name: str, root: Path) -> Images:
@@ -62,7 +66,7 @@ def find(name: str, root: Path) -> Images:
         found = _checked(name, _read_npz(Path(name)), None)
         known, y = np.unique(np.concatenate([found.y_train, found.y_test]), return_inverse=True)
         y_train, y_test = np.split(y.astype(np.int64), [len(found.y_train)])
-        return replace(found, y_train=y_train, y_test=y_test, classes=len(known))
+        return replace(found, y_train=y_train, y_test=y_test, classes=len(known), names=tuple(map(str, known.tolist())))
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
     source = DATASETS[name]
@@ -171,6 +175,22 @@ def _labels(name: str, y: NDArray[Any]) -> NDArray[np.int64]:
     return flat.astype(np.int64)
 
 
+# fmt: off
+FINE = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
+    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
+    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish",
+    "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion",
+    "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange",
+    "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine",
+    "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk",
+    "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
+    "willow_tree", "wolf", "woman", "worm",
+)
+# fmt: on
+"""The classes of CIFAR-100, in the order of their numbers."""
+
 DATASETS: dict[str, Source] = {
     "digits": Source(8, 1, 10),
     "mnist": Source(28, 1, 10, "MNIST", idx=True, starts=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4)),
@@ -183,7 +203,15 @@ DATASETS: dict[str, Source] = {
         flips=True,
         system="/usr/share/datasets/fashion-mnist",
         starts=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+        names=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
     ),
-    "cifar10": Source(32, 3, 10, "CIFAR10", flips=True),
-    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True),
+    "cifar10": Source(
+        32,
+        3,
+        10,
+        "CIFAR10",
+        flips=True,
+        names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    ),
+    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True, names=FINE),
 }

@@ -34,7 +34,7 @@ TYPES: Mapping[str, type] = {
     **dict.fromkeys(("choosing_flops", "choosing_seconds", "choosing_cpu_seconds"), float),
     **dict.fromkeys(("nonzero", "forward_flops", "bytes"), float),
 }
-SCORES = ("_macro_f1", "_accuracy")  # how the columns end that are scores
+SCORES = ("_macro_f1", "_accuracy", "_consistency", "_auroc", "_fpr95")  # how the columns end that are scores
 
 
 @dataclass(frozen=True)
