@@ -16,10 +16,13 @@ Its files, in reading order::
     image_folders.py  pictures from anywhere
     sources.py        arrays of named datasets
     hub.py            datasets of the Hugging Face hub
+    pairs.py          counterfactual pairs
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
+    leave_out.py      examples that no network is trained on
     dataset.py        splits that a network can be trained on
     known_sizes.py    a named dataset without its files
+    elsewhere.py      sets from elsewhere, as the networks of a dataset take them
 """
 
 from __future__ import annotations
@@ -29,12 +32,14 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.data.dataset import Dataset, Splits, augment, load_splits
+    from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
+    from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
     from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weights_fingerprint
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
-    from trainmap.data.names import check_name, represented
-    from trainmap.data.raw_rows import Limit
     from trainmap.data.known_sizes import is_missing, outline
+    from trainmap.data.leave_out import LEFT_OUT, LeaveOut
+    from trainmap.data.names import EMBEDDINGS, check_name
+    from trainmap.data.raw_rows import Limit
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
     from trainmap.data.subwords import tokenizer_of
@@ -43,12 +48,14 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "dataset": "Dataset Splits augment load_splits",
+            "dataset": "Dataset Splits augment load_out_of_scope load_splits",
+            "elsewhere": "Labels Part Revised load_elsewhere load_left_out load_outside load_pairs",
             "encoder_folders": "encoder_folder needs_transformers weights_fingerprint",
             "inputs": "Form Inputs as_tensor to_float to_input",
-            "names": "check_name represented",
-            "raw_rows": "Limit",
             "known_sizes": "is_missing outline",
+            "leave_out": "LEFT_OUT LeaveOut",
+            "names": "EMBEDDINGS check_name",
+            "raw_rows": "Limit",
             "relabel": "relabelled",
             "sources": "DATASETS",
             "subwords": "tokenizer_of",
@@ -58,8 +65,9 @@ else:
 
 # fmt: off
 __all__ = [
-    "DATASETS", "Dataset", "Form", "Inputs", "Limit", "Splits", "as_tensor", "augment", "check_name", "embeddings",
-    "encoder_folder", "is_missing", "load_splits", "needs_transformers", "outline", "relabelled", "represented",
-    "to_float", "to_input", "tokenizer_of", "tokens", "weights_fingerprint",
+    "DATASETS", "EMBEDDINGS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Limit", "Part", "Revised",
+    "Splits", "as_tensor", "augment", "check_name", "embeddings", "encoder_folder", "is_missing", "load_elsewhere",
+    "load_left_out", "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "needs_transformers", "outline",
+    "relabelled", "to_float", "to_input", "tokenizer_of", "tokens", "weights_fingerprint",
 ]
 # fmt: on

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trainmap.data.inputs import Inputs, as_tensor, inputs_of, to_float, to_input
+from trainmap.data.leave_out import LeaveOut, leave_out
 from trainmap.data.names import open_rows
-from trainmap.data.raw_rows import PARTS, Limit, divide, limited
+from trainmap.data.raw_rows import PARTS, Learnt, Limit, divide, limited
 from trainmap.data.sources import DATASETS
 from trainmap.dynamics.index import MISSING, find_rows
 from trainmap.errors import TrainmapError, some
@@ -48,6 +50,9 @@ class Dataset:
         y: (N,) int64, 0 to classes - 1.
         classes: number of classes.
         vocabulary: number of different tokens; 0 for the other forms.
+        names: of the classes, by their numbers; sets from elsewhere are matched by them (``elsewhere``).
+        encoding: gives how texts or rows of a table became x, learnt from the training part (when it is asked for);
+            None where nothing is learnt. Neither it nor the names are part of a fingerprint.
         tokenizer: whose tokens they are, where they are a pretrained encoder's (``Inputs.tokenizer``).
 
     Raises:
@@ -60,6 +65,8 @@ class Dataset:
     y: NDArray[np.int64]
     classes: int
     vocabulary: int = 0
+    names: tuple[str, ...] = ()
+    encoding: Callable[[], Learnt] | None = None
     tokenizer: str = ""
 
     def __post_init__(self) -> None:
@@ -153,6 +160,7 @@ def load_splits(
     data_root: str | Path | None = None,
     seed: int = 0,
     validation: float = 0.2,
+    left_out: LeaveOut | None = None,
     limit: Limit | None = None,
 ) -> Splits:
     """A dataset with its fixed split into train, validation and test.
@@ -164,9 +172,9 @@ def load_splits(
       x_test, y_test; ``-`` or ``_`` in the name), as the four official idx files (plain or .gz) in
       ``data_root/<name>/`` or ``data_root``, in the operating system's package, and are else downloaded into
       ``data_root`` by torchvision;
-    - ``clinc150``, ``sst2`` (texts) and ``adult`` (a table) as ``data_root/<name>/<name>.parquet`` or
-      ``data_root/<name>.parquet``; ``fsdd`` (spoken digits) likewise as .npz; ``speech-commands`` as the folder
-      ``data_root/speech_commands`` with its official lists;
+    - ``clinc150``, ``sst2``, ``cad_nli`` (texts) and ``adult`` (a table) as ``data_root/<name>/<name>.parquet`` or
+      ``data_root/<name>.parquet``; ``fsdd`` (spoken digits) and ``usps`` likewise as .npz;
+      ``speech-commands`` as the folder ``data_root/speech_commands`` with its official lists;
     - a path that ends in ``.npz`` (images) or ``.parquet`` (a table with ``label``, or with ``text`` and ``label``;
       ``id`` and ``split`` are optional), as it stands or under ``data_root``;
     - ``folder:PATH`` (as it stands or under ``data_root``), or the path of a folder: images in a folder for each
@@ -188,14 +196,15 @@ def load_splits(
         data_root: where files are looked for and downloaded to; the folder ``data`` unless told.
         seed: of the validation split.
         validation: share of the examples outside the test split, 0 (none) to below 1.
+        left_out: examples that are in none of the three splits; ``elsewhere.load_left_out`` has them.
         limit: keep so many examples of each part; the parts are what they are without. Vocabularies are learnt from
             the training examples that are kept.
 
     Raises:
-        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download, a limit
-            above what there is.
+        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download, what
+            ``leave_out.leave_out`` refuses, and a limit above what there is.
     """
-    return _parts(name, data_root, seed, validation, limit, outside=False)
+    return _parts(name, data_root, seed, validation, left_out, limit)
 
 
 def load_out_of_scope(
@@ -213,17 +222,27 @@ def load_out_of_scope(
     Raises:
         TrainmapError: a dataset without such examples, and what ``load_splits`` raises.
     """
-    return _parts(name, data_root, seed, validation, limit, outside=True)
+    return _parts(name, data_root, seed, validation, None, limit, outside=True)
 
 
 def _parts(
-    name: str | Path, data_root: str | Path | None, seed: int, validation: float, limit: Limit | None, outside: bool
+    name: str | Path,
+    data_root: str | Path | None,
+    seed: int,
+    validation: float,
+    left_out: LeaveOut | None,
+    limit: Limit | None,
+    outside: bool = False,
 ) -> Splits:
     if not 0 <= validation < 1:
         raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
-    rows = divide(open_rows(name, as_path("data" if data_root is None else data_root)), seed, validation)
+    rows = open_rows(name, as_path("data" if data_root is None else data_root))
+    rows = divide(rows if left_out is None else leave_out(rows, left_out), seed, validation)
     rows = rows if limit is None else limited(rows, limit)
-    x, vocabulary = rows.encode(np.flatnonzero(rows.part == "train"))
+    train = np.flatnonzero(rows.part == "train")
+    x, vocabulary = rows.encode(train)
+    told: dict[str, Any] = {"vocabulary": vocabulary, "names": () if outside else rows.called}
+    told |= {"tokenizer": rows.tokenizer, "encoding": None if rows.learn is None else partial(rows.learn, train)}
     prefix, classes = ("outside ", 1) if outside else ("", rows.classes)
     if outside and not np.strings.startswith(rows.part, prefix).any():
         raise TrainmapError(f"{name} has no examples outside its classes; clinc150 has")
@@ -232,7 +251,7 @@ def _parts(
     for part in PARTS:
         here = np.flatnonzero(rows.part == prefix + part)
         here = here[np.argsort(rows.ids[here])]
-        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, vocabulary, rows.tokenizer))
+        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, **told))
     return Splits(*parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 from trainmap.data.image_folders import pixels
 from trainmap.data.index_columns import index_names
 from trainmap.data.raw_rows import PART_NAMES, Rows
-from trainmap.data.texts import joined, tokens
+from trainmap.data.texts import joined, tokens, vocabulary_of
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import is_dir, reading, refuse_pipe
 
@@ -53,12 +54,12 @@ def _rows(name: str, parts: dict[str, Any], size: int | None) -> Rows:
     if len(y) and y.max() >= features[label].num_classes:
         raise TrainmapError(f"hf:{name}: labels must be 0 to {features[label].num_classes - 1}, got {y.max()}")
     part = np.concatenate([np.full(len(parts[key]), PART_NAMES[key], "<U24") for key in ordered])
-    classes = features[label].num_classes
+    classes, names = features[label].num_classes, tuple(map(str, features[label].names))
     title = name.rstrip("/").rsplit("/", 1)[-1]
     if images:
         column = _one(name, "image", images)
         x = pixels(title, (row[column] for key in ordered for row in parts[key].select_columns([column])), size)
-        return Rows(title, y, classes, part, lambda train: (x, 0))
+        return Rows(title, y, classes, part, lambda train: (x, 0), names=names)
     column = _one(name, "text", [key for key in texts if key == "text"] or texts)
     found = [text for key in ordered for text in parts[key][column]]
     if missing := sum(text is None for text in found):
@@ -66,7 +67,9 @@ def _rows(name: str, parts: dict[str, Any], size: int | None) -> Rows:
     pairs = [text for key in ordered for text in parts[key][PAIR]] if PAIR in texts and column == "text" else None
     if missing := sum(text is None for text in pairs or ()):
         raise TrainmapError(f"hf:{name}: column '{PAIR}' must hold a text in every row, {missing} have none")
-    return Rows(title, y, classes, part, tokens(joined(found, pairs)), texts=found, pairs=pairs)
+    whole = joined(found, pairs)
+    about: dict[str, Any] = {"texts": found, "pairs": pairs, "names": names, "learn": partial(vocabulary_of, whole)}
+    return Rows(title, y, classes, part, tokens(whole), **about)
 
 
 def _load(name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from trainmap.data.audio import fsdd_rows, speech_commands_rows
 from trainmap.data.hub import hub_rows
 from trainmap.data.image_folders import folder_rows
+from trainmap.data.pairs import cad_nli_rows
 from trainmap.data.raw_rows import Rows
 from trainmap.data.sources import DATASETS, find
 from trainmap.data.subwords import encoder_and_length, subwords
@@ -51,7 +52,7 @@ def open_rows(name: str | Path, root: Path) -> Rows:
         TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
     """
     name = check_name(name)
-    plain, how = _representation(name)
+    plain, how = representation(name)
     if plain.endswith(FILES):
         plain = str(as_it_stands_or_under(root, plain))
         if is_dir(plain):
@@ -96,16 +97,15 @@ def represented(rows: Rows, how: str, root: Path) -> Rows:
         what = "embeddings" if how == EMBEDDINGS else "tokens"
         raise TrainmapError(f"{what} are made of texts, but {rows.name} has none; leave out {how}")
     if how == EMBEDDINGS:
-        return replace(
-            rows, name=rows.name + how, encode=embeddings(joined(rows.texts, rows.pairs), root / "embeddings")
-        )
+        encode = embeddings(joined(rows.texts, rows.pairs), root / "embeddings")
+        return replace(rows, name=rows.name + how, encode=encode, learn=None)
     path, longest = encoder_and_length(how.removeprefix(TOKENS))
-    encode, word = subwords(rows.texts, path, longest, rows.pairs)
+    encode, learn, word = subwords(rows.texts, path, longest, rows.pairs)
     title = f"{rows.name}{TOKENS}{Path(path).name}" + (f"@{longest}" if longest else "")
-    return replace(rows, name=title, encode=encode, tokenizer=word)
+    return replace(rows, name=title, encode=encode, learn=learn, tokenizer=word)
 
 
-def _representation(name: str) -> tuple[str, str]:
+def representation(name: str) -> tuple[str, str]:
     """``sst2+tokens:bert`` → sst2, +tokens:bert."""
     if TOKENS in name:
         plain, mark, path = name.partition(TOKENS)
@@ -127,7 +127,7 @@ def check_name(name: str | Path) -> str:
             "file, images to a .npz file, and give its path"
         )
     name = str(name)
-    plain, how = _representation(name)
+    plain, how = representation(name)
     if how == TOKENS:
         raise TrainmapError(f"'{name}' must say whose tokens: {name}minilm-l6-v2, or the path of an encoder")
     known = plain in READERS or plain in DATASETS
@@ -170,7 +170,8 @@ def _images(name: str, root: Path) -> Rows:
     x, y = np.concatenate([found.x_train, found.x_test]), np.concatenate([found.y_train, found.y_test])
     part = np.repeat(np.array(["train", "test"], "<U24"), [len(found.y_train), len(found.y_test)])
     title = Path(name).stem if name.endswith(".npz") else name
-    return Rows(title, y, found.classes, part, lambda train: (x, 0))
+    names = DATASETS[name].names if name in DATASETS else found.names
+    return Rows(title, y, found.classes, part, lambda train: (x, 0), names=names)
 
 
 def _digits(root: Path) -> Rows:
@@ -212,7 +213,21 @@ def _clinc150(root: Path) -> Rows:
     place = {label: number for number, label in enumerate(inside)}
     y = np.array([place.get(label, 0) for label in frame["label"]], dtype=np.int64)
     part = np.where(outside, np.strings.add("outside ", rows.part), rows.part).astype("<U24")
-    return replace(rows, y=y, classes=len(inside), part=part)
+    return replace(rows, y=y, classes=len(inside), part=part, names=tuple(inside))
+
+
+def _cad_nli(root: Path) -> Rows:
+    places = (root / "cad_nli" / "cad_nli.parquet", root / "cad_nli.parquet")
+    path = next((place for place in places if is_file(place)), None)
+    if path is None:
+        raise TrainmapError(f"the counterfactual pairs of cad_nli are not there: put cad_nli.parquet into {root}")
+    return cad_nli_rows(path)
+
+
+def _usps(root: Path) -> Rows:
+    """Digits of another source: 7,291 to train on and 2,007 for testing, 16 x 16, white on black."""
+    path = _file("usps", root, suffix=".npz")
+    return replace(_images(str(path), root), name="usps")
 
 
 def _speech_commands(root: Path) -> Rows:
@@ -240,6 +255,8 @@ READERS: dict[str, Callable[[Path], Rows]] = {
     "digits": _digits,
     "clinc150": _clinc150,
     "sst2": partial(_parquet, name="sst2"),
+    "cad_nli": _cad_nli,
+    "usps": _usps,
     "fsdd": lambda root: fsdd_rows(_file("fsdd", root, suffix=".npz")),
     "speech-commands": _speech_commands,
     "adult": partial(_parquet, name="adult", label="salary", others=("adult_train",)),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, some
@@ -18,6 +19,15 @@ TEST_SHARE = 0.2
 PART_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation"}
 PART_NAMES |= {"validation": "validation", "test": "test", "testing": "test"}
 """What people call the parts."""
+
+
+class Learnt(Protocol):
+    """What an encoding learnt from the training part: a vocabulary, or the means and words of a table."""
+
+    def encode(self, examples: Any, /) -> NDArray[Any]:
+        """Further examples (texts, rows of the same table) as numbers."""
+        ...
+
 
 Encode = Callable[[NDArray[np.intp]], tuple[NDArray[Any], int]]
 """Rows of the training part → x of all rows, and the size of the vocabulary (0 when there is none)."""
@@ -38,6 +48,11 @@ class Rows:
         texts: the texts, where the examples are texts.
         pairs: a second text for each, where they are pairs of texts.
         tokenizer: of tokens of a pretrained encoder, the word of its tokenizer.
+        learn: rows of the training part → what ``encode`` learns from them; None where it learns nothing.
+        names: of the classes, by which sets from elsewhere are matched; their numbers where they have none.
+        table: the columns of features, where the examples are rows of a table.
+        revises: (N,) int64, of a revised example the id of the one that it revises, else -1; None where none is.
+        groups: columns that say of each row what it belongs to, such as its speaker; any of them can be left out by.
     """
 
     name: str
@@ -48,8 +63,18 @@ class Rows:
     ids: NDArray[np.int64] | None = None
     test_share: float = TEST_SHARE
     texts: Sequence[str] | None = None
+    learn: Callable[[NDArray[np.intp]], Learnt] | None = None
+    names: tuple[str, ...] = ()
+    table: pl.DataFrame | None = None
+    groups: Mapping[str, pl.Series] = field(default_factory=dict)
+    revises: NDArray[np.int64] | None = None
     pairs: Sequence[str] | None = None
     tokenizer: str = ""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The names of the classes, or their numbers."""
+        return self.names or tuple(map(str, range(self.classes)))
 
 
 @dataclass(frozen=True)

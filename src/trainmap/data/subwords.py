@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,10 +72,24 @@ class Tokenizer:
         return encoded
 
 
+@dataclass(frozen=True, eq=False)
+class Subwords:
+    """Further texts as a dataset's own are encoded: cut and padded to their length."""
+
+    tokenizer: Tokenizer
+    length: int
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> NDArray[np.int32]:
+        """(N, length) int32."""
+        found = self.tokenizer.encode(texts, pairs, self.length)
+        return np.pad(found, ((0, 0), (0, self.length - found.shape[1])))
+
+
 def subwords(
     texts: Sequence[str], path: str, longest: int | None = None, pairs: Sequence[str] | None = None
-) -> tuple[Encode, str]:
-    """The encoding of texts as an encoder's tokens, and the word of its tokenizer. Nothing is learnt from the texts.
+) -> tuple[Encode, Callable[[NDArray[np.intp]], Subwords], str]:
+    """The encoding of texts as an encoder's tokens, that of further texts beside them, and the word of its tokenizer.
+    Nothing is learnt from the texts but their length.
 
     Args:
         texts: N texts.
@@ -90,11 +104,20 @@ def subwords(
     if longest is not None and not 3 <= longest <= tokenizer.longest:
         raise TrainmapError(f"the texts for {path} may have 3 to {tokenizer.longest} tokens, got {longest}")
 
-    def encode(train: NDArray[np.intp]) -> tuple[NDArray[np.int32], int]:
-        del train  # what a token is was settled long ago
-        return tokenizer.encode(texts, pairs, longest), tokenizer.size
+    length = 1
 
-    return encode, tokenizer.word
+    def encode(train: NDArray[np.intp]) -> tuple[NDArray[np.int32], int]:
+        nonlocal length
+        del train  # what a token is was settled long ago
+        found = tokenizer.encode(texts, pairs, longest)
+        length = found.shape[1]
+        return found, tokenizer.size
+
+    def learn(train: NDArray[np.intp]) -> Subwords:
+        del train
+        return Subwords(tokenizer, length)
+
+    return encode, learn, tokenizer.word
 
 
 def encoder_and_length(told: str) -> tuple[str, int | None]:

@@ -66,7 +66,7 @@ def check_model(name: str, inputs: Inputs) -> None:
         check_encoder(name, inputs)
     elif name not in names:
         if name not in known_models():
-            raise unknown("model", name, known_models())
+            raise unknown("model", name, [*known_models(), f"{ENCODER}PATH"])
         raise TrainmapError(f"{name} does not take {inputs}; these do: {', '.join(names)}")
 
 
@@ -78,8 +78,8 @@ def models_for(inputs: Inputs) -> list[str]:
 
 
 def known_models() -> list[str]:
-    """The names of all networks, whatever they take; of pretrained text encoders, how a name starts."""
-    return list(dict.fromkeys([*MODELS, *FEATURE_MODELS, *TOKEN_MODELS, f"{ENCODER}PATH"]))
+    """The names of all networks, whatever they take; not of pretrained text encoders, which are many."""
+    return list(dict.fromkeys([*MODELS, *FEATURE_MODELS, *TOKEN_MODELS]))
 
 
 def cnn(classes: int, channels: int, size: int, width: int) -> nn.Module:

@@ -2,12 +2,13 @@
 
 Its files, in reading order::
 
-    yamlfile.py      YAML with the line of every value
-    fields.py        strict fields
-    questions.py     sections that ask something else than which subset
-    sections.py      the sections
-    variants.py      a file with its scale, its overrides and its grid
-    way_sections.py  sections that choose a way and its options
+    yamlfile.py             YAML with the line of every value
+    fields.py               strict fields
+    evaluation_sections.py  what networks are judged on
+    questions.py            sections that ask something else than which subset
+    sections.py             the sections
+    variants.py             a file with its scale, its overrides and its grid
+    way_sections.py         sections that choose a way and its options
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
     from trainmap.experiments.file.fields import Section, short
-    from trainmap.experiments.file.sections import Distillation, Limit, Map, Recipe, Student, Subset, Teacher
+    from trainmap.experiments.file.sections import Distillation, LeaveOut, Limit, Map, Recipe, Student, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, Without
     from trainmap.experiments.file.yamlfile import Where
@@ -26,8 +28,9 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "evaluation_sections": "Evaluation Outliers Pairs Shift",
             "fields": "Section short",
-            "sections": "Distillation Limit Map Recipe Student Subset Teacher",
+            "sections": "Distillation LeaveOut Limit Map Recipe Student Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule Without",
             "yamlfile": "Where",
@@ -36,7 +39,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "Compression", "Distillation", "Limit", "Map", "Recipe", "Schedule", "Section", "Student", "Subset", "Teacher",
-    "Variant", "Where", "Without", "load_experiment", "schema", "short", "variant_of",
+    "Compression", "Distillation", "Evaluation", "LeaveOut", "Limit", "Map", "Outliers", "Pairs", "Recipe", "Schedule",
+    "Section", "Shift", "Student", "Subset", "Teacher", "Variant", "Where", "Without", "load_experiment", "schema",
+    "short", "variant_of",
 ]
 # fmt: on

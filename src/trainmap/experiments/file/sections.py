@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from trainmap.data.leave_out import LeaveOut as LeftOut
 from trainmap.data.raw_rows import Limit as PartLimit
+from trainmap.experiments.file.evaluation_sections import Evaluation
 from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
 from trainmap.experiments.file.questions import Human, Tuning
 from trainmap.experiments.file.way_sections import Compression, Schedule, Without
@@ -27,6 +29,29 @@ class Limit(Section):
     def made(self) -> PartLimit:
         """The value of the library."""
         return PartLimit(**self.model_dump())
+
+
+class LeaveOut(Section):
+    """Examples that no network is trained on, told by a column (``trainmap.data.leave_out.LeaveOut``): a shift of the
+    test set, "left out" in reports. The column is no feature then."""
+
+    column: Words
+    """Of a table or of texts; ``speaker`` of fsdd and speech-commands."""
+    values: Annotated[list[str | int | float | bool], Field(min_length=1)] | None = None
+    """Those with one of these values."""
+    above: float | None = None
+    """Those with a number above this one."""
+    below: float | None = None
+    """Those with a number below this one."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> LeaveOut:
+        self.made()
+        return self
+
+    def made(self) -> LeftOut:
+        """The value of the library."""
+        return LeftOut(self.column, tuple(self.values or ()), self.above, self.below)
 
 
 class Data(Section):
@@ -48,6 +73,8 @@ class Data(Section):
     labels: Annotated[str, Field(pattern=r"^(.+\.npz:\w+)?$")] = ""
     """``FILE.npz:ARRAY`` in the root: labels in place of those of the training part, such as the mistakes that people
     make; entry i is that of the id i."""
+    leave_out: LeaveOut | None = None
+    """Examples that no network is trained on; networks are judged on them as well."""
 
 
 class Recipe(Section):
@@ -182,16 +209,6 @@ class Student(Section):
     """Stop after so many epochs without a better validation loss."""
 
 
-class Evaluation(Section):
-    """What every network is judged on besides its test set (``trainmap.evaluation.shifts``)."""
-
-    corruptions: list[Words] = []
-    """Keys of ``trainmap.evaluation.corruptions.CORRUPTIONS``; the mean over them and the severities is told."""
-    severities: Annotated[list[Annotated[int, Field(ge=1, le=5)]], Field(min_length=1)] = [1, 2, 3, 4, 5]
-    shifts: list[Words] = []
-    """Sets from elsewhere with the same classes: keys of ``trainmap.evaluation.shifts.SHIFTS``."""
-
-
 class Wandb(Section):
     """Weights & Biases: one run of it for each training run."""
 
@@ -250,7 +267,8 @@ class Experiment(Section):
     """Of the students: one run each."""
     budgets: Annotated[list[Budget], Field(min_length=1)] = ["equal epochs"]
     """Equal epochs: a subset is visited as often as all the data. Equal steps: trained for as many steps."""
-    evaluation: Evaluation = Evaluation()
+    evaluation: list[Evaluation] = []
+    """One, or several for some datasets each; those that hold for a dataset are joined."""
     tuning: Tuning | None = None
     """A search for hyperparameters of the distilled students."""
     human: Human | None = None
@@ -262,6 +280,11 @@ class Experiment(Section):
     """Of the intervals."""
     tracking: Tracking = Tracking()
     launch: Launch = Launch()
+
+    @field_validator("evaluation", mode="before")
+    @classmethod
+    def _one_evaluation(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
 
 
 class Grid(Section):

@@ -2,15 +2,16 @@
 
 Its files, in reading order::
 
-    graph.py         the graph of an experiment
-    named_rows.py    the rows that have a name of their own
-    people_runs.py   do people find the same examples hard? Teacher → map of the test data beside people's judgement
-    planner.py       from an experiment to its graph of tasks
-    points.py        what tells the points of a grid apart where they meet
-    rows.py          the rows of a table
-    search_runs.py   the search for hyperparameters of an experiment
-    student_runs.py  the students' part of the graph
-    draft.py         the tasks of one point of an experiment on one dataset
+    elsewhere_sets.py  what networks are judged on elsewhere
+    graph.py           the graph of an experiment
+    named_rows.py      the rows that have a name of their own
+    people_runs.py     do people find the same examples hard? Teacher → map of the test data beside people's judgement
+    planner.py         from an experiment to its graph of tasks
+    points.py          what tells the points of a grid apart where they meet
+    rows.py            the rows of a table
+    search_runs.py     the search for hyperparameters of an experiment
+    student_runs.py    the students' part of the graph
+    draft.py           the tasks of one point of an experiment on one dataset
 """
 
 from __future__ import annotations

@@ -11,15 +11,14 @@ import torch
 
 from trainmap.data.dataset import Splits
 from trainmap.data.known_sizes import is_missing
-from trainmap.errors import TrainmapError, unknown
-from trainmap.evaluation.corruptions import CORRUPTIONS
-from trainmap.evaluation.shifts import load_shift
+from trainmap.errors import TrainmapError
 from trainmap.experiments.file.sections import Recipe, Student
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
+from trainmap.experiments.plan.elsewhere_sets import evaluation_of
 from trainmap.experiments.plan.graph import Graph, Node, made_at
-from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
+from trainmap.experiments.tasks.datasets import Data, load
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.place import Place
@@ -38,14 +37,21 @@ class Draft:
         self.variant, self.graph, self.out, self.name = variant, graph, out, name
         self.experiment = variant.experiment
         data = self.experiment.data
-        settings: dict[str, Any] = {"name": name} | {
-            field: getattr(data, field) for field in type(data).model_fields if field not in ("names", "root")
-        }
+        settings: dict[str, Any] = data.model_dump(exclude={"names", "root"}) | {"name": name}
+        for field in ("limit", "leave_out"):
+            section = getattr(data, field)
+            settings[field] = None if section is None else section.made()
         outlined = graph.outlines and is_missing(name, data.root or "data")
-        for place, read in ((("names", at), {"labels": "", "label_noise": 0.0}), (("labels",), {})):
+        first = {"labels": "", "label_noise": 0.0, "leave_out": None, "limit": None}
+        for place, read in (
+            (("names", at), first),
+            (("leave_out",), {"labels": "", "label_noise": 0.0, "limit": None}),
+            (("limit",), {"labels": "", "label_noise": 0.0}),
+            (("labels",), {"label_noise": 0.0}),
+            (("label_noise",), {}),
+        ):
             try:
-                told = settings | {"limit": data.limit and data.limit.made()} | read
-                self.splits: Splits = load(root=data.root, outlined=outlined, **told)
+                self.splits: Splits = load(root=data.root, outlined=outlined, **settings | read)
             except TrainmapError as error:
                 raise variant.wrong(("data", *place), error) from error
         train = self.splits.train
@@ -54,7 +60,7 @@ class Draft:
             graph.lacks(name)
         self.examples, self.tests, self.classes = len(train), len(self.splits.test), train.classes
         self.class_sizes = tuple(int(count) for count in np.bincount(train.y) if count)
-        self.evaluation = self.check_evaluation()
+        self.evaluation = evaluation_of(variant, self.data, self.splits.test)
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.names: dict[str, str] = {}
         self.teachers: dict[str, dict[int, Teacher]] = {}
@@ -150,20 +156,6 @@ class Draft:
             known["flops"] = forward_flops(network, train.inputs)
             self.graph.models.append(known)
         return known
-
-    def check_evaluation(self) -> Elsewhere:
-        """What runs are judged on besides their test set; shifts with the fingerprint of their data."""
-        asked = self.experiment.evaluation
-        shifts: dict[str, str] = {}
-        for at, name in enumerate(asked.corruptions):
-            if name not in CORRUPTIONS:
-                raise self.variant.wrong(("evaluation", "corruptions", at), unknown("corruption", name, CORRUPTIONS))
-        for at, name in enumerate(asked.shifts):
-            try:
-                shifts[name] = load_shift(name, self.experiment.data.root or "data").fingerprint()
-            except TrainmapError as error:
-                raise self.variant.wrong(("evaluation", "shifts", at), error) from error
-        return Elsewhere(corruptions=tuple(asked.corruptions), severities=tuple(asked.severities), shifts=shifts)
 
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):

@@ -10,6 +10,7 @@ from trainmap.experiments.file.sections import Map as MapSection
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.draft import Draft
+from trainmap.experiments.plan.elsewhere_sets import check_holding
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.people_runs import plan_people
 from trainmap.experiments.plan.points import name_tasks, part_tables
@@ -35,6 +36,7 @@ def plan_graph(variants: Sequence[Variant], out: str | Path, outlines: bool = Fa
         TrainmapError: names file, line and field of what cannot be.
     """
     graph = Graph(outlines=outlines)
+    check_holding(variants)
     owners: list[Variant] = []
     for variant in variants:
         try:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
-    from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
+    from trainmap.experiments.tasks.datasets import Data, Elsewhere, Foreign, fingerprint_of, foreign, load
     from trainmap.experiments.tasks.draws import (
         DRAWS,
         SAME_SIZE,
@@ -75,7 +75,7 @@ else:
             "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
-            "datasets": "Data Elsewhere load",
+            "datasets": "Data Elsewhere Foreign fingerprint_of foreign load",
             "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
             "judge": "prediction_path",
             "learning": "Learning",
@@ -99,9 +99,10 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
     "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
-    "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name", "People",
-    "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher",
-    "Teaching", "Tuned", "check_result", "check_search", "counts_path", "fingerprint", "hash_of",
-    "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs", "request_of", "settled",
+    "Features", "Foreign", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name",
+    "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task",
+    "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path", "fingerprint", "fingerprint_of",
+    "foreign", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
+    "request_of", "settled",
 ]
 # fmt: on

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainmap.audits.planted import plan_flips
-from trainmap.data.dataset import Splits, load_splits
+from trainmap.data.dataset import Dataset, Splits, load_splits
+from trainmap.data.elsewhere import Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
 from trainmap.data.known_sizes import outline
-from trainmap.data.raw_rows import Limit as PartLimit
+from trainmap.data.leave_out import LeaveOut
+from trainmap.data.raw_rows import Limit
 from trainmap.data.relabel import relabelled
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.fields import Section
-from trainmap.experiments.file.sections import Limit
 
 
 class Data(Section):
@@ -26,6 +28,7 @@ class Data(Section):
         limit: how many examples of each part are kept; None for all.
         label_noise, noise_seed: share of the training labels that are exchanged for another class.
         labels: ``FILE.npz:ARRAY`` in place of those of the training part; "" for its own.
+        leave_out: examples that are in none of the splits; None for none.
         fingerprint: of all of it, SHA-256 (hex); "" in a plan that was made without the data.
     """
 
@@ -37,10 +40,11 @@ class Data(Section):
     labels: str
     fingerprint: str
     limit: Limit | None = None
+    leave_out: LeaveOut | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Without a limit where there is none, as before there was such a thing."""
-        return self.model_dump(exclude=set() if self.limit else {"limit"})
+        """Without what is not asked for, as before there was such a thing."""
+        return self.model_dump(exclude={name for name in ("limit", "leave_out") if getattr(self, name) is None})
 
     def load(self, root: str | None) -> Splits:
         """The data, once in a process.
@@ -59,8 +63,26 @@ class Data(Section):
 
     def read(self) -> dict[str, Any]:
         """The arguments of ``load`` but for the root."""
-        told = {name: getattr(self, name) for name in type(self).model_fields if name != "fingerprint"}
-        return told | {"limit": self.limit and self.limit.made()}
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "fingerprint"}
+
+
+class Foreign(Section):
+    """A set that networks are judged on, besides the shifts that were made for a dataset.
+
+    Attributes:
+        kind: what it is.
+        name: of its source; of the dataset itself for what is left out.
+        fingerprint: of its data, encoded for the networks of the dataset.
+        part, labels: of a shift or of outliers; see ``trainmap.data.elsewhere``.
+        score: what tells outliers.
+    """
+
+    kind: Literal["shift", "pairs", "outliers", "left out"]
+    name: str
+    fingerprint: str
+    part: Part = "test"
+    labels: dict[str, str | None] = {}  # noqa: RUF012
+    score: str = ""
 
 
 class Elsewhere(Section):
@@ -68,19 +90,21 @@ class Elsewhere(Section):
 
     Attributes:
         corruptions, severities: of the test set.
-        shifts: sets from elsewhere, with the fingerprint of their data.
+        shifts: sets that were made for the dataset (``SHIFTS``), with the fingerprint of their data.
+        sets: further sets by the names that reports have for them.
     """
 
     corruptions: tuple[str, ...] = ()
     severities: tuple[int, ...] = ()
     shifts: dict[str, str] = {}  # noqa: RUF012
+    sets: dict[str, Foreign] = {}  # noqa: RUF012
 
     def identity(self) -> dict[str, Any]:
         """Nothing where nothing is asked for."""
-        return self.model_dump() if self else {}
+        return self.model_dump(exclude=None if self.sets else {"sets"}) if self else {}
 
     def __bool__(self) -> bool:
-        return bool(self.corruptions or self.shifts)
+        return bool(self.corruptions or self.shifts or self.sets)
 
     @property
     def corrupted(self) -> list[str]:
@@ -88,10 +112,76 @@ class Elsewhere(Section):
         return [f"{kind} {level}" for kind in self.corruptions for level in self.severities]
 
 
+Made = Dataset | dict[str, Revised]
+"""A set of examples, or the sets of revised examples of ``pairs``."""
+
+
+def foreign(data: Data, one: Foreign, root: str | None, test: Dataset) -> Made:
+    """A set from elsewhere, made once in a process.
+
+    Args:
+        data: the dataset whose networks are judged.
+        test: its test part.
+
+    Raises:
+        TrainmapError: it does not fit the dataset.
+    """
+    return _made(one.kind, one.name, root, one.part, tuple(one.labels.items()), data.leave_out, _Like(test))
+
+
+def fingerprint_of(made: Made) -> str:
+    """Of a set from elsewhere, SHA-256 (hex)."""
+    if isinstance(made, Dataset):
+        return made.fingerprint()
+    told = " ".join(f"{name} {pairs.fingerprint()}" for name, pairs in made.items())
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+class _Like:
+    """A test set as a key: that of the same examples is the same."""
+
+    def __init__(self, test: Dataset) -> None:
+        self.test = test
+
+    def __hash__(self) -> int:
+        return hash(self.test.fingerprint())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Like) and self.test.fingerprint() == other.test.fingerprint()
+
+
+@lru_cache(maxsize=8)
+def _made(
+    kind: str,
+    name: str,
+    root: str | None,
+    part: Part,
+    labels: tuple[tuple[str, str | None], ...],
+    left_out: LeaveOut | None,
+    like: _Like,
+) -> Made:
+    match kind:
+        case "shift":
+            return load_elsewhere(name, like.test, root, part, dict(labels))
+        case "outliers":
+            return load_outside(name, like.test, root, part)
+        case "pairs":
+            return load_pairs(name, like.test, root)
+    assert left_out is not None
+    return load_left_out(name, left_out, like.test, root)
+
+
 @lru_cache(maxsize=2)
-def as_it_comes(name: str, root: str | None, split_seed: int, validation: float, limit: PartLimit | None = None) -> Splits:
+def as_it_comes(
+    name: str,
+    root: str | None,
+    split_seed: int,
+    validation: float,
+    left_out: LeaveOut | None = None,
+    limit: Limit | None = None,
+) -> Splits:
     """A dataset, read once in a process."""
-    return load_splits(name, root, split_seed, validation, limit)
+    return load_splits(name, root, split_seed, validation, left_out, limit)
 
 
 @lru_cache(maxsize=2)
@@ -103,7 +193,8 @@ def load(
     label_noise: float = 0.0,
     noise_seed: int = 0,
     labels: str = "",
-    limit: PartLimit | None = None,
+    leave_out: LeaveOut | None = None,
+    limit: Limit | None = None,
     outlined: bool = False,
 ) -> Splits:
     """A dataset, made once in a process, with its label noise in the training part alone: labels of a file, or each
@@ -111,7 +202,7 @@ def load(
     if outlined:
         data = outline(name, split_seed, validation, limit)
     else:
-        data = as_it_comes(name, root, split_seed, validation, limit)
+        data = as_it_comes(name, root, split_seed, validation, leave_out, limit)
     if labels:
         data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:

@@ -88,7 +88,8 @@ class Learning(OfModel):
 
     def judge(self, model: nn.Module, data: Splits, place: Place, keep: bool = False) -> dict[str, Any]:
         """Its metrics; see ``judged``."""
-        return judged(model, data, place, self.evaluation, flips=self.recipe.flips, device=self.device, keep=keep)
+        how: dict[str, Any] = {"flips": self.recipe.flips, "device": self.device, "keep": keep}
+        return judged(model, data, place, self.evaluation, self.data, **how)
 
 
 def live_flops(teaching: Teaching | None, inputs: Inputs, seen: int) -> int:

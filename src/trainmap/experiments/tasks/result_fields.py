@@ -154,6 +154,10 @@ FIELDS: Mapping[str, Any] = {
 }
 
 
+SHARES = ("_macro_f1", "_accuracy", "_consistency", "_auroc", "_fpr95")
+"""How the fields of results end that are shares, whatever set they are of."""
+
+
 def check_result(path: Path, kind: str, result: Mapping[str, Any]) -> None:
     """Check what a report reads of the result of a task.
 
@@ -163,5 +167,5 @@ def check_result(path: Path, kind: str, result: Mapping[str, Any]) -> None:
     cure = "remove it to run again"
     if kind in FIELDS:
         as_type(FIELDS[kind], dict(result), path, cure)
-    shares = {name: value for name, value in result.items() if name.endswith(("_macro_f1", "_accuracy"))}
+    shares = {name: value for name, value in result.items() if name.endswith(SHARES)}
     as_type(dict[str, Share], shares, path, cure)
