@@ -26,6 +26,7 @@ from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.build import build, check_model
 from trainmap.models.cost import forward_flops, parameters
+from trainmap.models.encoders import encoder_weights
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.recipes import default_recipe
 
@@ -150,6 +151,7 @@ class Draft:
         known = next((m for m in self.graph.models if (m["name"], m["dataset"]) == (name, train.name)), None)
         if known is None:
             check_model(name, train.inputs)
+            encoder_weights(name)  # that a pretrained text encoder has some
             with torch.device("meta"):  # shapes alone: no weights are made, or downloaded, for a count
                 network = build(name, train.classes, train.inputs, 0, weights=False)
             known = {"name": name, "dataset": train.name, "role": role, "parameters": parameters(network)}
