@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +34,19 @@ def save(model: Any, folder: Path) -> None:
     logging.enable_progress_bar()
 
 
-def write_tokenizer(folder: Path, words: list[str] = WORDS) -> None:
+def write_tokenizer(folder: Path, words: list[str] = WORDS, first: tuple[str, str] = ("[PAD]", "[UNK]")) -> None:
+    """Its ``tokenizer.json``: lower-cased word pieces; the first two of its tokens are told."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    number = {token: place for place, token in enumerate([*first, *SPECIAL[2:], *words])}
+    made = Tokenizer(models.WordPiece(number, unk_token="[UNK]"))
+    made.normalizer, made.pre_tokenizer = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    ends = [(token, number[token]) for token in ("[SEP]", "[CLS]")]
+    made.post_processor = processors.BertProcessing(*ends)
+    marks = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "vocab.txt").write_text("\n".join([*SPECIAL, *words]) + "\n")
-    told = {"tokenizer_class": "BertTokenizer", "model_max_length": 32, "do_lower_case": True}
-    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=32, **marks).save_pretrained(folder)
 
 
 def write_texts(path: Path, count: int = 60, pairs: bool = False) -> Path:

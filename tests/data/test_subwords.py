@@ -112,7 +112,7 @@ def test_what_is_no_encoder_is_refused(encoder: Path, texts: Path, tmp_path: Pat
     empty, bare = tmp_path / "empty", tmp_path / "bare"
     empty.mkdir()
     make_encoder(bare)
-    for file in ("vocab.txt", "tokenizer_config.json", "model.safetensors"):
+    for file in ("tokenizer.json", "tokenizer_config.json", "model.safetensors"):
         (bare / file).unlink()
     cases = {
         f"{texts}+tokens:{tmp_path / 'gone'}": "there is no encoder .*gone.*: it must be a folder",

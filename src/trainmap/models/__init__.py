@@ -26,7 +26,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.models.budget import TrainingCost, break_even, inference_flops, training_cost, training_flops
     from trainmap.models.build import check_model, known_models
-    from trainmap.models.catalogue import Catalogue
+    from trainmap.models.catalogue import Catalogue, count
     from trainmap.models.cost import forward_flops, parameters
     from trainmap.models.encoders import encoder_weights, is_encoder
     from trainmap.models.layout import is_convolutional, lay_out
@@ -51,7 +51,7 @@ else:
         {
             "budget": "TrainingCost break_even inference_flops training_cost training_flops",
             "build": "check_model known_models",
-            "catalogue": "Catalogue",
+            "catalogue": "Catalogue count",
             "cost": "forward_flops parameters",
             "encoders": "encoder_weights is_encoder",
             "layout": "is_convolutional lay_out",
@@ -67,7 +67,7 @@ else:
 # fmt: off
 __all__ = [
     "BATCH", "KINDS", "PRETRAINED", "Catalogue", "OctaveConv2d", "OctaveNorm", "OctaveResNet", "OctaveResidual",
-    "TrainingCost", "break_even", "check_device", "check_model", "check_same_shape", "checked", "device_of",
+    "TrainingCost", "break_even", "check_device", "check_model", "check_same_shape", "checked", "count", "device_of",
     "encoder_weights", "evaluating", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional",
     "is_encoder", "is_here", "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters",
     "pool", "predict_pairs", "prunable", "relu", "split", "training_cost", "training_flops", "upsample",

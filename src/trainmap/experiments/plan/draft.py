@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from trainmap.data.dataset import Splits
 from trainmap.data.known_sizes import is_missing
@@ -24,8 +23,8 @@ from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.models.build import build, check_model
-from trainmap.models.cost import forward_flops, parameters
+from trainmap.models.build import check_model
+from trainmap.models.catalogue import count
 from trainmap.models.encoders import encoder_weights
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.recipes import default_recipe
@@ -152,10 +151,8 @@ class Draft:
         if known is None:
             check_model(name, train.inputs)
             encoder_weights(name)  # that a pretrained text encoder has some
-            with torch.device("meta"):  # shapes alone: no weights are made, or downloaded, for a count
-                network = build(name, train.classes, train.inputs, 0, weights=False)
-            known = {"name": name, "dataset": train.name, "role": role, "parameters": parameters(network)}
-            known["flops"] = forward_flops(network, train.inputs)
+            weighs, flops = count(name, train.classes, train.inputs)
+            known = {"name": name, "dataset": train.name, "role": role, "parameters": weighs, "flops": flops}
             self.graph.models.append(known)
         return known
 
