@@ -11,6 +11,7 @@ import pytest
 
 from encoder_made import WORDS, make_encoder, write_texts
 from trainmap.data.dataset import load_splits
+from trainmap.data.elsewhere import load_elsewhere, load_pairs
 from trainmap.data.encoder_folders import encoder_folder, weights_fingerprint
 from trainmap.data.raw_rows import Limit
 from trainmap.data.subwords import tokenizer_of
@@ -178,3 +179,43 @@ def test_a_limit_above_what_there_is_is_refused(part: str) -> None:
     for count in (0, 10_000):
         with pytest.raises(TrainmapError, match=rf"digits: limit.{part} must be 1 to \d+, what there is, got {count}"):
             load_splits("digits", limit=Limit(**{part: count}))
+
+
+# --- sets from elsewhere --------------------------------------------------------------------------------------------
+
+
+def test_texts_from_elsewhere_are_read_as_the_same_tokens_cut_and_padded_alike(
+    encoder: Path, texts: Path, tmp_path: Path
+) -> None:
+    like = load_splits(f"{texts}+tokens:{encoder}@6").test
+    other = tmp_path / "other.parquet"
+    pl.DataFrame({"text": ["a", "b c d e f g a b"], "label": [1, 0]}).write_parquet(other)
+    found = load_elsewhere(str(other), like, part="all")
+    np.testing.assert_array_equal(found.x, [[2, 5, 3, 0, 0, 0], [2, 6, 7, 8, 9, 3]])
+    assert found.inputs == like.inputs
+
+
+def test_the_revisions_of_a_limited_test_set_are_those_of_what_it_keeps(encoder: Path, tmp_path: Path) -> None:
+    rows = []
+    for split, count in (("train", 12), ("dev", 6), ("test", 9)):
+        for part, copies in (("original", 1), ("revised_premise", 2), ("revised_hypothesis", 2)):
+            for at in range(count):
+                for copy in range(copies):
+                    label = ("contradiction", "entailment", "neutral")[(at + (part != "original") * (1 + copy)) % 3]
+                    rows.append((part, split, label, "abcdefg"[at % 7], "a b"))
+    columns = ["part", "split", "label", "premise", "hypothesis"]
+    pl.DataFrame(rows, schema=columns, orient="row").write_parquet(tmp_path / "cad_nli.parquet")
+    name = f"cad_nli+tokens:{encoder}"
+    whole, small = (load_splits(name, tmp_path, limit=limit).test for limit in (None, Limit(test=3)))
+    assert ((small.x == 3).sum(axis=1) == 2).all()  # pairs of texts
+    for like, count in ((whole, 18), (small, 6)):
+        found = load_pairs(name, like, tmp_path)
+        assert {called: len(pairs.revised) for called, pairs in found.items()} == {
+            "revised premise": count,
+            "revised hypothesis": count,
+        }
+        assert all(set(pairs.of) == set(like.ids) and pairs.revised.inputs == like.inputs for pairs in found.values())
+    assert (
+        load_pairs("cad_nli", small, tmp_path)["revised premise"].fingerprint()
+        == found["revised premise"].fingerprint()
+    )
