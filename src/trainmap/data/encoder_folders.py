@@ -52,7 +52,9 @@ def encoder_folder(path: str) -> Path:
     return _downloaded(path)
 
 
+@lru_cache(maxsize=16)
 def _downloaded(path: str) -> Path:
+    """From the hub or its cache; asked once in a process."""
     cure = "connect once (it is cached), or give the folder of a copy"
     try:
         from huggingface_hub import snapshot_download
