@@ -25,7 +25,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.training.checkpoint import Progress, previous, read
     from trainmap.training.features import features_of
-    from trainmap.training.fit import FitResult, even_batches
+    from trainmap.training.fit import FitResult, check_recipe, even_batches
     from trainmap.training.gradients import grand, vog
     from trainmap.training.optimizer import make_optimizer
     from trainmap.training.proxy import ProxyFilter
@@ -39,7 +39,7 @@ else:
         {
             "checkpoint": "Progress previous read",
             "features": "features_of",
-            "fit": "FitResult even_batches",
+            "fit": "FitResult check_recipe even_batches",
             "gradients": "grand vog",
             "optimizer": "make_optimizer",
             "proxy": "ProxyFilter",
@@ -52,7 +52,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "EpochRecorder", "FitResult", "Progress", "ProxyFilter", "Recipe", "Teaching", "Watching", "default_recipe",
-    "even_batches", "features_of", "grand", "load_state", "make_optimizer", "objective", "previous", "read", "vog",
+    "EpochRecorder", "FitResult", "Progress", "ProxyFilter", "Recipe", "Teaching", "Watching", "check_recipe",
+    "default_recipe", "even_batches", "features_of", "grand", "load_state", "make_optimizer", "objective", "previous",
+    "read", "vog",
 ]
 # fmt: on

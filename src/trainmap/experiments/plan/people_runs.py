@@ -9,9 +9,7 @@ from typing import Any
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.plan.draft import Draft
-from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
-from trainmap.scores.table import score_named
-from trainmap.selection.entry import check_epochs
+from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
 
 
 def plan_people(draft: Draft) -> None:
@@ -21,12 +19,8 @@ def plan_people(draft: Draft) -> None:
         return
     if not draft.teachers:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
-    recorded = min(one.recipe.epochs for runs in draft.teachers.values() for one in runs.values())
-    for at, score in enumerate(human.scores):
-        try:
-            check_epochs(score, score_named(score).epochs, recorded)
-        except TrainmapError as error:
-            raise wrong(("human", "scores", at), error) from error
+    shortest = min((one for runs in draft.teachers.values() for one in runs.values()), key=lambda one: one.recorded)
+    draft.check_scores(("human", "scores"), human.scores, shortest, shortest.recorded)
     path = counts_path(human.counts, draft.experiment.data.root)
     test = draft.splits.test
     try:
@@ -36,6 +30,7 @@ def plan_people(draft: Draft) -> None:
                 f"counts must be ({len(test)}, {test.classes}), the test examples and classes of {test.name}, "
                 f"got {counts.shape}"
             )
+        check_counts(counts, test.y, test.name)
     except TrainmapError as error:
         raise wrong(("human", "counts"), error) from error
     for name, runs in draft.teachers.items():

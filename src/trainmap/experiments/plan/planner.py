@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainmap.errors import TrainmapError, counted
+from trainmap.errors import counted
 from trainmap.experiments.file.sections import Map as MapSection
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
@@ -18,8 +18,6 @@ from trainmap.experiments.plan.search_runs import plan_searches
 from trainmap.experiments.plan.student_runs import Students
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.scores.table import score_named
-from trainmap.selection.entry import check_epochs
 
 
 def plan_graph(variants: Sequence[Variant], out: str | Path) -> Graph:
@@ -110,11 +108,7 @@ def add_map(draft: Draft, at: int, one: MapSection) -> Map:
         fraction=one.fraction,
         test=draft.compresses,
     )
-    for place, score in enumerate(one.scores or []):
-        try:
-            check_epochs(score, score_named(score).epochs, task.recorded)
-        except TrainmapError as error:
-            raise draft.variant.wrong(("maps", at, "scores", place), error) from error
+    draft.check_scores(("maps", at, "scores"), one.scores or [], teacher, task.recorded)
     epochs = f", {counted(one.epochs, 'epoch')}" if one.epochs else ""
     seed = f", seed {teacher.seed}" if len(draft.teachers[one.teacher]) > 1 else ""
     name = f"map of {one.teacher} on {draft.splits.train.name}{epochs}{seed}"

@@ -74,7 +74,10 @@ class Students:
     def check(self, row: Row) -> None:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
-            row.draw.check(row.name, self.one.recorded, self.draft.class_sizes)
+            try:
+                row.draw.check(row.name, self.one.recorded, self.draft.class_sizes)
+            except TrainmapError as error:
+                raise TrainmapError(f"{error}{self.one.teacher.stops if 'epoch' in str(error) else ''}") from error
             if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
                 materials_of(row.draw.strategy, self.one)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
@@ -85,6 +88,9 @@ class Students:
         ways = _compressions(column, self.wrong)
         recipe = self.draft.recipe(column.where, column.student, "student")
         self.draft.check_patience(column.where, column.student.patience)
+        for at, (_, way) in enumerate(ways):
+            if way is not None:
+                self.shrinks(column, recipe, way, (*column.where, "compress", at))
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
         kind = " distilled" if base.teaching else ""
@@ -104,6 +110,13 @@ class Students:
                         run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
                         self.draft.graph.lines.append(self.line(run, row, title, made, budget))
+
+    def shrinks(self, column: Column, recipe: TrainingRecipe, way: Compression, where: Where) -> None:
+        """Refuse a way of compression that the student's network cannot go."""
+        try:
+            self.draft.rehearsal.shrink(column.student.model, recipe, way.settled())
+        except TrainmapError as error:
+            raise self.wrong(where, error) from error
 
     def name(self, role: str, task: Task, row: Row) -> None:
         """Put a selection into the graph under its row's name; its map, or a teacher, is there."""
@@ -149,8 +162,10 @@ class Students:
         if not draft.teachers:
             raise self.wrong(where, "distillation needs a teacher; add one under teachers")
         teacher = draft.teacher(where, how.teacher or next(iter(draft.teachers)), how.seed)
+        given = TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"}))
         try:
-            loss = settled(TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"})), draft.examples)
+            loss = settled(given, draft.examples)
+            draft.rehearsal.teach(column.student.model, recipe, teacher.model, given)
         except TrainmapError as error:
             raise self.wrong(where, error) from error
         told = {key: getattr(loss, key) for key in ("temperature", "weight", "gold", "warmup", "options")}

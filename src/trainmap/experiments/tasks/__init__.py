@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.learning import Learning
     from trainmap.experiments.tasks.map import Map
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
-    from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
+    from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import Name, check_result
     from trainmap.experiments.tasks.search import Search
@@ -80,7 +80,7 @@ else:
             "learning": "Learning",
             "map": "Map",
             "materials": "ClustersOf Features Logits",
-            "people": "People counts_path fingerprint read_counts",
+            "people": "People check_counts counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "Name check_result",
             "search": "Search",
@@ -100,8 +100,8 @@ __all__ = [
     "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
     "Features", "Foreign", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name",
     "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task",
-    "Teacher", "Teaching", "Tuned", "check_result", "check_search", "choosing_cost", "counts_path", "fingerprint",
-    "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts",
-    "read_epochs", "request_of", "settled",
+    "Teacher", "Teaching", "Tuned", "check_counts", "check_result", "check_search", "choosing_cost", "counts_path",
+    "fingerprint", "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "plain", "prediction_path",
+    "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

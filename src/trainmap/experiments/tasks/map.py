@@ -39,8 +39,8 @@ class Map(Task):
 
     @property
     def recorded(self) -> int:
-        """Epochs that it is made of; early stopping is not foreseen."""
-        return self.epochs or self.teacher.recipe.epochs
+        """Epochs that it is made of at least: a teacher that may stop early is not counted on to go on."""
+        return min(self.epochs or self.teacher.recipe.epochs, self.teacher.recorded)
 
     @property
     def whole(self) -> bool:

@@ -35,6 +35,18 @@ class Teacher(Learning):
         told = super().identity()
         return told if self.record_test else {name: value for name, value in told.items() if name != "record_test"}
 
+    @property
+    def recorded(self) -> int:
+        """Epochs that it records at least: the first, and as many as it waits for a better one."""
+        return self.recipe.epochs if self.patience is None else min(self.recipe.epochs, self.patience + 1)
+
+    @property
+    def stops(self) -> str:
+        """What to add to an error about too few epochs, where it may stop early."""
+        if self.recorded == self.recipe.epochs:
+            return ""
+        return f" (with patience {self.patience} the teacher may stop after {self.recorded})"
+
     def network_identity(self) -> dict[str, Any]:
         """What those that run its network say of it besides its hash."""
         return {"model": self.model, "seed": self.seed}
