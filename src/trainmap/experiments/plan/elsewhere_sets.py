@@ -117,12 +117,12 @@ class _Made:
     def put(self, where: Where, called: str, one: Foreign) -> None:
         """A set with its fingerprint, where it fits the dataset."""
         try:
-            made = foreign(self.data, one, self.variant.experiment.data.root, self.test)
+            made = foreign(self.data, called, one, self.variant.experiment.data.root, self.test)
         except TrainmapError as error:
             raise self.variant.wrong(where, error) from error
         self.name(called, where)
-        if not isinstance(made, Dataset):
-            for name in made:
+        for name in [] if isinstance(made, Dataset) else made:
+            if name != called:
                 self.name(name, where)
         self.sets[called] = one.model_copy(update={"fingerprint": fingerprint_of(made)})
 

@@ -77,7 +77,7 @@ class Students:
             try:
                 row.draw.check(row.name, self.one.recorded, self.draft.class_sizes)
             except TrainmapError as error:
-                raise TrainmapError(f"{error}{self.one.teacher.stops if 'epoch' in str(error) else ''}") from error
+                raise TrainmapError(f"{error}{self.one.teacher.stops}") from error
             if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
                 materials_of(row.draw.strategy, self.one)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:

@@ -105,17 +105,19 @@ Made = Dataset | dict[str, Revised]
 """A set of examples, or the sets of revised examples of ``pairs``."""
 
 
-def foreign(data: Data, one: Foreign, root: str | None, test: Dataset) -> Made:
+def foreign(data: Data, called: str, one: Foreign, root: str | None, test: Dataset) -> Made:
     """A set from elsewhere, made once in a process.
 
     Args:
         data: the dataset whose networks are judged.
+        called: the name of the set, and of revised examples that are one set.
         test: its test part.
 
     Raises:
         TrainmapError: it does not fit the dataset.
     """
-    return _made(one.kind, one.name, root, one.part, tuple(one.labels.items()), data.leave_out, _Like(test))
+    made = _made(one.kind, one.name, root, one.part, tuple(one.labels.items()), data.leave_out, _Like(test))
+    return made if isinstance(made, Dataset) or len(made) > 1 else {called: revised for revised in made.values()}
 
 
 def fingerprint_of(made: Made) -> str:
