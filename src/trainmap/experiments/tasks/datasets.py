@@ -117,7 +117,7 @@ def foreign(data: Data, called: str, one: Foreign, root: str | None, test: Datas
         TrainmapError: it does not fit the dataset.
     """
     made = _made(one.kind, one.name, root, one.part, tuple(one.labels.items()), data.leave_out, _Like(test))
-    return made if isinstance(made, Dataset) or len(made) > 1 else {called: revised for revised in made.values()}
+    return made if isinstance(made, Dataset) or len(made) > 1 else dict.fromkeys([called], *made.values())
 
 
 def fingerprint_of(made: Made) -> str:
