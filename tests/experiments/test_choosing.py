@@ -14,7 +14,7 @@ from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
-from trainmap.experiments.results.records import chosen, groups
+from trainmap.experiments.results.records import groups, read_of
 from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of, tasks_of
 from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.teacher import Teacher
@@ -115,7 +115,7 @@ def test_rows_are_named_by_what_differs_from_the_defaults_and_pay_for_what_they_
     assert rows["moderate 20 %"]["choosing_flops"] == rows["medium 20 %"]["choosing_flops"] > 0
     assert rows["s2l, clusters 20 20 %"]["choosing_flops"] == 0
     assert rows["s2l, clusters 20 20 %"]["choosing_cpu_seconds"] > 0
-    assert "choosing_flops" not in rows["ccs, cut 0.1 20 %"]
+    assert rows["ccs, cut 0.1 20 %"]["choosing_flops"] == 0
     assert "s2l, clusters 20 20 %" in write_study(done / "out")["report.md"].read_text()
 
 
@@ -123,7 +123,7 @@ def test_only_a_selection_at_random_from_all_the_examples_reads_no_map(tmp_path:
     spec, cut = "{spec: '{percent} random', balance: equal}", "{spec: '{percent} random', without: {audit: 0.1}}"
     study, _ = planned(tmp_path, f"subsets=[{spec}, {cut}, {{strategy: ccs}}, ambiguous]")
     tasks = tasks_of(study)
-    reads = {line.labels["subset"]: chosen(tasks[line.run], {}).get("reads_map") for line in study.lines}
+    reads = {line.labels["subset"]: read_of(tasks[line.run]).get("reads_map") for line in study.lines}
     assert reads == {
         "random 20 %": None,  # is no selection
         "class-balanced random 20 %": False,

@@ -163,11 +163,13 @@ def test_a_strategy_that_needs_more_than_a_map_is_refused(tmp_path: Path) -> Non
 
 def test_several_distillations_are_columns_named_by_what_differs(tmp_path: Path) -> None:
     ways = "students.0.distillation=[null, {temperature: 2}, {temperature: 8, loss: dkd}]"
-    columns = {(line.labels["student"], line.labels["distilled"]) for line in plan(tmp_path, ways).lines}
+    columns = {
+        (line.labels["student"], line.labels["taught"], line.labels["distilled"]) for line in plan(tmp_path, ways).lines
+    }
     assert columns == {
-        ("mlp-256", False),
-        ("mlp-256 (loss hinton, temperature 2)", True),
-        ("mlp-256 (loss dkd, temperature 8)", True),
+        ("mlp-256", "", False),
+        ("mlp-256", "hinton (temperature 2)", True),
+        ("mlp-256", "dkd (temperature 8)", True),
     }
 
 

@@ -164,7 +164,7 @@ def test_distillation_is_compared_with_plain_training_of_the_same_seeds() -> Non
     lines = table(markdown(report(rows=many)), "What distillation adds")
     assert lines["**random 33 %**"]["cnn-8 + KD"].endswith("▲▲ helps")
     assert lines["**random 33 %**"]["cnn-8 + KD"].startswith("+")
-    assert "Distillation helps in 7 of 7 comparisons, hurts in 0, no difference shown in 0." in summary(
+    assert "Distillation by KD helps in 7 of 7 comparisons, hurts in 0, no difference shown in 0." in summary(
         report(rows=many)
     )
     assert "What distillation adds" not in markdown(report())

@@ -161,6 +161,7 @@ def entry(kind: str, digest: str, config: dict[str, Any], **more: Any) -> Entry:
         ("repeated", None, "repeated random"),
         ("map-repeated", None, "repeated auto"),
         ("schedule", None, "scheduled"),
+        ("map-schedule", 7, "scheduled by a map"),
         ("map", None, "chosen"),
     ],
 )
@@ -169,13 +170,14 @@ def test_a_plan_that_does_not_say_what_a_row_is_has_it_in_the_configuration(
 ) -> None:
     subset = {"subset": {"kind": kind}}
     entries = {
-        "s": entry("student", "s", {**subset, "steps": steps}),
+        "s": entry("student", "s", {**subset, "steps": steps, "teacher": {"loss": "lsp"}}),
         "c": entry("compressed", "c", {**subset, "student": "s"}),
     }
     for run in entries:
         line = Line(run, {}, {"subset": "random 33 %"}, "")
-        assert facts_of(line, entries) == {"role": ROLES[draw], "draw": draw, "series": "random 33 %"}
-        told = {"role": "opponent", "draw": "random", "series": "a"}
+        its = {"role": ROLES[draw], "draw": draw, "series": "random 33 %", "taught": "lsp"}
+        assert facts_of(line, entries) == its
+        told = {"role": "opponent", "draw": "random", "series": "a", "taught": "dkd by maker"}
         assert facts_of(replace(line, labels={"subset": "x", **told}), entries) == told
 
 

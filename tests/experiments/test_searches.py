@@ -90,9 +90,9 @@ def test_what_was_found_is_trained_in_place_of_the_start_and_told(done: Path) ->
         trial["validation_macro_f1"] for trial in search["trials"]
     ]
     report = paths["report.md"].read_text()
-    assert "## Hyperparameters of mlp-256 + KD on digits" in report
+    assert "## Hyperparameters of mlp-256 + hinton on digits" in report
     assert "Defaults from here on: learning rate" in report
-    assert "Hyperparameters of mlp-256 + KD on digits" in paths["report.html"].read_text()
+    assert "Hyperparameters of mlp-256 + hinton on digits" in paths["report.html"].read_text()
 
 
 def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(

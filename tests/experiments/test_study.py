@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import trainmap as tm
 from trainmap.checksums import sealed
+from trainmap.cli.app import app
 from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.plan.graph import Graph
@@ -37,6 +41,7 @@ from trainmap.experiments.runs.job import result_path
 from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.student_ids import random_ids
 
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 TINY = """\
 title: Tiny
 data: {names: [digits]}
@@ -82,10 +87,10 @@ def test_a_study_writes_every_report(done: Path) -> None:
     assert f": {len(compared)} comparisons at 95 %" in text
     page = re.sub(r"base64,[^\"]*", "base64,", paths["report.html"].read_text())  # four letters may meet there
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
-    assert page.count("data:image/png;base64,") == 3  # the map, cost, sizes
+    assert page.count("data:image/png;base64,") == 4  # the map, cost, whole cost, sizes
     latex = paths["report.tex"].read_text()
     assert latex.count(r"\\") == 7 + 1
-    assert "mlp-256 + KD" in latex
+    assert "mlp-256 + hinton" in latex
     assert r"33 \%" in latex
 
 
@@ -155,11 +160,94 @@ def test_a_run_that_fails_is_kept_blocks_what_needs_it_and_is_tried_again(tmp_pa
         ("student", "done"),
     }
     assert list(failures(study, out)) == [teacher.name]
-    report = write_study(out)["report.md"].read_text()
-    assert "Failed: teacher maker on digits, seed 1000" in report
+    paths = write_study(out)
+    assert "Failed: teacher maker on digits, seed 1000" in paths["report.md"].read_text()
+    assert len(list(csv.DictReader(paths["results.csv"].read_text().splitlines()))) == 2, "full data and random"
     blockade.unlink()
     assert all(outcome.finished for outcome in run_study(study, graph, out, jobs=1))
     assert failures(study, out) == {}
+
+
+@pytest.mark.parametrize("lost", ["teacher", "map", "selection", "teacher logits", "full", "random", "everything"])
+def test_whatever_failed_the_rest_is_reported(done: Path, tmp_path: Path, lost: str) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(done, out)
+    study = open_study(out)
+    gone: set[str] = set()
+    for entry in study.entries:
+        draw = entry.config.get("subset", {}).get("kind")
+        if lost in (entry.kind, draw, "everything") or gone & set(entry.after):
+            gone.add(entry.hash)
+            result_path(out / "runs", entry.hash).unlink()
+    left = [line for line in study.lines if line.run not in gone]
+    assert gone
+    paths = write_study(out)
+    rows = list(csv.DictReader(paths["results.csv"].read_text().splitlines()))
+    assert len(rows) == len(left)
+    assert all(paths[name].stat().st_size for name in ("report.html", "report.md", "report.tex"))
+
+
+def test_a_command_whose_task_fails_writes_the_reports_and_says_which(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    sets = ["seeds=[0]", "sizes=[0.33]", "students.0.distillation=[null]"]
+    study, _ = planned(tmp_path, out, *sets)
+    teacher = next(entry for entry in study.entries if entry.kind == "teacher")
+    save_study(study, out)
+    (out / "made").mkdir(parents=True)
+    (out / "made" / f"teacher-{teacher.hash[:16]}").write_text("a file where the teacher's folder should be")
+    asked = [str(tmp_path / "tiny.yaml"), "--out", str(out), "--jobs", "1", "--into"]
+    result = CliRunner().invoke(app, ["run", *asked, *(word for one in sets for word in ("--set", one))])
+    assert isinstance(result.exception, TrainmapError), result.output
+    assert "1 of 8 tasks failed and 5 that need them were not tried" in str(result.exception)
+    assert (out / "report.md").stat().st_size > 0
+
+
+def test_a_device_that_is_not_here_is_planned_for_and_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainmap.models.modes.is_here", lambda device: device == "cpu")
+    monkeypatch.setattr("trainmap.experiments.runs.estimate.is_here", lambda device: device == "cpu")
+    out = tmp_path / "out"
+    study, graph = planned(tmp_path, out, "device=cuda:1")
+    found = estimate(study, {}, jobs=2)
+    assert math.isnan(found.work_seconds)
+    assert math.isnan(found.wall_seconds)
+    assert found.flops == sum(entry.flops for entry in study.entries) > 0
+    assert "time that is not known here" in str(found)
+    with pytest.raises(TrainmapError, match="device: this machine has no cuda:1"):
+        run_study(study, graph, out)
+    assert not out.exists()
+    with pytest.raises(TrainmapError, match=r"device: unknown device 'cdua'; write cpu, cuda"):
+        planned(tmp_path, out, "device=cdua")
+
+
+@pytest.mark.parametrize("root", ["nowhere", "."])
+def test_data_that_are_not_here_are_planned_by_their_known_sizes_and_not_run(tmp_path: Path, root: str) -> None:
+    sets = ["data.names=[cifar100]", f"data.root={tmp_path / root}"]
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    variants = load_experiment(tmp_path / "tiny.yaml", None, sets)
+    graph = plan_graph(variants, tmp_path / "out", outlines=True)
+    assert graph.absent == ["cifar100"]
+    study = study_of(variants, graph, {})
+    full = next(entry for entry in study.entries if entry.config.get("subset", {}).get("kind") == "full")
+    assert full.examples == 40_000
+    assert estimate(study, {}, jobs=2).work_seconds > 0
+    with pytest.raises(TrainmapError, match="cifar100 is not here"):
+        run_study(study, graph, tmp_path / "out")
+
+
+STUDY_FILES = [path for path in sorted(EXPERIMENTS.glob("*.yaml")) if "\npaper:" in path.read_text()]
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, marks=() if "eq7" in path.name else pytest.mark.slow) for path in STUDY_FILES], ids=str
+)
+def test_the_studys_own_scale_is_planned_without_its_data_and_device(path: Path, tmp_path: Path) -> None:
+    variants = load_experiment(path, "paper", [f"data.root={tmp_path / 'nowhere'}"])
+    graph = plan_graph(variants, tmp_path / "out", outlines=True)
+    assert graph.nodes
+    assert graph.absent
+    assert not (tmp_path / "nowhere").exists()
 
 
 @pytest.mark.slow
@@ -197,7 +285,7 @@ def test_a_plan_says_what_is_left_and_where_the_speeds_are_from(done: Path, tmp_
         "selection": (4, 0),
         "teacher logits": (1, 0),
     }
-    assert fresh.sources == ("mlp-256 on digits: 3 steps trained now, 1 thread",)
+    assert fresh.sources == ("mlp-256 on digits: a few steps trained now, 1 thread",)
     assert 0 < fresh.wall_seconds < fresh.work_seconds + 5
     assert fresh.bytes > 1000
     more, _ = planned(tmp_path, done, "seeds=[0, 1, 2]")

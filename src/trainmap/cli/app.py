@@ -65,7 +65,7 @@ def score(
 
 @app.command("map")
 def map_(
-    dynamics: DynamicsPath,
+    dynamics: Annotated[list[Path], typer.Argument(metavar="DYNAMICS...", help="One recording, or several.")],
     plot: Annotated[Path | None, typer.Option(help="FILE.png, .svg or .pdf: the picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="FILE.parquet: the table.")] = None,
     rule: RuleName = "quantile",
@@ -74,7 +74,10 @@ def map_(
     epochs: Epochs = None,
     verify: Verify = True,
 ) -> None:
-    """Make the data map of a recording: its table, its picture, or both.
+    """Make the data map of a recording, or of several of the same examples: its table, its picture, or both.
+
+    Of several, such as the seeds of one network, each score is the mean over them; pooled_variability and disagreement
+    are columns beside.
 
     Example: [bold]trainmap map demo/dynamics --plot map.png --out map.parquet[/bold]
     """
@@ -90,10 +93,10 @@ def map_(
         from trainmap.views.plot import check_picture, plot_map
 
         replaceable(check_picture(plot), "a picture of trainmap")
-    recording, names = Dynamics.open(dynamics, verify=verify), split(scores)
-    with progress("scoring", recording.examples) as advance:
+    members, names = [Dynamics.open(path, verify=verify) for path in dynamics], split(scores)
+    with progress("scoring", sum(one.examples for one in members)) as advance:
         datamap = DataMap.from_dynamics(
-            recording,
+            members if len(members) > 1 else members[0],
             names,
             rule,  # type: ignore[arg-type]
             fraction,
@@ -101,7 +104,8 @@ def map_(
             on_progress=advance,
         )
     if out is not None:
-        say(f"{datamap.save(out)}: {counted(len(datamap), 'example')}, {', '.join(datamap.scores)}")
+        of = f" of {counted(datamap.members, 'recording')}" if datamap.members > 1 else ""
+        say(f"{datamap.save(out)}{of}: {counted(len(datamap), 'example')}, {', '.join(datamap.scores)}")
     if plot is not None:
         say(f"{plot_map(datamap, plot)}")
 
@@ -236,11 +240,30 @@ def audit(
 
 
 @app.command()
+def truth(
+    out: Annotated[Path, typer.Option(help="FILE.parquet: the table.")],
+    data: Annotated[str, typer.Argument(help="synthetic, or with settings: synthetic:wrong=0.2,seed=3.")] = "synthetic",
+) -> None:
+    """Write what is known of synthetic data: the kind of every example, its clean label, p(y | x).
+
+    Example: [bold]trainmap truth synthetic:wrong=0.2,seed=3 --out truth.parquet[/bold]
+    """
+    from trainmap.data.synthetic import Synthetic, best_accuracy, check_truth_name, write_truth
+
+    replaceable(check_truth_name(out), "the truth of synthetic data")
+    settings = Synthetic.of(data)
+    write_truth(settings, out)
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in settings.counts.items() if count)
+    say(f"{out}: {counted(settings.examples, 'example')} ({counts}) and {settings.tests:,} in each other part")
+    say(f"best possible accuracy on the test part: {best_accuracy(settings):.1%}")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
     data: Annotated[
         str,
-        typer.Option(help="digits, fashion-mnist, clinc150, fsdd, adult, ..., a FILE, folder:DIR or hf:NAME."),
+        typer.Option(help="digits, fashion-mnist, clinc150, fsdd, adult, synthetic, ..., a FILE, folder:DIR, hf:NAME."),
     ] = "digits",
     data_root: Annotated[Path | None, typer.Option(help="The folder with the data.")] = None,
     teacher: Annotated[str | None, typer.Option(help="The model that makes the map and teaches.")] = None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +13,7 @@ import typer
 
 from trainmap.cli.arguments import say, show
 from trainmap.cli.targets import replaceable
-from trainmap.errors import TrainmapError, counted, last_line, one_line
+from trainmap.errors import last_line, one_line
 
 if TYPE_CHECKING:
     from trainmap.experiments.runs.job import Outcome
@@ -40,16 +42,18 @@ def run(
 
     from trainmap.experiments.file.variants import load_experiment
     from trainmap.experiments.plan.planner import plan_graph
+    from trainmap.experiments.report.study_files import write_outcome
     from trainmap.experiments.runs.folder import check, claim, run_study, study_of
 
     variants = load_experiment(file, scale, sets or [])
-    graph = plan_graph(variants, out)
+    graph = plan_graph(variants, out, outlines=plan)
     provenance = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
+    provenance["command"] = command_of(file.name, scale, sets or [])
     study = study_of(variants, graph, provenance)
     if plan:
         check(study, out, into)
-        return _show_plan(study, out, jobs, variants[0].experiment.data.root)
+        return _show_plan(study, out, jobs, variants[0].experiment.data.root, graph.absent)
     if was_there := claim(study, out, into):
         say(was_there, err=True)
     launch = variants[0].experiment.launch
@@ -58,22 +62,14 @@ def run(
         outcomes = run_study(
             study, graph, out, jobs, launcher, None if settings is None else settings.model_dump(), advance, take_over
         )
-    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
-    blocked = sum(outcome.blocked for outcome in outcomes)
-    unwritten = ""
-    try:
-        report(out)
-    except TrainmapError as error:
-        if not failed:
-            raise
-        unwritten = f"; no reports: {error}"  # the task that failed is what is to be told first
-    if failed:
-        raise TrainmapError(
-            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
-            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {out / 'runs'}); call "
-            f"again to retry them{unwritten}"
-        )
+    _say_written(write_outcome(out, outcomes))
     return None
+
+
+def command_of(file: str, scale: str | None, sets: Sequence[str]) -> str:
+    """The command that runs a file, for a shell, with DIR for where everything goes."""
+    told = [file, *(["--scale", scale] if scale else []), *(word for one in sets for word in ("--set", one))]
+    return shlex.join(["trainmap", "run", *told, "--out", "DIR"])
 
 
 def report(folder: Folder) -> None:
@@ -83,7 +79,11 @@ def report(folder: Folder) -> None:
     """
     from trainmap.experiments.report.study_files import write_study
 
-    for path in write_study(folder).values():
+    _say_written(write_study(folder))
+
+
+def _say_written(paths: Mapping[str, Path]) -> None:
+    for path in paths.values():
         say(str(path))
 
 
@@ -142,21 +142,28 @@ def schema(
         say(str(out))
 
 
-def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None) -> None:
+def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None, absent: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from trainmap.experiments.runs.estimate import estimate
     from trainmap.experiments.runs.folder import results
     from trainmap.machine import cores
-    from trainmap.views.amounts import show_seconds
+    from trainmap.views.amounts import show_flops, show_seconds
 
     found = estimate(study, results(study, out), jobs or cores(), data_root)
-    table = Table("task", "all", "done", "work left", title=Text(one_line(study.title)), title_justify="left")
+    title = Text(one_line(study.title))
+    table = Table("task", "all", "done", "FLOPs left", "beside", "work left", title=title, title_justify="left")
     for line in found.lines:
-        table.add_row(Text(line.kind), str(line.tasks), str(line.done), show_seconds(line.seconds))
+        flops, beside = (show_flops(count) if count else "" for count in (line.flops, line.beside))
+        seconds = "?" if math.isnan(line.seconds) else show_seconds(line.seconds)
+        table.add_row(Text(line.kind), str(line.tasks), str(line.done), flops, beside, seconds)
     show(table)
+    if any(line.beside for line in found.lines):
+        say("beside: of these FLOPs those of live teachers and proxies, which run beside the network that is trained")
     say(str(found))
+    if absent:
+        say(f"not here, planned from known sizes, whatever is done of it: {', '.join(absent)}")
     say("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
 
 

@@ -102,7 +102,7 @@ def finetune(
         parameters=total,
         nonzero=nonzero,
         flops=flops,
-        training_flops=compressed.training_flops + result.flops,
+        training_flops=compressed.training_flops + result.all_flops,
     )
 
 

@@ -105,7 +105,7 @@ def train_quantized(
         total,
         nonzero,
         flops,
-        training_flops=result.flops,
+        training_flops=result.all_flops,
         numbers={"bits": 8} | _left(network, made),
     )
 

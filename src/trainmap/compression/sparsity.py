@@ -124,7 +124,7 @@ def sparsify(
     cut(recipe.epochs)
     free_zeros(pruned.cpu())
     words = f"smallest {sparsity:.0%} zero over {recipe.epochs} epochs on {len(train):,}"
-    return _compressed(pruned, train.inputs, words, result.flops)
+    return _compressed(pruned, train.inputs, words, result.all_flops)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,13 @@ Its files, in reading order::
     sources.py        arrays of named datasets
     hub.py            datasets of the Hugging Face hub
     pairs.py          counterfactual pairs
+    synthetic.py      synthetic data with known truth
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
     leave_out.py      examples that no network is trained on
     dataset.py        splits that a network can be trained on
     elsewhere.py      sets from elsewhere, as the networks of a dataset take them
+    known_sizes.py    a named dataset without its files
 """
 
 from __future__ import annotations
@@ -32,10 +34,20 @@ if TYPE_CHECKING:
     from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
     from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
+    from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.leave_out import LEFT_OUT, LeaveOut
     from trainmap.data.names import EMBEDDINGS, check_name
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
+    from trainmap.data.synthetic import (
+        KINDS,
+        Synthetic,
+        best_accuracy,
+        check_truth_name,
+        is_synthetic,
+        truth_of,
+        write_truth,
+    )
     from trainmap.data.texts import embeddings, tokens
 else:
     __getattr__, __dir__ = lazily(
@@ -46,16 +58,19 @@ else:
             "inputs": "Form Inputs as_tensor to_float to_input",
             "leave_out": "LEFT_OUT LeaveOut",
             "names": "EMBEDDINGS check_name",
+            "known_sizes": "is_missing outline",
             "relabel": "relabelled",
             "sources": "DATASETS",
+            "synthetic": "KINDS Synthetic best_accuracy check_truth_name is_synthetic truth_of write_truth",
             "texts": "embeddings tokens",
         },
     )
 
 # fmt: off
 __all__ = [
-    "DATASETS", "EMBEDDINGS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Part", "Revised",
-    "Splits", "as_tensor", "augment", "check_name", "embeddings", "load_elsewhere", "load_left_out",
-    "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "relabelled", "to_float", "to_input", "tokens",
+    "DATASETS", "EMBEDDINGS", "KINDS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Part",
+    "Revised", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name", "check_truth_name",
+    "embeddings", "is_missing", "is_synthetic", "load_elsewhere", "load_left_out", "load_out_of_scope", "load_outside",
+    "load_pairs", "load_splits", "outline", "relabelled", "to_float", "to_input", "tokens", "truth_of", "write_truth",
 ]
 # fmt: on

@@ -39,6 +39,13 @@ class LeaveOut:
         if sum((bool(self.values), self.above is not None, self.below is not None)) != 1:
             raise TrainmapError("what is left out is told by one of values, above and below; give one of them")
 
+    def __str__(self) -> str:
+        if self.values:
+            return f"{self.column} {', '.join(map(str, self.values))}"
+        return (
+            f"{self.column} above {self.above:g}" if self.above is not None else f"{self.column} below {self.below:g}"
+        )
+
     def rows(self, column: pl.Series) -> NDArray[np.bool_]:
         """Which rows are left out.
 

@@ -38,6 +38,9 @@ class Source:
     """The first labels of the official training set: tells the two datasets apart that share their file names."""
     names: tuple[str, ...] = ()
     """Of the classes, where they are no numbers."""
+    train: tuple[int, ...] = ()
+    test: tuple[int, ...] = ()
+    """How many examples of each class the official parts have; () for one without official parts."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +72,25 @@ def find(name: str, root: Path) -> Images:
         return replace(found, y_train=y_train, y_test=y_test, classes=len(known), names=tuple(map(str, known.tolist())))
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
+    source, files = DATASETS[name], files_of(name, root)
+    if not files:
+        return _checked(name, _download(name, source, root), source)
+    if len(files) == 1:
+        return _checked(name, _read_npz(files[0]), source)
+    train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
+    return _checked(name, (train_x, train_y, test_x, test_y), source)
+
+
+def files_of(name: str, root: Path) -> list[Path]:
+    """The .npz file of a named dataset, or its four idx files; none where it would have to be downloaded."""
     source = DATASETS[name]
     for path in (root / f"{name}.npz", root / f"{name.replace('-', '_')}.npz"):
         if is_file(path):
-            return _checked(name, _read_npz(path), source)
+            return [path]
     for folder in (root / name, root, *([Path(source.system)] if source.system else [])):
         if source.idx and (files := _idx_files(folder)):
-            train_x, train_y, test_x, test_y = (_read_idx(path) for path in files)
-            return _checked(name, (train_x, train_y, test_x, test_y), source)
-    return _checked(name, _download(name, source, root), source)
+            return files
+    return []
 
 
 def _read_npz(path: Path) -> Arrays:
@@ -193,7 +206,16 @@ FINE = (
 
 DATASETS: dict[str, Source] = {
     "digits": Source(8, 1, 10),
-    "mnist": Source(28, 1, 10, "MNIST", idx=True, starts=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4)),
+    "mnist": Source(
+        28,
+        1,
+        10,
+        "MNIST",
+        idx=True,
+        starts=(5, 0, 4, 1, 9, 2, 1, 3, 1, 4),
+        train=(5_923, 6_742, 5_958, 6_131, 5_842, 5_421, 5_918, 6_265, 5_851, 5_949),
+        test=(980, 1_135, 1_032, 1_010, 982, 892, 958, 1_028, 974, 1_009),
+    ),
     "fashion-mnist": Source(
         28,
         1,
@@ -204,6 +226,8 @@ DATASETS: dict[str, Source] = {
         system="/usr/share/datasets/fashion-mnist",
         starts=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
         names=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
+        train=(6_000,) * 10,
+        test=(1_000,) * 10,
     ),
     "cifar10": Source(
         32,
@@ -212,6 +236,8 @@ DATASETS: dict[str, Source] = {
         "CIFAR10",
         flips=True,
         names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        train=(5_000,) * 10,
+        test=(1_000,) * 10,
     ),
-    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True, names=FINE),
+    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True, names=FINE, train=(500,) * 100, test=(100,) * 100),
 }

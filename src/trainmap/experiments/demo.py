@@ -12,6 +12,7 @@ from __future__ import annotations
 import filecmp
 import logging
 import os
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -21,12 +22,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trainmap.data.names import check_name
+from trainmap.data.synthetic import Synthetic, is_synthetic
 from trainmap.errors import StoreError, TrainmapError, counted, last_line, one_line, unknown
 from trainmap.experiments.file.variants import Variant, variant_of
 from trainmap.experiments.plan.graph import Graph, made_at
 from trainmap.experiments.plan.named_rows import ROWS
 from trainmap.experiments.plan.planner import plan_graph
-from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.report.study_files import write_outcome
 from trainmap.experiments.runs.folder import PLAN, Study, claim, open_study, run_study, study_of, tasks_of
 from trainmap.experiments.runs.job import Outcome
 from trainmap.experiments.runs.owner import DEMO, changes, check_free
@@ -68,7 +70,7 @@ SIZES: dict[str, Size] = {
     **dict.fromkeys(("fsdd", "speech-commands"), Size("spec-16", None, ("spec-8",))),
     **dict.fromkeys(("clinc150", "sst2"), Size("text-bag-64", None, ("text-bag-64",))),
     **dict.fromkeys(
-        ("adult", "breast-cancer", "wine", "covtype", "clinc150+embeddings", "sst2+embeddings"),
+        ("adult", "breast-cancer", "wine", "covtype", "clinc150+embeddings", "sst2+embeddings", "synthetic"),
         Size("mlp-256", None, ("mlp-256", "linear")),
     ),
 }
@@ -98,7 +100,7 @@ def plan_demo(
         distillation: train each student plainly and distilled ("both"), "only" distilled, or "never".
     """
     data = check_name(data)
-    size = SIZES.get(data, replace(SIZES["cifar10"], teacher_epochs=None))
+    size = SIZES.get(_sized_as(data), replace(SIZES["cifar10"], teacher_epochs=None))
     teacher, names = teacher or size.teacher, students or list(size.students)
     for name in (teacher, *names):
         if name not in known_models():
@@ -138,6 +140,13 @@ def plan_demo(
     )
 
 
+def _sized_as(data: str) -> str:
+    """Whose size suits a dataset: synthetic data are a table, or images as small as digits."""
+    if not is_synthetic(data):
+        return data
+    return "digits" if Synthetic.of(data).side else "synthetic"
+
+
 def _chosen(keys: list[str] | None) -> list[str]:
     for key in keys or ():
         if key not in ROWS:
@@ -148,7 +157,7 @@ def _chosen(keys: list[str] | None) -> list[str]:
 def _notes(seeds: int, epochs: int | None, taught: dict[str, Any]) -> list[str]:
     """What a reader must know to judge the tables."""
     told = "their recipe's epochs" if epochs is None else counted(epochs, "epoch")
-    distilled = "Distillation: temperature {temperature:g}, weight {weight:g}, logits cached once."
+    distilled = "Distillation by {loss}: temperature {temperature:g}, weight {weight:g}, logits cached once."
     return [
         f"Students have other seeds than the teacher: 0 to {seeds - 1}, one run each.",
         f"Students train for {told}. Equal epochs: a subset is visited as often as all the data would be. Equal steps: "
@@ -159,6 +168,26 @@ def _notes(seeds: int, epochs: int | None, taught: dict[str, Any]) -> list[str]:
         "easy-to-learn the same as high confidence; 'nearest to its corner' is the other rule.",
         *([distilled.format(**taught)] if taught else []),
     ]
+
+
+def command_of(plan: Variant) -> str:
+    """The command that makes the demo, with every option but where its data lie."""
+    experiment = plan.experiment
+    teacher, students = experiment.teachers[0], experiment.students
+    ways = {(False, True): "both", (True,): "only", (False,): "never"}
+    options = {
+        "data": experiment.data.names[0],
+        "teacher": teacher.model,
+        "students": ",".join(student.model for student in students),
+        "fraction": experiment.sizes[0],
+        "seeds": len(experiment.seeds),
+        "epochs": students[0].epochs,
+        "teacher-epochs": teacher.epochs,
+        "subsets": ",".join(subset.key for subset in experiment.subsets),
+        "distillation": ways[tuple(way is not None for way in students[0].distillation)],
+    }
+    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["trainmap", "demo", *words, "--out", "DIR"])
 
 
 def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
@@ -174,27 +203,19 @@ def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
 
     Raises:
         StoreError: ``out`` holds the demo of another teacher, or something else that would be written over.
-        TrainmapError: tasks that failed; a second call retries them.
+        TrainmapError: tasks that failed (the reports of the rest are written); a second call retries them.
     """
     folder = Path(out)
     held = _held(folder)
     graph = plan_graph([plan], folder)
-    study = study_of([plan], graph, {"file": FILE})
+    study = study_of([plan], graph, {"file": FILE, "command": command_of(plan)})
     if held is not None:
         _check_same(held, study, folder)
     if replaced := claim(study, folder):
         log.warning(replaced)
     with _progress(graph, folder, _taught(study)) as advance:
         outcomes = run_study(study, graph, folder, jobs, on_progress=advance)
-    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
-    if failed:
-        blocked = sum(outcome.blocked for outcome in outcomes)
-        raise TrainmapError(
-            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
-            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {folder / 'runs'}); call "
-            "again to retry them"
-        )
-    return write_study(folder)["report.html"]
+    return write_outcome(folder, outcomes)["report.html"]
 
 
 def _held(folder: Path) -> Study | None:

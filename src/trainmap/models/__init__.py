@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from trainmap.models.catalogue import Catalogue
     from trainmap.models.cost import forward_flops, parameters
     from trainmap.models.layout import is_convolutional, lay_out
-    from trainmap.models.modes import device_of, evaluating
+    from trainmap.models.modes import check_device, device_of, evaluating, is_here
     from trainmap.models.octave import (
         OctaveConv2d,
         OctaveNorm,
@@ -52,7 +52,7 @@ else:
             "catalogue": "Catalogue",
             "cost": "forward_flops parameters",
             "layout": "is_convolutional lay_out",
-            "modes": "device_of evaluating",
+            "modes": "check_device device_of evaluating is_here",
             "octave": "OctaveConv2d OctaveNorm OctaveResNet OctaveResidual pool relu split upsample",
             "predict": "BATCH predict_pairs",
             "probe": "check_same_shape checked foreign logits_of",
@@ -64,9 +64,9 @@ else:
 # fmt: off
 __all__ = [
     "BATCH", "KINDS", "PRETRAINED", "Catalogue", "OctaveConv2d", "OctaveNorm", "OctaveResNet", "OctaveResidual",
-    "TrainingCost", "break_even", "check_model", "check_same_shape", "checked", "device_of", "evaluating", "fix",
-    "foreign", "forward_flops", "free", "inference_flops", "is_convolutional", "is_made", "known_models", "lay_out",
-    "logits_of", "masks", "original", "parameters", "pool", "predict_pairs", "prunable", "relu", "split",
-    "training_cost", "training_flops", "upsample",
+    "TrainingCost", "break_even", "check_device", "check_model", "check_same_shape", "checked", "device_of",
+    "evaluating", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional", "is_here",
+    "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters", "pool", "predict_pairs",
+    "prunable", "relu", "split", "training_cost", "training_flops", "upsample",
 ]
 # fmt: on

@@ -1,4 +1,4 @@
-"""Train mode and eval mode: how a network that is looked at gets back into the one it came in; where it is."""
+"""Train mode and eval mode: how a network that is looked at gets back into the one it came in; its device."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
 
+import torch
 from torch import nn
+
+from trainmap.errors import TrainmapError, shown
 
 
 @contextmanager
@@ -32,3 +35,26 @@ def device_of(model: nn.Module) -> str:
     """Where a model is: the device of its first parameter or buffer; "cpu" without any."""
     there = next(chain(model.parameters(), model.buffers()), None)
     return "cpu" if there is None else str(there.device)
+
+
+def check_device(device: str) -> None:
+    """Refuse what is no word for a device, whether or not there is one here.
+
+    Raises:
+        TrainmapError: torch does not know it, or nothing can be computed on it (``meta``).
+    """
+    try:
+        known = torch.device(device).type != "meta"
+    except RuntimeError:
+        known = False
+    if not known:
+        raise TrainmapError(f"unknown device {shown(device)}; write cpu, cuda, cuda:1, mps, xpu, ... as torch has them")
+
+
+def is_here(device: str) -> bool:
+    """Whether this machine, with this installation of torch, has a device."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError):  # as the backends say it
+        return False
+    return True

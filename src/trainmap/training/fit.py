@@ -48,7 +48,7 @@ class FitResult:
     ``seconds`` is wall time and ``cpu_seconds`` the time of all the process's threads, both of the loop alone (not of
     the caller's ``on_epoch``); ``flops`` is 3 x forward x ``examples_seen``; ``loss`` the mean training loss of the
     last epoch; ``teacher_flops`` the forward passes of a live teacher (0 for cached logits: their card has the cost);
-    ``proxy_flops`` what a proxy filter took.
+    ``proxy_flops`` what a proxy filter took. ``all_flops`` is what the training took as a whole: the three together.
     """
 
     epochs: int
@@ -60,6 +60,11 @@ class FitResult:
     loss: float
     teacher_flops: int = 0
     proxy_flops: int = 0
+
+    @property
+    def all_flops(self) -> int:
+        """Of the network and of every other one that ran beside it."""
+        return self.flops + self.teacher_flops + self.proxy_flops
 
 
 def fit(

@@ -10,17 +10,19 @@ def show_percent(share: float) -> str:
 
 def show_flops(flops: float) -> str:
     """``1.2 GFLOPs``: three digits and the unit that suits."""
-    for unit, name in ((1e15, "PFLOPs"), (1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1e3, "kFLOPs")):
-        if flops >= 0.9995 * unit:
-            return f"{flops / unit:.3g} {name}"
+    for power, letter in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
+        if flops >= 0.9995 * 10**power:
+            return f"{flops / 10**power:.3g} {letter}FLOPs"
     return f"{flops:.3g} FLOPs"
 
 
 def show_seconds(seconds: float) -> str:
-    """``1.2 s``, ``12 min``, ``3.4 h``."""
+    """``1.2 s``, ``12 min``, ``3.4 h``, ``12 days``."""
     if seconds < 99.5:
         return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+    if seconds < 99.5 * 3600:
+        return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:,.0f} days"
 
 
 def show_bytes(count: int) -> str:

@@ -20,7 +20,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
     from trainmap.experiments.file.fields import Section, short
-    from trainmap.experiments.file.sections import Distillation, LeaveOut, Map, Recipe, Student, Subset, Teacher
+    from trainmap.experiments.file.sections import Active, Distillation, LeaveOut, Map, Recipe, Student, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, Without
     from trainmap.experiments.file.yamlfile import Where
@@ -30,7 +30,7 @@ else:
         {
             "evaluation_sections": "Evaluation Outliers Pairs Shift",
             "fields": "Section short",
-            "sections": "Distillation LeaveOut Map Recipe Student Subset Teacher",
+            "sections": "Active Distillation LeaveOut Map Recipe Student Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule Without",
             "yamlfile": "Where",
@@ -39,8 +39,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "Compression", "Distillation", "Evaluation", "LeaveOut", "Map", "Outliers", "Pairs", "Recipe", "Schedule",
-    "Section", "Shift", "Student", "Subset", "Teacher", "Variant", "Where", "Without", "load_experiment", "schema",
-    "short", "variant_of",
+    "Active", "Compression", "Distillation", "Evaluation", "LeaveOut", "Map", "Outliers", "Pairs", "Recipe",
+    "Schedule", "Section", "Shift", "Student", "Subset", "Teacher", "Variant", "Where", "Without", "load_experiment",
+    "schema", "short", "variant_of",
 ]
 # fmt: on

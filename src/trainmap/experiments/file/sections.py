@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from trainmap.data.leave_out import LeaveOut as LeftOut
 from trainmap.experiments.file.evaluation_sections import Evaluation
 from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
-from trainmap.experiments.file.questions import Human, Tuning
+from trainmap.experiments.file.questions import Human
 from trainmap.experiments.file.way_sections import Compression, Schedule, Without
 
 
@@ -91,11 +91,26 @@ class Teacher(Section):
     """Stop after so many epochs without a better validation loss."""
 
 
-class Map(Section):
-    """A map of a teacher's recording."""
+class Members(Section):
+    """Runs of a teacher that are members of an ensemble. A bare word is the name of the teacher."""
 
     teacher: Words
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Some of the teacher's; all by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"teacher": value} if isinstance(value, str) else value
+
+
+class Map(Section):
+    """A map of a teacher's recording, or of several recordings together."""
+
+    teacher: str = ""
     """The name of a teacher."""
+    teachers: Annotated[list[Members], Field(min_length=1)] | None = None
+    """In place of one: the members of an ensemble, two runs at least (``trainmap.maps.ensemble``)."""
     name: str = ""
     seed: Seed | None = None
     """Which of the teacher's runs; the first by default."""
@@ -105,6 +120,14 @@ class Map(Section):
     """Besides the axes; all that the recording can give by default."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
     """Share of each region (quantile rule)."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Map:
+        if bool(self.teacher) == bool(self.teachers):
+            raise ValueError("must have a teacher, or teachers in its place, and not both")
+        if self.teachers and self.seed is not None:
+            raise ValueError("seed goes with one teacher; write teachers: [{teacher: NAME, seeds: [...]}]")
+        return self
 
 
 class Subset(Section):
@@ -191,6 +214,93 @@ class Student(Section):
     """Stop after so many epochs without a better validation loss."""
 
 
+class Active(Section):
+    """Active learning: a network asks for the labels of the training data, round after round, and is trained anew on
+    all that it has (``trainmap.training.active``). Each strategy is run for each of the experiment's seeds; random and
+    entropy are among them always."""
+
+    model: Words
+    name: str = ""
+    strategies: Annotated[list[Words], Field(min_length=1)] = ["random", "entropy", "margin", "variability"]
+    """Keys of ``trainmap.selection.ACQUISITIONS``."""
+    start: Annotated[int, Field(ge=2)]
+    """Labels of the first round, of examples drawn at random; the same for all strategies of a seed."""
+    step: Count
+    """Labels that each further round adds."""
+    rounds: Annotated[int, Field(ge=2)]
+    """Trainings, the first among them."""
+    epochs: Count | None = None
+    """Of each; the recipe's by default."""
+    steps: Count | None = None
+    """Optimizer steps of each, in place of epochs: then few labels are trained on for as long as many."""
+    sweeps: Annotated[int, Field(ge=2)] = 10
+    """How often strategies that read the epochs look at the pool in each training, evenly."""
+    recipe: Recipe = Recipe()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Active:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("takes epochs or steps, and not both")
+        return self
+
+
+Ends = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
+
+
+class Tuning(Section):
+    """A search by Optuna over hyperparameters (``trainmap.experiments.tasks.tuning``): of a distilled student learning
+    rate, temperature and weight, of a plain one or a teacher learning rate and weight decay. Its trials are judged on
+    the validation data; what it finds meets what the student had, on full data and the test set, under the experiment's
+    seeds."""
+
+    of: Annotated[list[Words], Field(min_length=1)] = ["distilled"]
+    """What is searched: ``distilled`` (every way in which a student is distilled), ``plain`` (students without a
+    teacher), ``students`` (both), ``teachers``, or the name of a student or a teacher."""
+    subset: Annotated[list[Subset | None], Field(min_length=1)] = [None]
+    """What the trials train on, each another search: null is all the data; a row that stays the same during training,
+    of one size (its own, or the experiment's first)."""
+    map: str = ""
+    """The name of the map that such a row reads; the first by default."""
+    trials: Count = 40
+    """For each way, that of the student's own values included."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [100, 101]
+    """Of the students of every trial; others than those of the experiment."""
+    seed: Annotated[list[Seed], Field(min_length=1)] = [0]
+    """Of the search, and of the subset that it draws; several are several searches."""
+    peak_lr: Ends = [1e-3, 1.0]
+    """The ends of what is tried; evenly in the logarithm, as the temperature and the weight decay."""
+    temperature: Ends = [1.0, 20.0]
+    weight: Ends = [0.0, 1.0]
+    """Of the teacher's term; evenly."""
+    weight_decay: Ends = [1e-5, 1e-1]
+
+    @field_validator("seed", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("of", "seed")
+    @classmethod
+    def _each_once(cls, value: list[Any]) -> list[Any]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"must name each once, got {value}")
+        return value
+
+    @field_validator("peak_lr", "temperature", "weight", "weight_decay")
+    @classmethod
+    def _ascend(cls, value: list[float]) -> list[float]:
+        if value[0] >= value[1]:
+            raise ValueError(f"must be two ends, the lower one first, got {value}")
+        return value
+
+    @field_validator("peak_lr", "temperature", "weight_decay")
+    @classmethod
+    def _above_zero(cls, value: list[float]) -> list[float]:
+        if value[0] == 0:
+            raise ValueError("must begin above 0")
+        return value
+
+
 class Wandb(Section):
     """Weights & Biases: one run of it for each training run."""
 
@@ -251,8 +361,10 @@ class Experiment(Section):
     """Equal epochs: a subset is visited as often as all the data. Equal steps: trained for as many steps."""
     evaluation: list[Evaluation] = []
     """One, or several for some datasets each; those that hold for a dataset are joined."""
+    active: Active | None = None
+    """Active learning on the training data, whose labels are hidden."""
     tuning: Tuning | None = None
-    """A search for hyperparameters of the distilled students."""
+    """A search for hyperparameters of students and teachers."""
     human: Human | None = None
     """People's judgement beside maps of the test data."""
     device: str = "cpu"

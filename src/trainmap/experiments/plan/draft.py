@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from trainmap.data.dataset import Splits
+from trainmap.data.known_sizes import is_missing
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.sections import Recipe, Student
+from trainmap.experiments.file.sections import Active, Recipe, Student
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
@@ -42,6 +44,7 @@ class Draft:
         data = self.experiment.data
         settings: dict[str, Any] = data.model_dump(exclude={"names", "root"}) | {"name": name}
         settings["leave_out"] = None if data.leave_out is None else data.leave_out.made()
+        outlined = graph.outlines and is_missing(name, data.root or "data")
         for place, read in (
             (("names", at), {"labels": "", "label_noise": 0.0, "leave_out": None}),
             (("leave_out",), {"labels": "", "label_noise": 0.0}),
@@ -49,15 +52,17 @@ class Draft:
             (("label_noise",), {}),
         ):
             try:
-                self.splits: Splits = load(root=data.root, **settings | read)
+                self.splits: Splits = load(root=data.root, outlined=outlined, **settings | read)
             except TrainmapError as error:
                 raise variant.wrong(("data", *place), error) from error
         train = self.splits.train
-        self.data = Data(**settings, fingerprint=self.splits.fingerprint())
+        self.data = Data(**settings, fingerprint="" if outlined else self.splits.fingerprint())
+        if outlined:
+            graph.lacks(name)
         self.examples, self.tests, self.classes = len(train), len(self.splits.test), train.classes
         self.class_sizes = tuple(int(count) for count in np.bincount(train.y) if count)
-        self.evaluation = evaluation_of(variant, self.data, self.splits.test)
-        self.rehearsal = Rehearsal(train)
+        self.evaluation = evaluation_of(variant, self.data, self.splits.test, graph)
+        self.rehearsal = Rehearsal(None if outlined else train)
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.names: dict[str, str] = {}
         self.teachers: dict[str, dict[int, Teacher]] = {}
@@ -116,7 +121,7 @@ class Draft:
             raise self.variant.wrong((*where, "seed"), f"{name} has the seeds {', '.join(map(str, runs))}, got {seed}")
         return runs[next(iter(runs)) if seed is None else seed]
 
-    def recipe(self, where: Where, section: TeacherSection | Student, role: str) -> TrainingRecipe:
+    def recipe(self, where: Where, section: TeacherSection | Student | Active, role: str) -> TrainingRecipe:
         """The recipe of a model, which goes to the report's table."""
         changes: Recipe = section.recipe
         try:
@@ -151,21 +156,26 @@ class Draft:
         known = next((m for m in self.graph.models if (m["name"], m["dataset"]) == (name, train.name)), None)
         if known is None:
             check_model(name, train.inputs)
-            network = build(name.removesuffix(PRETRAINED), train.classes, train.inputs, 0)  # no download for a count
+            with torch.device("meta"):  # shapes alone: no weights are made, or downloaded, for a count
+                network = build(name.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
             known = {"name": name, "dataset": train.name, "role": role, "parameters": parameters(network)}
             known["flops"] = forward_flops(network, train.inputs)
             self.graph.models.append(known)
         return known
 
-    def check_scores(self, where: Where, scores: Sequence[str], teacher: Teacher, epochs: int) -> None:
-        """Scores of so many epochs of a teacher's recording, each once."""
+    def check_scores(self, where: Where, scores: Sequence[str], epochs: int, why: str = "") -> None:
+        """Refuse scores that so many epochs of a teacher's recording cannot give, or that stand twice.
+
+        Args:
+            why: there may be so few.
+        """
         for at, score in enumerate(scores):
             try:
                 if score in scores[:at]:
                     raise TrainmapError(f"'{score}' stands twice; keep one of them")
                 check_score(score, epochs)
             except TrainmapError as error:
-                raise self.variant.wrong((*where, at), f"{error}{teacher.stops}") from error
+                raise self.variant.wrong((*where, at), f"{error}{why}") from error
 
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):

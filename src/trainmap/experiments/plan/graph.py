@@ -53,8 +53,8 @@ class Line:
     Attributes:
         run: hash of the student's run.
         group: what its tables are of: dataset, map, the grid's values.
-        labels: ``subset``, ``student``, ``distilled``, ``seed``, ``fraction``, ``budget``; and what the row is,
-            whatever it is called: ``role``, ``draw``, ``series`` (its name without a size).
+        labels: ``subset``, ``student``, ``distilled``, ``taught``, ``seed``, ``fraction``, ``budget``; and what the row
+            is, whatever it is called: ``role``, ``draw``, ``series`` (its name without a size).
         map: hash of the map of the group; "" without one.
     """
 
@@ -67,12 +67,24 @@ class Line:
 @dataclass
 class Graph:
     """The tasks in an order in which each comes after those that it needs, the lines of the reports, the models, and of
-    each task the points of the grid that have it."""
+    each task the points of the grid that have it.
+
+    Attributes:
+        outlines: whether datasets whose files are not there are planned from their known sizes: to look at, not to run.
+        absent: what was not there.
+    """
 
     nodes: dict[str, Node] = field(default_factory=dict)
     lines: list[Line] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     points: dict[str, list[Variant]] = field(default_factory=dict)
+    outlines: bool = False
+    absent: list[str] = field(default_factory=list)
+
+    def lacks(self, what: str) -> None:
+        """Note something that is not there, once."""
+        if what not in self.absent:
+            self.absent.append(what)
 
 
 def made_at(out: Path, kind: str, digest: str) -> Path:

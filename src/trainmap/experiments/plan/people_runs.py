@@ -5,11 +5,13 @@ The test data are passive probes: the teacher records them after each epoch and 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
+from trainmap.files import is_file
 
 
 def plan_people(draft: Draft) -> None:
@@ -19,9 +21,24 @@ def plan_people(draft: Draft) -> None:
         return
     if not draft.teachers:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
-    shortest = min((one for runs in draft.teachers.values() for one in runs.values()), key=lambda one: one.recorded)
-    draft.check_scores(("human", "scores"), human.scores, shortest, shortest.recorded)
+    shortest = min((one for runs in draft.teachers.values() for one in runs.values()), key=lambda one: one.least)
+    draft.check_scores(("human", "scores"), human.scores, shortest.least, shortest.stops)
     path = counts_path(human.counts, draft.experiment.data.root)
+    if draft.graph.outlines and not is_file(path):
+        draft.graph.lacks(human.counts)
+        told = ""
+    else:
+        told = _checked(draft, path)
+    for name, runs in draft.teachers.items():
+        for seed, teacher in runs.items():
+            more: dict[str, Any] = {"top": human.top, "level": draft.experiment.level}
+            task = People(teacher=teacher, counts=told, scores=tuple(human.scores), **more)
+            title = f"people beside {name} on {draft.splits.train.name}, seed {seed}"
+            draft.add(task, title, files={"counts": path})
+
+
+def _checked(draft: Draft, path: Path) -> str:
+    """The fingerprint of the judgements; they must be of the test data."""
     test = draft.splits.test
     try:
         counts = read_counts(path)
@@ -32,10 +49,5 @@ def plan_people(draft: Draft) -> None:
             )
         check_counts(counts, test.y, test.name)
     except TrainmapError as error:
-        raise wrong(("human", "counts"), error) from error
-    for name, runs in draft.teachers.items():
-        for seed, teacher in runs.items():
-            told: dict[str, Any] = {"top": human.top, "level": draft.experiment.level}
-            task = People(teacher=teacher, counts=fingerprint(counts), scores=tuple(human.scores), **told)
-            title = f"people beside {name} on {draft.splits.train.name}, seed {seed}"
-            draft.add(task, title, files={"counts": path})
+        raise draft.variant.wrong(("human", "counts"), error) from error
+    return fingerprint(counts)

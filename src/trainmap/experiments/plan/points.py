@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainmap.errors import TrainmapError
+from trainmap.experiments.file.fields import short
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.graph import Graph, Line
 
@@ -64,7 +65,7 @@ def told_apart(points: Mapping[str, Sequence[Variant]]) -> dict[str, dict[str, A
 
 def said(values: Mapping[str, Any]) -> str:
     """Values in one phrase: "batch=32, label_noise=0.2"."""
-    return ", ".join(f"{key}={value}" for key, value in values.items())
+    return ", ".join(f"{key}={short(value)}" for key, value in values.items())
 
 
 def _shared(points: Sequence[Variant]) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def _kinds(shared: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> int:
 def _meeting(line: Line, first: Variant, second: Variant) -> TrainmapError:
     """The error for two runs in one cell."""
     labels = line.labels
-    column = f"{labels['student']} + KD" if labels["distilled"] else labels["student"]
+    column = f"{labels['student']} + {labels['taught']}" if labels["taught"] else labels["student"]
     cell = f"two runs would stand in one cell ({labels['subset']}, {column}, seed {labels['seed']})"
     if first is second:
         return second.wrong(("students",), f"{cell}; give the students names of their own")

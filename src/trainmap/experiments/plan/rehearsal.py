@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -27,12 +28,12 @@ EXAMPLES = 16
 class Rehearsal:
     """Of the networks of one dataset; each question is asked once.
 
-    Attributes:
-        few: some of its training examples.
+    Args:
+        train: its training part; None for data that are not there, of which nothing is tried.
     """
 
-    def __init__(self, train: Dataset) -> None:
-        self.few = train.subset(train.ids[:EXAMPLES])
+    def __init__(self, train: Dataset | None) -> None:
+        self.train = train
         self._asked: set[str] = set()
 
     def teach(self, model: str, recipe: Recipe, teacher: str, how: Distillation) -> None:
@@ -60,9 +61,15 @@ class Rehearsal:
             made = uncompressed(self._trained(model, recipe, None), self.few.inputs)
             way.make(made, self.few, self._short(recipe), 0, "cpu")
 
+    @cached_property
+    def few(self) -> Dataset:
+        """Some of the training examples."""
+        assert self.train is not None
+        return self.train.subset(self.train.ids[:EXAMPLES])
+
     def _new(self, *question: Any) -> bool:
         asked = repr(question)
-        new = asked not in self._asked
+        new = self.train is not None and asked not in self._asked
         self._asked.add(asked)
         return new
 

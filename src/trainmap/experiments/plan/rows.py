@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from trainmap.audits.suspicion import RULES
@@ -14,8 +14,9 @@ from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
-from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, Random, Role, Scheduled
-from trainmap.scores.table import score_named
+from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, MapScheduled, Random, Role, Scheduled
+from trainmap.maps.map_file import AXES
+from trainmap.scores.table import OF_SEVERAL, score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
@@ -35,6 +36,7 @@ class Row:
         seeds: with which it is run; None for the experiment's.
         budgets: the tables in which it stands; None for the experiment's.
         series: its name without a size.
+        opponent: the name of the row that it is compared with; "" for random of its size.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Row:
     seeds: tuple[int, ...] | None = None
     budgets: tuple[str, ...] | None = None
     series: str = ""
+    opponent: str = ""
 
     @property
     def count(self) -> int:
@@ -77,22 +80,12 @@ def rows_of(
     """
     found: list[Row] = []
     for at, subset in enumerate(subsets):
-        if subset.without is not None and subset.without.rule not in RULES:
-            raise wrong(("subsets", at, "without", "rule"), unknown("rule", subset.without.rule, RULES))
-        try:
-            if subset.schedule is not None:
-                made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
-            else:
-                expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
-                made = expand(subset, subset.sizes or sizes, examples, scores)
-            for row in made:
-                check(row)
-        except TrainmapError as error:
-            field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
-            field = "options" if subset.options and subset.strategy in STRATEGIES else field
-            raise wrong(("subsets", at, field), error) from error
+        made = rows_of_one(subset, subset.sizes or sizes, examples, epochs, scores, ("subsets", at), wrong, check)
         own = {name: tuple(told) for name in ("seeds", "budgets") if (told := getattr(subset, name)) is not None}
         found += [replace(row, **own) for row in made]
+    for row in list(found):
+        if isinstance(row.draw, MapScheduled):
+            _rival(row, row.draw, found, examples, epochs)
     twice = [row.name for at, row in enumerate(found) if row.name in {other.name for other in found[:at]}]
     if twice:
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")
@@ -103,20 +96,69 @@ def rows_of(
     return sorted(found, key=lambda row: (order.index(row.draw.kind), row.steps))
 
 
+def rows_of_one(
+    subset: Subset,
+    sizes: Sequence[float],
+    examples: int,
+    epochs: int,
+    scores: Sequence[str] | None,
+    where: Where,
+    wrong: Callable[[Where, object], TrainmapError],
+    check: Callable[[Row], None],
+) -> list[Row]:
+    """The rows of one subset, one for each size, without opponents; see ``rows_of``."""
+    if subset.without is not None and subset.without.rule not in RULES:
+        raise wrong((*where, "without", "rule"), unknown("rule", subset.without.rule, RULES))
+    try:
+        if subset.schedule is not None:
+            _check_columns(f"schedule {subset.schedule.name}", subset.schedule.made().columns, scores)
+            made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
+        else:
+            expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
+            made = expand(subset, sizes, examples, scores)
+        for row in made:
+            check(row)
+    except TrainmapError as error:
+        field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
+        field = "options" if subset.options and subset.strategy in STRATEGIES else field
+        raise wrong((*where, field), error) from error
+    return made
+
+
 def _oppose(row: Row, found: list[Row], examples: int, wrong: Callable[[Where, object], TrainmapError]) -> None:
     """Put random of a row's size into each of its tables: a row of its own, or one that is there already."""
     near = [other for other in found if other.role == "opponent" and abs(other.count - row.count) <= _slack(row)]
-    if any(other.budgets is None or set(row.budgets or ("all",)) <= set(other.budgets) for other in near):
+    if any(_beside(other, row) == other for other in near):
         return
     if near:
-        both = None if row.budgets is None else tuple(dict.fromkeys((*(near[0].budgets or ()), *row.budgets)))
-        found[found.index(near[0])] = replace(near[0], budgets=both)
+        found[found.index(near[0])] = _beside(near[0], row)
         return
     name = f"random {100 * row.count / examples:.3g} %"
     if any(other.name == name for other in found):
         said = f"'{name}' is the name of the random row that '{row.name}' is compared with"
         raise wrong(("subsets",), f"{said}; give the row that is called so another one")
     found.append(Row(name, Random(count=row.count), series="random", budgets=row.budgets))
+
+
+def _rival(row: Row, draw: MapScheduled, found: list[Row], examples: int, epochs: int) -> None:
+    """Put what a schedule of a map has to be better than into each of its tables, and its name into the row."""
+    options = Schedule(**draw.schedule).made().opponent
+    if options is None:
+        return
+    rival = _scheduled("", Schedule(name=draw.schedule["name"], **asdict(options)), examples, epochs)
+    there = next((other for other in found if other.draw == rival.draw), None)
+    if there is None:
+        found.append(replace(rival, budgets=row.budgets))
+    else:
+        found[found.index(there)] = _beside(there, row)
+    found[found.index(row)] = replace(row, opponent=(there or rival).name)
+
+
+def _beside(other: Row, row: Row) -> Row:
+    """A row that stands in the tables of another one as well as in its own."""
+    if other.budgets is None or row.budgets is None:
+        return replace(other, budgets=None)
+    return replace(other, budgets=tuple(dict.fromkeys((*other.budgets, *row.budgets))))
 
 
 def _slack(row: Row) -> float:
@@ -185,9 +227,9 @@ def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: 
 
 
 def _scheduled(name: str, schedule: Schedule, examples: int, epochs: int) -> Row:
-    count = schedule.made().visits(examples, epochs)
-    called = f"schedule {name or schedule.told()}"
-    return Row(called, Scheduled(count=count, schedule=schedule.settled()), series=called)
+    options, called = schedule.made(), f"schedule {name or schedule.told()}"
+    draw = MapScheduled if options.needs_map else Scheduled
+    return Row(called, draw(count=options.visits(examples, epochs), schedule=schedule.settled()), series=called)
 
 
 def _cut(name: str, without: Without | None) -> str:
@@ -214,5 +256,5 @@ def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | Non
         if score == TEACHER_LOSS:
             continue  # is made for those that read it
         score_named(score)
-        if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
+        if scores is not None and score not in (*scores, *AXES, *OF_SEVERAL):
             raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,16 @@ from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.plan.rows import Row, rows_of
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
-from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Scheduled
-from trainmap.experiments.tasks.map import Map
+from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Priced, Scheduled, priced
+from trainmap.experiments.tasks.map import Map, needed_by
 from trainmap.experiments.tasks.materials import Logits
 from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
+from trainmap.scores.table import OF_SEVERAL
 from trainmap.training.recipes import Recipe as TrainingRecipe
+
+NAMED = ("loss", "teacher")  # what a distillation is called by; the rest is told where it differs
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,9 @@ class Column:
     """One way of training a student.
 
     Attributes:
-        name: in the table.
+        name: of the student.
+        taught: by what it is taught, as tables have it: the loss, and what else tells it from the others of the
+            student; "" without a teacher.
         distillation: None trains without a teacher.
         student: its section.
         where: the student's place in the file.
@@ -40,10 +45,16 @@ class Column:
     """
 
     name: str
+    taught: str
     distillation: Distillation | None
     student: Section
     where: Where
     place: int
+
+    @property
+    def title(self) -> str:
+        """The head of the column, without what becomes of the student afterwards."""
+        return f"{self.name} + {self.taught}" if self.taught else self.name
 
 
 class Students:
@@ -62,22 +73,23 @@ class Students:
             *(self.experiment.subsets, self.experiment.sizes, self.draft.examples),
             *(max(epochs), scores, self.wrong, self.check),
         )
-        if self.one is None and any(row.draw.by_map for row in rows):
+        if self.one is None and any(row.draw.by_map or isinstance(row.draw, Priced) for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
         for row in rows:
             if not list(_budgets(row, list(row.budgets or self.experiment.budgets))):
                 raise self.wrong(("subsets",), f"'{row.name}' stands in no table; it belongs to equal epochs")
             for at, student in students:
-                for column in columns(student, ("students", at)):
+                for column in columns(student, ("students", at), [*self.draft.teachers]):
                     self.runs(row, column)
 
     def check(self, row: Row) -> None:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
+            _check_several(row, self.one)
             try:
-                row.draw.check(row.name, self.one.recorded, self.draft.class_sizes)
+                row.draw.check(row.name, self.one.least, self.draft.class_sizes)
             except TrainmapError as error:
-                raise TrainmapError(f"{error}{self.one.teacher.stops}") from error
+                raise TrainmapError(f"{error}{self.one.stops}") from error
             if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
                 materials_of(row.draw.strategy, self.one)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
@@ -93,15 +105,16 @@ class Students:
                 self.shrinks(column, recipe, way, (*column.where, "compress", at))
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
-        kind = " distilled" if base.teaching else ""
         for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
-            lasting = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
+            lasting: dict[str, Any] = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
+            if isinstance(row.draw, Priced):
+                lasting = self.priced(base, self.draft.examples if steps == "full" else row.count)
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
                 given = row.draw.needs(self.one, seed)
                 made = base.model_copy(update={**lasting, "seed": seed, "drawn_from": given})
                 for role, task in given.items():
                     self.name(role, task, row)
-                name = f"{row.name}, {column.name}{kind} on {self.data}, {budgets[0]}, seed {seed}"
+                name = f"{row.name}, {column.title} on {self.data}, {budgets[0]}, seed {seed}"
                 self.draft.add(made, name)
                 for title, way in ways:
                     run = made.hash
@@ -109,7 +122,18 @@ class Students:
                         smaller = CompressedStudent(student=made, compress=way.settled())
                         run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
-                        self.draft.graph.lines.append(self.line(run, row, title, made, budget))
+                        self.draft.graph.lines.append(self.line(run, row, (title, column.taught), made, budget))
+
+    def priced(self, base: Student, trained_on: int) -> dict[str, Any]:
+        """What a student is trained on, and how long, for the cost of a training on so many examples and of the map;
+        what the student is taught by is there anyway."""
+        assert self.one is not None
+        source: Task | None = None if base.teaching is None else base.teaching.source
+        taught = () if source is None else (source, *needed_by(source))
+        seen, recipe = base.recipe.epochs * trained_on, base.recipe
+        spent, forward = self.one.price(self.draft, taught), self.draft.forward(base.model)
+        count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch)
+        return {"draw": Priced(count=count), "steps": steps}
 
     def shrinks(self, column: Column, recipe: TrainingRecipe, way: Compression, where: Where) -> None:
         """Refuse a way of compression that the student's network cannot go."""
@@ -125,11 +149,14 @@ class Students:
             drawn = f", seed {task.seed}" if isinstance(row.draw, Chosen) and row.draw.redrawn else ""
             self.draft.add(task, f"{row.name} of {self.draft.names[self.one.hash]}{drawn}", row.name)
 
-    def line(self, run: str, row: Row, title: str, made: Student, budget: str) -> Line:
-        """The place of a run in the reports."""
-        share = row.count / self.draft.examples
-        told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "seed": made.seed}
+    def line(self, run: str, row: Row, column: tuple[str, str], made: Student, budget: str) -> Line:
+        """The place of a run in the reports; ``column`` is the student and what it is taught by."""
+        share, (title, taught) = made.draw.count / self.draft.examples, column
+        told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "taught": taught}
+        told["seed"] = made.seed
+        told |= {"answers": row.count} if isinstance(row.draw, Priced) else {}
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
+        what |= {"opponent": row.opponent} if row.opponent else {}
         return Line(
             run,
             self.group,
@@ -174,6 +201,21 @@ class Students:
         return Teaching(loss=loss.name, source=source, **told)
 
 
+def _check_several(row: Row, one: Map) -> None:
+    """Refuse a row that reads what a map of one teacher, or of several, does not have."""
+    if not isinstance(row.draw, Chosen):
+        return
+    if lacking := [name for name in row.draw.request.columns if name in OF_SEVERAL and len(one.members) == 1]:
+        raise TrainmapError(
+            f"'{row.name}' needs {lacking[0]}, which a map of several recordings has; see maps: teachers"
+        )
+    if row.draw.without is not None and len(one.members) > 1:
+        raise TrainmapError(
+            f"'{row.name}' cuts labels by an audit of one recording, and this map is of {len(one.members)}; leave "
+            "without out, or give it a map of one"
+        )
+
+
 def _budgets(row: Row, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(how many steps: "own" epochs, those of a "subset", those of "full" data; the tables) of a row's runs."""
     full = isinstance(row.draw, Full)
@@ -186,16 +228,26 @@ def _budgets(row: Row, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]
         yield "full", ("equal steps",)
 
 
-def columns(student: Section, where: Where) -> list[Column]:
-    """Each way of training a student, named by what tells its distillations apart, where there are several."""
+def columns(student: Section, where: Where, teachers: Sequence[str]) -> list[Column]:
+    """Each way of training a student, named by its loss and by what else tells its distillations apart.
+
+    Args:
+        student: its section.
+        where: its place in the file.
+        teachers: by name; the teacher is told where there are several.
+    """
     ways = [{} if way is None else way.model_dump() for way in student.distillation]
     given = [way for way in ways if way]
     differ = [key for key in Distillation.model_fields if any(way[key] != given[0][key] for way in given)]
     name = student.name or student.model
     found: list[Column] = []
     for place, (way, how) in enumerate(zip(ways, student.distillation, strict=True)):
-        told = [f"{key} {short(way[key])}" for key in differ if way and way[key] not in (None, "", {})]
-        found.append(Column(f"{name} ({', '.join(told)})" if told else name, how, student, where, place))
+        taught = ""
+        if how is not None:
+            told = [f"{key} {short(way[key])}" for key in differ if key not in NAMED and way[key] not in (None, "", {})]
+            by = (how.teacher or teachers[0]) if len(teachers) > 1 else ""
+            taught = " ".join(filter(None, (how.loss, by and f"by {by}", ", ".join(told) and f"({', '.join(told)})")))
+        found.append(Column(name, taught, how, student, where, place))
     return found
 
 

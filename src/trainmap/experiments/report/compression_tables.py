@@ -9,12 +9,13 @@ from typing import Any
 
 from trainmap.experiments.report.formats import show_difference
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
-from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.student_columns import column_name, column_names
 from trainmap.experiments.report.verdict_words import CHANGED, FORGOTTEN
 from trainmap.experiments.results.facts import REFERENCES, facts_of
 from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import interval, paired_difference, verdict_of
+from trainmap.experiments.results.versus_random import Column
 from trainmap.experiments.runs.folder import Study
 from trainmap.maps.regions import REGIONS
 from trainmap.views.amounts import show_flops
@@ -32,12 +33,13 @@ def compression_grids(study: Study, done: Done, folder: Path) -> tuple[list[Grid
     grids: list[Grid] = []
     found: list[Forgotten] = []
     for title, by_student in compressed_cells(study, done).items():
-        cells = {(name, column_name(student, kd)): runs for (name, student, kd), runs in by_student.items()}
+        heads = column_names(dict.fromkeys(column for _, column in by_student))
+        cells = {(name, heads[column]): runs for (name, column), runs in by_student.items()}
         subsets: dict[str, bool] = {}
         for runs in cells.values():
             line = next(iter(runs.values()))[0]
             subsets.setdefault(line.labels["subset"], facts_of(line, entries)["draw"] in REFERENCES)
-        grids.append(_weights(title, cells, done))
+        grids.append(_weights(title, by_student, heads, done))
         grids += [_changes((title, metric), cells, subsets, done, study.level) for metric in METRICS]
         shares = {place: forgotten_of(runs, entries, folder) for place, runs in cells.items()}
         found += [one for part in shares.values() for one in part]
@@ -48,14 +50,14 @@ def compression_grids(study: Study, done: Done, folder: Path) -> tuple[list[Grid
     return [grid for grid in grids if grid.lines], found
 
 
-def _weights(title: str, cells: Mapping[Place, Runs], done: Done) -> Grid:
+def _weights(title: str, cells: Mapping[tuple[str, Column], Runs], names: Mapping[Column, str], done: Done) -> Grid:
     """A line for each compressed student and each original: what they weigh, the mean over subsets and seeds."""
     runs: dict[str, list[Mapping[str, Any]]] = {}
     for (_, column), members in cells.items():
-        for line, entry in members.values():
-            original = column_name(f"{entry.model} as it was", line.labels["distilled"])
+        for _, entry in members.values():
+            original = column_name(f"{entry.model} as it was", column[1])
             runs.setdefault(original, []).append(done[entry.config["student"]])
-            runs.setdefault(column, []).append(done[entry.hash])
+            runs.setdefault(names[column], []).append(done[entry.hash])
     lines: list[GridLine] = []
     for name, part in runs.items():
         keys = ("parameters", "nonzero", "bytes", "zipped_bytes", "forward_flops", "agreement")

@@ -46,7 +46,7 @@ class Grid:
     corner: str
     heads: tuple[str, ...]
     lines: tuple[GridLine, ...]
-    kinds: tuple[str, ...] = ()  # for every head: "plain", "distilled" or "" (belongs to both); () is all of them
+    kinds: tuple[str, ...] = ()  # for every head: "plain", "with hinton" or "" (belongs to all); () is all of them
     aside: bool = False  # folded away at first
 
     def __post_init__(self) -> None:

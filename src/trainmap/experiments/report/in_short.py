@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trainmap.errors import counted
-from trainmap.experiments.report.student_columns import column_name
-from trainmap.experiments.results.facts import REFERENCES
+from trainmap.experiments.report.student_columns import column_names
+from trainmap.experiments.results.facts import PRICED, REFERENCES
 from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.statistics import Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
@@ -18,6 +18,12 @@ SENTENCES = {
     Verdict.BELOW: "Worse than random of the same size",
 }
 
+AT_COST = {
+    Verdict.ABOVE: "Beats random that may spend what the map costs as well",
+    Verdict.NONE: "No difference from it shown",
+    Verdict.BELOW: "Worse than random that may spend what the map costs as well",
+}
+
 
 def summary(report: Report) -> list[str]:
     """What the main table of each budget says, and which opponents are not there."""
@@ -26,7 +32,7 @@ def summary(report: Report) -> list[str]:
     present = {comparison.draw(name) for comparison in comparisons for name in comparison.names}
     if any(comparison.budget == EQUAL_STEPS for comparison in comparisons):
         present.add("full, equal steps")
-    absent = [words for draw, words in REFERENCES.items() if draw not in present]
+    absent = [words for draw, words in REFERENCES.items() if draw not in (*present, PRICED)]
     if absent:
         said.append(f"Not in this comparison: {', '.join(absent)}.")
     return said
@@ -39,11 +45,18 @@ def _said(comparison: Comparison) -> list[str]:
     for verdict, words in SENTENCES.items() if differences else ():
         keys = [key for key, difference in differences.items() if difference.verdict == verdict]
         said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
-    gains = [gain.verdict for gain in comparison.from_distillation("test_macro_f1").values()]
-    if gains:
+    paid = comparison.against_price("test_macro_f1")
+    for verdict, words in AT_COST.items() if paid else ():
+        keys = [key for key, difference in paid.items() if difference.verdict == verdict]
+        said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
+    taught: dict[str, list[Verdict]] = {}
+    for (_, (_, way)), gain in comparison.from_distillation("test_macro_f1").items():
+        taught.setdefault(way, []).append(gain.verdict)
+    for way, gains in taught.items():
         said.append(
-            f"{where}Distillation helps in {gains.count(Verdict.ABOVE)} of {counted(len(gains), 'comparison')}, "
-            f"hurts in {gains.count(Verdict.BELOW)}, no difference shown in {gains.count(Verdict.NONE)}."
+            f"{where}Distillation by {way} helps in {gains.count(Verdict.ABOVE)} of "
+            f"{counted(len(gains), 'comparison')}, hurts in {gains.count(Verdict.BELOW)}, no difference shown in "
+            f"{gains.count(Verdict.NONE)}."
         )
     if differences:
         held = holm_verdicts(list(differences.values()), comparison.level)
@@ -59,8 +72,10 @@ def _said(comparison: Comparison) -> list[str]:
 
 def _named(keys: Sequence[tuple[str, Column]], comparison: Comparison) -> str:
     by_name: dict[str, list[str]] = {}
+    heads = column_names(comparison.columns)
     for name, column in keys:
-        by_name.setdefault(name, []).append(column_name(*column))
+        rival = comparison.rival(name)
+        by_name.setdefault(f"{name} against {rival}" if rival else name, []).append(heads[column])
     everywhere = len(comparison.columns)
     return ", ".join(
         name if len(students) == everywhere > 1 else f"{name} ({', '.join(students)})"

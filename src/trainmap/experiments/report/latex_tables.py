@@ -8,7 +8,7 @@ from typing import Any
 
 from trainmap.errors import one_line
 from trainmap.experiments.report.overview_tables import Table, by_budget
-from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.student_columns import column_names
 from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
 from trainmap.experiments.results.statistics import Verdict
 
@@ -20,8 +20,8 @@ def latex(title: str, tables: Sequence[Table]) -> str:
     parts = [f"% {one_line(title)}", "% needs \\usepackage{booktabs,amssymb}"]
     above, none, below = (f"{MARKS[verdict]} {VERSUS_RANDOM.of(verdict)}" for verdict in MARKS)
     for group, budget, part in by_budget(tables):
-        cells = {(row["subset"], column_name(row["student"], row["distilled"])): row for row in part}
-        columns = list(dict.fromkeys(column for _, column in cells))
+        cells = {(row["subset"], (row["student"], row["taught"])): row for row in part}
+        columns = column_names(dict.fromkeys(column for _, column in cells))
         counts = sorted({row["n"] for row in part})
         n = f"$n = {counts[0]}$" if len(counts) == 1 else f"$n = {counts[0]}$ to ${counts[-1]}$"
         lines = [
@@ -31,7 +31,7 @@ def latex(title: str, tables: Sequence[Table]) -> str:
             rf"{above} of the same size, {none}, {below}.}}",
             rf"\begin{{tabular}}{{l{'r' * (len(columns) + 1)}}}",
             r"\toprule",
-            " & ".join(["subset", "examples", *map(tex, columns)]) + r" \\",
+            " & ".join(["subset", "examples", *map(tex, columns.values())]) + r" \\",
             r"\midrule",
         ]
         for name in dict.fromkeys(row["subset"] for row in part):

@@ -11,14 +11,19 @@ from urllib.parse import quote
 from trainmap.errors import one_line
 from trainmap.experiments.report.grid import Cell, Grid
 from trainmap.experiments.report.page import Page
+from trainmap.experiments.report.student_columns import kind_of
 from trainmap.experiments.report.verdict_words import SYMBOLS
 
+PLAIN = kind_of("")
 UNDERSCORE = r"(?<![^\W_])_|_(?![^\W_])"  # within a word it means nothing
 
 
 def markdown(page: Page, folder: Path | None = None) -> str:
     """The page; ``folder`` is where it will stand (for the pictures)."""
     parts = [f"# {escape(page.title)}", listed(page.summary)]
+    if page.procedure:
+        steps = "\n".join(f"{at}. {escape(step)}" for at, step in enumerate(page.procedure, 1))
+        parts.append(f"## What was done\n\n{steps}")
     if page.map is not None:
         parts.append(picture("the data map", _beside(page.map, folder)))
     parts += _tables(page.grids)
@@ -38,14 +43,14 @@ def _beside(path: Path, folder: Path | None) -> Path:
 
 
 def _tables(tables: Sequence[Grid]) -> list[str]:
-    """Tables with their headings, plain and distilled columns apart."""
+    """Tables with their headings, plain columns apart from those of each way of teaching."""
     parts: list[str] = []
     for grid in tables:
         parts.append(f"## {escape(grid.title)}\n\n{escape(grid.lead)}")
-        kinds = sorted(set(grid.kinds) - {""}, reverse=True) or [""]
+        kinds = sorted(dict.fromkeys(filter(None, grid.kinds)), key=lambda kind: kind != PLAIN) or [""]
         for kind in kinds:
             if len(kinds) > 1:
-                parts.append("With distillation (KD):" if kind == "distilled" else "Plain training:")
+                parts.append("Plain training:" if kind == PLAIN else f"Taught {escape(kind)}:")
             shown = [position for position, own in enumerate(grid.kinds) if own in ("", kind)]
             head = [grid.corner, *(grid.heads[position] for position in shown)]
             body = [

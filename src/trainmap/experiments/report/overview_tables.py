@@ -11,18 +11,23 @@ import polars as pl
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
-from trainmap.experiments.report.student_columns import column_name
+from trainmap.experiments.report.student_columns import column_name, column_names, kind_of
 from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
 from trainmap.experiments.results.facts import REFERENCES
 from trainmap.experiments.results.records import Group, long_table
 from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.statistics import Estimate, Verdict
+from trainmap.experiments.results.versus_random import Column
 from trainmap.experiments.runs.folder import Study
+from trainmap.experiments.tasks.result_fields import MAPS
 from trainmap.views.amounts import show_percent
+
+OPPONENTS = {"opponent": "the opponent", "priced opponent": "may spend the map's cost"}
 
 Done = Mapping[str, Mapping[str, Any]]
 Record = Mapping[str, Any]  # a line of a long table
 Table = tuple[Group, pl.DataFrame]  # with its long table
+Place = tuple[int, str, str]  # number of a group, head of a column, what its student is taught by
 
 
 def by_budget(tables: Iterable[Table]) -> Iterator[tuple[Group, str, list[Record]]]:
@@ -35,8 +40,10 @@ def by_budget(tables: Iterable[Table]) -> Iterator[tuple[Group, str, list[Record
 
 def overview(tables: Sequence[Table]) -> list[Grid]:
     """One table for each budget."""
-    lead = "Test macro F1: mean over n seeds in percent ± half of the interval, and the verdict against random."
-    return [_grid(f"The whole in one table, {budget}", lead, its) for budget, its in _budgets(tables).items()]
+    return [
+        _grid(f"The whole in one table, {budget}", _lead("Test macro F1", its), its)
+        for budget, its in _budgets(tables).items()
+    ]
 
 
 ELSEWHERE = {
@@ -59,16 +66,16 @@ def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
         tables = [(group, long_table(group, report, key)) for group, report in shared]
         what, measure = ELSEWHERE[ending]
         what = "Corrupted test data" if name == "corrupted" else what.format(name)
-        lead = (
-            f"{what}: {measure}, mean over n seeds in percent ± half of the interval, and the verdict against random."
-        )
-        grids += [_grid(f"{what}, {budget}", lead, its) for budget, its in _budgets(tables).items()]
+        grids += [
+            _grid(f"{what}, {budget}", _lead(f"{what}, {measure}", its), its)
+            for budget, its in _budgets(tables).items()
+        ]
     return grids
 
 
 def overlaps(study: Study, done: Done) -> list[Grid]:
     """How far the regions of each map are the same examples."""
-    maps = [entry for entry in study.entries if entry.kind == "map" and entry.hash in done]
+    maps = [entry for entry in study.entries if entry.kind in MAPS and entry.hash in done]
     if not maps:
         return []
     pairs = list(dict.fromkeys(pair for entry in maps for pair in done[entry.hash]["overlap"]))
@@ -93,38 +100,63 @@ def in_all(study: Study, done: Done, tables: Sequence[Table], failed: Mapping[st
         above, below, none = (
             sum(own is verdict for own, _ in judged) for verdict in (Verdict.ABOVE, Verdict.BELOW, Verdict.NONE)
         )
+        others = " or another opponent" if any(row.get("opponent") for _, row in judged) else ""
         verdict, best = max(judged, key=lambda one: one[1]["difference"])
         said.append(
             f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {above} beat random of "
-            f"the same size, {below} are worse, {none} show no difference. Largest "
-            f"mean difference: {best['subset']} ({column_name(best['student'], best['distilled'])}), "
+            f"the same size{others}, {below} are worse, {none} show no difference. Largest "
+            f"mean difference: {best['subset']} ({column_name(best['student'], best['taught'])}), "
             f"{100 * best['difference']:+.1f} points, {VERSUS_RANDOM.of(verdict)}."
         )
     return said
 
 
-def _budgets(tables: Sequence[Table]) -> dict[str, list[tuple[str, Record]]]:
-    """The cells of each budget with the heads of their columns."""
-    flat = list(by_budget(tables))
-    several = len({group.title for group, _, _ in flat}) > 1
-    found: dict[str, list[tuple[str, Record]]] = {}
-    for group, budget, part in flat:
-        for row in part:
-            column = column_name(row["student"], row["distilled"])
-            found.setdefault(budget, []).append((f"{group.title}: {column}" if several else column, row))
+def heads_of(tables: Sequence[tuple[Group, str, Sequence[Record]]]) -> list[dict[Column, str]]:
+    """The heads of the columns of each group and budget: what tells the group from others in front, unless the student
+    of every group says it itself."""
+    students = {id(group): {row["student"] for row in part} for group, _, part in tables}
+    several, everyone = len(students) > 1, [name for names in students.values() for name in names]
+    says = [
+        key
+        for key in (tables[0][0].told if len(set(everyone)) == len(everyone) else {})
+        if all(group.told.get(key) in students[id(group)] for group, _, _ in tables)
+    ]
+    found: list[dict[Column, str]] = []
+    for group, _, part in tables:
+        names = column_names(dict.fromkeys((row["student"], row["taught"]) for row in part))
+        told = ", ".join(phrase for key, phrase in group.told.items() if key not in says) if several else ""
+        found.append({column: f"{told}: {name}" if told else name for column, name in names.items()})
     return found
 
 
-def _grid(title: str, lead: str, its: Sequence[tuple[str, Record]]) -> Grid:
-    cells = {(row["subset"], head): row for head, row in its}
-    heads = list(dict.fromkeys(head for _, head in cells))
-    kinds = {head: "distilled" if row["distilled"] else "plain" for head, row in its}
+def _lead(what: str, its: Sequence[tuple[Place, Record]]) -> str:
+    """What a table has in its cells, and which rows meet another one than random."""
+    lead = f"{what}: mean over n seeds in percent ± half of the interval, and the verdict against random"
+    met = dict.fromkeys((row["subset"], row["opponent"]) for _, row in its if row.get("opponent"))
+    return f"{lead}{''.join(f'; of {name} against {opponent}' for name, opponent in met)}."
+
+
+def _budgets(tables: Sequence[Table]) -> dict[str, list[tuple[Place, Record]]]:
+    """The cells of each budget with their columns: the number of the group, the head, what the student is taught by."""
+    flat, numbers = list(by_budget(tables)), {id(group): at for at, (group, _) in enumerate(tables)}
+    found: dict[str, list[tuple[Place, Record]]] = {}
+    for (group, budget, part), heads in zip(flat, heads_of(flat), strict=True):
+        for row in part:
+            head = heads[row["student"], row["taught"]]
+            found.setdefault(budget, []).append(((numbers[id(group)], head, row["taught"]), row))
+    return found
+
+
+def _grid(title: str, lead: str, its: Sequence[tuple[Place, Record]]) -> Grid:
+    cells = {(row["subset"], place): row for place, row in its}
+    columns = list(dict.fromkeys(place for _, place in cells))
     references = {row["subset"]: row["draw"] in REFERENCES for _, row in reversed(its)}
     lines = tuple(
-        GridLine(name, tuple(_cell(cells.get((name, head))) for head in heads), references[name])
+        GridLine(name, tuple(_cell(cells.get((name, place))) for place in columns), references[name])
         for name in dict.fromkeys(name for name, _ in cells)
     )
-    return Grid(title, lead, "subset", tuple(heads), lines, kinds=tuple(kinds[head] for head in heads))
+    heads, kinds = tuple(head for _, head, _ in columns), tuple(kind_of(taught) for _, _, taught in columns)
+    return Grid(title, lead, "subset", heads, lines, kinds=kinds)
 
 
 def _cell(row: Record | None) -> Cell:
@@ -132,5 +164,5 @@ def _cell(row: Record | None) -> Cell:
         return NOTHING
     shown = Cell(show_estimate(Estimate(row["macro_f1"], row["low"], row["high"], row["n"]), 1))
     if not row["verdict"]:
-        return replace(shown, words="the opponent" if row["role"] == "opponent" else "")
+        return replace(shown, words=OPPONENTS.get(row["role"], ""))
     return replace(shown.judged(Verdict(row["verdict"]), VERSUS_RANDOM), firm=row["firm"])

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from trainmap.experiments.report.cost_tables import cost_beside, cost_grid, models_grid, once_grid
+from trainmap.experiments.report.cost_tables import cost_beside, cost_grid, models_grid, once_grid, whole_grid
 from trainmap.experiments.report.formats import bar_for, digits_for, scale_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid
 from trainmap.experiments.report.student_columns import students_grid
-from trainmap.experiments.report.verdict_words import DISTILLED, VERSUS_FULL, VERSUS_RANDOM, Words
+from trainmap.experiments.report.verdict_words import DISTILLED, VERSUS_FULL, VERSUS_PRICED, VERSUS_RANDOM, Words
 from trainmap.experiments.results.run_rows import METRICS, Report
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts, interval
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
@@ -28,8 +28,11 @@ def grids(report: Report) -> list[Grid]:
     for comparison in compare(report):
         found.append(_score_grid(comparison, "test_macro_f1"))
         found.append(cost_grid(comparison, report.costs))
+        found += [grid for grid in [whole_grid(comparison)] if grid is not None]
         if comparison.against_full("test_macro_f1"):
             found.append(_full_grid(comparison, "test_macro_f1"))
+        if comparison.against_price("test_macro_f1"):
+            found.append(_price_grid(comparison, "test_macro_f1"))
         if comparison.from_distillation("test_macro_f1"):
             found.append(_distillation_grid(comparison, "test_macro_f1"))
         found.append(replace(_score_grid(comparison, "test_accuracy"), aside=True))
@@ -57,8 +60,12 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
     lead = (
         f"Mean over n seeds in percent ± half of the {100 * comparison.level:g} % interval; the difference from random "
         "selection of the same size (of full data at equal steps: of the same steps) in points, paired by seed, with "
-        "its interval and verdict. Cost: training relative to full data."
+        "its interval and verdict. Cost: one run, with its live teacher and its proxy, relative to full data."
     )
+    rivals = dict.fromkeys(filter(None, map(comparison.rival, comparison.names)))
+    for rival in rivals:
+        its = ", ".join(name for name in comparison.names if comparison.rival(name) == rival)
+        lead += f" The difference from {rival} in place of random: {its}."
     grid = students_grid(METRICS[metric], lead, comparison, cell)
     return grid.with_columns({"cost": lambda name: cost_beside(comparison, name)})
 
@@ -70,8 +77,22 @@ def _full_grid(comparison: Comparison, metric: str) -> Grid:
     return replace(grid.with_columns({"cost": lambda name: cost_beside(comparison, name)}), aside=True)
 
 
+def _price_grid(comparison: Comparison, metric: str) -> Grid:
+    lead = (
+        f"{METRICS[metric]} minus that of random that may spend what the subset and the whole map cost together (more "
+        "examples, then more steps), in points, paired by seed: the map is used once. Runs that share a map share its "
+        "price; see after how many it has paid."
+    )
+    differences = comparison.against_price(metric)
+    shown = replace(comparison, names=tuple(dict.fromkeys(name for name, _ in differences)))
+    return _differences_grid("Against random at the map's cost", lead, shown, differences, VERSUS_PRICED)
+
+
 def _distillation_grid(comparison: Comparison, metric: str) -> Grid:
-    lead = f"{METRICS[metric]} with distillation minus without, in points, same subset, student and seed."
+    lead = (
+        f"{METRICS[metric]} with distillation minus without, in points, same subset, student and seed. A column is "
+        "named by the loss."
+    )
     shown = replace(comparison, columns=tuple(column for column in comparison.columns if column[1]))
     return _differences_grid("What distillation adds", lead, shown, comparison.from_distillation(metric), DISTILLED)
 

@@ -6,23 +6,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainmap.errors import last_line
+from trainmap.errors import TrainmapError, counted, last_line
+from trainmap.experiments.report.active_tables import active_grids, active_pictures
 from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
 from trainmap.experiments.report.html_page import html
+from trainmap.experiments.report.kind_tables import kinds_tables
 from trainmap.experiments.report.latex_tables import latex
 from trainmap.experiments.report.markdown_page import markdown
+from trainmap.experiments.report.member_tables import member_grids, member_pictures
 from trainmap.experiments.report.overview_tables import elsewhere, in_all, overlaps, overview
 from trainmap.experiments.report.page import Page, page_of
 from trainmap.experiments.report.people_tables import people_grids
+from trainmap.experiments.report.procedure_steps import procedure
 from trainmap.experiments.report.search_tables import search_grids
 from trainmap.experiments.report.study_plots import pictures
 from trainmap.experiments.report.teacher_tables import teachers_grids
 from trainmap.experiments.results.facts import facts_of
 from trainmap.experiments.results.map_pairs import pairs
+from trainmap.experiments.results.price import completed
 from trainmap.experiments.results.records import groups, has_random, long_table, report_of
 from trainmap.experiments.runs.folder import Study, failures, open_study, results
+from trainmap.experiments.runs.job import Outcome
 from trainmap.files import reading, write_json, writing
 
 
@@ -31,7 +37,9 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
-    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset).
+    map beside people's judgement), ``kinds.csv`` (each score beside the known kinds of examples), ``active.csv`` (every
+    round of active learning), ``agreement.csv`` (every two maps of a dataset), ``members.csv`` (how far ensembles
+    agree, by their members).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -43,25 +51,59 @@ def write_study(folder: str | Path) -> dict[str, Path]:
         return _write(study, place)
 
 
+def write_outcome(folder: str | Path, outcomes: Sequence[Outcome]) -> dict[str, Path]:
+    """``write_study`` after a run, of what is finished whatever failed.
+
+    Raises:
+        TrainmapError: tasks that failed; the reports are there, or the message says why not.
+    """
+    failed = [outcome for outcome in outcomes if not outcome.finished and not outcome.blocked]
+    unwritten, written = "", {}
+    try:
+        written = write_study(folder)
+    except TrainmapError as error:
+        if not failed:
+            raise
+        unwritten = f"; no reports: {error}"  # the task that failed is what is to be told first
+    if failed:
+        blocked = sum(outcome.blocked for outcome in outcomes)
+        raise TrainmapError(
+            f"{len(failed)} of {counted(len(outcomes), 'task')} failed and {blocked} that need them were not tried; "
+            f"the first, {failed[0].job.name}: {last_line(failed[0].error)} (tracebacks in {Path(folder) / 'runs'}); "
+            f"call again to retry them{unwritten}"
+        )
+    return written
+
+
 def _write(study: Study, place: Path) -> dict[str, Path]:
-    done, failed = results(study, place), failures(study, place)
+    done, left_out = completed(study, results(study, place))
+    failed = failures(study, place)
     found = [(group, report_of(study, group, done, place)) for group in groups(study, done)]
     tables = [(group, long_table(group, report)) for group, report in found if group.rows]
     compressed, forgotten = compression_grids(study, done, place)
     searched, found_out, trials = search_grids(study, done)
     people, told, judged = people_grids(study, done)
+    kinds, found_kinds, kind_rows, kind_pictures = kinds_tables(study, done, place / "plots")
+    active, bought, asked = active_grids(study, done)
     agreeing = pairs(study, done, place)
+    members, counted = member_grids(study, done)
     page = Page(
         study.title,
-        (*in_all(study, done, tables, failed), *found_out, *told),
+        (*in_all(study, done, tables, failed), *bought, *found_out, *told, *found_kinds),
         (
-            *(*overview(tables), *elsewhere(found), *compressed, *searched, *people),
-            *(*teachers_grids(study, done), *agreement_grids(agreeing), *overlaps(study, done)),
+            *(*overview(tables), *active, *elsewhere(found), *compressed, *searched, *people, *kinds),
+            *(*teachers_grids(study, done), *agreement_grids(agreeing), *members, *overlaps(study, done)),
         ),
-        pictures=tuple(pictures(tables, place / "plots")),
+        pictures=(
+            *pictures(tables, place / "plots"),
+            *active_pictures(study, done, place / "plots"),
+            *member_pictures(study, done, place / "plots"),
+            *kind_pictures,
+        ),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
-        notes=(*study.notes, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
+        notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
+        procedure=procedure(study),
     )
     texts = {
         "report.html": html(page),
@@ -74,7 +116,10 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         "forgotten.csv": [one.flat() for one in forgotten],
         "trials.csv": trials,
         "people.csv": judged,
+        "kinds.csv": kind_rows,
+        "active.csv": asked,
         "agreement.csv": [pair.flat() for pair in agreeing],
+        "members.csv": counted,
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}
     for name in beside.keys() - texts.keys():  # of a plan that had something to say there

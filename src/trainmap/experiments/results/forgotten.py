@@ -14,8 +14,10 @@ from typing import Any
 from trainmap.evaluation.flips import flips
 from trainmap.evaluation.predictions import Predictions, regions_of
 from trainmap.experiments.plan.graph import Line
-from trainmap.experiments.results.facts import NAMES
+from trainmap.experiments.results.facts import NAMES, facts_of
+from trainmap.experiments.results.group_titles import group_key, group_titles
 from trainmap.experiments.results.run_rows import mean_of
+from trainmap.experiments.results.versus_random import Column
 from trainmap.experiments.runs.folder import Entry, Study, made
 from trainmap.experiments.tasks.datasets import Elsewhere
 from trainmap.experiments.tasks.judge import prediction_path
@@ -32,7 +34,7 @@ class Forgotten:
     """What one compressed network predicts differently from its original; the mean over the sets.
 
     Attributes:
-        labels: of the run: dataset, map, subset, student, distilled, budget, seed.
+        labels: of the run: dataset, map, subset, student, distilled, taught, budget, seed.
         set: "test" or "corrupted".
         group: "all" or a region of the map of the test data, which another training made.
         examples: in the group.
@@ -57,19 +59,16 @@ class Forgotten:
         return {**self.labels, **{key: "" if value != value else value for key, value in rest.items()}}
 
 
-def compressed_cells(study: Study, done: Done) -> dict[str, dict[tuple[str, str, bool], Runs]]:
-    """The finished compressed runs by the title of their table, and there by subset, student and distilled."""
-    entries = {entry.hash: entry for entry in study.entries}
-    tables: dict[str, dict[tuple[str, str, bool], dict[int, tuple[Line, Entry]]]] = {}
+def compressed_cells(study: Study, done: Done) -> dict[str, dict[tuple[str, Column], Runs]]:
+    """The finished compressed runs by the title of their table, and there by subset and column."""
+    entries, titles = {entry.hash: entry for entry in study.entries}, group_titles(study.lines)
+    tables: dict[str, dict[tuple[str, Column], dict[int, tuple[Line, Entry]]]] = {}
     for line in study.lines:
         entry, labels = entries[line.run], line.labels
         if entry.kind == "compressed" and entry.hash in done:
-            told = [str(line.group["dataset"]), *(f"{k} {v}" for k, v in line.group.items() if k != "dataset")]
-            cells = tables.setdefault(", ".join([*told, labels["budget"]]), {})
-            cells.setdefault((labels["subset"], labels["student"], labels["distilled"]), {})[labels["seed"]] = (
-                line,
-                entry,
-            )
+            cells = tables.setdefault(f"{titles[group_key(line)].whole}, {labels['budget']}", {})
+            column = (labels["student"], facts_of(line, entries)["taught"])
+            cells.setdefault((labels["subset"], column), {})[labels["seed"]] = (line, entry)
     return {title: dict(cells) for title, cells in tables.items()}
 
 
@@ -84,6 +83,7 @@ def forgotten_of(runs: Mapping[int, tuple[Line, Entry]], entries: Mapping[str, E
         if line.map and (path := made(folder, entries[line.map]) / TEST_MAP).is_file():
             regions = DataMap.open(path)
         labels = {**line.group, **{key: value for key, value in line.labels.items() if key not in UNTOLD}}
+        labels["taught"] = facts_of(line, entries)["taught"]
         elsewhere = Elsewhere.model_validate(entry.config["evaluation"], strict=False)
         for set_, names in {"test": ["test"], "corrupted": elsewhere.corrupted}.items():
             tables: dict[str, list[Mapping[str, Any]]] = {}

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainmap.experiments.results.price import price_of
+from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.titles import Title, map_titles
-from trainmap.experiments.runs.folder import Entry, Study, made
+from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
 from trainmap.experiments.tasks.place import MAP
+from trainmap.experiments.tasks.result_fields import MAPS
+from trainmap.experiments.tasks.task import Task
 from trainmap.maps.agreement import compare
 from trainmap.maps.datamap import DataMap
 
@@ -29,7 +33,7 @@ class Pair:
         examples: in both.
         confidence, variability: Spearman's correlation of each.
         ambiguous, hard: the share of one map's top third that is in the other's.
-        first_accuracy, second_accuracy: of the teachers, on the test data.
+        first_accuracy, second_accuracy: of the teachers, on the test data; the mean of several.
         first_flops, second_flops, first_cpu_seconds, second_cpu_seconds: what each map took, training included.
         sources: "train", "sweep", or both where the two differ: then they measure different quantities.
     """
@@ -55,30 +59,19 @@ class Pair:
         return {**vars(self), "first": str(self.first), "second": str(self.second)}
 
 
-def map_costs(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, float]:
-    """What it took to record the epochs that a map was made of: ``flops``, ``seconds``, ``cpu_seconds``."""
-    scored, trained = done[entry.hash], done[entries[entry.after[0]].hash]
-    share = scored["epochs"] / scored["recorded_epochs"]
-    return {
-        "flops": trained["train_flops"] * share,
-        "seconds": (trained["train_seconds"] + trained["sweep_seconds"]) * share,
-        "cpu_seconds": (trained["train_cpu_seconds"] + trained["sweep_seconds"]) * share,
-    }
-
-
 def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     """Every two finished maps of the same examples and labels, in the order of the plan."""
-    entries = {entry.hash: entry for entry in study.entries}
     titles = map_titles(study)
     groups: dict[str, list[Entry]] = {}
     for entry in study.entries:
-        if entry.kind == "map" and entry.hash in done:
+        if entry.kind in MAPS and entry.hash in done:
             groups.setdefault(done[entry.hash]["dataset"], []).append(entry)
     found: list[Pair] = []
+    tasks = tasks_of(study) if any(len(group) > 1 for group in groups.values()) else {}
     for group in groups.values():
         if len(group) > 1:
             maps = [DataMap.open(made(folder, entry) / MAP) for entry in group]
-            told = [{"name": titles[entry.hash], **_told(entry, entries, done)} for entry in group]
+            told = [{"name": titles[entry.hash], **_told(entry, tasks[entry.hash], done)} for entry in group]
             found += [
                 _pair(group[0].dataset, (maps[a], told[a]), (maps[b], told[b]))
                 for a, b in itertools.combinations(range(len(group)), 2)
@@ -86,13 +79,10 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     return found
 
 
-def _told(entry: Entry, entries: Mapping[str, Entry], done: Done) -> dict[str, Any]:
-    costs = map_costs(entry, entries, done)
-    return {
-        "accuracy": done[entry.after[0]]["test_accuracy"],
-        "flops": costs["flops"],
-        "cpu_seconds": costs["cpu_seconds"] + done[entry.hash]["scoring_cpu_seconds"],
-    }
+def _told(entry: Entry, task: Task, done: Done) -> dict[str, Any]:
+    spent = price_of([task], done).whole
+    accuracy = mean_of([done[one]["test_accuracy"] for one in entry.after])
+    return {"accuracy": accuracy, "flops": spent.flops, "cpu_seconds": spent.cpu_seconds}
 
 
 def _pair(dataset: str, first: tuple[DataMap, dict[str, Any]], second: tuple[DataMap, dict[str, Any]]) -> Pair:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import polars as pl
 from trainmap.errors import counted
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES, facts_of
-from trainmap.experiments.results.map_pairs import map_costs
-from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of
+from trainmap.experiments.results.group_titles import group_key, group_titles
+from trainmap.experiments.results.price import OF_A_MAP, ONCE, Key, Price, Spent, columns_of, price_of, total
+from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import compare, unopposed
 from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
@@ -28,11 +29,14 @@ class Group:
     """The runs that stand in the same tables.
 
     Attributes:
-        title: "digits, map cnn-8, epochs=3": what differs between the groups.
-        labels: the same as a dict.
+        title: "digits, map cnn-8, batch 32": see ``group_titles``.
+        labels: all the values of the grid that its runs share.
         rows: of the finished runs.
         planned: how many rows there should be.
         map: the task that made the map; None without one.
+        map_price: what the map cost; None until it is made.
+        once: what was made for its finished runs, by task and part.
+        told: what tells it from other groups, as phrases by their place in the file.
     """
 
     title: str
@@ -40,69 +44,97 @@ class Group:
     rows: tuple[Mapping[str, Any], ...]
     planned: int
     map: Entry | None
+    map_price: Price | None = None
+    once: Mapping[Key, Spent] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
-    """The finished runs of a study by dataset, map and the grid's values, in the order of the plan."""
-    found: dict[str, list[Any]] = {}
+    """The finished runs of a study by dataset, map and the grid's values, in the order of the plan.
+
+    Args:
+        study: the plan.
+        done: results by hash, as ``completed`` gives them.
+    """
+    found: dict[str, list[Line]] = {}
     for line in study.lines:
-        found.setdefault(json.dumps([dict(line.group), line.map]), []).append(line)
+        found.setdefault(group_key(line), []).append(line)
+    titles = group_titles(study.lines)
     entries, tasks = {entry.hash: entry for entry in study.entries}, tasks_of(study)
     made_groups = []
-    for lines in found.values():
-        labels = dict(lines[0].group)
-        rows = tuple(_row(line, entries, tasks[line.run], done) for line in lines if line.run in done)
-        rest = [str(value) if key == "label" else f"{key} {value}" for key, value in labels.items() if key != "dataset"]
-        title = ", ".join([str(labels["dataset"]), *rest])
-        made_groups.append(Group(title, labels, rows, len(lines), entries.get(lines[0].map)))
+    for key, lines in found.items():
+        labels, first = dict(lines[0].group), entries.get(lines[0].map)
+        of_map = price_of([tasks[first.hash]], done) if first is not None and first.hash in done else None
+        its = [line for line in lines if line.run in done]
+        rows = tuple(
+            _row(line, entries, tasks[line.run], done, columns_of(price_of([tasks[line.run]], done), of_map))
+            for line in its
+        )
+        everything = price_of([tasks[line.run] for line in its], done)
+        title = titles[key]
+        made_groups.append(Group(title.whole, labels, rows, len(lines), first, of_map, everything.once, title.told))
     return made_groups
 
 
-def chosen(task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What a row says of its draw from a map: ``reads_map``, and what it cost besides; nothing of any other row."""
+def read_of(task: Task) -> dict[str, bool]:
+    """``reads_map`` of a run that is drawn from a map: whether it has any use for it; nothing of any other."""
     from trainmap.experiments.tasks.compressed_student import CompressedStudent  # torch, which no report of given rows
-    from trainmap.experiments.tasks.selection import Selection, choosing_cost  # needs
-    from trainmap.experiments.tasks.student import Student
+    from trainmap.experiments.tasks.student import Student  # needs
 
     student = task.student if isinstance(task, CompressedStudent) else task
-    if not isinstance(student, Student) or not student.draw.by_map:
-        return {}
-    selection = student.drawn_from.get("selection")
-    spent = choosing_cost(selection, done) if isinstance(selection, Selection) else {}
-    return {"reads_map": student.draw.reads_map, **spent}
+    return {"reads_map": student.draw.reads_map} if isinstance(student, Student) and student.draw.by_map else {}
 
 
-def _row(line: Line, entries: Mapping[str, Entry], task: Task, done: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    labels = {key: value for key, value in line.labels.items() if key not in NAMES}
-    spent = chosen(task, done)
-    return {**line.group, **labels, **done[line.run], **spent, **facts_of(line, entries)}
+def _row(
+    line: Line, entries: Mapping[str, Entry], task: Task, done: Mapping[str, Mapping[str, Any]], spent: dict[str, Any]
+) -> dict[str, Any]:
+    labels, facts = {key: value for key, value in line.labels.items() if key not in NAMES}, facts_of(line, entries)
+    labels["taught"] = facts.pop("taught")
+    return {**line.group, **labels, **done[line.run], **read_of(task), **spent, **facts}
+
+
+def once_of(group: Group) -> dict[str, Mapping[str, Any]]:
+    """What is made once for the runs of a group, by the words of its part: its map first, then what the runs need
+    besides; each task once."""
+    of_map = {} if group.map_price is None else group.map_price.once
+    found: dict[str, Mapping[str, Any]] = {}
+    for part, note in ONCE.items():
+        own = [spent for (_, its), spent in of_map.items() if its == part]
+        rest = [spent for key, spent in group.once.items() if key[1] == part and key not in of_map]
+        plain = part in OF_A_MAP
+        for name, spent in (
+            (part if plain else f"{part} of the map", own),
+            (f"other {part}" if plain and own else part, rest),
+        ):
+            if spent:
+                found[name] = {**vars(total(spent)), "note": note}
+    return found
 
 
 def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]], folder: str | Path) -> Report:
     """The report of a group, as the demo writes it."""
     entries = {entry.hash: entry for entry in study.entries}
-    costs: dict[str, Mapping[str, Any]] = {}
+    costs = once_of(group)
     picture = None
     notes: list[str] = []
     if group.map is not None and group.map.hash in done:
-        scored, teacher = done[group.map.hash], entries[group.map.after[0]]
-        trained = done[teacher.hash]
-        costs["map"] = {
-            **map_costs(group.map, entries, done),
-            "note": f"training {teacher.model}, {scored['epochs']} of {counted(scored['recorded_epochs'], 'epoch')}",
-        }
-        costs["scoring"] = {
-            "flops": 0,
-            "seconds": scored["scoring_seconds"],
-            "cpu_seconds": scored["scoring_cpu_seconds"],
-            "note": "all scores and regions",
-        }
+        scored, teachers = done[group.map.hash], [entries[one] for one in group.map.after]
+        accuracy = mean_of([done[one.hash]["test_accuracy"] for one in teachers])
+        models = ", ".join(
+            model if count == 1 else f"{count} times {model}"
+            for model, count in Counter(teacher.model for teacher in teachers).items()
+        )
+        told = f"training {models}, {scored['epochs']} of {counted(scored['recorded_epochs'], 'epoch')}"
+        costs["map"] = {**costs["map"], "note": told}
         found = made(folder, group.map) / PICTURE
         picture = found if found.is_file() else None
         overlap = "; ".join(f"{pair} share {part:.0%}" for pair, part in scored["overlap"].items())
+        seeds, record = [teacher.config["seed"] for teacher in teachers], teachers[0].config["record"]
+        told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+        reach = "which reaches" if len(seeds) == 1 else "which reach on average"
         notes.append(
-            f"The map comes from {teacher.model} (seed {teacher.config['seed']}, {teacher.config['record']} logits), "
-            f"which reaches {trained['test_accuracy']:.2%} test accuracy. Of each third of this map {overlap}."
+            f"The map comes from {models} ({told}, {record} logits), {reach} {accuracy:.2%} test accuracy. "
+            f"Of each third of this map {overlap}."
         )
         notes += [f"{name}: {reason}" for name, reason in _reasons(study, group.map, done).items()]
     missing = group.planned - len(group.rows)
@@ -116,14 +148,14 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
             f"{len(alone)} of the finished runs are not compared, random of their size is not finished: "
             f"{', '.join(names)}."
         )
-    models = [model for model in study.models if model["dataset"] == group.labels["dataset"]]
+    networks = [model for model in study.models if model["dataset"] == group.labels["dataset"]]
     return Report(
         title=group.title,
         rows=[row for row in group.rows if row not in alone],
         costs=costs,
-        models=models,
+        models=networks,
         notes=notes,
-        provenance={"map": done[group.map.hash]["fingerprint"]} if costs and group.map else {},
+        provenance={"map": done[group.map.hash]["fingerprint"]} if group.map_price and group.map else {},
         picture=picture,
         level=study.level,
         clock="cpu" if study.device == "cpu" else "wall",
@@ -150,13 +182,16 @@ def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> p
     """The long table of a group: a line for each cell, which is one subset under one student over its seeds.
 
     Returns:
-        ``budget``, ``subset``, ``student``, ``distilled``, ``examples``, ``fraction``: which runs.
+        ``budget``, ``subset``, ``student``, ``distilled``, ``taught``, ``examples``, ``fraction``: which runs.
         ``n``: seeds. ``macro_f1``, ``low``, ``high``: mean of ``metric`` and interval; NaN for ends that cannot be had.
         ``accuracy``: mean. ``difference``, ``difference_low``, ``difference_high``: from random of the same size,
         paired; NaN without. ``verdict``: the value of a ``Verdict``; "" for random itself, full data, without random.
         ``firm``: the verdict stays under Holm's correction over its table. ``flops``, ``seconds``: mean cost of the
-        training. ``parameters``: of the student. ``nonzero``, ``forward_flops``, ``bytes``: of networks that were
-        compressed and of their originals; NaN for others. ``role``, ``draw``, ``series``: see ``facts``.
+        training; ``counted`` says what is in it, ``teacher_flops``, ``proxy_flops`` and ``compress_flops`` how much of
+        it those are. ``once``, ``once_flops``, ``whole_flops``, ``whole_seconds``: see ``price.columns_of``.
+        ``parameters``: of the student. ``nonzero``, ``forward_flops``, ``bytes``: of networks that were
+        compressed and of their originals; NaN for others. ``role``, ``draw``, ``series``: see ``facts``. ``opponent``:
+        the row that it is compared with in place of random of its size, where a row names one.
     """
     there = has_random(group)
     comparisons = compare(report) if there and group.rows else []
@@ -174,16 +209,19 @@ def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> p
         return pl.DataFrame()
     cells = averaged(frame_of(rows), metric, report.level)
     found = [judged.get(key) for key in cells.select(CELL).iter_rows()]
+    beside = [pl.col(name).fill_nan(0.0) for name in ("teacher_flops", "proxy_flops", "compress_flops")]
     ends = {
         f"difference{end}": [math.nan if one is None else getattr(one[0], name) for one in found]
         for end, name in (("", "mean"), ("_low", "low"), ("_high", "high"))
     }
     return cells.select(
-        *(*CELL, "examples", "fraction", "n"),
+        *("budget", "subset", "student", "distilled", "taught", "examples", "fraction", "n"),
         *(pl.col("mean").alias("macro_f1"), "low", "high", pl.col("test_accuracy").alias("accuracy")),
         *(pl.Series(name, values, pl.Float64) for name, values in ends.items()),
         pl.Series("verdict", ["" if one is None else one[0].verdict.value for one in found], pl.String),
         pl.Series("firm", [one is not None and one[1] for one in found], pl.Boolean),
         *(pl.col("train_flops").alias("flops"), pl.col("train_seconds").alias("seconds"), "parameters"),
-        *("nonzero", "forward_flops", "bytes", *NAMES),
+        *("nonzero", "forward_flops", "bytes", "counted", *beside),
+        *("once", "once_flops", "whole_flops", "whole_seconds", *NAMES),
+        *(["opponent"] if cells["opponent"].count() else []),
     )

@@ -15,6 +15,7 @@ import polars as pl
 
 from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.experiments.results.facts import NAMES, ROLES
+from trainmap.experiments.results.price import CLOCKS, ONCE, part_column
 from trainmap.experiments.results.statistics import interval
 
 Row = Mapping[str, Any]
@@ -24,16 +25,24 @@ NEEDED = (
     *("subset", "role", "draw", "student", "distilled", "seed", *METRICS),
     *("examples", "fraction", "steps", "train_flops", "train_seconds"),
 )
-CELL = ("budget", "subset", "student", "distilled")
-SHARED = (*NAMES, "examples", "fraction", "parameters", "reads_map")  # of all runs of a cell; the first one says them
+CELL = ("budget", "subset", "student", "taught")
+ROW_FACTS = ("opponent", "answers", "distilled", "examples", "fraction", "parameters", "reads_map", "counted", "once")
+SHARED = (*NAMES, *ROW_FACTS)
+"""Of all runs of a cell; the first one says them."""
+WORDS = ("budget", "subset", "role", "draw", "series", "opponent", "student", "taught", "counted", "once")
 TYPES: Mapping[str, type] = {
-    **dict.fromkeys(("budget", "subset", "role", "draw", "series", "student"), str),
+    **dict.fromkeys(WORDS, str),
     **dict.fromkeys(("distilled", "reads_map"), bool),
-    **dict.fromkeys(("seed", "examples", "steps", "parameters"), int),
+    **dict.fromkeys(("seed", "examples", "steps", "parameters", "answers"), int),
     **dict.fromkeys(("fraction", "train_flops", "train_seconds", "train_cpu_seconds"), float),
     **dict.fromkeys(("choosing_flops", "choosing_seconds", "choosing_cpu_seconds"), float),
+    **dict.fromkeys(("teacher_flops", "proxy_flops", "compress_flops"), float),
+    **dict.fromkeys((f"{part}_{unit}" for part in ("once", "whole") for unit in ("flops", *CLOCKS)), float),
+    **dict.fromkeys(map(part_column, ONCE), float),
     **dict.fromkeys(("nonzero", "forward_flops", "bytes"), float),
 }
+UNTOLD = "KD"
+"""What a row is taught by that says ``distilled`` and no more."""
 SCORES = ("_macro_f1", "_accuracy", "_consistency", "_auroc", "_fpr95")  # how the columns end that are scores
 
 
@@ -46,7 +55,11 @@ class Report:
         rows: one per run: ``subset`` (its name), ``role`` and ``draw`` (see ``ROLES``), ``student``, ``distilled``,
             ``seed``, ``test_macro_f1`` and ``test_accuracy`` in 0..1, ``examples`` (in the subset), ``fraction`` 0..1,
             ``steps``, ``train_flops``, ``train_seconds``; optional ``series`` (the name without its size: one line of
-            a plot), ``choosing_flops``, ``choosing_seconds`` (of what was made for a selection besides the map),
+            a plot), ``opponent`` (the name of the row that it is compared with; without one, random of its size),
+            ``taught`` (by which loss, and by which teacher where there are several), ``teacher_flops``,
+            ``proxy_flops`` (those among the FLOPs of the training), ``once_flops``, ``whole_flops``, ... (see
+            ``price.columns_of``), ``choosing_flops``, ``choosing_seconds`` (of what a selection took besides the map),
+            ``answers`` (of random at the map's cost: examples of the subset whose cost and map's it may spend),
             ``reads_map`` (False for a selection that has no use for the map and need not pay it back), ``budget``
             ("equal epochs", "equal steps", ...: one set of tables for each). All else goes to results.csv only.
         costs: what is made once: ``map`` (required where there are selections), ``scoring``, ``teacher``,
@@ -101,7 +114,9 @@ def check_rows(rows: Sequence[Row], clock: Literal["wall", "cpu"]) -> None:
                 raise TrainmapError(
                     f"{what}: {key} must be above 0, got {row[key]}; a cost that is unknown is not zero"
                 )
-        cell = (row.get("budget", ""), row["subset"], row["student"], bool(row["distilled"]), row["seed"])
+        if bool(row["distilled"]) != bool(taught_by(row)):
+            raise TrainmapError(f"{what} has distilled {row['distilled']} and is taught by {shown(row['taught'])}")
+        cell = (row.get("budget", ""), row["subset"], row["student"], taught_by(row), row["seed"])
         if cell in seen:
             raise TrainmapError(f"{what} is there twice; a seed is one run of a subset under a student")
         if (other := draws.setdefault(cell[:2], row["draw"])) != row["draw"]:
@@ -113,11 +128,16 @@ def frame_of(rows: Sequence[Row]) -> pl.DataFrame:
     """The runs, one line each, with the columns that tables are made of; null where a row says nothing."""
     scores = dict.fromkeys(key for row in rows for key in row if key.endswith(SCORES))
     kinds = {**TYPES, **dict.fromkeys(scores, float)}
-    known = [{"budget": "", **row} for row in rows]
+    known = [{"budget": "", **row, "taught": taught_by(row)} for row in rows]
     columns = {name: [_as(kind, row.get(name)) for row in known] for name, kind in kinds.items()}
     types = {str: pl.String, bool: pl.Boolean, int: pl.Int64, float: pl.Float64}
     frame = pl.DataFrame(columns, schema={name: types[kind] for name, kind in kinds.items()})
     return frame.with_columns(series=pl.coalesce("series", "subset"))
+
+
+def taught_by(row: Row) -> str:
+    """What a row is taught by besides the labels; "" for nothing."""
+    return row.get("taught", UNTOLD if row["distilled"] else "")
 
 
 def cells_of(frame: pl.DataFrame, by: Sequence[str] = CELL) -> pl.DataFrame:

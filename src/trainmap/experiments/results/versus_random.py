@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainmap.errors import TrainmapError, counted
-from trainmap.experiments.results.facts import OF_A_MAP
+from trainmap.experiments.results.facts import OF_A_MAP, PRICED, reads_map
 from trainmap.experiments.results.run_rows import Report, Row, cells_of, check_rows, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.tasks.draws import SAME_SIZE
 
-Column = tuple[str, bool]  # student, distilled
+Column = tuple[str, str]  # student, what it is taught by: "" for the labels alone
 Runs = Mapping[str, Any]  # of one cell: each column as a list over the seeds
 
 UNITS = ("flops", "seconds")
@@ -30,7 +30,7 @@ class Comparison:
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     cells: Mapping[tuple[str, Column], Runs]
-    opponents: Mapping[str, str]  # the random row that each subset is compared with; full data has none
+    opponents: Mapping[str, str]  # the row that each subset is compared with, random of its size; full data has none
     level: float
     clock: Literal["wall", "cpu"] = "wall"
 
@@ -49,6 +49,10 @@ class Comparison:
     def all(self, name: str, key: str) -> list[Any]:
         """What every run of a subset says."""
         return [value for (other, _), cell in self.cells.items() if other == name for value in cell[key]]
+
+    def rival(self, name: str) -> str:
+        """The opponent that a subset itself names; "" where it is random of its size."""
+        return self.first(name, "opponent") or ""
 
     @property
     def full(self) -> str:
@@ -84,12 +88,24 @@ class Comparison:
             if self.draw(name) != "full" and (self.full, column) in self.cells
         }
 
-    def from_distillation(self, metric: str) -> dict[tuple[str, Column], Difference]:
-        """Distilled minus plain, by subset and student, where both were run."""
+    def against_price(self, metric: str) -> dict[tuple[str, Column], Difference]:
+        """The difference of every subset that reads the map from random that may spend what that subset and the map
+        cost together, where it was run."""
+        priced = {name: self.first(name, "answers") for name in self.names if self.draw(name) == PRICED}
         return {
-            (name, (student, True)): self._difference(metric, (name, (student, True)), (name, (student, False)))
-            for name, (student, distilled) in self.cells
-            if distilled and (name, (student, False)) in self.cells
+            (name, column): self._difference(metric, (name, column), (opponent, column))
+            for name, column in self.cells
+            if reads_map(self.draw(name), self.first(name, "reads_map"))
+            for opponent, size in priced.items()
+            if _same(self.first(name, "examples"), size) and (opponent, column) in self.cells
+        }
+
+    def from_distillation(self, metric: str) -> dict[tuple[str, Column], Difference]:
+        """Distilled minus plain, by subset, student and what it is taught by, where both were run."""
+        return {
+            (name, (student, taught)): self._difference(metric, (name, (student, taught)), (name, (student, "")))
+            for name, (student, taught) in self.cells
+            if taught and (name, (student, "")) in self.cells
         }
 
     def _difference(self, metric: str, ours: tuple[str, Column], theirs: tuple[str, Column]) -> Difference:
@@ -102,20 +118,22 @@ def compare(report: Report) -> list[Comparison]:
     budgets: dict[str, dict[tuple[str, Column], Runs]] = {}
     for cell in cells_of(frame_of(report.rows)).iter_rows(named=True):
         group = budgets.setdefault(cell["budget"], {})
-        group[cell["subset"], (cell["student"], cell["distilled"])] = cell
+        group[cell["subset"], (cell["student"], cell["taught"])] = cell
     comparisons = []
     for budget, group in budgets.items():
         names = tuple(dict.fromkeys(name for name, _ in group))
         students = dict.fromkeys(student for _, (student, _) in group)
-        kinds = sorted({distilled for _, (_, distilled) in group})
-        columns = tuple((student, kind) for student in students for kind in kinds)
+        ways = sorted(dict.fromkeys(taught for _, (_, taught) in group), key=bool)  # plain first
+        there = {column for _, column in group}
+        columns = tuple((student, way) for student in students for way in ways if (student, way) in there)
         firsts = {name: next(cell for (other, _), cell in group.items() if other == name) for name in names}
         comparisons.append(Comparison(budget, names, columns, group, _opponents(firsts), report.level, report.clock))
     return comparisons
 
 
 def unopposed(rows: Sequence[Row]) -> list[Row]:
-    """The rows that ``compare`` would refuse: random selection of their size is not, or not yet, in their budget."""
+    """The rows that ``compare`` would refuse: random selection of their size, or the row that they name as their
+    opponent, is not, or not yet, in their budget."""
     found: list[Row] = []
     for budget in dict.fromkeys(row.get("budget", "") for row in rows):
         own = [row for row in rows if row.get("budget", "") == budget]
@@ -123,7 +141,11 @@ def unopposed(rows: Sequence[Row]) -> list[Row]:
         random = {sizes[row["subset"]] for row in own if row["draw"] == "random"}
         for row in own:
             size = sizes[row["subset"]]
-            if not random or (row["draw"] in OF_A_MAP and not any(_same(size, other) for other in random)):
+            if opponent := row.get("opponent"):
+                alone = not random or opponent not in sizes
+            else:
+                alone = not random or (row["draw"] in OF_A_MAP and not any(_same(size, other) for other in random))
+            if alone:
                 found.append(row)
     return found
 
@@ -131,7 +153,7 @@ def unopposed(rows: Sequence[Row]) -> list[Row]:
 def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
     """Which random row each subset is compared with: the one of its size; for schedules (by what an epoch visited) and
     random that is drawn again in every epoch, the nearest in size; for full data at equal steps, the nearest in
-    steps. Full data has none of its size."""
+    steps. Full data has none of its size. A row that names its opponent is compared with that one."""
     about = {name: {key: cell[key][0] for key in ("draw", "examples", "steps")} for name, cell in firsts.items()}
     random = [name for name, one in about.items() if one["draw"] == "random"]
     if not random:
@@ -142,6 +164,11 @@ def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
         )
     found = {}
     for name, one in about.items():
+        if opponent := firsts[name]["opponent"][0]:
+            if opponent not in about:
+                raise TrainmapError(f"'{name}' is compared with '{opponent}', which is not among the rows; add it")
+            found[name] = opponent
+            continue
         near = "steps" if one["draw"] == "full, equal steps" else "examples"
         nearest = min(random, key=lambda other: abs(about[other][near] - one[near]))
         if one["draw"] in OF_A_MAP and not _same(one["examples"], about[nearest]["examples"]):
@@ -150,7 +177,7 @@ def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
                 f"{counted(one['examples'], 'example')}, the nearest is '{nearest}' with "
                 f"{about[nearest]['examples']}; add a random subset of {one['examples']}"
             )
-        if one["draw"] not in ("random", "full"):
+        if one["draw"] not in ("random", "full", PRICED):
             found[name] = nearest
     return found
 

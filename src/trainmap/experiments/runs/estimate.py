@@ -1,27 +1,35 @@
 """How long the rest of an experiment takes and what it writes, before any of it is run.
 
-The time of a training run is its FLOPs times the seconds that a FLOP takes with this model on this dataset, which come
-from finished runs of the folder, or else from a few steps that are trained here and now with one thread, as the workers
-do. The time of everything together is that of handing the tasks out to so many workers, each as soon as what it needs
-is there. Early stopping is not foreseen: such runs are counted whole.
+The time of a training run is the FLOPs of each of its networks, those of a live teacher and a proxy among them, times
+the seconds that a FLOP takes with this model on this dataset. They come from finished runs of the folder in which it
+was trained alone, or else from a few steps that are trained here and now with one thread, as the workers do. A plan
+needs no device and no data: where the device is not here times are unknown, and where the data are not their known
+sizes are taken. The time of everything together is that of handing the tasks out to so many workers, each as soon as
+what it needs is there. Early stopping is not foreseen: such runs are counted whole.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainmap.errors import counted
 from trainmap.experiments.runs.folder import Entry, Study, tasks_of
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.search import Search
-from trainmap.views.amounts import show_bytes, show_seconds
+from trainmap.models.modes import is_here
+from trainmap.views.amounts import show_bytes, show_flops, show_seconds
 
-STEPS = 3  # trained to measure a model, after one that is not counted
+STEPS = 3  # trained to measure a model, after one that is not counted; of a large one the first step counts
+STEP_FLOPS = 1e10  # of such a step, less than a second; large networks see less than a batch
+MEASURING_SECONDS = 15.0  # after which no further model is measured
 FIXED_SECONDS = {
     "map": 1.5,
+    "ensemble": 6.0,
     "selection": 0.1,
     "teacher logits": 0.2,
     "teacher": 0.3,
@@ -32,17 +40,23 @@ FIXED_SECONDS = {
     "search": 1.0,
     "tuned": 0.1,
     "people": 5.0,
+    "kinds": 1.5,
+    "active": 0.5,
 }  # measured, digits
+CLOCKS = ("seconds", "cpu_seconds")  # of a task on a device; on a CPU, where other work takes none of its own time
 START_SECONDS = 3.0  # of a worker: torch is imported once
 
 
 @dataclass(frozen=True)
 class Line:
-    """The tasks of one kind: how many, how many of them done, seconds of work left."""
+    """The tasks of one kind: how many, how many of them done; of the work left the FLOPs, those among them of live
+    teachers and proxies, and the seconds (NaN: unknown)."""
 
     kind: str
     tasks: int
     done: int
+    flops: int
+    beside: int
     seconds: float
 
 
@@ -52,13 +66,15 @@ class Estimate:
 
     Attributes:
         lines: by kind.
-        work_seconds: of all tasks together.
+        flops: of all tasks together.
+        work_seconds: the same; NaN where it is unknown.
         wall_seconds: with ``jobs`` at a time.
         bytes: that will be written.
         sources: where the speed of each model was taken from.
     """
 
     lines: tuple[Line, ...]
+    flops: int
     work_seconds: float
     wall_seconds: float
     bytes: int
@@ -67,10 +83,13 @@ class Estimate:
 
     def __str__(self) -> str:
         tasks, done = sum(line.tasks for line in self.lines), sum(line.done for line in self.lines)
-        return (
-            f"{counted(tasks, 'task')}, {done} done; {show_seconds(self.work_seconds)} of work left, about "
-            f"{show_seconds(self.wall_seconds)} with {self.jobs} at a time; {show_bytes(self.bytes)} on disk"
-        )
+        work = f"{show_flops(self.flops)} of training left, in a time that is not known here"
+        if not math.isnan(self.work_seconds):
+            work = (
+                f"{show_seconds(self.work_seconds)} of work left ({show_flops(self.flops)} of training), about "
+                f"{show_seconds(self.wall_seconds)} with {self.jobs} at a time"
+            )
+        return f"{counted(tasks, 'task')}, {done} done; {work}; {show_bytes(self.bytes)} on disk"
 
 
 def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int, data_root: str | None = None) -> Estimate:
@@ -84,20 +103,24 @@ def estimate(study: Study, done: Mapping[str, Mapping[str, Any]], jobs: int, dat
     left = [entry for entry in study.entries if entry.hash not in done]
     speeds, sources = speeds_of(study, left, done, data_root)
     seconds = {entry.hash: _seconds(entry, speeds) for entry in left}
+    unknown = any(math.isnan(each) for each in seconds.values())
     kinds = dict.fromkeys(entry.kind for entry in study.entries)
     lines = tuple(
         Line(
             kind,
             sum(entry.kind == kind for entry in study.entries),
             sum(entry.kind == kind and entry.hash in done for entry in study.entries),
+            sum(entry.flops for entry in left if entry.kind == kind),
+            sum(sum(entry.beside.values()) for entry in left if entry.kind == kind),
             sum(seconds[entry.hash] for entry in left if entry.kind == kind),
         )
         for kind in kinds
     )
     return Estimate(
         lines,
+        sum(entry.flops for entry in left),
         sum(seconds.values()),
-        makespan(left, seconds, jobs) + (START_SECONDS if left else 0.0),
+        math.nan if unknown else makespan(left, seconds, jobs) + (START_SECONDS if left else 0.0),
         sum(entry.bytes for entry in left),
         jobs,
         tuple(sources),
@@ -110,46 +133,76 @@ def speeds_of(
     done: Mapping[str, Mapping[str, Any]],
     data_root: str | None = None,
 ) -> tuple[dict[tuple[str, str], float], list[str]]:
-    """(model, dataset) -> seconds of a FLOP of training, and a sentence for each on where it is from."""
+    """(model, dataset) -> seconds of a FLOP of training (NaN: unknown), and where they are from, in words.
+
+    What no finished run tells of is measured, small networks first, while there is time, and once for datasets on which
+    an example costs the same; those that are left are taken to be as fast as the largest that was measured.
+    """
     speeds: dict[tuple[str, str], float] = {}
-    sources: list[str] = []
+    measured: dict[tuple[str, int], float] = {}
+    sources: dict[str, list[str]] = {}
     entries, tasks = study.entries, tasks_of(study)
-    for key in dict.fromkeys((entry.model, entry.dataset) for entry in left if entry.model):
-        runs = [
-            done[entry.hash]
-            for entry in entries
-            if (entry.model, entry.dataset) == key and "train_flops" in done.get(entry.hash, {})
-        ]
+    forward = {(model["name"], model["dataset"]): model["flops"] for model in study.models}
+    keys = dict.fromkeys((model, one.dataset) for one in left for model in (one.model, *one.beside) if model)
+    stop = time.perf_counter() + MEASURING_SECONDS
+    last = math.nan
+    for key in sorted(keys, key=lambda key: forward.get(key, 0)):
+        ours = [entry for entry in entries if (entry.model, entry.dataset) == key and not entry.beside]
+        runs = [done[entry.hash] for entry in ours if "train_flops" in done.get(entry.hash, {})]
+        there = [entry for entry in entries if entry.dataset == key[1] and key[0] in (entry.model, *entry.beside)]
+        trained = (tasks[entry.hash] for entry in sorted(there, key=lambda entry: entry.model != key[0]))
+        task = next(task for task in trained if isinstance(task, Learning | Search))
+        alike = (key[0], round(20 * math.log(forward.get(key, 0) + 1)))  # within 5 %
         if runs:
-            speeds[key] = sum(run["train_seconds"] for run in runs) / sum(run["train_flops"] for run in runs)
-            sources.append(f"{key[0]} on {key[1]}: {counted(len(runs), 'finished run')}")
-            continue
-        trained = (tasks[entry.hash] for entry in entries if (entry.model, entry.dataset) == key)
-        speeds[key] = measure(next(task for task in trained if isinstance(task, Learning | Search)), data_root)
-        sources.append(f"{key[0]} on {key[1]}: {STEPS} steps trained now, 1 thread")
-    return speeds, sources
+            clock = CLOCKS[task.device == "cpu"]
+            speeds[key] = sum(run[f"train_{clock}"] for run in runs) / sum(run["train_flops"] for run in runs)
+            source = counted(len(runs), "finished run")
+        elif not is_here(task.device):
+            speeds[key] = math.nan
+            source = f"unknown, as this machine has no '{task.device}'"
+        elif alike in measured or time.perf_counter() < stop:
+            if alike not in measured:
+                measured[alike] = measure(task, key[0], forward.get(key, 0), data_root)
+            speeds[key] = last = measured[alike]
+            source = "a few steps trained now, 1 thread"
+        else:
+            speeds[key] = last
+            source = "taken to be as fast as the largest that was measured, as measuring takes long"
+        sources.setdefault(source, []).append(f"{key[0]} on {key[1]}")
+    return speeds, [f"{', '.join(names)}: {source}" for source, names in sources.items()]
 
 
-def measure(task: Learning | Search, data_root: str | None = None) -> float:
-    """Seconds that a FLOP of training takes, by training a few steps of a run with one thread. Published weights are
-    not fetched for it."""
+def measure(task: Learning | Search, network: str, forward: int, data_root: str | None = None) -> float:
+    """Seconds that a FLOP of training takes, by training a few steps of a run with one thread: core-seconds on a CPU.
+    Published weights are not fetched for it.
+
+    Args:
+        task: with the data and the recipe.
+        network: what is trained: its own, or one that runs beside it.
+        forward: its FLOPs for one example; a step takes at most as many examples as ``STEP_FLOPS`` allow.
+        data_root: where the data lie.
+    """
     import torch
 
+    from trainmap.models.budget import training_flops
     from trainmap.models.build import build
     from trainmap.models.zoo import PRETRAINED
     from trainmap.training.fit import fit
 
-    train, recipe = task.data.load(data_root).train, task.recipe
+    train, recipe = task.data.to_measure(data_root).train, task.recipe
+    fits = max(2, int(STEP_FLOPS / max(1, training_flops(forward, 1))))  # batch norms need two
+    large, recipe = fits == 2 < recipe.batch, replace(recipe, batch=min(fits, recipe.batch))
     part = train.subset(train.ids[: STEPS * recipe.batch])
-    model = build(task.model.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
+    model = build(network.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        fit(model, part, recipe, seed=0, steps=1, device=task.device)
-        result = fit(model, part, recipe, seed=0, steps=STEPS, device=task.device)
+        result = fit(model, part, recipe, seed=0, steps=1, device=task.device)
+        if not large:
+            result = fit(model, part, recipe, seed=0, steps=STEPS, device=task.device)
     finally:
         torch.set_num_threads(before)
-    return result.seconds / result.flops
+    return getattr(result, CLOCKS[task.device == "cpu"]) / result.flops
 
 
 def makespan(tasks: Sequence[Entry], seconds: Mapping[str, float], jobs: int) -> float:
@@ -174,5 +227,6 @@ def makespan(tasks: Sequence[Entry], seconds: Mapping[str, float], jobs: int) ->
 
 
 def _seconds(entry: Entry, speeds: Mapping[tuple[str, str], float]) -> float:
-    speed = speeds[entry.model, entry.dataset] if entry.model else 0.0
-    return FIXED_SECONDS[entry.kind] + speed * entry.flops
+    own = {entry.model: entry.flops - sum(entry.beside.values())} if entry.model else {}
+    spent = sum(speeds[model, entry.dataset] * flops for part in (own, entry.beside) for model, flops in part.items())
+    return FIXED_SECONDS[entry.kind] + spent

@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from pydantic import Field, ValidationError
 
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.dynamics.manifest import versions
-from trainmap.errors import StoreError, cause, counted, shown, some, unknown
+from trainmap.errors import StoreError, TrainmapError, cause, counted, shown, some, unknown
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.graph import Graph, Line, made_at
 from trainmap.experiments.runs import task_locks as locks
@@ -48,6 +48,7 @@ class Entry:
     Attributes:
         called: by people, without what kind of task it is, its dataset and seed; "" in plans of trainmap 0.1.
         point: what tells it apart from tasks of other points of the grid that are called alike: "batch=32".
+        beside: see ``Cost``; nothing in plans up to trainmap 0.2.
     """
 
     hash: Name
@@ -62,6 +63,7 @@ class Entry:
     config: Mapping[str, Any]
     called: str = ""
     point: str = ""
+    beside: Mapping[str, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
             json.loads(node.task.canonical),
             node.called,
             node.point,
+            node.cost.beside,
         )
         for digest, node in graph.nodes.items()
     )
@@ -140,7 +143,7 @@ def open_study(folder: str | Path) -> Study:
         raise StoreError(f"{path} is not a plan of an experiment")
     if as_type(int, about.pop("version", None), path, cure) > VERSION:
         raise StoreError(f"{path} was written by a newer trainmap: upgrade it")
-    if strange := about.keys() - {field.name for field in fields(Study)}:
+    if strange := about.keys() - {one.name for one in fields(Study)}:
         raise StoreError(f"{path} was changed: {some(sorted(strange))} does not belong; {cure}")
     said = about.pop("provenance", None)
     study: Study = as_type(Study, {**about, "provenance": {}}, path, cure)
@@ -313,9 +316,14 @@ def run_study(
 
     Raises:
         StoreError: the folder belongs to another experiment.
+        TrainmapError: a plan of data that are not here, or a device that this machine, which is to train, has not.
     """
     if launcher not in LAUNCHERS:
         raise unknown("launcher", launcher, LAUNCHERS)
+    if graph.absent:
+        raise TrainmapError(f"{', '.join(graph.absent)} is not here; a plan of known sizes can be looked at, not run")
+    if launcher == "local":
+        _check_devices(study)
     place = Path(folder)
     claim(study, place, into)
     if take_over:
@@ -323,6 +331,18 @@ def run_study(
     make = LAUNCHERS[launcher]
     pool = None if launcher == "local" else lambda runs, limit: make(runs, limit, **(settings or {}))
     return run_all(jobs_of(graph), place / "runs", jobs, on_progress, pool)
+
+
+def _check_devices(study: Study) -> None:
+    """Whether this machine has the devices that the tasks are to be trained on."""
+    from trainmap.models.modes import is_here  # torch, which a status does not need
+
+    asked = sorted({str(entry.config["device"]) for entry in study.entries if entry.config.get("device")} - {"cpu"})
+    if lacking := [device for device in asked if not is_here(device)]:
+        raise TrainmapError(
+            f"device: this machine has no {', '.join(lacking)} for torch; run it where there is one, "
+            "with --launcher slurm or ray, or with --set device=cpu (another device is another run)"
+        )
 
 
 def states(study: Study, folder: str | Path) -> dict[str, str]:

@@ -14,14 +14,17 @@ Its files, in reading order::
     learning.py            what every task that trains a network has
     judge.py               how good a network is, on its own test set and elsewhere
     teacher.py             A teacher: trained on all the data while it is recorded
-    map.py                 A map of a teacher's recording, and which examples are chosen from it
+    map.py                 A map of a teacher's recording
+    ensemble_map.py        one map of several teachers' recordings
     materials.py           what is made of a teacher besides its map
     draws.py               the draws of a row
     selection.py           which examples are chosen from a map: one fixed subset
     student.py             A student: trained on what its row draws, taught or not, and judged
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a distilled student
+    active_learning.py     a network that asks for labels, round after round
     search.py              the search for the hyperparameters of a distilled student
+    kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
     choices.py             the words and strategies that a row may choose by, settled
     scheduled.py           the rows that change during training
@@ -36,6 +39,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.experiments.tasks.active_learning import ActiveLearning
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
@@ -47,61 +51,73 @@ if TYPE_CHECKING:
         Draw,
         Full,
         IndependentRandom,
+        MapScheduled,
+        Priced,
         Random,
         RepeatedAuto,
         Role,
         Scheduled,
+        priced,
     )
+    from trainmap.experiments.tasks.ensemble_map import Ensemble
     from trainmap.experiments.tasks.judge import prediction_path
+    from trainmap.experiments.tasks.kinds_found import KindsFound
     from trainmap.experiments.tasks.learning import Learning
-    from trainmap.experiments.tasks.map import Map
+    from trainmap.experiments.tasks.map import Map, needed_by
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
-    from trainmap.experiments.tasks.result_fields import Name, check_result
+    from trainmap.experiments.tasks.result_fields import MAPS, Name, check_result
     from trainmap.experiments.tasks.search import Search
-    from trainmap.experiments.tasks.selection import Selection, choosing_cost, materials_of
+    from trainmap.experiments.tasks.selection import Selection, materials_of
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
     from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
     from trainmap.experiments.tasks.task_table import TASKS
     from trainmap.experiments.tasks.teacher import Teacher
     from trainmap.experiments.tasks.tracking import read_epochs
-    from trainmap.experiments.tasks.tuning import Hyperparameters, check_search
+    from trainmap.experiments.tasks.tuning import Hyperparameters, PlainHyperparameters, check_search
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "active_learning": "ActiveLearning",
             "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere Foreign fingerprint_of foreign load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Random RepeatedAuto Role Scheduled",
+            "draws": (
+                "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
+                "Scheduled priced"
+            ),
+            "ensemble_map": "Ensemble",
             "judge": "prediction_path",
+            "kinds_found": "KindsFound",
             "learning": "Learning",
-            "map": "Map",
+            "map": "Map needed_by",
             "materials": "ClustersOf Features Logits",
             "people": "People check_counts counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
-            "result_fields": "Name check_result",
+            "result_fields": "MAPS Name check_result",
             "search": "Search",
-            "selection": "Selection choosing_cost materials_of",
+            "selection": "Selection materials_of",
             "student": "Student Teaching Tuned",
             "task": "Cost Task hash_of plain",
             "task_table": "TASKS",
             "teacher": "Teacher",
             "tracking": "read_epochs",
-            "tuning": "Hyperparameters check_search",
+            "tuning": "Hyperparameters PlainHyperparameters check_search",
         },
     )
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
-    "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
-    "Features", "Foreign", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name",
-    "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task",
-    "Teacher", "Teaching", "Tuned", "check_counts", "check_result", "check_search", "choosing_cost", "counts_path",
-    "fingerprint", "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "plain", "prediction_path",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
+    "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
+    "Draw", "Elsewhere", "Ensemble", "Features", "Foreign", "Full", "Hyperparameters", "IndependentRandom",
+    "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "People", "Place", "PlainHyperparameters",
+    "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher",
+    "Teaching", "Tuned", "check_counts", "check_result", "check_search", "counts_path", "fingerprint",
+    "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "needed_by", "plain", "prediction_path", "priced",
     "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

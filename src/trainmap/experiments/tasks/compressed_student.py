@@ -7,7 +7,7 @@ training set of all that comes of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import torch
@@ -17,6 +17,7 @@ from trainmap.compression.network_files import save, suffix
 from trainmap.compression.onnx_network import OnnxNetwork
 from trainmap.compression.ways import Way, tuning_epochs, way_of
 from trainmap.evaluation.predictions import Predictions
+from trainmap.experiments.file.fields import short
 from trainmap.experiments.tasks.judge import judged, prediction_path, weighs
 from trainmap.experiments.tasks.place import COMPRESSED, Place, row_of
 from trainmap.experiments.tasks.student import Student
@@ -36,6 +37,8 @@ class CompressedStudent(Task):
 
     kind: ClassVar = "compressed/1"
     spelled: ClassVar = "trainmap.experiments.compressing:compressed_run"
+    part: ClassVar = "compression"
+    spends: ClassVar = ("compress",)
 
     student: Student
     compress: dict[str, Any]
@@ -59,11 +62,21 @@ class CompressedStudent(Task):
         """How it is done."""
         return way_of(self.compress)
 
+    def told(self) -> str:
+        return ", ".join(key if value is True else f"{key} {short(value)}" for key, value in self.compress.items())
+
     def cost(self, site: Site) -> Cost:
         draw = self.student.draw
         seen = tuning_epochs(self.way) * (draw.count if draw.fixed else site.examples)
         forward, size = site.forward(self.student.model), 4 * site.parameters(self.student.model)
         return Cost(training_flops(forward, seen), seen, size, self.student.model)
+
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """What was left out of its student's result was left out of this one."""
+        flops = needs.get("student", {}).get("teacher_flops", 0)
+        if not flops or "teacher_flops" in result:
+            return result
+        return {**result, "train_flops": result["train_flops"] + flops, "teacher_flops": flops}
 
     def run(self, place: Place) -> Result:
         student, folder = self.student, place.of("student")
@@ -81,7 +94,7 @@ class CompressedStudent(Task):
         row = judged(made.model, data, place, student.evaluation, student.data, **how)
         before, after = (Predictions.open(prediction_path(where, "test")).predicted for where in (folder, place.out))
         trained = row_of(folder, TAKEN)
-        kept = ("examples", "steps", "train_loss", "fraction", "proxy_flops")
+        kept = ("examples", "steps", "train_loss", "fraction", "teacher_flops", "proxy_flops")
         row |= {name: trained[name] for name in kept if name in trained}
         return row | {
             "examples_seen": trained["examples_seen"] + tuning_epochs(self.way) * len(train),

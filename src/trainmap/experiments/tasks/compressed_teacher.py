@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import Any, ClassVar
 
@@ -33,6 +34,8 @@ class CompressedTeacher(Task):
     """
 
     kind: ClassVar = "compressed teacher/1"
+    part: ClassVar = "teacher"
+    spends: ClassVar = ("compress",)
 
     teacher: Teacher
     compress: dict[str, Any]
@@ -59,11 +62,14 @@ class CompressedTeacher(Task):
             card.verify(train)
             train = train.subset(card.ids)
         original = uncompressed(network, train.inputs, "teacher")
+        start, cpu = time.perf_counter(), time.process_time()
         made = self.way.make(original, train, self.teacher.recipe, self.seed, self.teacher.device)
+        spent = {"compress_seconds": time.perf_counter() - start, "compress_cpu_seconds": time.process_time() - cpu}
         rows = measure({"teacher": original, "smaller": made}, data.test)
         place.out.mkdir(parents=True, exist_ok=True)
         kept = save(made, place.out / f"{COMPRESSED}{suffix(made.model)}", train.inputs)
         for name, one in zip(SIDES, (original, made), strict=True):
             predicted = predict(one.model, data.test).argmax(axis=1)
             Predictions.of(data.test.ids, data.test.y, predicted).save(place.out / f"{name}.parquet")
-        return {"file": kept.name, "numbers": dict(made.numbers), "rows": [asdict(row) for row in rows]}
+        told = {"file": kept.name, "numbers": dict(made.numbers), "rows": [asdict(row) for row in rows]}
+        return told | {"compress_flops": made.training_flops, **spent}

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from trainmap.audits.planted import plan_flips
 from trainmap.data.dataset import Dataset, Splits, load_splits
 from trainmap.data.elsewhere import Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
+from trainmap.data.known_sizes import outline
 from trainmap.data.leave_out import LeaveOut
 from trainmap.data.relabel import relabelled
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.fields import Section, short
 
 
 class Data(Section):
@@ -26,7 +27,7 @@ class Data(Section):
         label_noise, noise_seed: share of the training labels that are exchanged for another class.
         labels: ``FILE.npz:ARRAY`` in place of those of the training part; "" for its own.
         leave_out: examples that are in none of the splits; None for none.
-        fingerprint: of all of it, SHA-256 (hex).
+        fingerprint: of all of it, SHA-256 (hex); "" in a plan that was made without the data.
     """
 
     name: str
@@ -42,17 +43,33 @@ class Data(Section):
         """Without what is left out where nothing is."""
         return self.model_dump(exclude=None if self.leave_out else {"leave_out"})
 
+    def told(self) -> str:
+        """How it is split and what is done to its labels, for a reader."""
+        parts = [f"{short(100 * self.validation)} % of the training data set aside for validation"]
+        parts[0] = f"{parts[0]} (split seed {self.split_seed})" if self.validation else "no validation data"
+        parts += [f"training labels of {self.labels}"] if self.labels else []
+        noise = f"{short(100 * self.label_noise)} % of the training labels exchanged for another class"
+        parts += [f"{noise}, drawn evenly (seed {self.noise_seed})"] if self.label_noise else []
+        parts += [f"{self.leave_out} left out of all parts"] if self.leave_out else []
+        return "; ".join([*parts, f"fingerprint {self.fingerprint[:16]}"])
+
     def load(self, root: str | None) -> Splits:
         """The data, once in a process.
 
         Raises:
             TrainmapError: they are not what they were when the experiment was planned.
         """
-        told = {name: getattr(self, name) for name in type(self).model_fields if name != "fingerprint"}
-        data = load(root=root, **told)
+        data = load(root=root, **self._settings())
         if data.fingerprint() != self.fingerprint:
             raise TrainmapError(f"the data of {self.name} changed since the experiment was planned; plan it again")
         return data
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "fingerprint"}
+
+    def to_measure(self, root: str | None) -> Splits:
+        """The data, or their outline where the plan was made without them: for how fast a network is."""
+        return self.load(root) if self.fingerprint else load(root=root, outlined=True, **self._settings())
 
 
 class Foreign(Section):
@@ -94,6 +111,17 @@ class Elsewhere(Section):
 
     def __bool__(self) -> bool:
         return bool(self.corruptions or self.shifts or self.sets)
+
+    def told(self) -> str:
+        """The sets, for a reader."""
+        severities = ", ".join(map(str, self.severities))
+        corrupted = (
+            f"its corruptions {', '.join(self.corruptions)} at severity {severities}" if self.corruptions else ""
+        )
+        called = {"shift": "the shift {}", "pairs": "the pairs {}", "outliers": "the unknown examples {}"}
+        sets = [called.get(one.kind, "what is {}").format(name) for name, one in self.sets.items()]
+        shifts = [f"the shift {name}" for name in self.shifts]
+        return ", ".join(filter(None, ("the test data", corrupted, *shifts, *sets)))
 
     @property
     def corrupted(self) -> list[str]:
@@ -180,10 +208,16 @@ def load(
     noise_seed: int = 0,
     labels: str = "",
     leave_out: LeaveOut | None = None,
+    outlined: bool = False,
 ) -> Splits:
     """A dataset, made once in a process, with its label noise in the training part alone: labels of a file, or each
-    chosen label exchanged for another class, drawn evenly."""
-    data = as_it_comes(name, root, split_seed, validation, leave_out)
+    chosen label exchanged for another class, drawn evenly. ``outlined``: its sizes alone, without its files."""
+    if outlined:
+        if leave_out is not None:
+            raise TrainmapError(f"{name} has no columns to leave out by; tables, texts with columns and fsdd have")
+        data = outline(name, split_seed, validation)
+    else:
+        data = as_it_comes(name, root, split_seed, validation, leave_out)
     if labels:
         data = replace(data, train=relabelled(data.train, labels, Path(root or "data")))
     if not label_noise:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.fields import Section, short
 from trainmap.experiments.file.way_sections import Without
 from trainmap.experiments.tasks.choices import Settled, request_of
 from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
 from trainmap.experiments.tasks.student_ids import random_ids
 from trainmap.experiments.tasks.task import Site, Task
+from trainmap.models.budget import training_flops
 from trainmap.selection.requests import Request, check_choice
 from trainmap.selection.strategies import AUTO
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # a report asks draws for their roles, and needs no torch
 SAME_SIZE = 0.01
 """Sizes that differ by at most this share are the same size: class balance may cost a few examples."""
 
-Role = Literal["opponent", "full data", "judged"]
+Role = Literal["opponent", "full data", "priced opponent", "judged"]
 Visits = np.ndarray | Callable[[int], Any] | Any | None
 """Ids that stay the same, what an epoch visits by its number, a schedule, a proxy; None for all the examples."""
 
@@ -39,7 +40,8 @@ class Draw(Section):
     Attributes:
         kind: its word in a student's identity.
         called: its word in results: what it is, whatever people call the row.
-        role: its part in the comparison: the opponent that the others meet, all the data, or one that is judged.
+        role: its part in the comparison: the opponent that the others meet, all the data, the opponent that may spend
+            what their map costs as well, or one that is judged.
         by_map: whether the map of its table is read for it.
         fixed: whether it stays the same during training.
         count: examples that an epoch trains on; of a schedule those that it is expected to visit.
@@ -57,6 +59,10 @@ class Draw(Section):
     def drawn(cls, steps: int | None) -> str:
         """Its word in results, of a training for so many steps; None for the epochs of its recipe."""
         return cls.called
+
+    def told(self) -> str:
+        """How it is drawn, for a reader of the table."""
+        return self.called
 
     @property
     def reads_map(self) -> bool:
@@ -99,9 +105,9 @@ class Draw(Section):
         """What a student's identity says of it besides the tasks that it needs."""
         return {"kind": self.kind, "count": self.count}
 
-    def extra_flops(self, site: Site, seen: int) -> int:
-        """What it takes besides the training itself, which sees so many examples."""
-        return 0
+    def beside(self, site: Site, seen: int) -> Mapping[str, int]:
+        """FLOPs of the networks that run beside the training, which sees so many examples, by their names."""
+        return {}
 
 
 class Full(Draw):
@@ -116,6 +122,9 @@ class Full(Draw):
         """For the steps of a subset it is a row of its own."""
         return cls.called if steps is None else f"{cls.called}, equal steps"
 
+    def told(self) -> str:
+        return "all the examples"
+
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return None
 
@@ -127,6 +136,9 @@ class Random(Draw):
     called: ClassVar = "random"
     fixed: ClassVar = True
     role: ClassVar[Role] = "opponent"
+
+    def told(self) -> str:
+        return "drawn at random, another set for each seed"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return random_ids(train.ids, self.count, seed)
@@ -141,11 +153,53 @@ class IndependentRandom(Draw):
     kind: ClassVar = "repeated"
     called: ClassVar = "repeated random"
 
+    def told(self) -> str:
+        return "drawn at random, another set for each epoch"
+
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.schedules.repeated_random import IndependentRandom as Schedule
 
         schedule = Schedule(train.ids, self.count, seed)
         return lambda epoch: schedule.plan(epoch).ids
+
+
+class Priced(Draw):
+    """As much random data, and then as many more steps, as a training on a subset and the map that it is chosen from
+    cost together: the opponent of equal total cost (``priced`` says how much that is)."""
+
+    kind: ClassVar = "priced"
+    called: ClassVar = "random at the map's cost"
+    fixed: ClassVar = True
+    role: ClassVar[Role] = "priced opponent"
+
+    def told(self) -> str:
+        return "a random subset, with more steps where all the data cost less, for what a subset and its map cost together"
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        return None if self.count >= len(train) else random_ids(train.ids, self.count, seed)
+
+
+def priced(seen: int, spent: int, forward: int, examples: int, epochs: int, batch: int) -> tuple[int, int | None]:
+    """What a training may visit for the cost of another one and of a map.
+
+    It takes more random examples for as many epochs, up to all of them; what is left then goes into more steps, over
+    which its learning rate falls as in any longer training.
+
+    Args:
+        seen: examples that all steps of the other training see together.
+        spent: FLOPs of the map.
+        forward: FLOPs of a forward pass of one example.
+        examples: N, of all the data.
+        epochs, batch: of the recipe.
+
+    Returns:
+        how many examples, at most N; for how many steps, None for the epochs of the recipe. The FLOPs are at most those
+        of the other training and the map.
+    """
+    whole = seen + spent // training_flops(forward, 1)
+    if whole < epochs * examples:
+        return whole // epochs, None
+    return examples, whole * -(-examples // batch) // examples
 
 
 class RepeatedAuto(Draw):
@@ -162,7 +216,10 @@ class RepeatedAuto(Draw):
         if one is None:
             return {}
         found: dict[str, Task] = {"map": one}
-        return found if one.epochs is not None else found | {"judged": one.teacher}
+        return found if one.epochs is not None else found | {"judged": one.judged}
+
+    def told(self) -> str:
+        return "drawn by the rule of auto from the map, another set for each epoch"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.maps.datamap import DataMap
@@ -186,6 +243,9 @@ class Scheduled(Draw):
 
     schedule: dict[str, Any]
 
+    def told(self) -> str:
+        return f"by the schedule {', '.join(f'{key} {short(value)}' for key, value in self.schedule.items())}"
+
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.experiments.tasks.scheduled import schedule_or_proxy
 
@@ -194,10 +254,35 @@ class Scheduled(Draw):
     def identity(self) -> dict[str, Any]:
         return super().identity() | {"schedule": self.schedule}
 
-    def extra_flops(self, site: Site, seen: int) -> int:
+    def beside(self, site: Site, seen: int) -> Mapping[str, int]:
         from trainmap.experiments.tasks.scheduled import proxy_flops
 
         return proxy_flops(self.schedule, site, seen)
+
+
+class MapScheduled(Scheduled):
+    """What a schedule visits that is made of the map of its table."""
+
+    kind: ClassVar = "map-schedule"
+    called: ClassVar = "scheduled by a map"
+    by_map: ClassVar = True
+
+    def told(self) -> str:
+        return f"{super().told()} by the map"
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        from trainmap.experiments.tasks.scheduled import options_of
+
+        options_of(self.schedule).check_map(epochs)
+
+    def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
+        return {} if one is None else {"map": one}
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        from trainmap.experiments.tasks.scheduled import schedule_or_proxy
+        from trainmap.maps.datamap import DataMap
+
+        return schedule_or_proxy(self.schedule, train, epochs, seed, DataMap.open(place.of("map", MAP)))
 
 
 class Chosen(Draw):
@@ -268,6 +353,15 @@ class Chosen(Draw):
         )
         return {"selection": chosen}
 
+    def told(self) -> str:
+        how = f"'{self.spec}', rule {self.rule}" if self.strategy is None else f"the strategy {self.strategy.name}"
+        if self.strategy is not None and self.strategy.options:
+            how += f" {short(self.strategy.options)}"
+        parts = [f"chosen from {'the map' if self.reads_map else 'all the examples'} by {how}"]
+        parts += [f"classes in {self.balance} shares"] if self.balance else []
+        parts += [f"the {self.without.audit:.0%} most suspect labels cut before"] if self.without else []
+        return ", ".join([*parts, "drawn again for each seed" if self.redrawn else "one set for all seeds"])
+
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.selection.card import Selection as Card
 
@@ -283,8 +377,19 @@ class Chosen(Draw):
 
 
 DRAWS: Mapping[str, type[Draw]] = {
-    draw.kind: draw for draw in (Full, Random, IndependentRandom, RepeatedAuto, Scheduled, Chosen)
+    draw.kind: draw for draw in (Full, Random, IndependentRandom, Priced, RepeatedAuto, Scheduled, MapScheduled, Chosen)
 }
+
+
+def subset_of(draw: Draw, drawn_from: Mapping[str, Task]) -> dict[str, Any]:
+    """A draw and the tasks that it needs, as the identity of a task has them."""
+    return {"selection": None} | draw.identity() | {name: task.hash for name, task in drawn_from.items()}
+
+
+def drawn_of(told: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """``draw`` and ``drawn_from`` of what ``subset_of`` said."""
+    given = {name: tasks[told[name]] for name in ("selection", "map", "judged") if told.get(name) is not None}
+    return {"draw": draw_of(told, given), "drawn_from": given}
 
 
 def draw_of(told: Mapping[str, Any], given: Mapping[str, Task]) -> Draw:

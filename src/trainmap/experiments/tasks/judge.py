@@ -146,17 +146,18 @@ def prediction_path(folder: Path, name: str) -> Path:
 
 
 def costs(result: FitResult, model: nn.Module) -> dict[str, Any]:
-    """What a training took; a proxy's FLOPs are among those of the training, and by themselves."""
-    told = {"proxy_flops": result.proxy_flops} if result.proxy_flops else {}
+    """What a training took; the FLOPs of a live teacher and of a proxy are among those of the training, and by
+    themselves."""
+    beside = {"teacher_flops": result.teacher_flops, "proxy_flops": result.proxy_flops}
     return {
         "steps": result.steps,
         "examples_seen": result.examples_seen,
-        "train_flops": result.flops + result.proxy_flops,
+        "train_flops": result.all_flops,
         "train_seconds": result.seconds,
         "train_cpu_seconds": result.cpu_seconds,
         "train_loss": result.loss,
         "parameters": parameters(model),
-        **told,
+        **{name: flops for name, flops in beside.items() if flops},
     }
 
 

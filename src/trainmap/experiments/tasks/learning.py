@@ -9,10 +9,12 @@ import torch
 from torch import nn
 
 from trainmap.data.dataset import Dataset, Splits
+from trainmap.data.inputs import Inputs
+from trainmap.errors import counted
 from trainmap.experiments.tasks.datasets import Data, Elsewhere
 from trainmap.experiments.tasks.judge import judged
 from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place
-from trainmap.experiments.tasks.recipe import RecipeValue
+from trainmap.experiments.tasks.recipe import RecipeValue, recipe_told
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.tracking import track
 from trainmap.experiments.tasks.watch import Watch
@@ -24,6 +26,7 @@ from trainmap.models.zoo import PRETRAINED
 from trainmap.training.checkpoint import previous
 from trainmap.training.fit import FitResult, fit
 from trainmap.training.state_file import load_state
+from trainmap.training.step import Teaching
 from trainmap.training.watching import EpochRecorder, Watching
 
 CHECKPOINT_FLOPS = 10**12  # a run above this (a minute on one core, about) can go on after a kill
@@ -49,6 +52,10 @@ class Learning(Task):
     patience: int | None
     device: str
     evaluation: Elsewhere
+
+    def told(self) -> str:
+        stops = f", until {counted(self.patience, 'epoch')} without a better validation loss" if self.patience else ""
+        return f"{self.model}, {recipe_told(self.recipe)}{stops}"
 
     def build(self, train: Dataset) -> nn.Module:
         """The network before its training."""
@@ -80,8 +87,9 @@ class Learning(Task):
             watch = Watch(place.out / EPOCHS, model, data.validation, self.patience, self.device, log)
             checkpoint = place.checkpoint
             if checkpoint is not None and (over := watch.over(checkpoint, recorder)) is not None:
-                flops = training_flops(forward_flops(model, train.inputs), over["examples_seen"])
-                return FitResult(**over, flops=flops)
+                seen, taught = over["examples_seen"], how.get("teaching")
+                flops = training_flops(forward_flops(model, train.inputs), seen)
+                return FitResult(**over, flops=flops, teacher_flops=live_flops(taught, train.inputs, seen))
             rest: dict[str, Any] = {"checkpoint": checkpoint, "device": self.device}
             watching = Watching(recorder, on_epoch=watch)
             return fit(model, train, self.recipe, seed=self.seed, watching=watching, **rest, **how)
@@ -90,6 +98,12 @@ class Learning(Task):
         """Its metrics; see ``judged``."""
         how: dict[str, Any] = {"flips": self.recipe.flips, "device": self.device, "keep": keep}
         return judged(model, data, place, self.evaluation, self.data, **how)
+
+
+def live_flops(teaching: Teaching | None, inputs: Inputs, seen: int) -> int:
+    """FLOPs of a teacher's forward passes over so many examples; 0 for none, and for cached logits."""
+    live = None if teaching is None else teaching.teacher
+    return forward_flops(live, inputs) * seen if isinstance(live, nn.Module) else 0
 
 
 def leave_network(model: nn.Module, folder: Path) -> None:

@@ -43,8 +43,13 @@ class Logits(OfTeacher):
 
     kind: ClassVar = "teacher logits/1"
     spelled: ClassVar = "trainmap.experiments.nodes:logits_run"
+    part: ClassVar = "teacher logits"
+    spends: ClassVar = ("inference",)
 
     flips: bool
+
+    def told(self) -> str:
+        return f"of {self.teacher.model} on the training data{' and its mirror images' * self.flips}, once"
 
     def cost(self, site: Site) -> Cost:
         passes = site.examples * (2 if self.flips else 1)
@@ -70,6 +75,11 @@ class Features(OfTeacher):
 
     kind: ClassVar = "features/1"
     spelled: ClassVar = "trainmap.experiments.choosing:features_run"
+    part: ClassVar = "choosing"
+    spends: ClassVar = ("inference",)
+
+    def told(self) -> str:
+        return f"what goes into the last layer of {self.teacher.model}, on the training data, once"
 
     def cost(self, site: Site) -> Cost:
         flops = inference_flops(site.forward(self.teacher.model), site.examples)
@@ -103,11 +113,16 @@ class ClustersOf(Task):
 
     kind: ClassVar = "clusters/1"
     spelled: ClassVar = "trainmap.experiments.choosing:clusters_run"
+    part: ClassVar = "choosing"
+    spends: ClassVar = ("clustering",)
 
     teacher: Teacher
     epochs: int | None
     clusters: int
     seed: int = 0
+
+    def told(self) -> str:
+        return f"{self.clusters} of the loss trajectories that {self.teacher.model} recorded, once"
 
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=16 * site.examples)

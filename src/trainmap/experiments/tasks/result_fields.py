@@ -38,6 +38,12 @@ class Trained:
     zipped_bytes: Cost = 0.0
     agreement: Share = 0.0
     inference_seconds: Cost = 0.0
+    examples_seen: Count = 0
+    teacher_flops: Cost = 0.0
+    proxy_flops: Cost = 0.0
+    compress_flops: Cost = 0.0
+    compress_seconds: Cost = 0.0
+    compress_cpu_seconds: Cost = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Taught(Trained):
 
     epochs: Count = 0
     sweep_seconds: Cost = 0.0
+    sweep_flops: Cost = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,36 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class MembersAgreed:
+    """How far two ensembles of so many members agree; None where there is no number."""
+
+    score: str
+    members: Annotated[int, Field(ge=1)]
+    spearman: Number | None
+    low: Number | None
+    high: Number | None
+    top: Number | None
+    top_low: Number | None
+    top_high: Number | None
+    pairs: Count
+    maps: Count
+
+
+@dataclass(frozen=True)
+class ScoredTogether(Scored):
+    """Of a map of several recordings."""
+
+    members: Annotated[int, Field(ge=2)]
+    member_epochs: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2)]
+    agreement: tuple[MembersAgreed, ...]
+
+
+@dataclass(frozen=True)
 class Chosen:
     """Of a selection."""
 
     reason: str = ""
+    selecting_seconds: Cost = 0.0
 
 
 @dataclass(frozen=True)
@@ -111,22 +144,58 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Told:
+    """How well one score tells one kind; None where there is no number."""
+
+    score: str
+    kind: str
+    examples: Count
+    others: Count
+    auroc: Share | None
+    hard_precision: Share | None
+    easy_precision: Share | None
+    clean_auroc: Share | None
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Of scores beside the known kinds of examples."""
+
+    settings: str
+    data_seed: Count
+    best_accuracy: Share
+    found: Annotated[tuple[Told, ...], Field(min_length=1)]
+    regions: Mapping[str, Mapping[str, Count]]
+
+
+@dataclass(frozen=True)
 class Trial:
     """Of a search."""
 
     peak_lr: Number
-    temperature: Number
-    weight: Number
     validation_macro_f1: Share
+    temperature: Number | None = None
+    weight: Number | None = None
+    weight_decay: Number | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search chose."""
+    """What a search chose: temperature, weight and gold of a distilled student, weight decay of a plain one."""
 
     peak_lr: Number
-    temperature: Number
-    weight: Number
+    temperature: Number | None = None
+    weight: Number | None = None
+    gold: Number | None = None
+    weight_decay: Number | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Those that were searched."""
+        told = {name: value for name, value in vars(self).items() if value is not None and name != "gold"}
+        if told.keys() not in ({"peak_lr", "temperature", "weight"}, {"peak_lr", "weight_decay"}):
+            raise ValueError(f"no search finds {', '.join(told)}")
+        return told
 
 
 @dataclass(frozen=True)
@@ -137,11 +206,40 @@ class Searched:
     train_cpu_seconds: Cost
     trials: tuple[Trial, ...]
     found: Found
+    train_seconds: Cost = 0.0
 
+
+@dataclass(frozen=True)
+class Labelled:
+    """Of a round of active learning."""
+
+    labels: Count
+    test_accuracy: Share
+    test_macro_f1: Share
+    train_flops: Cost
+    train_cpu_seconds: Cost
+    pool_flops: Cost
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of active learning, with all of its rounds."""
+
+    train_flops: Cost
+    train_seconds: Cost
+    train_cpu_seconds: Cost
+    pool_flops: Cost
+    parameters: Count
+    rounds: Annotated[tuple[Labelled, ...], Field(min_length=2)]
+
+
+MAPS = ("map", "ensemble")
+"""The kinds of task that make a map of the training data."""
 
 FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
     "map": Scored,
+    "ensemble": ScoredTogether,
     "selection": Chosen,
     "teacher logits": Prepared,
     "features": Prepared,
@@ -150,7 +248,9 @@ FIELDS: Mapping[str, Any] = {
     "tuned": Trained,
     "compressed": Trained,
     "people": Judged,
+    "kinds": Kinds,
     "search": Searched,
+    "active": Asked,
 }
 
 

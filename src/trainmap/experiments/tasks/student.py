@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -13,8 +13,8 @@ from trainmap.compression.compressed import copy_of, uncompressed
 from trainmap.data.dataset import Dataset
 from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation
-from trainmap.experiments.file.fields import Section
-from trainmap.experiments.tasks.draws import Draw, Full, draw_of
+from trainmap.experiments.file.fields import Section, short
+from trainmap.experiments.tasks.draws import Draw, Full, drawn_of, subset_of
 from trainmap.experiments.tasks.judge import costs, weighs
 from trainmap.experiments.tasks.learning import CHECKPOINT_FLOPS, Learning, forget_checkpoint, leave_network
 from trainmap.experiments.tasks.materials import Logits
@@ -22,7 +22,8 @@ from trainmap.experiments.tasks.place import LOGITS, Place, found_in, leave_row
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.models.budget import training_flops
+from trainmap.experiments.tasks.tuning import recipe_with, values_of
+from trainmap.models.budget import inference_flops, training_flops
 from trainmap.training.step import Teaching as FitTeaching
 
 Number = int | float
@@ -46,6 +47,14 @@ class Teaching(Section):
     @property
     def role(self) -> str:
         return "logits" if isinstance(self.source, Logits) else "teacher"
+
+    def told(self) -> str:
+        """The loss and its settings, for a reader."""
+        live = "which runs at every step" if isinstance(self.source, Teacher) else "by its cached logits"
+        model = self.source.model if isinstance(self.source, Teacher) else self.source.teacher.model
+        settings = {name: getattr(self, name) for name in ("temperature", "weight", "gold", "warmup", "options")}
+        told = [f"{name} {short(value)}" for name, value in settings.items() if value not in (None, {})]
+        return f"taught with {self.loss} ({', '.join(told)}) by {model}, {live}"
 
     def identity(self) -> dict[str, Any]:
         told = self.model_dump(exclude={"source"}) | {self.role: self.source.hash}
@@ -79,6 +88,8 @@ class Student(Learning):
 
     kind: ClassVar = "student/1"
     spelled: ClassVar = "trainmap.experiments.nodes:student_run"
+    part: ClassVar = "training"
+    spends: ClassVar = ("train",)
 
     draw: Draw
     steps: int | None = None
@@ -96,17 +107,18 @@ class Student(Learning):
             **({"keep": True} if self.keep else {}),
         }
 
+    def told(self) -> str:
+        return f"{super().told()}, {'by the labels alone' if self.teaching is None else self.teaching.told()}"
+
     def subset(self) -> dict[str, Any]:
         """The draw as an identity has it."""
-        given = {name: task.hash for name, task in self.drawn_from.items()}
-        return {"selection": None} | self.draw.identity() | given
+        return subset_of(self.draw, self.drawn_from)
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], tasks: Mapping[str, Task]) -> Self:
         told = dict(identity)
         subset, taught = told.pop("subset"), told.pop("teacher")
-        given = {name: tasks[subset[name]] for name in ("selection", "map", "judged") if subset.get(name) is not None}
-        told |= {"draw": draw_of(subset, given), "drawn_from": given, "teaching": None}
+        told |= {**drawn_of(subset, tasks), "teaching": None}
         if taught is not None:
             source = tasks[taught["logits"] if "logits" in taught else taught["teacher"]]
             settings = {name: taught[name] for name in Teaching.model_fields if name != "source"}
@@ -126,9 +138,24 @@ class Student(Learning):
         count = site.examples if isinstance(self.draw, Full) else self.draw.count
         own = self.recipe.epochs * -(-count // self.recipe.batch)
         seen = self.recipe.epochs * (count if self.steps is None else count * self.steps // own)
-        flops = training_flops(site.forward(self.model), seen) + self.draw.extra_flops(site, seen)
-        kept = 4000 + (4 * site.parameters(self.model) if self.keep else 0)
-        return Cost(flops, seen, kept, self.model, checkpoint=flops > CHECKPOINT_FLOPS)
+        own, beside = training_flops(site.forward(self.model), seen), Counter(self.draw.beside(site, seen))
+        if self.live is not None:
+            beside[self.live.model] += inference_flops(site.forward(self.live.model), seen)
+        kept, flops = 4000 + (4 * site.parameters(self.model) if self.keep else 0), own + beside.total()
+        return Cost(flops, seen, kept, self.model, checkpoint=flops > CHECKPOINT_FLOPS, beside=dict(beside))
+
+    @property
+    def live(self) -> Teacher | None:
+        """The teacher that runs at every step; None without one, and where its cached logits do."""
+        source = None if self.teaching is None else self.teaching.source
+        return source if isinstance(source, Teacher) else None
+
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """Versions up to 0.2 left the live teacher out: its forward pass of every example of every step."""
+        if self.live is None or "teacher_flops" in result:
+            return result
+        flops = inference_flops(forward(self.live.model), result["examples_seen"])
+        return {**result, "train_flops": result["train_flops"] + flops, "teacher_flops": flops}
 
     def ids(self, place: Place, train: Dataset) -> np.ndarray | None:
         """The examples of a draw that stays the same during training; None for all of them."""
@@ -166,7 +193,7 @@ class Student(Learning):
 
 
 class Tuned(Student):
-    """A student with what a search found in place of its rate, temperature and weight.
+    """A student with what a search found in place of its rate, temperature and weight, or of its rate and weight decay.
 
     Attributes:
         search: what found them.
@@ -180,11 +207,14 @@ class Tuned(Student):
     def needs(self) -> dict[str, Task]:
         return {**super().needs(), "search": self.search}
 
+    def told(self) -> str:
+        found = "peak_lr and weight_decay" if self.teaching is None else "peak_lr, temperature and weight"
+        return f"{super().told()}; {found} as the search found them"
+
     def run(self, place: Place) -> Result:
-        found, gold = found_in(place.of("search"))
-        assert self.teaching is not None
-        told = {"temperature": found.temperature, "weight": found.weight, "gold": gold}
-        recipe = replace(self.recipe, peak_lr=found.peak_lr)
-        return Student.run(
-            self.model_copy(update={"recipe": recipe, "teaching": self.teaching.model_copy(update=told)}), place
-        )
+        found = found_in(place.of("search"))
+        changed: dict[str, Any] = {"recipe": recipe_with(self.recipe, values_of(found.values))}
+        if self.teaching is not None:
+            told = {"temperature": found.temperature, "weight": found.weight, "gold": found.gold}
+            changed["teaching"] = self.teaching.model_copy(update=told)
+        return Student.run(self.model_copy(update=changed), place)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, is_dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.fields import Section, short
 
 if TYPE_CHECKING:
     from trainmap.experiments.tasks.place import Place
@@ -31,11 +31,12 @@ class Cost:
     """What a task is expected to take.
 
     Attributes:
-        flops: in all.
+        flops: in all, those of networks that run beside the trained one among them.
         examples: that a training or an inference sees.
         bytes: on disk.
         model: that the FLOPs are of; "" for a task that runs no network. Its speed is measured before a plan is shown.
         checkpoint: whether it is long enough to go on in the middle after a kill.
+        beside: FLOPs among them of other networks, a live teacher or a proxy, by their names.
     """
 
     flops: int = 0
@@ -43,6 +44,7 @@ class Cost:
     bytes: int = 0
     model: str = ""
     checkpoint: bool = False
+    beside: Mapping[str, int] = field(default_factory=dict)
 
 
 class Site(Protocol):
@@ -67,10 +69,17 @@ class Task(Section):
     Attributes:
         kind: its stable word with a number, "student/1": another number where the same fields give another result.
         spelled: the word as 0.1 hashed it, for the kinds that are older than the words: their results stay found.
+        part: as which part of a run's price its own cost counts, a key of ``trainmap.experiments.results.PARTS``.
+        makes: the part as which the trainings and logits count that it needs; "" for their own.
+        spends: how the fields of its result begin that say its own cost: "train" for ``train_flops``,
+            ``train_seconds``, ``train_cpu_seconds``.
     """
 
     kind: ClassVar[str]
     spelled: ClassVar[str] = ""
+    part: ClassVar[str] = "other"
+    makes: ClassVar[str] = ""
+    spends: ClassVar[tuple[str, ...]] = ("train", "inference")
 
     @property
     def word(self) -> str:
@@ -104,6 +113,33 @@ class Task(Section):
     def cost(self, site: Site) -> Cost:
         """What it is expected to take."""
         return Cost()
+
+    def told(self) -> str:
+        """What is done, in a phrase for the steps of a report; not of which seed, nor where it comes twice."""
+        named = {name: getattr(self, name) for name in type(self).model_fields if name not in ("seed", "data")}
+        told = [
+            f"{name} {short(value)}" for name, value in named.items() if isinstance(value, bool | int | float | str)
+        ]
+        return ", ".join(told) or self.what
+
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
+        """How much of a task that it needs counts as its cost, 0 to 1: all, unless it reads a part alone.
+
+        Args:
+            role: the name of that task in ``needs``.
+            result: its own.
+        """
+        return 1.0
+
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """A result with the costs that earlier versions left out.
+
+        Args:
+            result: as it was kept.
+            needs: the completed results of the tasks that it needs, by name; those that are there.
+            forward: FLOPs of a network, by its name, for one example.
+        """
+        return result
 
     def run(self, place: Place) -> Result:
         """Do it: read what others left (``place.of("teacher")``), write into ``place.out``, return the result."""

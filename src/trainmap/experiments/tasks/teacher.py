@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from trainmap.experiments.tasks.place import DYNAMICS, TEST_DYNAMICS, Place, lea
 from trainmap.experiments.tasks.sweeps import Beside, Sweep
 from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.models.budget import inference_flops, training_flops
+from trainmap.models.cost import forward_flops
 from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
@@ -27,6 +29,8 @@ class Teacher(Learning):
 
     kind: ClassVar = "teacher/1"
     spelled: ClassVar = "trainmap.experiments.nodes:teacher_run"
+    part: ClassVar = "teacher"
+    spends: ClassVar = ("train", "sweep")
 
     record: Literal["train", "sweep"]
     record_test: bool = False
@@ -36,20 +40,24 @@ class Teacher(Learning):
         return told if self.record_test else {name: value for name, value in told.items() if name != "record_test"}
 
     @property
-    def recorded(self) -> int:
+    def least(self) -> int:
         """Epochs that it records at least: the first, and as many as it waits for a better one."""
         return self.recipe.epochs if self.patience is None else min(self.recipe.epochs, self.patience + 1)
 
     @property
     def stops(self) -> str:
         """What to add to an error about too few epochs, where it may stop early."""
-        if self.recorded == self.recipe.epochs:
+        if self.least == self.recipe.epochs:
             return ""
-        return f" (with patience {self.patience} the teacher may stop after {self.recorded})"
+        return f" (with patience {self.patience} the teacher may stop after {self.least})"
 
     def network_identity(self) -> dict[str, Any]:
         """What those that run its network say of it besides its hash."""
         return {"model": self.model, "seed": self.seed}
+
+    def told(self) -> str:
+        recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
+        return f"{super().told()}, on all the data; recorded: {recorded}{' and the test data' * self.record_test}"
 
     def cost(self, site: Site) -> Cost:
         forward = site.forward(self.model)
@@ -58,6 +66,12 @@ class Teacher(Learning):
         sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
         kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
         return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
+
+    def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
+        """Version 0.2 did not count the FLOPs of the sweeps that record; each sees the examples of an epoch."""
+        if self.record != "sweep" or "sweep_flops" in result:
+            return result
+        return {**result, "sweep_flops": inference_flops(forward(self.model), result["examples_seen"])}
 
     def run(self, place: Place) -> Result:
         data = self.data.load(place.data_root)
@@ -87,5 +101,8 @@ class Teacher(Learning):
         forget_checkpoint(place)
         row = self.judge(model, data, place)
         leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
-        sweeps = watched.seconds if isinstance(watched, Sweep) else 0.0
-        return row | costs(result, model) | {"epochs": result.epochs, "sweep_seconds": sweeps}
+        told: dict[str, Any] = {"epochs": result.epochs, "sweep_seconds": 0.0}
+        if isinstance(watched, Sweep):
+            forward = forward_flops(model, train.inputs)
+            told |= {"sweep_seconds": watched.seconds, "sweep_flops": inference_flops(forward, result.examples_seen)}
+        return row | costs(result, model) | told
