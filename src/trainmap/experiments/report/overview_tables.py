@@ -67,7 +67,7 @@ def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
         what, measure = ELSEWHERE[ending]
         what = "Corrupted test data" if name == "corrupted" else what.format(name)
         for budget, its in _budgets(tables).items():
-            grids.append(_grid(f"{what}, {budget}", _lead(f"{what}: {measure}", its), its))
+            grids.append(_grid(f"{what}, {budget}", _lead(f"{what}, {measure}", its), its))
     return grids
 
 
