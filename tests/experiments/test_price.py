@@ -262,7 +262,7 @@ class Record(Task):
     first: Net
     second: Net | None = None
 
-    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
+    def share(self, role: str, result: Mapping[str, Any]) -> float:
         return 0.5
 
 

@@ -65,7 +65,7 @@ def score(
 
 @app.command("map")
 def map_(
-    dynamics: DynamicsPath,
+    dynamics: Annotated[list[Path], typer.Argument(metavar="DYNAMICS...", help="One recording, or several.")],
     plot: Annotated[Path | None, typer.Option(help="FILE.png, .svg or .pdf: the picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="FILE.parquet: the table.")] = None,
     rule: RuleName = "quantile",
@@ -74,7 +74,10 @@ def map_(
     epochs: Epochs = None,
     verify: Verify = True,
 ) -> None:
-    """Make the data map of a recording: its table, its picture, or both.
+    """Make the data map of a recording, or of several of the same examples: its table, its picture, or both.
+
+    Of several, such as the seeds of one network, each score is the mean over them; pooled_variability and disagreement
+    are columns beside.
 
     Example: [bold]trainmap map demo/dynamics --plot map.png --out map.parquet[/bold]
     """
@@ -90,10 +93,10 @@ def map_(
         from trainmap.views.plot import check_picture, plot_map
 
         replaceable(check_picture(plot), "a picture of trainmap")
-    recording, names = Dynamics.open(dynamics, verify=verify), split(scores)
-    with progress("scoring", recording.examples) as advance:
+    members, names = [Dynamics.open(path, verify=verify) for path in dynamics], split(scores)
+    with progress("scoring", sum(one.examples for one in members)) as advance:
         datamap = DataMap.from_dynamics(
-            recording,
+            members if len(members) > 1 else members[0],
             names,
             rule,  # type: ignore[arg-type]
             fraction,
@@ -101,7 +104,8 @@ def map_(
             on_progress=advance,
         )
     if out is not None:
-        say(f"{datamap.save(out)}: {counted(len(datamap), 'example')}, {', '.join(datamap.scores)}")
+        of = f" of {counted(datamap.members, 'recording')}" if datamap.members > 1 else ""
+        say(f"{datamap.save(out)}{of}: {counted(len(datamap), 'example')}, {', '.join(datamap.scores)}")
     if plot is not None:
         say(f"{plot_map(datamap, plot)}")
 

@@ -5,6 +5,7 @@ Its files, in reading order::
     regions.py          easy-to-learn, ambiguous, hard-to-learn
     table_file.py       a Parquet table with what made it
     map_file.py         A map as a file
+    ensemble.py         one map of several recordings
     datamap.py          DataMap
     stability.py        how sure a map is, and from which epoch on
     over_seeds.py       how sure a score is over several recordings
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from trainmap.maps.found_kinds import GUESSING, FoundKind, find_kinds
     from trainmap.maps.human import human_agreement, label_entropy
     from trainmap.maps.map_file import AXES, check_map_name, to_arrow
-    from trainmap.maps.over_seeds import agreement_matrix, intervals
+    from trainmap.maps.over_seeds import agreement_by_members, agreement_matrix, intervals
     from trainmap.maps.regions import (
         AMBIGUOUS,
         EASY,
@@ -59,7 +60,7 @@ else:
             "found_kinds": "GUESSING FoundKind find_kinds",
             "human": "human_agreement label_entropy",
             "map_file": "AXES check_map_name to_arrow",
-            "over_seeds": "agreement_matrix intervals",
+            "over_seeds": "agreement_by_members agreement_matrix intervals",
             "regions": (
                 "AMBIGUOUS EASY HARD REGIONS Rule assign check_fraction check_rule deepest_first depth overlap "
                 "region_numbers unclear"
@@ -72,10 +73,10 @@ else:
 # fmt: off
 __all__ = [
     "AMBIGUOUS", "AXES", "EASY", "FRACTIONS", "GUESSING", "HARD", "METADATA", "METRICS", "REGIONS", "Comparison",
-    "Convergence", "DataMap", "FoundKind", "Rule", "add_columns", "agreement_by_epoch", "agreement_matrix", "assign",
-    "check_fraction", "check_map_name", "check_rule", "check_table", "compare", "converged", "deepest_first", "depth",
-    "earlier", "export_allenai", "export_fiftyone", "export_spotlight", "find_kinds", "human_agreement", "intervals",
-    "label_entropy", "open_pair", "overlap", "plain", "read_table", "region_numbers", "study_map", "to_arrow",
-    "unclear", "write_table",
+    "Convergence", "DataMap", "FoundKind", "Rule", "add_columns", "agreement_by_epoch", "agreement_by_members",
+    "agreement_matrix", "assign", "check_fraction", "check_map_name", "check_rule", "check_table", "compare",
+    "converged", "deepest_first", "depth", "earlier", "export_allenai", "export_fiftyone", "export_spotlight",
+    "find_kinds", "human_agreement", "intervals", "label_entropy", "open_pair", "overlap", "plain", "read_table",
+    "region_numbers", "study_map", "to_arrow", "unclear", "write_table",
 ]
 # fmt: on

@@ -21,10 +21,11 @@ from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import StoreError, TrainmapError, shown
 from trainmap.kinds import check_name
+from trainmap.maps.ensemble import check_members, ensemble_scores
 from trainmap.maps.map_file import AXES, check_map, check_ranges, read_map, write_map
 from trainmap.maps.regions import OR_NONE, Rule, check_fraction, check_rule, overlap, region_numbers, unclear
 from trainmap.scores.compute import available, check_question, compute, epochs_taken
-from trainmap.scores.table import score_named
+from trainmap.scores.table import OF_SEVERAL, score_named
 
 Array = NDArray[Any]
 
@@ -43,6 +44,7 @@ class DataMap:
         fraction: the share of examples in each region's third (quantile rule).
         source: "train" or "sweep", as recorded.
         dataset: fingerprint of the ids and labels.
+        members: how many recordings it is of.
     """
 
     table: pl.DataFrame
@@ -51,6 +53,7 @@ class DataMap:
     fraction: float
     source: str
     dataset: str
+    members: int = 1
 
     def __post_init__(self) -> None:
         check_rule(self.rule)
@@ -66,7 +69,7 @@ class DataMap:
 
     @staticmethod
     def from_dynamics(
-        dynamics: Dynamics,
+        dynamics: Dynamics | Sequence[Dynamics],
         scores: Sequence[str | Callable[[Block], Array]] | None = None,
         rule: Rule = "quantile",
         fraction: float = 1 / 3,
@@ -76,33 +79,48 @@ class DataMap:
         max_memory: int | str | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> DataMap:
-        """Score every example of a recording and assign the regions.
+        """Score every example of a recording, or of several recordings together, and assign the regions.
 
         Args:
+            dynamics: a recording; or two or more of the same examples, such as the seeds of one network: the map then
+                has the mean of every score over them and, besides, ``pooled_variability`` and ``disagreement``
+                (``trainmap.maps.ensemble``). Their order does not matter, nor in which order each had the ids.
             scores: names or functions of a block; None for all that the recording can give. Confidence, variability
                 and correctness are always there, for they are the map's axes.
             rule, fraction: see ``trainmap.maps.regions``.
             epochs: use only the first so many epochs.
-            workers, max_memory, on_progress: see ``trainmap.compute``.
+            workers, max_memory, on_progress: see ``trainmap.compute``; several recordings are read one after another.
+
+        Raises:
+            TrainmapError: a score that cannot be had; several recordings that do not belong together, see
+                ``trainmap.maps.ensemble.check_members``.
         """
-        check_question(dynamics, scores)
+        how: dict[str, Any] = {"epochs": epochs, "workers": workers, "max_memory": max_memory}
+        how["on_progress"] = on_progress
         check_rule(rule)
         check_fraction(fraction)
-        taken = epochs_taken(dynamics, epochs)
-        wanted = list(available(dynamics, epochs) if scores is None else scores)
-        wanted = [*(name for name in AXES if name not in wanted), *wanted]
-        values = compute(
-            dynamics, wanted, epochs=epochs, workers=workers, max_memory=max_memory, on_progress=on_progress
-        )
+        if isinstance(dynamics, Dynamics | str) or not isinstance(dynamics, Sequence):
+            check_question(dynamics, scores)
+            assert isinstance(dynamics, Dynamics)
+            members = [dynamics]
+            wanted = list(available(dynamics, epochs) if scores is None else scores)
+            values = compute(dynamics, [*(name for name in AXES if name not in wanted), *wanted], **how)
+        else:
+            members = check_members(dynamics, epochs)
+            check_question(members[0], scores)
+            values = ensemble_scores(members, scores, axes=AXES, **how)
+        first = members[0]
+        taken = epochs_taken(first, epochs)
         return DataMap(
-            table=to_table(dynamics, values).with_columns(
+            table=to_table(first, values).with_columns(
                 region_column(values["variability"], values["confidence"], taken, rule, fraction)
             ),
             epochs=taken,
             rule=rule,
             fraction=fraction,
-            source=dynamics.source,
-            dataset=dynamics.fingerprint,
+            source=first.source,
+            dataset=first.fingerprint,
+            members=len(members),
         )
 
     def __len__(self) -> int:
@@ -140,6 +158,8 @@ class DataMap:
         except TrainmapError:
             near = get_close_matches(score.lower(), self.scores, 1)
             return f"Did you mean '{near[0]}'?" if near else "Add a score of your own by with_scores"
+        if score in OF_SEVERAL:
+            return "A map of several recordings has it: DataMap.from_dynamics([a, b, ...])"
         if self.epochs < known.epochs:
             return f"It needs {known.epochs} epochs and the map has {self.epochs}: record more of them"
         return "Make the map again with that score"
@@ -209,6 +229,7 @@ class DataMap:
     def save(self, path: str | Path) -> Path:
         """Write the table as Parquet, with what made it in the file's metadata."""
         about = {name: getattr(self, name) for name in ("epochs", "rule", "fraction", "source", "dataset")}
+        about |= {"members": self.members} if self.members > 1 else {}
         return write_map(path, self.table, about)
 
     @staticmethod

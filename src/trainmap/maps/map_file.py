@@ -50,6 +50,7 @@ def read_map(path: str | Path) -> tuple[pl.DataFrame, dict[str, Any], Mapping[st
         raise StoreError(f"{path} is a table, but not a map: it was not written by `trainmap map`")
     try:
         told = {name: of_type(about[name], kinds, name) for name, kinds in ABOUT.items()}
+        told["members"] = of_type(about.get("members", 1), int, "members")  # left out where there is one
     except (KeyError, TypeError) as error:
         why = cause(error)
         raise StoreError(f"{path} says that it is a map, but not of what ({why}); make it again") from error

@@ -24,10 +24,18 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.scores.averages import aum, el2n, entropy, loss
     from trainmap.scores.cartography import aleatoric, confidence, slope, threshold_closeness, variability
-    from trainmap.scores.compute import available, check_question, epochs_taken, estimate, resolve, score_of
+    from trainmap.scores.compute import (
+        available,
+        check_question,
+        epochs_taken,
+        estimate,
+        resolve,
+        score_blocks,
+        score_of,
+    )
     from trainmap.scores.events import correctness, first_learned, forgetting, forgetting_time, learning_time
     from trainmap.scores.score_file import check_scores_name, write_scores
-    from trainmap.scores.table import SCORES, Score, hard_end, hard_first, score, score_named
+    from trainmap.scores.table import OF_SEVERAL, SCORES, Score, hard_end, hard_first, of_several, score, score_named
     from trainmap.scores.trajectories import Clusters, cluster
     from trainmap.scores.windows import dual, dyn_unc, sliding, tdds
 else:
@@ -36,10 +44,10 @@ else:
         {
             "averages": "aum el2n entropy loss",
             "cartography": "aleatoric confidence slope threshold_closeness variability",
-            "compute": "available check_question epochs_taken estimate resolve score_of",
+            "compute": "available check_question epochs_taken estimate resolve score_blocks score_of",
             "events": "correctness first_learned forgetting forgetting_time learning_time",
             "score_file": "check_scores_name write_scores",
-            "table": "SCORES Score hard_end hard_first score score_named",
+            "table": "OF_SEVERAL SCORES Score hard_end hard_first of_several score score_named",
             "trajectories": "Clusters cluster",
             "windows": "dual dyn_unc sliding tdds",
         },
@@ -47,9 +55,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "SCORES", "Clusters", "Score", "aleatoric", "aum", "available", "check_question", "check_scores_name", "cluster",
-    "confidence", "correctness", "dual", "dyn_unc", "el2n", "entropy", "epochs_taken", "estimate", "first_learned",
-    "forgetting", "forgetting_time", "hard_end", "hard_first", "learning_time", "loss", "resolve", "score",
-    "score_named", "score_of", "sliding", "slope", "tdds", "threshold_closeness", "variability", "write_scores",
+    "OF_SEVERAL", "SCORES", "Clusters", "Score", "aleatoric", "aum", "available", "check_question", "check_scores_name",
+    "cluster", "confidence", "correctness", "dual", "dyn_unc", "el2n", "entropy", "epochs_taken", "estimate",
+    "first_learned", "forgetting", "forgetting_time", "hard_end", "hard_first", "learning_time", "loss", "of_several",
+    "resolve", "score", "score_blocks", "score_named", "score_of", "sliding", "slope", "tdds", "threshold_closeness",
+    "variability", "write_scores",
 ]
 # fmt: on

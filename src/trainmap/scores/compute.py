@@ -18,7 +18,7 @@ from trainmap.errors import TrainmapError, cause, shown, whole
 from trainmap.kinds import check_kind
 from trainmap.machine import cores, human, memory_held, parse_bytes
 from trainmap.scores.from_stats import FROM_STATS, needs_epochs, score_from_stats
-from trainmap.scores.table import SCORES, Score, score_named
+from trainmap.scores.table import OF_SEVERAL, SCORES, Score, of_several, score_named
 
 Array = NDArray[Any]
 
@@ -52,6 +52,8 @@ def resolve(
     chosen: dict[str, Score] = {}
     for entry in available(dynamics, epochs) if scores is None else scores:
         score = _as_score(entry, dynamics)
+        if OF_SEVERAL.get(score.name) is score:
+            raise of_several(score.name)
         if score.name in chosen:
             raise TrainmapError(f"score '{score.name}' was asked for twice; give one of them another name")
         if taken < score.epochs:

@@ -156,6 +156,27 @@ SCORES: dict[str, Score] = {
 }  # fmt: skip
 
 
+def _of_several(name: str) -> Callable[..., Array]:
+    def refuse(block: Block) -> Array:
+        raise of_several(name)
+
+    return refuse
+
+
+DEPEWEG = "Depeweg et al. 2018, arXiv:1710.07283"
+
+OF_SEVERAL: dict[str, Score] = {
+    name: Score(name, _of_several(name), "high", ("p_gold",), "[0, 0.5]", source)
+    for name, source in (("pooled_variability", CARTOGRAPHY), ("disagreement", DEPEWEG))
+}
+"""The columns that only a map of several recordings has (``trainmap.maps.ensemble``); no block of one gives them."""
+
+
+def of_several(name: str) -> TrainmapError:
+    """The error for such a column of one recording."""
+    return TrainmapError(f"{name} is of several recordings; DataMap.from_dynamics([a, b, ...]) has it")
+
+
 def score(name: str, convention: str | None = None) -> Score:
     """The score of that name, by its default or by a published code's convention: a function of a block.
 
@@ -168,12 +189,12 @@ def score(name: str, convention: str | None = None) -> Score:
     check_name(name, "a score")
     if convention is not None:
         return score(name).under(convention)
-    if name in SCORES:
-        return SCORES[name]
+    if name in SCORES or name in OF_SEVERAL:
+        return SCORES.get(name) or OF_SEVERAL[name]
     for base in SCORES.values():
         if base.conventions and name.startswith(f"{base.name}_"):
             return base.under(name.removeprefix(f"{base.name}_"))
-    raise unknown("score", name, SCORES)
+    raise unknown("score", name, (*SCORES, *OF_SEVERAL))
 
 
 score_named = score

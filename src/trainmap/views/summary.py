@@ -82,6 +82,7 @@ def of_map(datamap: DataMap) -> Group:
         "map",
         {
             "examples": f"{len(datamap):,}",
+            **({"recordings": datamap.members} if datamap.members > 1 else {}),
             "epochs": datamap.epochs,
             "source": datamap.source,
             "rule": datamap.rule + (f", {datamap.fraction:.1%} a third" if datamap.rule == "quantile" else ""),

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
-from trainmap.experiments.file.questions import Human, Tuning
+from trainmap.experiments.file.questions import Human
 from trainmap.experiments.file.way_sections import Compression, Schedule, Without
 
 
@@ -64,11 +64,26 @@ class Teacher(Section):
     """Stop after so many epochs without a better validation loss."""
 
 
-class Map(Section):
-    """A map of a teacher's recording."""
+class Members(Section):
+    """Runs of a teacher that are members of an ensemble. A bare word is the name of the teacher."""
 
     teacher: Words
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Some of the teacher's; all by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"teacher": value} if isinstance(value, str) else value
+
+
+class Map(Section):
+    """A map of a teacher's recording, or of several recordings together."""
+
+    teacher: str = ""
     """The name of a teacher."""
+    teachers: Annotated[list[Members], Field(min_length=1)] | None = None
+    """In place of one: the members of an ensemble, two runs at least (``trainmap.maps.ensemble``)."""
     name: str = ""
     seed: Seed | None = None
     """Which of the teacher's runs; the first by default."""
@@ -78,6 +93,14 @@ class Map(Section):
     """Besides the axes; all that the recording can give by default."""
     fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
     """Share of each region (quantile rule)."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Map:
+        if bool(self.teacher) == bool(self.teachers):
+            raise ValueError("must have a teacher, or teachers in its place, and not both")
+        if self.teachers and self.seed is not None:
+            raise ValueError("seed goes with one teacher; write teachers: [{teacher: NAME, seeds: [...]}]")
+        return self
 
 
 class Subset(Section):
@@ -194,6 +217,63 @@ class Active(Section):
         return self
 
 
+Ends = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
+
+
+class Tuning(Section):
+    """A search by Optuna over hyperparameters (``trainmap.experiments.tasks.tuning``): of a distilled student learning
+    rate, temperature and weight, of a plain one or a teacher learning rate and weight decay. Its trials are judged on
+    the validation data; what it finds meets what the student had, on full data and the test set, under the experiment's
+    seeds."""
+
+    of: Annotated[list[Words], Field(min_length=1)] = ["distilled"]
+    """What is searched: ``distilled`` (every way in which a student is distilled), ``plain`` (students without a
+    teacher), ``students`` (both), ``teachers``, or the name of a student or a teacher."""
+    subset: Annotated[list[Subset | None], Field(min_length=1)] = [None]
+    """What the trials train on, each another search: null is all the data; a row that stays the same during training,
+    of one size (its own, or the experiment's first)."""
+    map: str = ""
+    """The name of the map that such a row reads; the first by default."""
+    trials: Count = 40
+    """For each way, that of the student's own values included."""
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [100, 101]
+    """Of the students of every trial; others than those of the experiment."""
+    seed: Annotated[list[Seed], Field(min_length=1)] = [0]
+    """Of the search, and of the subset that it draws; several are several searches."""
+    peak_lr: Ends = [1e-3, 1.0]
+    """The ends of what is tried; evenly in the logarithm, as the temperature and the weight decay."""
+    temperature: Ends = [1.0, 20.0]
+    weight: Ends = [0.0, 1.0]
+    """Of the teacher's term; evenly."""
+    weight_decay: Ends = [1e-5, 1e-1]
+
+    @field_validator("seed", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("of", "seed")
+    @classmethod
+    def _each_once(cls, value: list[Any]) -> list[Any]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"must name each once, got {value}")
+        return value
+
+    @field_validator("peak_lr", "temperature", "weight", "weight_decay")
+    @classmethod
+    def _ascend(cls, value: list[float]) -> list[float]:
+        if value[0] >= value[1]:
+            raise ValueError(f"must be two ends, the lower one first, got {value}")
+        return value
+
+    @field_validator("peak_lr", "temperature", "weight_decay")
+    @classmethod
+    def _above_zero(cls, value: list[float]) -> list[float]:
+        if value[0] == 0:
+            raise ValueError("must begin above 0")
+        return value
+
+
 class Evaluation(Section):
     """What every network is judged on besides its test set (``trainmap.evaluation.shifts``)."""
 
@@ -266,7 +346,7 @@ class Experiment(Section):
     active: Active | None = None
     """Active learning on the training data, whose labels are hidden."""
     tuning: Tuning | None = None
-    """A search for hyperparameters of the distilled students."""
+    """A search for hyperparameters of students and teachers."""
     human: Human | None = None
     """People's judgement beside maps of the test data."""
     device: str = "cpu"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from trainmap.experiments.tasks.draws import Chosen, Draw, Full, IndependentRandom, Random, RepeatedAuto
+from trainmap.experiments.tasks.draws import Chosen, Draw, Full, IndependentRandom, Priced, Random, RepeatedAuto
 from trainmap.maps.regions import Rule
 
 
@@ -38,6 +38,7 @@ ROWS: Mapping[str, NamedRow] = {
         NamedRow("full-equal-steps", "full data, equal steps", draw=Full, steps="subset"),
         NamedRow("random", "random", draw=Random),
         NamedRow("repeated-random", "repeated random", draw=IndependentRandom),
+        NamedRow("random-at-cost", "random at the map's cost", draw=Priced),
         NamedRow("auto", "auto", "{percent} auto"),
         NamedRow("repeated-auto", "repeated auto", "{percent} auto", draw=RepeatedAuto),
         NamedRow("ambiguous", "ambiguous = high variability", "{percent} ambiguous"),

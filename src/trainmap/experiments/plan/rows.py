@@ -15,7 +15,8 @@ from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
 from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, MapScheduled, Random, Role, Scheduled
-from trainmap.scores.table import score_named
+from trainmap.maps.map_file import AXES
+from trainmap.scores.table import OF_SEVERAL, score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
@@ -79,21 +80,7 @@ def rows_of(
     """
     found: list[Row] = []
     for at, subset in enumerate(subsets):
-        if subset.without is not None and subset.without.rule not in RULES:
-            raise wrong(("subsets", at, "without", "rule"), unknown("rule", subset.without.rule, RULES))
-        try:
-            if subset.schedule is not None:
-                _check_columns(f"schedule {subset.schedule.name}", subset.schedule.made().columns, scores)
-                made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
-            else:
-                expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
-                made = expand(subset, subset.sizes or sizes, examples, scores)
-            for row in made:
-                check(row)
-        except TrainmapError as error:
-            field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
-            field = "options" if subset.options and subset.strategy in STRATEGIES else field
-            raise wrong(("subsets", at, field), error) from error
+        made = rows_of_one(subset, subset.sizes or sizes, examples, epochs, scores, ("subsets", at), wrong, check)
         own = {name: tuple(told) for name in ("seeds", "budgets") if (told := getattr(subset, name)) is not None}
         found += [replace(row, **own) for row in made]
     for row in list(found):
@@ -107,6 +94,35 @@ def rows_of(
             _oppose(row, found, examples, wrong)
     order = list(DRAWS)
     return sorted(found, key=lambda row: (order.index(row.draw.kind), row.steps))
+
+
+def rows_of_one(
+    subset: Subset,
+    sizes: Sequence[float],
+    examples: int,
+    epochs: int,
+    scores: Sequence[str] | None,
+    where: Where,
+    wrong: Callable[[Where, object], TrainmapError],
+    check: Callable[[Row], None],
+) -> list[Row]:
+    """The rows of one subset, one for each size, without opponents; see ``rows_of``."""
+    if subset.without is not None and subset.without.rule not in RULES:
+        raise wrong((*where, "without", "rule"), unknown("rule", subset.without.rule, RULES))
+    try:
+        if subset.schedule is not None:
+            _check_columns(f"schedule {subset.schedule.name}", subset.schedule.made().columns, scores)
+            made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
+        else:
+            expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
+            made = expand(subset, sizes, examples, scores)
+        for row in made:
+            check(row)
+    except TrainmapError as error:
+        field = next(name for name in ("key", "spec", "strategy", "schedule") if getattr(subset, name))
+        field = "options" if subset.options and subset.strategy in STRATEGIES else field
+        raise wrong((*where, field), error) from error
+    return made
 
 
 def _oppose(row: Row, found: list[Row], examples: int, wrong: Callable[[Where, object], TrainmapError]) -> None:
@@ -240,5 +256,5 @@ def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | Non
         if score == TEACHER_LOSS:
             continue  # is made for those that read it
         score_named(score)
-        if scores is not None and score not in (*scores, "confidence", "variability", "correctness"):
+        if scores is not None and score not in (*scores, *AXES, *OF_SEVERAL):
             raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")

@@ -18,12 +18,13 @@ from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.plan.rows import Row, rows_of
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
-from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Scheduled
-from trainmap.experiments.tasks.map import Map
+from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Priced, Scheduled, priced
+from trainmap.experiments.tasks.map import Map, needed_by
 from trainmap.experiments.tasks.materials import Logits
 from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
+from trainmap.scores.table import OF_SEVERAL
 from trainmap.training.recipes import Recipe as TrainingRecipe
 
 NAMED = ("loss", "teacher")  # what a distillation is called by; the rest is told where it differs
@@ -72,7 +73,7 @@ class Students:
             *(self.experiment.subsets, self.experiment.sizes, self.draft.examples),
             *(max(epochs), scores, self.wrong, self.check),
         )
-        if self.one is None and any(row.draw.by_map for row in rows):
+        if self.one is None and any(row.draw.by_map or isinstance(row.draw, Priced) for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
         for row in rows:
             if not list(_budgets(row, list(row.budgets or self.experiment.budgets))):
@@ -84,6 +85,7 @@ class Students:
     def check(self, row: Row) -> None:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
+            _check_several(row, self.one)
             row.draw.check(row.name, self.one.recorded, self.draft.class_sizes)
             if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
                 materials_of(row.draw.strategy, self.one)
@@ -98,7 +100,9 @@ class Students:
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
         for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
-            lasting = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
+            lasting: dict[str, Any] = {"steps": {"own": None, "subset": part, "full": whole}[steps]}
+            if isinstance(row.draw, Priced):
+                lasting = self.priced(base, self.draft.examples if steps == "full" else row.count)
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
                 given = row.draw.needs(self.one, seed)
                 made = base.model_copy(update={**lasting, "seed": seed, "drawn_from": given})
@@ -114,6 +118,17 @@ class Students:
                     for budget in budgets:
                         self.draft.graph.lines.append(self.line(run, row, (title, column.taught), made, budget))
 
+    def priced(self, base: Student, trained_on: int) -> dict[str, Any]:
+        """What a student is trained on, and how long, for the cost of a training on so many examples and of the map;
+        what the student is taught by is there anyway."""
+        assert self.one is not None
+        source: Task | None = None if base.teaching is None else base.teaching.source
+        taught = () if source is None else (source, *needed_by(source))
+        seen, recipe = base.recipe.epochs * trained_on, base.recipe
+        spent, forward = self.one.price(self.draft, taught), self.draft.forward(base.model)
+        count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch)
+        return {"draw": Priced(count=count), "steps": steps}
+
     def name(self, role: str, task: Task, row: Row) -> None:
         """Put a selection into the graph under its row's name; its map, or a teacher, is there."""
         if isinstance(task, Selection):
@@ -123,9 +138,10 @@ class Students:
 
     def line(self, run: str, row: Row, column: tuple[str, str], made: Student, budget: str) -> Line:
         """The place of a run in the reports; ``column`` is the student and what it is taught by."""
-        share, (title, taught) = row.count / self.draft.examples, column
+        share, (title, taught) = made.draw.count / self.draft.examples, column
         told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "taught": taught}
         told["seed"] = made.seed
+        told |= {"answers": row.count} if isinstance(row.draw, Priced) else {}
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
         what |= {"opponent": row.opponent} if row.opponent else {}
         return Line(
@@ -168,6 +184,21 @@ class Students:
         live = loss.loss.needs == "features" or recipe.crop
         source = teacher if live else Logits(teacher=teacher, flips=recipe.flips)
         return Teaching(loss=loss.name, source=source, **told)
+
+
+def _check_several(row: Row, one: Map) -> None:
+    """Refuse a row that reads what a map of one teacher, or of several, does not have."""
+    if not isinstance(row.draw, Chosen):
+        return
+    if lacking := [name for name in row.draw.request.columns if name in OF_SEVERAL and len(one.members) == 1]:
+        raise TrainmapError(
+            f"'{row.name}' needs {lacking[0]}, which a map of several recordings has; see maps: teachers"
+        )
+    if row.draw.without is not None and len(one.members) > 1:
+        raise TrainmapError(
+            f"'{row.name}' cuts labels by an audit of one recording, and this map is of {len(one.members)}; leave "
+            "without out, or give it a map of one"
+        )
 
 
 def _budgets(row: Row, asked: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -11,6 +11,7 @@ Its files, in reading order::
     agreement_tables.py    how far the maps of one dataset agree, two by two: the tables
     compression_tables.py  what compression saves, what it changes and what it forgets
     kind_tables.py         which score finds which kind? The tables
+    member_tables.py       how many recordings a map's ranking needs
     people_tables.py       do people find the same examples hard? The tables
     search_tables.py       the tables of a search for hyperparameters
     active_tables.py       active learning: what labels buy

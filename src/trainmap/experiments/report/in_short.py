@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from trainmap.errors import counted
 from trainmap.experiments.report.student_columns import column_names
-from trainmap.experiments.results.facts import REFERENCES
+from trainmap.experiments.results.facts import PRICED, REFERENCES
 from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.statistics import Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
@@ -18,6 +18,12 @@ SENTENCES = {
     Verdict.BELOW: "Worse than random of the same size",
 }
 
+AT_COST = {
+    Verdict.ABOVE: "Beats random that may spend what the map costs as well",
+    Verdict.NONE: "No difference from it shown",
+    Verdict.BELOW: "Worse than random that may spend what the map costs as well",
+}
+
 
 def summary(report: Report) -> list[str]:
     """What the main table of each budget says, and which opponents are not there."""
@@ -26,7 +32,7 @@ def summary(report: Report) -> list[str]:
     present = {comparison.draw(name) for comparison in comparisons for name in comparison.names}
     if any(comparison.budget == EQUAL_STEPS for comparison in comparisons):
         present.add("full, equal steps")
-    absent = [words for draw, words in REFERENCES.items() if draw not in present]
+    absent = [words for draw, words in REFERENCES.items() if draw not in (*present, PRICED)]
     if absent:
         said.append(f"Not in this comparison: {', '.join(absent)}.")
     return said
@@ -38,6 +44,10 @@ def _said(comparison: Comparison) -> list[str]:
     said: list[str] = []
     for verdict, words in SENTENCES.items() if differences else ():
         keys = [key for key, difference in differences.items() if difference.verdict == verdict]
+        said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
+    paid = comparison.against_price("test_macro_f1")
+    for verdict, words in AT_COST.items() if paid else ():
+        keys = [key for key, difference in paid.items() if difference.verdict == verdict]
         said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
     taught: dict[str, list[Verdict]] = {}
     for (_, (_, way)), gain in comparison.from_distillation("test_macro_f1").items():

@@ -19,7 +19,10 @@ from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.statistics import Estimate, Verdict
 from trainmap.experiments.results.versus_random import Column
 from trainmap.experiments.runs.folder import Study
+from trainmap.experiments.tasks.result_fields import MAPS
 from trainmap.views.amounts import show_percent
+
+OPPONENTS = {"opponent": "the opponent", "priced opponent": "may spend the map's cost"}
 
 Done = Mapping[str, Mapping[str, Any]]
 Record = Mapping[str, Any]  # a line of a long table
@@ -63,7 +66,7 @@ def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
 
 def overlaps(study: Study, done: Done) -> list[Grid]:
     """How far the regions of each map are the same examples."""
-    maps = [entry for entry in study.entries if entry.kind == "map" and entry.hash in done]
+    maps = [entry for entry in study.entries if entry.kind in MAPS and entry.hash in done]
     if not maps:
         return []
     pairs = list(dict.fromkeys(pair for entry in maps for pair in done[entry.hash]["overlap"]))
@@ -152,5 +155,5 @@ def _cell(row: Record | None) -> Cell:
         return NOTHING
     shown = Cell(show_estimate(Estimate(row["macro_f1"], row["low"], row["high"], row["n"]), 1))
     if not row["verdict"]:
-        return replace(shown, words="the opponent" if row["role"] == "opponent" else "")
+        return replace(shown, words=OPPONENTS.get(row["role"], ""))
     return replace(shown.judged(Verdict(row["verdict"]), VERSUS_RANDOM), firm=row["firm"])

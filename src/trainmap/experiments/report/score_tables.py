@@ -14,7 +14,7 @@ from trainmap.experiments.report.cost_tables import cost_beside, cost_grid, mode
 from trainmap.experiments.report.formats import bar_for, digits_for, scale_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid
 from trainmap.experiments.report.student_columns import students_grid
-from trainmap.experiments.report.verdict_words import DISTILLED, VERSUS_FULL, VERSUS_RANDOM, Words
+from trainmap.experiments.report.verdict_words import DISTILLED, VERSUS_FULL, VERSUS_PRICED, VERSUS_RANDOM, Words
 from trainmap.experiments.results.run_rows import METRICS, Report
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts, interval
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
@@ -31,6 +31,8 @@ def grids(report: Report) -> list[Grid]:
         found += [grid for grid in [whole_grid(comparison)] if grid is not None]
         if comparison.against_full("test_macro_f1"):
             found.append(_full_grid(comparison, "test_macro_f1"))
+        if comparison.against_price("test_macro_f1"):
+            found.append(_price_grid(comparison, "test_macro_f1"))
         if comparison.from_distillation("test_macro_f1"):
             found.append(_distillation_grid(comparison, "test_macro_f1"))
         found.append(replace(_score_grid(comparison, "test_accuracy"), aside=True))
@@ -73,6 +75,17 @@ def _full_grid(comparison: Comparison, metric: str) -> Grid:
     shown = replace(comparison, names=tuple(name for name in comparison.names if name != comparison.full))
     grid = _differences_grid("Against full data", lead, shown, comparison.against_full(metric), VERSUS_FULL)
     return replace(grid.with_columns({"cost": lambda name: cost_beside(comparison, name)}), aside=True)
+
+
+def _price_grid(comparison: Comparison, metric: str) -> Grid:
+    lead = (
+        f"{METRICS[metric]} minus that of random that may spend what the subset and the whole map cost together (more "
+        "examples, then more steps), in points, paired by seed: the map is used once. Runs that share a map share its "
+        "price; see after how many it has paid."
+    )
+    differences = comparison.against_price(metric)
+    shown = replace(comparison, names=tuple(dict.fromkeys(name for name, _ in differences)))
+    return _differences_grid("Against random at the map's cost", lead, shown, differences, VERSUS_PRICED)
 
 
 def _distillation_grid(comparison: Comparison, metric: str) -> Grid:

@@ -1,110 +1,182 @@
-"""The tables of a search for hyperparameters: what was found beside what the student had, and the best trials."""
+"""The tables of the searches for hyperparameters: what was found beside what the network had, the best trials, and what
+a search on less data finds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainmap.experiments.report.formats import show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
-from trainmap.experiments.report.verdict_words import CHANGED
-from trainmap.experiments.results.statistics import Difference, Verdict, interval, paired_difference
-from trainmap.experiments.results.titles import search_titles
-from trainmap.experiments.runs.folder import Entry, Study
-from trainmap.views.amounts import show_flops, show_seconds
+from trainmap.experiments.report.verdict_words import CHANGED, VERSUS_ALL, Words
+from trainmap.experiments.results.searched import Arm, Searched, arms_of
+from trainmap.experiments.results.statistics import Difference, Verdict, interval
+from trainmap.experiments.runs.folder import Study
+from trainmap.views.amounts import show_flops, show_percent, show_seconds
 
 Done = Mapping[str, Mapping[str, Any]]
 
 SHOWN = 10  # trials in the report; all of them are in trials.csv
+CALLED = {
+    "peak_lr": "learning rate",
+    "temperature": "temperature",
+    "weight": "weight",
+    "weight_decay": "weight decay",
+}
 
 
 def search_grids(study: Study, done: Done) -> tuple[list[Grid], list[str], list[dict[str, Any]]]:
     """The tables of every search, what each says in a sentence, and a row for each trial; all empty without one."""
+    arms = arms_of(study, done)
     grids: list[Grid] = []
     said: list[str] = []
     rows: list[dict[str, Any]] = []
-    entries = {entry.hash: entry for entry in study.entries}
-    for digest, title in search_titles(study).items():
-        if digest not in done:
-            continue
-        entry, result, name = entries[digest], done[digest], str(title)
-        scores = _scores(study, entry, done)
-        difference = paired_difference(scores["found"], scores["start"], study.level)
-        grids += [_found_grid(name, entry, result, scores, difference, study.level), _trials_grid(name, result)]
-        said.append(_sentence(name, entry, result, difference))
-        rows += [{"search": name, "rank": at + 1, **trial} for at, trial in enumerate(result["trials"])]
+    for way in dict.fromkeys(arm.way for arm in arms):
+        its = [arm for arm in arms if arm.way == way]
+        if len(its) > 1:
+            grids.append(_parts_grid(its, study.level))
+            said += _parts_said(its, study.level)
+    for arm in arms:
+        grids.append(_found_grid(arm, study.level))
+        if arm.planned == 1:
+            grids.append(_trials_grid(arm))
+        said.append(_sentence(arm, arm.minus_start(study.level)))
+        rows += [
+            {"search": arm.name, "seed": seed, "rank": at + 1, **trial}
+            for seed, one in arm.searches.items()
+            for at, trial in enumerate(one.result["trials"])
+        ]
     return grids, said, rows
 
 
-def _scores(study: Study, entry: Entry, done: Done) -> dict[str, dict[int, float]]:
-    """Test macro F1 by seed of what was found and of the start: the same runs but for the search."""
-    tuned = [other for other in study.entries if other.kind == "tuned" and other.config["search"] == entry.hash]
-    starts = [{key: value for key, value in other.config.items() if key != "search"} for other in tuned]
-    plain = [other for other in study.entries if other.kind == "student" and other.config in starts]
-    return {
-        name: {run.config["seed"]: done[run.hash]["test_macro_f1"] for run in runs if run.hash in done}
-        for name, runs in (("start", plain), ("found", tuned))
-    }
-
-
-def _found_grid(
-    name: str,
-    entry: Entry,
-    result: Mapping[str, Any],
-    scores: Mapping[str, Mapping[int, float]],
-    difference: Difference,
-    level: float,
-) -> Grid:
-    validated = {tuple(trial[key] for key in entry.config["start"]): trial for trial in result["trials"]}
-    lines: list[GridLine] = []
-    for which, chosen in (("start", entry.config["start"]), ("found", result["found"])):
-        values = tuple(chosen[key] for key in entry.config["start"])
-        on_validation = validated[values]["validation_macro_f1"]
-        test = list(scores[which].values())
-        cells = [Cell(f"{value:.3g}") for value in values]
-        cells.append(Cell(f"{100 * on_validation:.2f} (n={len(entry.config['seeds'])})"))
-        cells.append(Cell(show_estimate(interval(test, level), 2)) if test else NOTHING)
-        judged = Cell("")
-        if which == "found" and difference.n:
-            judged = Cell(show_difference(difference, 2, difference.n)).judged(difference.verdict, CHANGED)
-        spent = Cell(show_flops(result["train_flops"]), show_seconds(result["train_cpu_seconds"]))
-        lines.append(GridLine(which, (*cells, judged, spent if which == "found" else NOTHING)))
-    heads = ("learning rate", "temperature", "weight", "validation macro F1", "test macro F1", "found minus start")
+def _found_grid(arm: Arm, level: float) -> Grid:
+    first, several = next(iter(arm.searches.values())), arm.planned > 1
+    keys = list(first.entry.config["start"])
+    lines = [
+        GridLine("start", (*_values(first, keys, first.entry.config["start"], first.start, level), Cell(""), NOTHING))
+    ]
+    for seed, one in arm.searches.items():
+        cells = _values(one, keys, one.result["found"], one.found, level)
+        judged = Cell("") if several else _judged(arm.minus_start(level), CHANGED)
+        spent = Cell(show_flops(one.result["train_flops"]), show_seconds(one.result["train_cpu_seconds"]))
+        lines.append(GridLine(f"found by search {seed}" if several else "found", (*cells, judged, spent)))
+    if several:
+        scores = list(arm.scores("found").values())
+        test = Cell(show_estimate(interval(scores, level), 2)) if scores else NOTHING
+        nothing = [Cell("")] * (len(keys) + 1)
+        lines.append(
+            GridLine("found, over searches", (*nothing, test, _judged(arm.minus_start(level), CHANGED), _cost(arm)))
+        )
+    heads = ("validation macro F1", "test macro F1", "found minus start", "cost of the search, CPU time")
     lead = (
-        f"The best of {len(result['trials'])} trials on the validation data (the mean over the seeds of the trials) "
-        "and the values that the student had; then both on the test data, in percent, under seeds that the search did "
-        "not use, paired by seed, in points. The search's validation score is the best of many and for that too high."
+        f"The best of {len(first.result['trials'])} trials on the validation data (the mean over the seeds of the "
+        "trials) and the values that the network had; then both on all the data and the test data, in percent, under "
+        "seeds that the search did not use, in points. The search's validation score is the best of many and for that "
+        f"too high. Differences are paired by {'search, the mean over its runs' if several else 'seed'}."
     )
-    heads = (*heads, "cost of the search, CPU time")
-    return Grid(f"Hyperparameters of {name}", lead, "values", heads, tuple(lines))
+    return Grid(
+        f"Hyperparameters of {arm.name}", lead, "values", (*(CALLED[key] for key in keys), *heads), tuple(lines)
+    )
 
 
-def _trials_grid(name: str, result: Mapping[str, Any]) -> Grid:
-    keys = ("peak_lr", "temperature", "weight")
+def _values(
+    one: Searched, keys: Sequence[str], chosen: Mapping[str, float], scores: Mapping[int, float], level: float
+) -> list[Cell]:
+    """The values, and what they gave on the validation and the test data."""
+    validated = {tuple(trial[key] for key in keys): trial for trial in one.result["trials"]}
+    values = tuple(chosen[key] for key in keys)
+    on_validation = validated[values]["validation_macro_f1"]
+    test = list(scores.values())
+    return [
+        *(Cell(f"{value:.3g}") for value in values),
+        Cell(f"{100 * on_validation:.2f} (n={len(one.entry.config['seeds'])})"),
+        Cell(show_estimate(interval(test, level), 2)) if test else NOTHING,
+    ]
+
+
+def _judged(difference: Difference, words: Words) -> Cell:
+    if not difference.n:
+        return Cell("")
+    return Cell(show_difference(difference, 2, difference.n)).judged(difference.verdict, words)
+
+
+def _cost(arm: Arm) -> Cell:
+    return Cell(show_flops(arm.spent("train_flops")), show_seconds(arm.spent("train_cpu_seconds")))
+
+
+def _parts_grid(arms: Sequence[Arm], level: float) -> Grid:
+    """What searches of one way on several parts of the data find, beside each other."""
+    whole = next((arm for arm in arms if arm.whole), None)
+    lines: list[GridLine] = []
+    for arm in arms:
+        scores = list(arm.scores("found").values())
+        cells = [Cell(show_estimate(interval(scores, level), 2)) if scores else NOTHING]
+        cells.append(_judged(arm.minus_start(level), CHANGED))
+        cells.append(NOTHING if whole is None or arm is whole else _judged(arm.minus(whole, level), VERSUS_ALL))
+        flops, seconds = arm.prepared("flops"), arm.prepared("cpu_seconds")
+        cells += [_cost(arm), Cell(show_flops(flops), show_seconds(seconds)) if seconds else NOTHING]
+        if whole is not None:
+            of = whole.spent("train_flops")
+            alone, both = arm.spent("train_flops") / of, (arm.spent("train_flops") + flops) / of
+            cells.append(Cell(show_percent(both), f"{show_percent(alone)} without the map" if flops else ""))
+        lines.append(GridLine(arm.name, tuple(cells), arm is whole))
+    heads = ["test macro F1 of what was found", "minus the start", "minus the search on all"]
+    heads += ["cost of a search, CPU time", "of its map", *([] if whole is None else ["of the search on all"])]
+    lead = (
+        "Each search had as many trials of as many epochs; on less data an epoch has fewer steps. What each found is "
+        f"trained on all the data; test macro F1 in percent, differences in points, paired by {arms[0].unit}. A map is "
+        "counted whole for each search, unless the search on all the data needs its teachers as well."
+    )
+    return Grid(f"What a search on less data finds, {arms[0].name}", lead, "search", tuple(heads), tuple(lines))
+
+
+def _parts_said(arms: Sequence[Arm], level: float) -> list[str]:
+    whole = next((arm for arm in arms if arm.whole), None)
+    said: list[str] = []
+    for arm in arms:
+        if whole is None or arm is whole or not (difference := arm.minus(whole, level)).n:
+            continue
+        part = (arm.spent("train_flops") + arm.prepared("flops")) / whole.spent("train_flops")
+        said.append(
+            f"{arm.name}: what it found minus what the search on all the data found: "
+            f"{show_difference(difference, 2, difference.n)} points (n={difference.n} {arm.unit}), "
+            f"{VERSUS_ALL.of(difference.verdict)}, at {show_percent(part)} of its FLOPs, its map included."
+        )
+    return said
+
+
+def _trials_grid(arm: Arm) -> Grid:
+    (one,) = arm.searches.values()
+    keys = list(one.entry.config["start"])
     lines = tuple(
         GridLine(
             str(at + 1),
             (*(Cell(f"{trial[key]:.3g}") for key in keys), Cell(f"{100 * trial['validation_macro_f1']:.2f}")),
         )
-        for at, trial in enumerate(result["trials"][:SHOWN])
+        for at, trial in enumerate(one.result["trials"][:SHOWN])
     )
-    heads = ("learning rate", "temperature", "weight", "validation macro F1")
-    title = f"The best trials for {name}"
+    heads = (*(CALLED[key] for key in keys), "validation macro F1")
+    title = f"The best trials for {arm.name}"
     return Grid(title, "All of them are in trials.csv.", "rank", heads, lines, aside=True)
 
 
-def _sentence(name: str, entry: Entry, result: Mapping[str, Any], difference: Difference) -> str:
+def _sentence(arm: Arm, difference: Difference) -> str:
+    first = next(iter(arm.searches.values()))
+    keys = list(first.entry.config["start"])
+
     def told(chosen: Mapping[str, Any]) -> str:
-        rate, temperature, weight = (f"{chosen[key]:.3g}" for key in ("peak_lr", "temperature", "weight"))
-        return f"learning rate {rate}, temperature {temperature}, weight {weight}"
+        return ", ".join(f"{CALLED[key]} {chosen[key]:.3g}" for key in keys)
 
     better = difference.verdict == Verdict.ABOVE
     verdict = "not judged yet"
     if difference.n:
         shown = show_difference(difference, 2, difference.n)
-        verdict = f"{shown} points (n={difference.n}), {CHANGED.of(difference.verdict)}"
-    kept = result["found"] if better else entry.config["start"]
+        verdict = f"{shown} points (n={difference.n}{f' {arm.unit}' if arm.planned > 1 else ''}), "
+        verdict += CHANGED.of(difference.verdict)
+    if arm.planned > 1:
+        return f"{arm.name}: the best trial of each search minus the start on the test data: {verdict}."
+    kept = first.result["found"] if better else first.entry.config["start"]
     return (
-        f"{name}: the best trial ({told(result['found'])}) minus the start on the test data: {verdict}. "
+        f"{arm.name}: the best trial ({told(first.result['found'])}) minus the start on the test data: {verdict}. "
         f"Defaults from here on: {told(kept)}{'' if better else ', as before'}."
     )

@@ -15,6 +15,7 @@ from trainmap.experiments.report.html_page import html
 from trainmap.experiments.report.kind_tables import kinds_tables
 from trainmap.experiments.report.latex_tables import latex
 from trainmap.experiments.report.markdown_page import markdown
+from trainmap.experiments.report.member_tables import member_grids, member_pictures
 from trainmap.experiments.report.overview_tables import elsewhere, in_all, overlaps, overview
 from trainmap.experiments.report.page import Page, page_of
 from trainmap.experiments.report.people_tables import people_grids
@@ -37,7 +38,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
     map beside people's judgement), ``kinds.csv`` (each score beside the known kinds of examples), ``active.csv`` (every
-    round of active learning), ``agreement.csv`` (every two maps of a dataset).
+    round of active learning), ``agreement.csv`` (every two maps of a dataset), ``members.csv`` (how far ensembles
+    agree, by their members).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -84,16 +86,18 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
     kinds, found_kinds, kind_rows, kind_pictures = kinds_tables(study, done, place / "plots")
     active, bought, asked = active_grids(study, done)
     agreeing = pairs(study, done, place)
+    members, counted = member_grids(study, done)
     page = Page(
         study.title,
         (*in_all(study, done, tables, failed), *bought, *found_out, *told, *found_kinds),
         (
             *(*overview(tables), *active, *elsewhere(found), *compressed, *searched, *people, *kinds),
-            *(*teachers_grids(study, done), *agreement_grids(agreeing), *overlaps(study, done)),
+            *(*teachers_grids(study, done), *agreement_grids(agreeing), *members, *overlaps(study, done)),
         ),
         pictures=(
             *pictures(tables, place / "plots"),
             *active_pictures(study, done, place / "plots"),
+            *member_pictures(study, done, place / "plots"),
             *kind_pictures,
         ),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
@@ -115,6 +119,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         "kinds.csv": kind_rows,
         "active.csv": asked,
         "agreement.csv": [pair.flat() for pair in agreeing],
+        "members.csv": counted,
     }
     texts |= {name: rows_csv(part) for name, part in beside.items() if part}
     for name in beside.keys() - texts.keys():  # of a plan that had something to say there

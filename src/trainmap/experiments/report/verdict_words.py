@@ -33,6 +33,8 @@ class Words:
 VERSUS_RANDOM = Words("beats random", "worse")
 VERSUS_ENTROPY = Words("beats entropy", "worse")
 VERSUS_FULL = Words("beats full data", "worse")
+VERSUS_ALL = Words("better than what it found", "worse than what it found")
+VERSUS_PRICED = Words("beats random at that cost", "worse")
 DISTILLED = Words("helps", "hurts")
 CHANGED = Words("better", "worse")
 FORGOTTEN = Words("more than another seed", "less than another seed", more_is_better=False)

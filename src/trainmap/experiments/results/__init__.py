@@ -13,6 +13,7 @@ Its files, in reading order::
     map_pairs.py      how far maps agree
     kind_groups.py    the trainings that say together which score finds which kind
     label_curves.py   what labels buy
+    searched.py       what the searches for hyperparameters found, and what they took
     forgotten.py      what compression forgets
 """
 
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.results.facts import NAMES, REFERENCES, facts_of, reads_map
+    from trainmap.experiments.results.facts import NAMES, PRICED, REFERENCES, facts_of, reads_map
     from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
     from trainmap.experiments.results.kind_groups import KindGroup, grouped_kinds
     from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
     from trainmap.experiments.results.run_rows import METRICS, Report, mean_of
+    from trainmap.experiments.results.searched import Arm, Searched, arms_of
     from trainmap.experiments.results.statistics import (
         Difference,
         Estimate,
@@ -50,13 +52,13 @@ if TYPE_CHECKING:
         paired_difference,
         verdict_of,
     )
-    from trainmap.experiments.results.titles import people_titles, search_titles, teacher_titles
+    from trainmap.experiments.results.titles import map_titles, people_titles, search_titles, teacher_titles
     from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison, compare
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "facts": "NAMES REFERENCES facts_of reads_map",
+            "facts": "NAMES PRICED REFERENCES facts_of reads_map",
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
             "kind_groups": "KindGroup grouped_kinds",
             "label_curves": "ENTROPY RANDOM Curves curves_of",
@@ -64,19 +66,20 @@ else:
             "price": "BESIDE IN_A_RUN OF_A_MAP ONCE PARTS Price completed part_column price_of",
             "records": "Group groups has_random long_table report_of",
             "run_rows": "METRICS Report mean_of",
+            "searched": "Arm Searched arms_of",
             "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
-            "titles": "people_titles search_titles teacher_titles",
+            "titles": "map_titles people_titles search_titles teacher_titles",
             "versus_random": "CLOCKS UNITS Column Comparison compare",
         },
     )
 
 # fmt: off
 __all__ = [
-    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "OF_A_MAP", "ONCE", "PARTS", "RANDOM", "REFERENCES",
-    "UNITS", "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten", "Group", "KindGroup", "Pair",
-    "Price", "Report", "Runs", "Verdict", "compare", "completed", "compressed_cells", "curves_of", "facts_of",
-    "forgotten_of", "grouped_kinds", "groups", "has_random", "holm_verdicts", "interval", "long_table", "mean_of",
-    "paired_difference", "pairs", "part_column", "people_titles", "price_of", "reads_map", "report_of", "search_titles",
-    "teacher_titles", "verdict_of",
+    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "OF_A_MAP", "ONCE", "PARTS", "PRICED", "RANDOM",
+    "REFERENCES", "UNITS", "Arm", "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten", "Group",
+    "KindGroup", "Pair", "Price", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare", "completed",
+    "compressed_cells", "curves_of", "facts_of", "forgotten_of", "grouped_kinds", "groups", "has_random",
+    "holm_verdicts", "interval", "long_table", "map_titles", "mean_of", "paired_difference", "pairs", "part_column",
+    "people_titles", "price_of", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
 ]
 # fmt: on

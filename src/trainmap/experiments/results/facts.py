@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainmap.experiments.tasks.draws import DRAWS, Role
+from trainmap.experiments.tasks.draws import DRAWS, Priced, Role
 
 if TYPE_CHECKING:
     from trainmap.experiments.plan.graph import Line
     from trainmap.experiments.runs.folder import Entry
+
+PRICED = Priced.called
+"""The draw of the opponent that may spend what the map costs as well: it stands where it is asked for."""
 
 ROLES: Mapping[str, Role] = {draw.drawn(steps): draw.role for draw in DRAWS.values() for steps in (None, 1)}
 """The part that each kind of draw plays in a comparison."""
@@ -19,6 +22,7 @@ REFERENCES: Mapping[str, str] = {
     "full, equal steps": "full data, equal steps",
     "random": "random",
     "repeated random": "repeated random",
+    PRICED: PRICED,
 }
 """What an honest table has beside the rows that it is about, and how it is called."""
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.experiments.results.price import price_of
+from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.titles import Title, map_titles
 from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
 from trainmap.experiments.tasks.place import MAP
+from trainmap.experiments.tasks.result_fields import MAPS
 from trainmap.experiments.tasks.task import Task
 from trainmap.maps.agreement import compare
 from trainmap.maps.datamap import DataMap
@@ -31,7 +33,7 @@ class Pair:
         examples: in both.
         confidence, variability: Spearman's correlation of each.
         ambiguous, hard: the share of one map's top third that is in the other's.
-        first_accuracy, second_accuracy: of the teachers, on the test data.
+        first_accuracy, second_accuracy: of the teachers, on the test data; the mean of several.
         first_flops, second_flops, first_cpu_seconds, second_cpu_seconds: what each map took, training included.
         sources: "train", "sweep", or both where the two differ: then they measure different quantities.
     """
@@ -62,7 +64,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     titles = map_titles(study)
     groups: dict[str, list[Entry]] = {}
     for entry in study.entries:
-        if entry.kind == "map" and entry.hash in done:
+        if entry.kind in MAPS and entry.hash in done:
             groups.setdefault(done[entry.hash]["dataset"], []).append(entry)
     found: list[Pair] = []
     tasks = tasks_of(study) if any(len(group) > 1 for group in groups.values()) else {}
@@ -79,7 +81,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
 
 def _told(entry: Entry, task: Task, done: Done) -> dict[str, Any]:
     spent = price_of([task], done).whole
-    accuracy = done[entry.after[0]]["test_accuracy"]
+    accuracy = mean_of([done[one]["test_accuracy"] for one in entry.after])
     return {"accuracy": accuracy, "flops": spent.flops, "cpu_seconds": spent.cpu_seconds}
 
 

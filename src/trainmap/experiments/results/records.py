@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES, facts_of
 from trainmap.experiments.results.group_titles import group_key, group_titles
 from trainmap.experiments.results.price import OF_A_MAP, ONCE, Key, Price, Spent, columns_of, price_of, total
-from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of
+from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import compare, unopposed
 from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
@@ -117,16 +118,23 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
     picture = None
     notes: list[str] = []
     if group.map is not None and group.map.hash in done:
-        scored, teacher = done[group.map.hash], entries[group.map.after[0]]
-        trained = done[teacher.hash]
-        told = f"training {teacher.model}, {scored['epochs']} of {counted(scored['recorded_epochs'], 'epoch')}"
+        scored, teachers = done[group.map.hash], [entries[one] for one in group.map.after]
+        accuracy = mean_of([done[one.hash]["test_accuracy"] for one in teachers])
+        models = ", ".join(
+            model if count == 1 else f"{count} times {model}"
+            for model, count in Counter(teacher.model for teacher in teachers).items()
+        )
+        told = f"training {models}, {scored['epochs']} of {counted(scored['recorded_epochs'], 'epoch')}"
         costs["map"] = {**costs["map"], "note": told}
         found = made(folder, group.map) / PICTURE
         picture = found if found.is_file() else None
         overlap = "; ".join(f"{pair} share {part:.0%}" for pair, part in scored["overlap"].items())
+        seeds, record = [teacher.config["seed"] for teacher in teachers], teachers[0].config["record"]
+        told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+        reach = "which reaches" if len(seeds) == 1 else "which reach on average"
         notes.append(
-            f"The map comes from {teacher.model} (seed {teacher.config['seed']}, {teacher.config['record']} logits), "
-            f"which reaches {trained['test_accuracy']:.2%} test accuracy. Of each third of this map {overlap}."
+            f"The map comes from {models} ({told}, {record} logits), {reach} {accuracy:.2%} test accuracy. "
+            f"Of each third of this map {overlap}."
         )
         notes += [f"{name}: {reason}" for name, reason in _reasons(study, group.map, done).items()]
     missing = group.planned - len(group.rows)
@@ -140,12 +148,12 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
             f"{len(alone)} of the finished runs are not compared, random of their size is not finished: "
             f"{', '.join(names)}."
         )
-    models = [model for model in study.models if model["dataset"] == group.labels["dataset"]]
+    networks = [model for model in study.models if model["dataset"] == group.labels["dataset"]]
     return Report(
         title=group.title,
         rows=[row for row in group.rows if row not in alone],
         costs=costs,
-        models=models,
+        models=networks,
         notes=notes,
         provenance={"map": done[group.map.hash]["fingerprint"]} if group.map_price and group.map else {},
         picture=picture,

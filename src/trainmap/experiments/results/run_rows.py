@@ -26,13 +26,14 @@ NEEDED = (
     *("examples", "fraction", "steps", "train_flops", "train_seconds"),
 )
 CELL = ("budget", "subset", "student", "taught")
-SHARED = (*NAMES, "opponent", "distilled", "examples", "fraction", "parameters", "reads_map", "counted", "once")
+ROW_FACTS = ("opponent", "answers", "distilled", "examples", "fraction", "parameters", "reads_map", "counted", "once")
+SHARED = (*NAMES, *ROW_FACTS)
 """Of all runs of a cell; the first one says them."""
 WORDS = ("budget", "subset", "role", "draw", "series", "opponent", "student", "taught", "counted", "once")
 TYPES: Mapping[str, type] = {
     **dict.fromkeys(WORDS, str),
     **dict.fromkeys(("distilled", "reads_map"), bool),
-    **dict.fromkeys(("seed", "examples", "steps", "parameters"), int),
+    **dict.fromkeys(("seed", "examples", "steps", "parameters", "answers"), int),
     **dict.fromkeys(("fraction", "train_flops", "train_seconds", "train_cpu_seconds"), float),
     **dict.fromkeys(("choosing_flops", "choosing_seconds", "choosing_cpu_seconds"), float),
     **dict.fromkeys(("teacher_flops", "proxy_flops", "compress_flops"), float),
@@ -58,6 +59,7 @@ class Report:
             ``taught`` (by which loss, and by which teacher where there are several), ``teacher_flops``,
             ``proxy_flops`` (those among the FLOPs of the training), ``once_flops``, ``whole_flops``, ... (see
             ``price.columns_of``), ``choosing_flops``, ``choosing_seconds`` (of what a selection took besides the map),
+            ``answers`` (of random at the map's cost: examples of the subset whose cost and map's it may spend),
             ``reads_map`` (False for a selection that has no use for the map and need not pay it back), ``budget``
             ("equal epochs", "equal steps", ...: one set of tables for each). All else goes to results.csv only.
         costs: what is made once: ``map`` (required where there are selections), ``scoring``, ``teacher``,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from trainmap.errors import counted
 from trainmap.experiments.runs.folder import Entry, Study
+from trainmap.experiments.tasks.result_fields import MAPS
 
 
 @dataclass(frozen=True)
@@ -24,26 +25,30 @@ class Title:
 
 def teacher_titles(study: Study) -> dict[str, Title]:
     """Of each teacher, "maker on digits"; all its seeds have the same."""
-    return _titles(study, "teacher", lambda entry, _: _on_data(entry, _called(entry)))
+    return _titles(study, ("teacher",), lambda entry, _: _on_data(entry, _called(entry)))
 
 
 def people_titles(study: Study) -> dict[str, Title]:
     """Of each comparison with people, the name of its teacher."""
-    return _titles(study, "people", lambda entry, entries: _on_data(entry, _called(entries[entry.config["teacher"]])))
+    return _titles(
+        study, ("people",), lambda entry, entries: _on_data(entry, _called(entries[entry.config["teacher"]]))
+    )
 
 
 def search_titles(study: Study) -> dict[str, Title]:
-    """Of each search, "mlp-256 + hinton on digits"."""
-    return _titles(
-        study,
-        "search",
-        lambda entry, _: _on_data(entry, entry.called or f"{entry.model} + {entry.config['distillation']['loss']}"),
-    )
+    """Of each search, "mlp-256 + hinton on digits", "cnn-8 (searched on random 10 %) on digits"; those that differ in
+    their seed alone have the same."""
+
+    def name(entry: Entry, _: Mapping[str, Entry]) -> str:
+        how = entry.config["distillation"]
+        return _on_data(entry, entry.called or (f"{entry.model} + {how['loss']}" if how else entry.model))
+
+    return _titles(study, ("search",), name)
 
 
 def active_titles(study: Study) -> dict[str, Title]:
     """Of each active learning, "cnn-8 on digits"; all its strategies and seeds have the same."""
-    return _titles(study, "active", lambda entry, _: _on_data(entry, _called(entry)))
+    return _titles(study, ("active",), lambda entry, _: _on_data(entry, _called(entry)))
 
 
 def map_titles(study: Study) -> dict[str, Title]:
@@ -52,20 +57,24 @@ def map_titles(study: Study) -> dict[str, Title]:
     seeds = Counter(teachers.values())
 
     def name(entry: Entry, entries: Mapping[str, Entry]) -> str:
-        teacher = entries[entry.after[0]]
+        teacher, *others = (entries[one] for one in entry.after)
+        if others:  # as the file calls it
+            return entry.called
         told = [_called(teacher), counted(entry.config["epochs"], "epoch") if entry.config["epochs"] else ""]
         told.append(f"seed {teacher.config['seed']}" if seeds[teachers[teacher.hash]] > 1 else "")
         return ", ".join(filter(None, told))
 
-    return _titles(study, "map", name)
+    return _titles(study, MAPS, name)
 
 
-def _titles(study: Study, kind: str, name: Callable[[Entry, Mapping[str, Entry]], str]) -> dict[str, Title]:
-    """The titles of the tasks of a kind. Where tasks that differ in more than a seed would have one title, as they may
-    in plans of trainmap 0.1, which say less, each is called by the whole name of the first that differs in its seed
+def _titles(
+    study: Study, kinds: Collection[str], name: Callable[[Entry, Mapping[str, Entry]], str]
+) -> dict[str, Title]:
+    """The titles of the tasks of these kinds. Where tasks that differ in more than a seed would have one title, as they
+    may in plans of trainmap 0.1, which say less, each is called by the whole name of the first that differs in its seed
     alone."""
     entries = {entry.hash: entry for entry in study.entries}
-    its = [entry for entry in study.entries if entry.kind == kind]
+    its = [entry for entry in study.entries if entry.kind in kinds]
     found = {entry.hash: Title(name(entry, entries), entry.point) for entry in its}
     firsts: dict[tuple[str, Title], dict[str, str]] = {}  # by settings, of those with one title
     for entry in its:
@@ -80,8 +89,10 @@ def _titles(study: Study, kind: str, name: Callable[[Entry, Mapping[str, Entry]]
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed and no strategy of active learning, and of its teacher."""
-    own = {key: value for key, value in entry.config.items() if key not in ("seed", "teacher", "strategy")}
+    """All of a task that is no seed and no strategy of active learning, nor what a search trains on (which its title
+    says and a seed draws); and of its teacher."""
+    left = ("seed", "teacher", "strategy", "subset")
+    own = {key: value for key, value in entry.config.items() if key not in left}
     teacher = entries.get(entry.config.get("teacher", ""))
     return json.dumps([own, {**teacher.config, "seed": None} if teacher is not None else None], sort_keys=True)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainmap.errors import TrainmapError, counted
-from trainmap.experiments.results.facts import OF_A_MAP
+from trainmap.experiments.results.facts import OF_A_MAP, PRICED, reads_map
 from trainmap.experiments.results.run_rows import Report, Row, cells_of, check_rows, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.tasks.draws import SAME_SIZE
@@ -86,6 +86,18 @@ class Comparison:
             (name, column): self._difference(metric, (name, column), (self.full, column))
             for name, column in self.cells
             if self.draw(name) != "full" and (self.full, column) in self.cells
+        }
+
+    def against_price(self, metric: str) -> dict[tuple[str, Column], Difference]:
+        """The difference of every subset that reads the map from random that may spend what that subset and the map
+        cost together, where it was run."""
+        priced = {name: self.first(name, "answers") for name in self.names if self.draw(name) == PRICED}
+        return {
+            (name, column): self._difference(metric, (name, column), (opponent, column))
+            for name, column in self.cells
+            if reads_map(self.draw(name), self.first(name, "reads_map"))
+            for opponent, size in priced.items()
+            if _same(self.first(name, "examples"), size) and (opponent, column) in self.cells
         }
 
     def from_distillation(self, metric: str) -> dict[tuple[str, Column], Difference]:
@@ -165,7 +177,7 @@ def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
                 f"{counted(one['examples'], 'example')}, the nearest is '{nearest}' with "
                 f"{about[nearest]['examples']}; add a random subset of {one['examples']}"
             )
-        if one["draw"] not in ("random", "full"):
+        if one["draw"] not in ("random", "full", PRICED):
             found[name] = nearest
     return found
 

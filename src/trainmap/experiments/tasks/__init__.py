@@ -14,7 +14,8 @@ Its files, in reading order::
     learning.py            what every task that trains a network has
     judge.py               how good a network is, on its own test set and elsewhere
     teacher.py             A teacher: trained on all the data while it is recorded
-    map.py                 A map of a teacher's recording, and which examples are chosen from it
+    map.py                 A map of a teacher's recording
+    ensemble_map.py        one map of several teachers' recordings
     materials.py           what is made of a teacher besides its map
     draws.py               the draws of a row
     selection.py           which examples are chosen from a map: one fixed subset
@@ -51,19 +52,22 @@ if TYPE_CHECKING:
         Full,
         IndependentRandom,
         MapScheduled,
+        Priced,
         Random,
         RepeatedAuto,
         Role,
         Scheduled,
+        priced,
     )
+    from trainmap.experiments.tasks.ensemble_map import Ensemble
     from trainmap.experiments.tasks.judge import prediction_path
     from trainmap.experiments.tasks.kinds_found import KindsFound
     from trainmap.experiments.tasks.learning import Learning
-    from trainmap.experiments.tasks.map import Map
+    from trainmap.experiments.tasks.map import Map, needed_by
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
     from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
-    from trainmap.experiments.tasks.result_fields import Name, check_result
+    from trainmap.experiments.tasks.result_fields import MAPS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, materials_of
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
@@ -71,7 +75,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.task_table import TASKS
     from trainmap.experiments.tasks.teacher import Teacher
     from trainmap.experiments.tasks.tracking import read_epochs
-    from trainmap.experiments.tasks.tuning import Hyperparameters, check_search
+    from trainmap.experiments.tasks.tuning import Hyperparameters, PlainHyperparameters, check_search
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -81,16 +85,19 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Random RepeatedAuto Role "
-            "Scheduled",
+            "draws": (
+                "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
+                "Scheduled priced"
+            ),
+            "ensemble_map": "Ensemble",
             "judge": "prediction_path",
             "kinds_found": "KindsFound",
             "learning": "Learning",
-            "map": "Map",
+            "map": "Map needed_by",
             "materials": "ClustersOf Features Logits",
             "people": "People counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
-            "result_fields": "Name check_result",
+            "result_fields": "MAPS Name check_result",
             "search": "Search",
             "selection": "Selection materials_of",
             "student": "Student Teaching Tuned",
@@ -98,18 +105,18 @@ else:
             "task_table": "TASKS",
             "teacher": "Teacher",
             "tracking": "read_epochs",
-            "tuning": "Hyperparameters check_search",
+            "tuning": "Hyperparameters PlainHyperparameters check_search",
         },
     )
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
     "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
-    "Draw", "Elsewhere", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits",
-    "Map", "MapScheduled", "Name", "People", "Place", "Random", "RepeatedAuto", "Role", "Scheduled", "Search",
-    "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
-    "fingerprint", "hash_of", "load", "materials_of", "plain", "prediction_path", "read_counts", "read_epochs",
-    "request_of", "settled",
+    "Draw", "Elsewhere", "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound",
+    "Learning", "Logits", "Map", "MapScheduled", "Name", "People", "Place", "PlainHyperparameters", "Priced", "Random",
+    "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned",
+    "check_result", "check_search", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "needed_by",
+    "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

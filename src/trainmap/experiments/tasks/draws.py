@@ -17,6 +17,7 @@ from trainmap.experiments.tasks.choices import Settled, request_of
 from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
 from trainmap.experiments.tasks.student_ids import random_ids
 from trainmap.experiments.tasks.task import Site, Task
+from trainmap.models.budget import training_flops
 from trainmap.selection.requests import Request, check_choice
 from trainmap.selection.strategies import AUTO
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # a report asks draws for their roles, and needs no torch
 SAME_SIZE = 0.01
 """Sizes that differ by at most this share are the same size: class balance may cost a few examples."""
 
-Role = Literal["opponent", "full data", "judged"]
+Role = Literal["opponent", "full data", "priced opponent", "judged"]
 Visits = np.ndarray | Callable[[int], Any] | Any | None
 """Ids that stay the same, what an epoch visits by its number, a schedule, a proxy; None for all the examples."""
 
@@ -39,7 +40,8 @@ class Draw(Section):
     Attributes:
         kind: its word in a student's identity.
         called: its word in results: what it is, whatever people call the row.
-        role: its part in the comparison: the opponent that the others meet, all the data, or one that is judged.
+        role: its part in the comparison: the opponent that the others meet, all the data, the opponent that may spend
+            what their map costs as well, or one that is judged.
         by_map: whether the map of its table is read for it.
         fixed: whether it stays the same during training.
         count: examples that an epoch trains on; of a schedule those that it is expected to visit.
@@ -161,6 +163,42 @@ class IndependentRandom(Draw):
         return lambda epoch: schedule.plan(epoch).ids
 
 
+class Priced(Draw):
+    """As much random data, and then as many more steps, as a training on a subset and the map that it is chosen from
+    cost together: the opponent of equal total cost (``priced`` says how much that is)."""
+
+    kind: ClassVar = "priced"
+    called: ClassVar = "random at the map's cost"
+    fixed: ClassVar = True
+    role: ClassVar[Role] = "priced opponent"
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        return None if self.count >= len(train) else random_ids(train.ids, self.count, seed)
+
+
+def priced(seen: int, spent: int, forward: int, examples: int, epochs: int, batch: int) -> tuple[int, int | None]:
+    """What a training may visit for the cost of another one and of a map.
+
+    It takes more random examples for as many epochs, up to all of them; what is left then goes into more steps, over
+    which its learning rate falls as in any longer training.
+
+    Args:
+        seen: examples that all steps of the other training see together.
+        spent: FLOPs of the map.
+        forward: FLOPs of a forward pass of one example.
+        examples: N, of all the data.
+        epochs, batch: of the recipe.
+
+    Returns:
+        how many examples, at most N; for how many steps, None for the epochs of the recipe. The FLOPs are at most those
+        of the other training and the map.
+    """
+    whole = seen + spent // training_flops(forward, 1)
+    if whole < epochs * examples:
+        return whole // epochs, None
+    return examples, whole * -(-examples // batch) // examples
+
+
 class RepeatedAuto(Draw):
     """Another subset for every epoch, drawn by the rule of ``auto``."""
 
@@ -175,7 +213,7 @@ class RepeatedAuto(Draw):
         if one is None:
             return {}
         found: dict[str, Task] = {"map": one}
-        return found if one.epochs is not None else found | {"judged": one.teacher}
+        return found if one.epochs is not None else found | {"judged": one.judged}
 
     def told(self) -> str:
         return "drawn by the rule of auto from the map, another set for each epoch"
@@ -333,8 +371,19 @@ class Chosen(Draw):
 
 
 DRAWS: Mapping[str, type[Draw]] = {
-    draw.kind: draw for draw in (Full, Random, IndependentRandom, RepeatedAuto, Scheduled, MapScheduled, Chosen)
+    draw.kind: draw for draw in (Full, Random, IndependentRandom, Priced, RepeatedAuto, Scheduled, MapScheduled, Chosen)
 }
+
+
+def subset_of(draw: Draw, drawn_from: Mapping[str, Task]) -> dict[str, Any]:
+    """A draw and the tasks that it needs, as the identity of a task has them."""
+    return {"selection": None} | draw.identity() | {name: task.hash for name, task in drawn_from.items()}
+
+
+def drawn_of(told: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[str, Any]:
+    """``draw`` and ``drawn_from`` of what ``subset_of`` said."""
+    given = {name: tasks[told[name]] for name in ("selection", "map", "judged") if told.get(name) is not None}
+    return {"draw": draw_of(told, given), "drawn_from": given}
 
 
 def draw_of(told: Mapping[str, Any], given: Mapping[str, Task]) -> Draw:

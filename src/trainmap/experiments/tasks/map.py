@@ -1,9 +1,9 @@
-"""A map of a teacher's recording, and which examples are chosen from it."""
+"""A map of a teacher's recording."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from trainmap.dynamics.store import Dynamics
@@ -43,6 +43,16 @@ class Map(Task):
         return told if self.test else {name: value for name, value in told.items() if name != "test"}
 
     @property
+    def members(self) -> tuple[Teacher, ...]:
+        """The teachers whose recordings it is of."""
+        return (self.teacher,)
+
+    @property
+    def judged(self) -> Task:
+        """The task whose folder says how good the map's network is on the validation data (``place.held_out``)."""
+        return self.teacher
+
+    @property
     def recorded(self) -> int:
         """Epochs that it is made of; early stopping is not foreseen."""
         return self.epochs or self.teacher.recipe.epochs
@@ -65,29 +75,56 @@ class Map(Task):
         columns = 16 if self.scores is None else len(self.scores) + 5
         return Cost(bytes=site.examples * 8 * columns + 400_000)
 
-    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
+    def price(self, site: Site, besides: Collection[Task] = ()) -> int:
+        """FLOPs that it takes until there is a map: the epochs of its members' trainings that it is made of, and all
+        that these need themselves.
+
+        Args:
+            besides: tasks that are there anyway, such as a student's own teacher.
+        """
+        whole = {made for one in self.members for made in needed_by(one)}
+        flops = sum(made.cost(site).flops for made in whole if made not in besides)
+        for one in self.members:
+            if one not in besides:  # passes over the test data are no part of a map
+                spent = one.model_copy(update={"record_test": False}).cost(site).flops
+                flops += spent * self.recorded // one.recipe.epochs
+        return flops
+
+    def share(self, role: str, result: Mapping[str, Any]) -> float:
         """Of the recorded epochs those that it is made of."""
         return result["epochs"] / result["recorded_epochs"] if role == "teacher" else 1.0
 
     def run(self, place: Place) -> Result:
-        dynamics = Dynamics.open(place.of("teacher", DYNAMICS))
+        opened = [Dynamics.open(place.of(role, DYNAMICS)) for role in self.needs()]
         start, cpu = time.perf_counter(), time.process_time()
-        epochs = None if self.epochs is None else min(self.epochs, dynamics.epochs)  # it may have stopped early
+        recorded = [one.epochs for one in opened]  # each may have stopped early
+        epochs = None if self.epochs is None and len(set(recorded)) == 1 else min(self.recorded, *recorded)
         how: dict[str, Any] = {"fraction": self.fraction, "epochs": epochs, "workers": 1}
-        datamap = DataMap.from_dynamics(dynamics, None if self.scores is None else list(self.scores), **how)
+        datamap = _map_of(opened, None if self.scores is None else list(self.scores), **how)
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
         datamap.save(place.out / MAP)
         plot_map(datamap, place.out / PICTURE)
         if self.test:
-            beside = Dynamics.open(place.of("teacher", TEST_DYNAMICS))
-            DataMap.from_dynamics(beside, [], **how).save(place.out / TEST_MAP)
+            beside = [Dynamics.open(place.of(role, TEST_DYNAMICS)) for role in self.needs()]
+            _map_of(beside, [], **how).save(place.out / TEST_MAP)
         return {
             "fingerprint": datamap.fingerprint,
             "dataset": datamap.dataset,
             "epochs": datamap.epochs,
-            "recorded_epochs": dynamics.epochs,
+            "recorded_epochs": max(recorded),
+            **({"member_epochs": recorded} if len(recorded) > 1 else {}),
             "scores": datamap.scores,
             "scoring_seconds": seconds,
             "scoring_cpu_seconds": cpu_seconds,
             "overlap": {f"{a} and {b}": share for (a, b), share in datamap.overlap().items()},
         }
+
+
+def needed_by(task: Task) -> set[Task]:
+    """All tasks that one needs, and that those need."""
+    own = set(task.needs().values())
+    return own.union(*map(needed_by, own))
+
+
+def _map_of(opened: Sequence[Dynamics], scores: list[str] | None, **how: Any) -> DataMap:
+    return DataMap.from_dynamics(opened if len(opened) > 1 else opened[0], scores, **how)

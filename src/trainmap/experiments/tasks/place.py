@@ -70,7 +70,7 @@ class Place:
 
 
 def leave_held_out(folder: Path, accuracy: float | None) -> None:
-    """A teacher's accuracy on the validation data; None without any."""
+    """A teacher's accuracy on the validation data, or the mean of an ensemble's; None without any."""
     write_sealed(folder / _HELD_OUT, {"accuracy": accuracy})
 
 
@@ -97,14 +97,16 @@ def row_of(folder: Path, needed: tuple[str, ...]) -> dict[str, Any]:
 
 
 def leave_found(folder: Path, found: Mapping[str, float]) -> None:
-    """The hyperparameters that a search found, with the ``gold`` that follows."""
+    """The hyperparameters that a search found, with the ``gold`` that follows where there is a teacher."""
     write_sealed(folder / _FOUND, dict(found))
 
 
-def found_in(folder: Path) -> tuple[Found, float]:
-    """What ``leave_found`` left: the hyperparameters, and ``gold``. Raises StoreError."""
+def found_in(folder: Path) -> Found:
+    """What ``leave_found`` left. Raises StoreError."""
     path, cure = folder / _FOUND, "search again"
     kept = read_sealed(path, "result of a search", cure)
     with reading(path, "result of a search", cure):
-        gold = float(kept.pop("gold"))
-        return as_type(Found, kept, path, cure), gold
+        found: Found = as_type(Found, kept, path, cure)
+        if ("temperature" in found.values) != (found.gold is not None):
+            raise ValueError("gold goes with a temperature")
+        return found

@@ -69,6 +69,31 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class MembersAgreed:
+    """How far two ensembles of so many members agree; None where there is no number."""
+
+    score: str
+    members: Annotated[int, Field(ge=1)]
+    spearman: Number | None
+    low: Number | None
+    high: Number | None
+    top: Number | None
+    top_low: Number | None
+    top_high: Number | None
+    pairs: Count
+    maps: Count
+
+
+@dataclass(frozen=True)
+class ScoredTogether(Scored):
+    """Of a map of several recordings."""
+
+    members: Annotated[int, Field(ge=2)]
+    member_epochs: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=2)]
+    agreement: tuple[MembersAgreed, ...]
+
+
+@dataclass(frozen=True)
 class Chosen:
     """Of a selection."""
 
@@ -148,18 +173,29 @@ class Trial:
     """Of a search."""
 
     peak_lr: Number
-    temperature: Number
-    weight: Number
     validation_macro_f1: Share
+    temperature: Number | None = None
+    weight: Number | None = None
+    weight_decay: Number | None = None
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a search chose."""
+    """What a search chose: temperature, weight and gold of a distilled student, weight decay of a plain one."""
 
     peak_lr: Number
-    temperature: Number
-    weight: Number
+    temperature: Number | None = None
+    weight: Number | None = None
+    gold: Number | None = None
+    weight_decay: Number | None = None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """Those that were searched."""
+        told = {name: value for name, value in vars(self).items() if value is not None and name != "gold"}
+        if told.keys() not in ({"peak_lr", "temperature", "weight"}, {"peak_lr", "weight_decay"}):
+            raise ValueError(f"no search finds {', '.join(told)}")
+        return told
 
 
 @dataclass(frozen=True)
@@ -197,9 +233,13 @@ class Asked:
     rounds: Annotated[tuple[Labelled, ...], Field(min_length=2)]
 
 
+MAPS = ("map", "ensemble")
+"""The kinds of task that make a map of the training data."""
+
 FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
     "map": Scored,
+    "ensemble": ScoredTogether,
     "selection": Chosen,
     "teacher logits": Prepared,
     "features": Prepared,

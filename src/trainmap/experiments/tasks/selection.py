@@ -69,12 +69,12 @@ class Selection(Task):
         """The map; the teacher where its recording is audited or its accuracy is read; what a strategy reads."""
         found: dict[str, Task] = {"map": self.map}
         found |= {} if self.strategy is None else materials_of(self.strategy, self.map)
-        return found | ({"teacher": self.map.teacher} if self.held_out or self.without else {})
+        return found | ({"teacher": self.map.judged} if self.held_out or self.without else {})
 
     def told(self) -> str:
         return "one card of ids for each subset that is chosen from a map"
 
-    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
+    def share(self, role: str, result: Mapping[str, Any]) -> float:
         """A draw at random from all the examples reads nothing of the map that its table has."""
         return 1.0 if role != "map" or self.without or self.request.reads_map else 0.0
 
@@ -127,9 +127,15 @@ def materials_of(strategy: Settled, one: Map) -> dict[str, Task]:
     """What a strategy reads besides the map.
 
     Raises:
-        TrainmapError: a map of the first epochs alone, whose cost is not that of the network of the last one.
+        TrainmapError: a map of the first epochs alone, whose cost is not that of the network of the last one; a map of
+            several teachers, which has no one network.
     """
     needs = read_by(request_of("", strategy))
+    if needs and len(one.members) > 1:
+        raise TrainmapError(
+            f"{strategy.name} reads {', '.join(sorted(needs))} of one teacher, and this map is of {len(one.members)}; "
+            "give it a map of one"
+        )
     if needs & {"features", "logits"} and not one.whole:
         raise TrainmapError(
             f"{strategy.name} reads the network that {one.teacher.model} ends with, which a map of its first "

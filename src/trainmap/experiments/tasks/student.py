@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,7 +14,7 @@ from trainmap.data.dataset import Dataset
 from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation
 from trainmap.experiments.file.fields import Section, short
-from trainmap.experiments.tasks.draws import Draw, Full, draw_of
+from trainmap.experiments.tasks.draws import Draw, Full, drawn_of, subset_of
 from trainmap.experiments.tasks.judge import costs, weighs
 from trainmap.experiments.tasks.learning import CHECKPOINT_FLOPS, Learning, forget_checkpoint, leave_network
 from trainmap.experiments.tasks.materials import Logits
@@ -23,6 +22,7 @@ from trainmap.experiments.tasks.place import LOGITS, Place, found_in, leave_row
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
+from trainmap.experiments.tasks.tuning import recipe_with, values_of
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.training.step import Teaching as FitTeaching
 
@@ -112,15 +112,13 @@ class Student(Learning):
 
     def subset(self) -> dict[str, Any]:
         """The draw as an identity has it."""
-        given = {name: task.hash for name, task in self.drawn_from.items()}
-        return {"selection": None} | self.draw.identity() | given
+        return subset_of(self.draw, self.drawn_from)
 
     @classmethod
     def of(cls, identity: Mapping[str, Any], tasks: Mapping[str, Task]) -> Self:
         told = dict(identity)
         subset, taught = told.pop("subset"), told.pop("teacher")
-        given = {name: tasks[subset[name]] for name in ("selection", "map", "judged") if subset.get(name) is not None}
-        told |= {"draw": draw_of(subset, given), "drawn_from": given, "teaching": None}
+        told |= {**drawn_of(subset, tasks), "teaching": None}
         if taught is not None:
             source = tasks[taught["logits"] if "logits" in taught else taught["teacher"]]
             settings = {name: taught[name] for name in Teaching.model_fields if name != "source"}
@@ -195,7 +193,7 @@ class Student(Learning):
 
 
 class Tuned(Student):
-    """A student with what a search found in place of its rate, temperature and weight.
+    """A student with what a search found in place of its rate, temperature and weight, or of its rate and weight decay.
 
     Attributes:
         search: what found them.
@@ -213,10 +211,9 @@ class Tuned(Student):
         return f"{super().told()}; peak_lr, temperature and weight as the search found them"
 
     def run(self, place: Place) -> Result:
-        found, gold = found_in(place.of("search"))
-        assert self.teaching is not None
-        told = {"temperature": found.temperature, "weight": found.weight, "gold": gold}
-        recipe = replace(self.recipe, peak_lr=found.peak_lr)
-        return Student.run(
-            self.model_copy(update={"recipe": recipe, "teaching": self.teaching.model_copy(update=told)}), place
-        )
+        found = found_in(place.of("search"))
+        changed: dict[str, Any] = {"recipe": recipe_with(self.recipe, values_of(found.values))}
+        if self.teaching is not None:
+            told = {"temperature": found.temperature, "weight": found.weight, "gold": found.gold}
+            changed["teaching"] = self.teaching.model_copy(update=told)
+        return Student.run(self.model_copy(update=changed), place)

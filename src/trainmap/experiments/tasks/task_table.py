@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from trainmap.experiments.tasks.active_learning import ActiveLearning
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
+from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.kinds_found import KindsFound
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
@@ -22,6 +23,7 @@ TASKS: Mapping[str, type[Task]] = {
     for kind in (
         Teacher,
         Map,
+        Ensemble,
         Selection,
         Logits,
         Features,

@@ -1,4 +1,5 @@
-"""Best hyperparameters of a distilled student: Optuna over learning rate, temperature and the teacher's weight."""
+"""Best hyperparameters: Optuna over learning rate, temperature and the teacher's weight of a distilled student, over
+learning rate and weight decay of a plain one."""
 
 from __future__ import annotations
 
@@ -27,13 +28,19 @@ from trainmap.training.step import Teaching
 
 Ends = tuple[float, float]
 
-RANGES: Mapping[str, Ends] = {"peak_lr": (1e-3, 1.0), "temperature": (1.0, 20.0), "weight": (0.0, 1.0)}
+RANGES: Mapping[str, Ends] = {
+    "peak_lr": (1e-3, 1.0),
+    "temperature": (1.0, 20.0),
+    "weight": (0.0, 1.0),
+    "weight_decay": (1e-5, 1e-1),
+}
 """What is searched; the weight evenly, the others evenly in the logarithm."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """What is searched: of the recipe the largest learning rate, of the loss the temperature and the weight."""
+    """What is searched of a distilled student: of the recipe the largest learning rate, of the loss the temperature and
+    the weight."""
 
     peak_lr: float
     temperature: float
@@ -41,10 +48,32 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True)
+class PlainHyperparameters:
+    """What is searched of a network without a teacher: of the recipe the largest learning rate and the weight decay."""
+
+    peak_lr: float
+    weight_decay: float
+
+
+Values = Hyperparameters | PlainHyperparameters
+
+
+def values_of(told: Mapping[str, float]) -> Values:
+    """Either kind, by its names."""
+    return Hyperparameters(**told) if "temperature" in told else PlainHyperparameters(**told)
+
+
+def recipe_with(recipe: Recipe, chosen: Values) -> Recipe:
+    """A recipe with those of the values that are of a recipe."""
+    decay = {"weight_decay": chosen.weight_decay} if isinstance(chosen, PlainHyperparameters) else {}
+    return replace(recipe, peak_lr=chosen.peak_lr, **decay)
+
+
+@dataclass(frozen=True)
 class Trial:
     """One try: the mean macro F1 on the validation data in [0, 1], and what its students took, judging included."""
 
-    chosen: Hyperparameters
+    chosen: Values
     macro_f1: float
     flops: int
     seconds: float = field(compare=False)
@@ -53,32 +82,38 @@ class Trial:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A student's training but for its hyperparameters.
+    """A network's training but for its hyperparameters.
 
     Attributes:
         model: its name.
-        recipe: its rate is replaced.
+        recipe: what is searched of it is replaced.
         data: trained on ``train``, judged on ``validation``; the test data is not touched.
-        teacher_logits: (N, C), rows aligned with ``data.train.ids``; or (N, 2, C) where the recipe flips.
+        teacher_logits: (N, C), rows aligned with ``data.train.ids``; or (N, 2, C) where the recipe flips; None without
+            a teacher.
         distillation: its temperature and weight are replaced.
         device: where to compute.
+        ids: of the training examples that are trained on, for as many epochs; None for all.
     """
 
     model: str
     recipe: Recipe
     data: Splits
-    teacher_logits: NDArray[np.floating]
+    teacher_logits: NDArray[np.floating] | None
     distillation: Distillation = field(default_factory=Distillation)
     device: str = "cpu"
+    ids: NDArray[Any] | None = None
 
-    def macro_f1(self, chosen: Hyperparameters, seed: int) -> tuple[float, int]:
+    def macro_f1(self, chosen: Values, seed: int) -> tuple[float, int]:
         """Of a student with this seed on the validation data, and the FLOPs of its training. One that diverges has 0,
         and counts as if it had gone to its end."""
-        train = self.data.train
+        whole, ids, logits = self.data.train, self.ids, self.teacher_logits
+        train = whole if ids is None else whole.subset(ids)
         model = build(self.model, train.classes, train.inputs, seed)
-        recipe = replace(self.recipe, peak_lr=chosen.peak_lr)
-        how = replace(self.distillation, temperature=chosen.temperature, weight=chosen.weight)
-        taught = Teaching(self.teacher_logits, how)
+        recipe, taught = recipe_with(self.recipe, chosen), None
+        if logits is not None:
+            assert isinstance(chosen, Hyperparameters)
+            how = replace(self.distillation, temperature=chosen.temperature, weight=chosen.weight)
+            taught = Teaching(logits if ids is None else logits[whole.rows(ids)], how)
         try:
             flops = fit(model, train, recipe, seed=seed, device=self.device, teaching=taught).all_flops
         except DivergedError:
@@ -89,7 +124,7 @@ class Lesson:
 
 def search(
     lesson: Lesson,
-    start: Hyperparameters,
+    start: Values,
     trials: int,
     seeds: Sequence[int],
     *,
@@ -105,10 +140,11 @@ def search(
 
     Args:
         lesson: what is trained.
-        start: tried first, so that the best is never worse than it on the validation data.
+        start: tried first, so that the best is never worse than it on the validation data; its kind says what is
+            searched.
         trials: how many, the first included.
         seeds: of the students.
-        ranges: the two ends for each of the three.
+        ranges: the two ends for each of its values.
         seed: of the search.
         storage: an SQLite file to go on from, where some of the trials may be done; None for memory.
 
@@ -126,13 +162,12 @@ def search(
         raise TrainmapError(f"a search needs at least one trial and one seed, got {trials} and {len(seeds)}")
 
     def objective(trial: Any) -> float:
-        chosen = Hyperparameters(
-            **{name: trial.suggest_float(name, *ends, log=name != "weight") for name, ends in ranges.items()}
-        )
-        start, cpu = time.perf_counter(), time.process_time()
+        tried = {name: ends for name, ends in ranges.items() if name in vars(start)}
+        chosen = values_of({name: trial.suggest_float(name, *tried[name], log=name != "weight") for name in tried})
+        began, cpu = time.perf_counter(), time.process_time()
         found = [lesson.macro_f1(chosen, one) for one in seeds]
         trial.set_user_attr("flops", sum(flops for _, flops in found))
-        trial.set_user_attr("seconds", time.perf_counter() - start)
+        trial.set_user_attr("seconds", time.perf_counter() - began)
         trial.set_user_attr("cpu_seconds", time.process_time() - cpu)
         return float(np.mean([score for score, _ in found]))
 
@@ -154,7 +189,7 @@ def search(
         if storage is not None:
             write_sealed(card_of(Path(storage)), {"trials": _told(study.get_trials(states=finished))})
     found = [
-        Trial(Hyperparameters(**trial.params), float(trial.values[0]), **trial.user_attrs)
+        Trial(values_of(trial.params), float(trial.values[0]), **trial.user_attrs)
         for trial in study.get_trials(states=finished)
     ]
     return sorted(found, key=lambda trial: -trial.macro_f1)
@@ -175,7 +210,7 @@ def _check_trials(storage: str | Path | None, trials: Sequence[Any]) -> None:
         raise StoreError(f"{storage} is damaged: its trials are not those that were made; remove it to search again")
 
 
-def check_search(validation: int, start: Hyperparameters, ranges: Mapping[str, Ends]) -> None:
+def check_search(validation: int, start: Values, ranges: Mapping[str, Ends]) -> None:
     """Refuse a search that cannot be.
 
     Raises:
