@@ -55,6 +55,9 @@ class ActiveLearning(Learning):
     def _batches(self, labels: int) -> int:
         return len(even_batches(torch.arange(labels), self.recipe.batch))
 
+    def told(self) -> str:
+        return f"{super().told()}; rounds of {', '.join(map(str, self.sizes))} labels by {self.strategy}"
+
     def cost(self, site: Site) -> Cost:
         forward, way = site.forward(self.model), acquisition_of(self.strategy)
         seen = sum(

@@ -32,6 +32,9 @@ class KindsFound(Task):
 
     teacher: Teacher
 
+    def told(self) -> str:
+        return f"every score and suspicion of {self.teacher.model}'s recording against the known kinds"
+
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=site.examples * 8 * 24)
 
