@@ -263,7 +263,7 @@ class Record(Task):
     first: Net
     second: Net | None = None
 
-    def share(self, role: str, result: Mapping[str, Any]) -> float:
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         return 0.5
 
 

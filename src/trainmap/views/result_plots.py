@@ -204,5 +204,6 @@ def _draw_band(axis: Axes, series: Series, colour: object, marker: str, scale: f
         markersize=4,
         linewidth=1.3,
         linestyle="--" if series.opponent else "-",
+        zorder=4 if series.opponent else 2,
     )
     return line

@@ -1,7 +1,7 @@
 """What the cost of a run is made of: a walk over all that its task needs, each task once.
 
 A task says itself as which part of the price it counts (``Task.part``), how much of another one it takes
-(``Task.share``) and in which fields of its result its own cost is (``Task.spends``); a new kind of task is priced by
+(``Task.share_of``) and in which fields of its result its own cost is (``Task.spends``); a new kind of task is priced by
 these words, and nothing here knows it by name.
 """
 
@@ -152,7 +152,7 @@ def _walk(
         return
     ways[way], known[task.hash] = share, task
     for role, need in task.needs().items():
-        part_of = task.share(role, done[task.hash]) if task.hash in done else 1.0
+        part_of = task.share_of(role, done[task.hash]) if task.hash in done else 1.0
         _walk(need, done, taken, known, part_of, task.makes or makes, own)
 
 

@@ -56,7 +56,9 @@ class ActiveLearning(Learning):
         return len(even_batches(torch.arange(labels), self.recipe.batch))
 
     def told(self) -> str:
-        return f"{super().told()}; rounds of {', '.join(map(str, self.sizes))} labels by {self.strategy}"
+        length = "" if self.steps is None else f" ({self.steps:,} steps each)"
+        sizes = ", ".join(f"{size:,}" for size in self.sizes)
+        return f"{super().told()}{length}, by {self.strategy}, on {sizes} labels"
 
     def cost(self, site: Site) -> Cost:
         forward, way = site.forward(self.model), acquisition_of(self.strategy)

@@ -173,7 +173,7 @@ class Priced(Draw):
     role: ClassVar[Role] = "priced opponent"
 
     def told(self) -> str:
-        return "drawn at random, another set for each seed: as much, and for as many steps, as a row and its map cost"
+        return "a random subset, with more steps where all the data cost less, for what a subset and its map cost"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return None if self.count >= len(train) else random_ids(train.ids, self.count, seed)
@@ -269,6 +269,9 @@ class MapScheduled(Scheduled):
     kind: ClassVar = "map-schedule"
     called: ClassVar = "scheduled by a map"
     by_map: ClassVar = True
+
+    def told(self) -> str:
+        return f"{super().told()} by the map"
 
     def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
         from trainmap.experiments.tasks.scheduled import options_of

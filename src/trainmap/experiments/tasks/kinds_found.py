@@ -33,7 +33,7 @@ class KindsFound(Task):
     teacher: Teacher
 
     def told(self) -> str:
-        return f"every score and suspicion of {self.teacher.model}'s recording against the known kinds"
+        return f"every score and every rule of the audit, of {self.teacher.model}'s recording"
 
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=site.examples * 8 * 24)

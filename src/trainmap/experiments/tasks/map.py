@@ -90,7 +90,7 @@ class Map(Task):
                 flops += spent * self.recorded // one.recipe.epochs
         return flops
 
-    def share(self, role: str, result: Mapping[str, Any]) -> float:
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         """Of the recorded epochs those that it is made of."""
         return result["epochs"] / result["recorded_epochs"] if role == "teacher" else 1.0
 

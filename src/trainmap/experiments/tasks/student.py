@@ -208,7 +208,8 @@ class Tuned(Student):
         return {**super().needs(), "search": self.search}
 
     def told(self) -> str:
-        return f"{super().told()}; peak_lr, temperature and weight as the search found them"
+        found = "peak_lr and weight_decay" if self.teaching is None else "peak_lr, temperature and weight"
+        return f"{super().told()}; {found} as the search found them"
 
     def run(self, place: Place) -> Result:
         found = found_in(place.of("search"))

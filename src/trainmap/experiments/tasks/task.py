@@ -122,7 +122,7 @@ class Task(Section):
         ]
         return ", ".join(told) or self.what
 
-    def share(self, role: str, result: Mapping[str, Any]) -> float:
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         """How much of a task that it needs counts as its cost, 0 to 1: all, unless it reads a part alone.
 
         Args:
