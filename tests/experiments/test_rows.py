@@ -132,7 +132,7 @@ def test_points_of_one_label_with_other_maps_say_what_tells_them_apart(tmp_path:
     variants = load_experiment(tmp_path / "x.yaml", None, ["subsets=[random, auto]"])
     study = study_of(variants, plan_graph(variants, tmp_path / "out"), {})
     found = groups(study, {})
-    assert [group.title for group in found] == ["digits, noise, label_noise 0", "digits, noise, label_noise 0.2"]
+    assert [group.title for group in found] == ["digits, noise, label_noise 0.0", "digits, noise, label_noise 0.2"]
     assert [group.labels for group in found] == [
         {"dataset": "digits", "label": "noise", "label_noise": share} for share in (0.0, 0.2)
     ]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.experiments.file.fields import Section, short
+    from trainmap.experiments.file.fields import Section, short, written
     from trainmap.experiments.file.sections import Active, Distillation, Map, Recipe, Student, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, Without
@@ -26,7 +26,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "fields": "Section short",
+            "fields": "Section short written",
             "sections": "Active Distillation Map Recipe Student Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule Without",
@@ -37,6 +37,6 @@ else:
 # fmt: off
 __all__ = [
     "Active", "Compression", "Distillation", "Map", "Recipe", "Schedule", "Section", "Student", "Subset", "Teacher",
-    "Variant", "Where", "Without", "load_experiment", "schema", "short", "variant_of",
+    "Variant", "Where", "Without", "load_experiment", "schema", "short", "variant_of", "written",
 ]
 # fmt: on
