@@ -8,9 +8,50 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
+from trainmap.data.leave_out import LeaveOut as LeftOut
+from trainmap.data.raw_rows import Limit as PartLimit
+from trainmap.experiments.file.evaluation_sections import Evaluation
+from trainmap.experiments.file.fields import Budget, Count, Section, Seed, SeedOrPaired, Share, Words
 from trainmap.experiments.file.questions import Human
-from trainmap.experiments.file.way_sections import Compression, Schedule, Without
+from trainmap.experiments.file.way_sections import Compression, Schedule, TeacherCompression, Without
+
+
+class Limit(Section):
+    """How many examples of each part are kept, each class in proportion (``trainmap.data.Limit``)."""
+
+    train: Count | None = None
+    """All by default, as of the others."""
+    validation: Count | None = None
+    test: Count | None = None
+    seed: Seed = 0
+    """Of the draw."""
+
+    def made(self) -> PartLimit:
+        """The value of the library."""
+        return PartLimit(**self.model_dump())
+
+
+class LeaveOut(Section):
+    """Examples that no network is trained on, told by a column (``trainmap.data.leave_out.LeaveOut``): a shift of the
+    test set, "left out" in reports. The column is no feature then."""
+
+    column: Words
+    """Of a table or of texts; ``speaker`` of fsdd and speech-commands."""
+    values: Annotated[list[str | int | float | bool], Field(min_length=1)] | None = None
+    """Those with one of these values."""
+    above: float | None = None
+    """Those with a number above this one."""
+    below: float | None = None
+    """Those with a number below this one."""
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> LeaveOut:
+        self.made()
+        return self
+
+    def made(self) -> LeftOut:
+        """The value of the library."""
+        return LeftOut(self.column, tuple(self.values or ()), self.above, self.below)
 
 
 class Data(Section):
@@ -24,12 +65,16 @@ class Data(Section):
     """Of the validation split, shared by teachers and students."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """Share of the training data that is set aside."""
+    limit: Limit | None = None
+    """A small draw of a large dataset; all of it by default."""
     label_noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of the training labels that are replaced by another class, drawn evenly."""
     noise_seed: Seed = 0
     labels: Annotated[str, Field(pattern=r"^(.+\.npz:\w+)?$")] = ""
     """``FILE.npz:ARRAY`` in the root: labels in place of those of the training part, such as the mistakes that people
     make; entry i is that of the id i."""
+    leave_out: LeaveOut | None = None
+    """Examples that no network is trained on; networks are judged on them as well."""
 
 
 class Recipe(Section):
@@ -45,62 +90,6 @@ class Recipe(Section):
     flips: bool | None = None
     crop: Annotated[int, Field(ge=0)] | None = None
     clip: Annotated[float, Field(gt=0)] | None = None
-
-
-class Teacher(Section):
-    """A model trained on all the data while it is recorded; maps and teacher logits come from it."""
-
-    model: Words
-    name: str = ""
-    """What maps and students call it; the model's name by default."""
-    epochs: Count | None = None
-    """The recipe's by default."""
-    recipe: Recipe = Recipe()
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [1000]
-    """One run each; a map never comes from a seed of the runs that it helps."""
-    record: Literal["train", "sweep"] = "train"
-    """Logits of the training step (free), or of an evaluation pass after each epoch."""
-    patience: Count | None = None
-    """Stop after so many epochs without a better validation loss."""
-
-
-class Members(Section):
-    """Runs of a teacher that are members of an ensemble. A bare word is the name of the teacher."""
-
-    teacher: Words
-    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
-    """Some of the teacher's; all by default."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, value: Any) -> Any:
-        return {"teacher": value} if isinstance(value, str) else value
-
-
-class Map(Section):
-    """A map of a teacher's recording, or of several recordings together."""
-
-    teacher: str = ""
-    """The name of a teacher."""
-    teachers: Annotated[list[Members], Field(min_length=1)] | None = None
-    """In place of one: the members of an ensemble, two runs at least (``trainmap.maps.ensemble``)."""
-    name: str = ""
-    seed: Seed | None = None
-    """Which of the teacher's runs; the first by default."""
-    epochs: Count | None = None
-    """The first so many epochs alone; its cost is counted in proportion."""
-    scores: list[Words] | None = None
-    """Besides the axes; all that the recording can give by default."""
-    fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
-    """Share of each region (quantile rule)."""
-
-    @model_validator(mode="after")
-    def _one_or_several(self) -> Map:
-        if bool(self.teacher) == bool(self.teachers):
-            raise ValueError("must have a teacher, or teachers in its place, and not both")
-        if self.teachers and self.seed is not None:
-            raise ValueError("seed goes with one teacher; write teachers: [{teacher: NAME, seeds: [...]}]")
-        return self
 
 
 class Subset(Section):
@@ -150,14 +139,105 @@ class Subset(Section):
         return self
 
 
+class Teacher(Section):
+    """A model that is trained while it is recorded; maps and teacher logits come from it. It is trained on all the
+    data, or on a subset; as it is, or made smaller."""
+
+    model: Words
+    name: str = ""
+    """What maps and students call it; the model's name by default."""
+    epochs: Count | None = None
+    """The recipe's by default."""
+    recipe: Recipe = Recipe()
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [1000]
+    """One run each; a map never comes from a seed of the runs that it helps."""
+    record: Literal["train", "sweep"] = "train"
+    """Logits of the training step (free), or of an evaluation pass after each epoch."""
+    patience: Count | None = None
+    """Stop after so many epochs without a better validation loss."""
+    subset: Subset | None = None
+    """What it is trained on: a spec (``33% ambiguous``), a row by its name, or a mapping as a row has it, at one size;
+    all the data by default."""
+    map: str = ""
+    """From which the subset is chosen: an entry of the maps, or another teacher, whose whole recording is mapped."""
+    budget: Budget = "equal epochs"
+    """Of a teacher on a subset; equal steps: as many epochs as come nearest to the steps on all the data."""
+    compress: TeacherCompression | None = None
+    """The network is made smaller by training it further, and that training is recorded in place of the first one."""
+
+    @field_validator("subset", mode="before")
+    @classmethod
+    def _spec_or_name(cls, value: Any) -> Any:
+        return {"spec": value} if isinstance(value, str) and ("%" in value or " " in value) else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Teacher:
+        if self.subset is None and (self.map or self.budget != "equal epochs"):
+            what = "map" if self.map else "budget"
+            raise ValueError(f"{what} goes with a subset; there is none")
+        if self.subset is not None and (self.subset.schedule or {"seeds", "budgets"} & self.subset.model_fields_set):
+            raise ValueError("the subset of a teacher stays the same: no schedule, and no seeds or budgets of a row")
+        if self.subset is not None and self.compress is not None:
+            raise ValueError("a teacher has a subset or is made smaller (compress), not both")
+        if self.compress is not None and self.compress.fresh and self.patience is not None:
+            raise ValueError("a training that starts in the smaller form goes to its end; leave patience out")
+        return self
+
+
+class Members(Section):
+    """Runs of a teacher that are members of an ensemble. A bare word is the name of the teacher."""
+
+    teacher: Words
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Some of the teacher's; all by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"teacher": value} if isinstance(value, str) else value
+
+
+class Map(Section):
+    """A map of a teacher's recording, or of several recordings together."""
+
+    teacher: str = ""
+    """The name of a teacher."""
+    teachers: Annotated[list[Members], Field(min_length=1)] | None = None
+    """In place of one: the members of an ensemble, two runs at least (``trainmap.maps.ensemble``)."""
+    name: str = ""
+    seed: SeedOrPaired | None = None
+    """Which of the teacher's runs; the first by default. ``paired``: the first student reads the map of the teacher's
+    first seed, the second that of the second, ...; so do teachers that are trained on a subset of it."""
+    epochs: Count | None = None
+    """The first so many epochs alone; its cost is counted in proportion."""
+    scores: list[Words] | None = None
+    """Besides the axes; all that the recording can give by default."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
+    """Share of each region (quantile rule)."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Map:
+        if bool(self.teacher) == bool(self.teachers):
+            raise ValueError("must have a teacher, or teachers in its place, and not both")
+        if self.teachers and self.seed is not None:
+            raise ValueError("seed goes with one teacher; write teachers: [{teacher: NAME, seeds: [...]}]")
+        return self
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """The names of its teachers."""
+        return (self.teacher,) if self.teacher else tuple(part.teacher for part in self.teachers or [])
+
+
 class Distillation(Section):
     """How a student learns from a teacher (``trainmap.distillation.settings.Distillation``); null takes the loss's own
     default. Losses on logits use cached ones; losses on features, and recipes with crops, run the teacher itself."""
 
     teacher: str = ""
     """The name of a teacher; the first by default."""
-    seed: Seed | None = None
-    """Which of its runs; the first by default."""
+    seed: SeedOrPaired | None = None
+    """Which of its runs; the first by default. ``paired``: the first student learns from the teacher's first seed, the
+    second from the second, ..."""
     loss: Words = "hinton"
     """A key of ``trainmap.distillation.losses.LOSSES``."""
     temperature: Annotated[float, Field(gt=0)] | None = None
@@ -274,16 +354,6 @@ class Tuning(Section):
         return value
 
 
-class Evaluation(Section):
-    """What every network is judged on besides its test set (``trainmap.evaluation.shifts``)."""
-
-    corruptions: list[Words] = []
-    """Keys of ``trainmap.evaluation.corruptions.CORRUPTIONS``; the mean over them and the severities is told."""
-    severities: Annotated[list[Annotated[int, Field(ge=1, le=5)]], Field(min_length=1)] = [1, 2, 3, 4, 5]
-    shifts: list[Words] = []
-    """Sets from elsewhere with the same classes: keys of ``trainmap.evaluation.shifts.SHIFTS``."""
-
-
 class Wandb(Section):
     """Weights & Biases: one run of it for each training run."""
 
@@ -342,7 +412,8 @@ class Experiment(Section):
     """Of the students: one run each."""
     budgets: Annotated[list[Budget], Field(min_length=1)] = ["equal epochs"]
     """Equal epochs: a subset is visited as often as all the data. Equal steps: trained for as many steps."""
-    evaluation: Evaluation = Evaluation()
+    evaluation: list[Evaluation] = []
+    """One, or several for some datasets each; those that hold for a dataset are joined."""
     active: Active | None = None
     """Active learning on the training data, whose labels are hidden."""
     tuning: Tuning | None = None
@@ -356,6 +427,11 @@ class Experiment(Section):
     """Of the intervals."""
     tracking: Tracking = Tracking()
     launch: Launch = Launch()
+
+    @field_validator("evaluation", mode="before")
+    @classmethod
+    def _one_evaluation(cls, value: Any) -> Any:
+        return [value] if isinstance(value, dict) else value
 
 
 class Grid(Section):
