@@ -157,7 +157,8 @@ class Students:
         taught = () if source is None else (source, *needed_by(source))
         seen, recipe = base.recipe.epochs * trained_on, base.recipe
         spent, forward = self.one.price(self.draft, taught), self.draft.forward(base.model)
-        count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch)
+        live = 0 if base.live is None else self.draft.forward(base.live.model)
+        count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch, live)
         return {"draw": Priced(count=count), "steps": steps}
 
     def shrinks(self, column: Column, recipe: TrainingRecipe, way: Compression, where: Where) -> None:

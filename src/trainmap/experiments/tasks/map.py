@@ -77,9 +77,9 @@ class Map(Task):
         scores = (
             "every score that it gives" if self.scores is None else ", ".join(("confidence, variability", *self.scores))
         )
-        return (
-            f"of {self.teacher.model}'s recording, {epochs}: {scores}; a region has {self.fraction:.0%} of the examples"
-        )
+        models = " and ".join(dict.fromkeys(one.model for one in self.members))
+        what = "the recording" if len(self.members) == 1 else f"{len(self.members)} recordings"
+        return f"of {what} of {models}, {epochs}: {scores}; a region has {self.fraction:.0%} of the examples"
 
     def cost(self, site: Site) -> Cost:
         columns = 16 if self.scores is None else len(self.scores) + 5

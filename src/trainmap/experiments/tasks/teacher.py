@@ -64,6 +64,7 @@ class Teacher(Learning):
     def told(self) -> str:
         recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
         return f"{super().told()}, {self.learns_from()}; recorded: {recorded}{' and the test data' * self.record_test}"
+
     def learns_from(self) -> str:
         """What it is trained on, in a phrase."""
         return "on all the data"
