@@ -57,11 +57,11 @@ class Panel:
 Draw = Callable[[Axes, Series, object, str, float], object]
 
 
-def plot_costs(panels: Sequence[Panel], path: str | Path) -> Path:
-    """Test macro F1 (percent) against the FLOPs of the training, one line for each subset over its sizes."""
+def plot_costs(panels: Sequence[Panel], path: str | Path, what: str = "one run") -> Path:
+    """Test macro F1 (percent) against the FLOPs of ``what``, one line for each subset over its sizes."""
     units = [_unit(panel) for panel in panels]
     scaled = [_scaled(panel, size) for panel, (size, _) in zip(panels, units, strict=True)]
-    return _plot(scaled, path, [f"training, {unit}" for _, unit in units])
+    return _plot(scaled, path, [f"{what}, {unit}" for _, unit in units])
 
 
 def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
@@ -204,5 +204,6 @@ def _draw_band(axis: Axes, series: Series, colour: object, marker: str, scale: f
         markersize=4,
         linewidth=1.3,
         linestyle="--" if series.opponent else "-",
+        zorder=4 if series.opponent else 2,
     )
     return line

@@ -18,6 +18,7 @@ Its files, in reading order::
     teacher_tables.py      the table of an experiment's teachers: a line for each, over its seeds
     overview_tables.py     the whole of an experiment in one table
     in_short.py            what the main tables say, in sentences that follow from their verdicts
+    procedure_steps.py     the procedure of an experiment, step by step
     page.py                the page over all of it
     markdown_page.py       A page as GitHub Markdown that reads well raw, too
     html_page.py           A page as one HTML file

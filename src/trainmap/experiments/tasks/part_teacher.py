@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from trainmap.data.dataset import Dataset
-from trainmap.experiments.tasks.draws import SAME_SIZE, Draw, draw_of
+from trainmap.experiments.tasks.draws import SAME_SIZE, Draw, drawn_of
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
@@ -40,15 +40,16 @@ class PartTeacher(Teacher):
     @classmethod
     def of(cls, identity: Mapping[str, Any], tasks: Mapping[str, Task]) -> Self:
         told = dict(identity)
-        subset = told.pop("subset")
-        given = {name: tasks[subset[name]] for name in ("selection",) if name in subset}
-        return super().of(told | {"draw": draw_of(subset, given), "drawn_from": given}, tasks)
+        return super().of(told | drawn_of(told.pop("subset"), tasks), tasks)
 
     def opposes(self, other: PartTeacher) -> bool:
         """Whether it is the one on random examples that another, on as many chosen ones, is held against."""
         near = abs(self.draw.count - other.draw.count) <= SAME_SIZE * other.draw.count
         same = (self.data, self.model, self.recipe) == (other.data, other.model, other.recipe)
         return self.draw.role == "opponent" and other.draw.role == "judged" and near and same
+
+    def how(self) -> str:
+        return f"on {self.draw.count:,} examples, {self.draw.told()}"
 
     def needs(self) -> dict[str, Task]:
         return {**super().needs(), **self.drawn_from}

@@ -14,6 +14,7 @@ from trainmap.compression.compressed import Compressed, uncompressed
 from trainmap.compression.network_files import load_graph, load_weights, save, suffix
 from trainmap.compression.ways import Way, tuning_epochs, way_of
 from trainmap.data.dataset import Dataset, Splits
+from trainmap.errors import counted
 from trainmap.experiments.tasks.judge import costs, judged
 from trainmap.experiments.tasks.learning import forget_checkpoint
 from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place, leave_held_out
@@ -50,6 +51,12 @@ class SmallerTeacher(Teacher):
     def way(self) -> Way:
         """How it is done."""
         return way_of(self.compress)
+
+    def how(self) -> str:
+        rest = [f"{name} {value:g}" for name, value in self.compress.items() if name in ("ratio", "sparsity")]
+        form = ", ".join([self.compress["method"], *rest])
+        further = counted(self.recorded, "epoch")
+        return f"on all the data; {form}, " + ("from the start" if self.original is None else f"by {further} more")
 
     @property
     def recorded(self) -> int:

@@ -67,6 +67,14 @@ class Teacher(Learning):
         """What it is trained on, of all the examples."""
         return train
 
+    def told(self) -> str:
+        recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
+        return f"{super().told()}, {self.how()}; recorded: {recorded}{' and the test data' * self.record_test}"
+
+    def how(self) -> str:
+        """What it is trained on and in which form, for a reader."""
+        return "on all the data"
+
     def cost(self, site: Site) -> Cost:
         forward = site.forward(self.model)
         seen = self.recipe.epochs * self.count(site)
