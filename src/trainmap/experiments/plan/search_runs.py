@@ -7,7 +7,7 @@ and judged as a student without a teacher is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
@@ -29,7 +29,7 @@ GROUPS = ("distilled", "plain", "students", "teachers")
 """Words for several at once; what else ``tuning.of`` says is a name."""
 
 
-def plan_searches(draft: Draft, maps: Mapping[str, Map]) -> None:
+def plan_searches(draft: Draft, maps: Mapping[str, Sequence[Map]]) -> None:
     """Add the searches and the runs that judge them, for every way that is asked for.
 
     Args:

@@ -78,8 +78,9 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
             for line in its
         )
         everything = price_of([tasks[line.run] for line in its], done)
-        title, made_of_map = titles[key], (first, len(own), of_map)
-        made_groups.append(Group(title.whole, labels, rows, len(lines), *made_of_map, everything.once, title.told))
+        title = titles[key]
+        told = {"maps": len(own), "map_price": of_map, "once": everything.once, "told": title.told}
+        made_groups.append(Group(title.whole, labels, rows, len(lines), first, **told))
     return made_groups
 
 

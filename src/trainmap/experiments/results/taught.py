@@ -14,6 +14,7 @@ from trainmap.experiments.results.titles import map_titles
 from trainmap.experiments.runs.folder import Study
 from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.selection import Selection
+from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
 
@@ -79,8 +80,16 @@ def lessons(study: Study, tasks: Mapping[str, Task], done: Done) -> list[Lessons
 
 def trained_on(study: Study, done: Done, teacher: Teacher) -> str:
     """What a teacher was trained on, and in which form, in words."""
+    if isinstance(teacher, SmallerTeacher):
+        rest = [f"{name} {value:g}" for name, value in teacher.compress.items() if name in ("ratio", "sparsity")]
+        how = (
+            "from the start"
+            if teacher.original is None
+            else f"recorded in {teacher.recorded} epochs of further training"
+        )
+        return f"all the data; {', '.join([teacher.compress['method'], *rest])}, {how}"
     if not isinstance(teacher, PartTeacher):
-        return teacher.how().removeprefix("on ")
+        return "all the data"
     chosen = teacher.drawn_from.get("selection")
     if not isinstance(chosen, Selection):
         return f"{teacher.draw.called} {100 * done[teacher.hash]['fraction']:.3g} %"

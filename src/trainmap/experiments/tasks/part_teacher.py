@@ -42,14 +42,14 @@ class PartTeacher(Teacher):
         told = dict(identity)
         return super().of(told | drawn_of(told.pop("subset"), tasks), tasks)
 
+    def learns_from(self) -> str:
+        return f"on {self.draw.count:,} examples, {self.draw.told()}"
+
     def opposes(self, other: PartTeacher) -> bool:
         """Whether it is the one on random examples that another, on as many chosen ones, is held against."""
         near = abs(self.draw.count - other.draw.count) <= SAME_SIZE * other.draw.count
         same = (self.data, self.model, self.recipe) == (other.data, other.model, other.recipe)
         return self.draw.role == "opponent" and other.draw.role == "judged" and near and same
-
-    def how(self) -> str:
-        return f"on {self.draw.count:,} examples, {self.draw.told()}"
 
     def needs(self) -> dict[str, Task]:
         return {**super().needs(), **self.drawn_from}

@@ -14,7 +14,7 @@ from trainmap.compression.compressed import Compressed, uncompressed
 from trainmap.compression.network_files import load_graph, load_weights, save, suffix
 from trainmap.compression.ways import Way, tuning_epochs, way_of
 from trainmap.data.dataset import Dataset, Splits
-from trainmap.errors import counted
+from trainmap.experiments.file.fields import short
 from trainmap.experiments.tasks.judge import costs, judged
 from trainmap.experiments.tasks.learning import forget_checkpoint
 from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place, leave_held_out
@@ -47,16 +47,15 @@ class SmallerTeacher(Teacher):
     compress: dict[str, Any]
     original: Teacher | None = None
 
+    def learns_from(self) -> str:
+        options = ", ".join(f"{name} {short(value)}" for name, value in self.compress.items() if name != "method")
+        before = "from fresh weights" if self.original is None else "after its training on all the data"
+        return f"made smaller {before} by {self.compress['method']}{options and f' ({options})'}, on all the data"
+
     @property
     def way(self) -> Way:
         """How it is done."""
         return way_of(self.compress)
-
-    def how(self) -> str:
-        rest = [f"{name} {value:g}" for name, value in self.compress.items() if name in ("ratio", "sparsity")]
-        form = ", ".join([self.compress["method"], *rest])
-        further = counted(self.recorded, "epoch")
-        return f"on all the data; {form}, " + ("from the start" if self.original is None else f"by {further} more")
 
     @property
     def recorded(self) -> int:

@@ -49,6 +49,14 @@ class Teacher(Learning):
         """What those that run its network say of it besides its hash."""
         return {"model": self.model, "seed": self.seed}
 
+    def told(self) -> str:
+        recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
+        return f"{super().told()}, {self.learns_from()}; recorded: {recorded}{' and the test data' * self.record_test}"
+
+    def learns_from(self) -> str:
+        """What it is trained on, in a phrase."""
+        return "on all the data"
+
     @property
     def recorded(self) -> int:
         """Epochs that are recorded; early stopping is not foreseen."""
@@ -66,14 +74,6 @@ class Teacher(Learning):
     def examples(self, place: Place, train: Dataset) -> Dataset:
         """What it is trained on, of all the examples."""
         return train
-
-    def told(self) -> str:
-        recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
-        return f"{super().told()}, {self.how()}; recorded: {recorded}{' and the test data' * self.record_test}"
-
-    def how(self) -> str:
-        """What it is trained on and in which form, for a reader."""
-        return "on all the data"
 
     def cost(self, site: Site) -> Cost:
         forward = site.forward(self.model)
