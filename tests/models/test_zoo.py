@@ -63,6 +63,18 @@ def test_cifar_resnets_are_those_of_the_paper_but_for_the_shortcuts(depth: int, 
     assert round((parameters(meta(f"resnet{depth}-16")) - shortcuts) / 1e6, 2) == millions
 
 
+def test_resnet10_is_torchvision_s_of_one_block_a_stage() -> None:
+    import torchvision.models.resnet as foreign
+
+    inputs = Inputs.images(3, 32)
+    with torch.device("meta"):
+        other = foreign.ResNet(foreign.BasicBlock, [1, 1, 1, 1], num_classes=10)
+        other.conv1, other.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()  # type: ignore[assignment]
+    assert parameters(meta("resnet10")) == parameters(other) == 4_903_242
+    assert forward_flops(meta("resnet10"), inputs) == forward_flops(other, inputs)
+    assert "resnet10+pretrained" not in ZOO
+
+
 def test_flops_of_resnet18_are_those_that_are_known_for_cifar() -> None:
     """0.56 billion multiplications for a 32x32 image."""
     assert forward_flops(meta("resnet18"), Inputs.images(3, 32)) / 2e9 == pytest.approx(0.556, abs=0.001)
@@ -175,8 +187,7 @@ def test_every_name_with_pretrained_weights_has_some_in_timm_and_the_others_none
         family = next(key for key in names if name.startswith(key))
         variant = name.split("-")[-1].replace("1.0", "100").replace(".", "")
         weights = timm.get_pretrained_cfg(names[family].format(variant))
-        assert weights is not None
-        assert bool(weights.has_weights) == (f"{name}+pretrained" in ZOO) == (name not in WITHOUT_WEIGHTS)
+        assert bool(weights and weights.has_weights) == (f"{name}+pretrained" in ZOO) == (name not in WITHOUT_WEIGHTS)
 
 
 def test_a_download_that_fails_is_one_line_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         PruneChannels,
         Sparsify,
         Way,
+        check_way,
         tuning_epochs,
         way_of,
     )
@@ -55,16 +56,16 @@ else:
             "pruning": "classifier prune_channels",
             "quantization": "check_scales lower program_of quantize train_quantized",
             "sparsity": "cubic_sparsity fix_zeros free_zeros sparsify zero_smallest",
-            "ways": "Int8 Int8Onnx Int8Trained PruneChannels Sparsify Way tuning_epochs way_of",
+            "ways": "Int8 Int8Onnx Int8Trained PruneChannels Sparsify Way check_way tuning_epochs way_of",
         },
     )
 
 # fmt: off
 __all__ = [
     "Compressed", "Int8", "Int8Onnx", "Int8Trained", "Measured", "OnnxNetwork", "PruneChannels", "Sparsify", "Way",
-    "check_scales", "classifier", "copy_of", "cubic_sparsity", "export_onnx", "file_of", "finetune", "fix_zeros",
-    "free_zeros", "inputs_batch", "load_graph", "load_weights", "lower", "program_of", "prune_channels", "quantize",
-    "quantize_onnx", "runnable", "save", "sparsify", "suffix", "train_quantized", "tuning_epochs", "uncompressed",
-    "way_of", "zero_smallest",
+    "check_scales", "check_way", "classifier", "copy_of", "cubic_sparsity", "export_onnx", "file_of", "finetune",
+    "fix_zeros", "free_zeros", "inputs_batch", "load_graph", "load_weights", "lower", "program_of", "prune_channels",
+    "quantize", "quantize_onnx", "runnable", "save", "sparsify", "suffix", "train_quantized", "tuning_epochs",
+    "uncompressed", "way_of", "zero_smallest",
 ]
 # fmt: on

@@ -20,6 +20,7 @@ from trainmap.compression.quantization import quantize, train_quantized
 from trainmap.compression.sparsity import sparsify, zero_smallest
 from trainmap.data.dataset import Dataset
 from trainmap.errors import TrainmapError
+from trainmap.models.encoders import is_encoder
 from trainmap.training.recipes import Recipe
 
 CALIBRATION = 512
@@ -173,10 +174,33 @@ def way_of(settled: Mapping[str, Any]) -> Way:
     return WAYS[settled["method"]](**{name: value for name, value in settled.items() if name != "method"})
 
 
+def check_way(method: str, model: str) -> None:
+    """Refuse a way that does not fit a network, before anything is trained.
+
+    Args:
+        method: a key of ``WAYS``.
+        model: the name of the network.
+
+    Raises:
+        TrainmapError: says which ways fit.
+    """
+    if is_encoder(model) and method in NOT_OF_ENCODERS:
+        fit = ", ".join(name for name in WAYS if name not in NOT_OF_ENCODERS)
+        raise TrainmapError(
+            f"'{method}' does not fit {model}: {NOT_OF_ENCODERS[method]}; these do: {fit}, and fewer layers (@2)"
+        )
+
+
 def tuning_epochs(way: Way) -> int:
     """How many epochs a way trains further; 0 for one that does not."""
     return getattr(way, "finetune_epochs", 0)
 
+
+NOT_OF_ENCODERS = {
+    "prune-channels": "the widths of its heads follow from its configuration",
+    **dict.fromkeys(("int8", "int8-trained"), "torchao cannot follow the mask of the padding"),
+}
+"""The ways that do not fit pretrained text encoders, and why."""
 
 WAYS: Mapping[str, type[Way]] = {
     "prune-channels": PruneChannels,

@@ -7,6 +7,8 @@ Its files, in reading order::
     inputs.py         the forms of input, and how kept values become a network's
     raw_rows.py       rows before they are numbers
     texts.py          texts as numbers
+    encoder_folders.py  where a pretrained encoder's files are
+    subwords.py       texts as a pretrained encoder's tokens
     audio.py          sounds as pictures
     tables.py         tables as numbers
     index_columns.py  columns that are an index and no feature
@@ -15,10 +17,13 @@ Its files, in reading order::
     sources.py        arrays of named datasets
     hub.py            datasets of the Hugging Face hub
     synthetic.py      synthetic data with known truth
+    pairs.py          counterfactual pairs
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
+    leave_out.py      examples that no network is trained on
     dataset.py        splits that a network can be trained on
     known_sizes.py    a named dataset without its files
+    elsewhere.py      sets from elsewhere, as the networks of a dataset take them
 """
 
 from __future__ import annotations
@@ -28,12 +33,17 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.data.dataset import Dataset, Splits, augment, load_splits
+    from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
+    from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
+    from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weights_fingerprint
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.known_sizes import is_missing, outline
-    from trainmap.data.names import check_name
+    from trainmap.data.leave_out import LEFT_OUT, LeaveOut
+    from trainmap.data.names import EMBEDDINGS, check_name
+    from trainmap.data.raw_rows import Limit
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
+    from trainmap.data.subwords import tokenizer_of
     from trainmap.data.synthetic import (
         KINDS,
         Synthetic,
@@ -48,21 +58,28 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "dataset": "Dataset Splits augment load_splits",
+            "dataset": "Dataset Splits augment load_out_of_scope load_splits",
+            "elsewhere": "Labels Part Revised load_elsewhere load_left_out load_outside load_pairs",
+            "encoder_folders": "encoder_folder needs_transformers weights_fingerprint",
             "inputs": "Form Inputs as_tensor to_float to_input",
             "known_sizes": "is_missing outline",
-            "names": "check_name",
+            "leave_out": "LEFT_OUT LeaveOut",
+            "names": "EMBEDDINGS check_name",
+            "raw_rows": "Limit",
             "relabel": "relabelled",
             "sources": "DATASETS",
             "synthetic": "KINDS Synthetic best_accuracy check_truth_name is_synthetic truth_of write_truth",
+            "subwords": "tokenizer_of",
             "texts": "embeddings tokens",
         },
     )
 
 # fmt: off
 __all__ = [
-    "DATASETS", "KINDS", "Dataset", "Form", "Inputs", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy",
-    "check_name", "check_truth_name", "embeddings", "is_missing", "is_synthetic", "load_splits", "outline",
-    "relabelled", "to_float", "to_input", "tokens", "truth_of", "write_truth",
+    "DATASETS", "EMBEDDINGS", "KINDS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Limit", "Part",
+    "Revised", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name", "check_truth_name",
+    "embeddings", "encoder_folder", "is_missing", "is_synthetic", "load_elsewhere", "load_left_out",
+    "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "needs_transformers", "outline", "relabelled",
+    "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weights_fingerprint", "write_truth",
 ]
 # fmt: on

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 from scipy.io import wavfile
 
@@ -88,10 +89,12 @@ def _fit_length(signal: NDArray[np.float64], length: int) -> NDArray[np.float64]
 Sounds = Iterable[tuple[NDArray[Any], int]]
 
 
-def sound_rows(name: str, sounds: Sounds, y: NDArray[np.int64], classes: int, part: Any, seconds: float) -> Rows:
-    """Rows of recordings, each (signal, rate), as pixels (N, 1, MELS, frames)."""
+def sound_rows(
+    name: str, sounds: Sounds, y: NDArray[np.int64], classes: int, part: Any, seconds: float, **told: Any
+) -> Rows:
+    """Rows of recordings, each (signal, rate), as pixels (N, 1, MELS, frames); ``told``: further fields of theirs."""
     x = np.stack([spectrogram(signal, rate, seconds) for signal, rate in sounds])[:, None]
-    return Rows(name, y, classes, np.asarray(part, "<U24"), lambda train: (x, 0))
+    return Rows(name, y, classes, np.asarray(part, "<U24"), lambda train: (x, 0), **told)
 
 
 FSDD_SECONDS = 0.645
@@ -101,12 +104,15 @@ FSDD_SECONDS = 0.645
 def fsdd_rows(path: Path) -> Rows:
     """The Free Spoken Digit Dataset: the official split, recordings 0 to 4 of every speaker and digit for testing.
 
-    The file has audio (int16, all recordings one after the other), offsets (N + 1), digit, take and rate.
+    The file has audio (int16, all recordings one after the other), offsets (N + 1), digit, take and rate, and may have
+    speaker (N,), the place of each recording's speaker among the speaker_names: a group that can be left out.
 
     Raises:
         TrainmapError: a file without these arrays.
     """
-    audio, offsets, digit, take, rate = read_npz(path, ("audio", "offsets", "digit", "take", "rate")).values()
+    needed, optional = ("audio", "offsets", "digit", "take", "rate"), ("speaker", "speaker_names")
+    found = read_npz(path, needed, optional)
+    audio, offsets, digit, take, rate = (found[name] for name in needed)
     whole = all(array.dtype.kind in "iu" for array in (audio, offsets, digit, take, rate)) and rate.size == 1
     alike = offsets.ndim == digit.ndim == take.ndim == audio.ndim == 1 and len(digit) == len(take) == len(offsets) - 1
     if not (whole and alike and len(digit) and _ascend(offsets, len(audio)) and 0 <= digit.min() <= digit.max() < 10):
@@ -116,7 +122,20 @@ def fsdd_rows(path: Path) -> Rows:
         )
     sounds = ((audio[start:end], rate.item()) for start, end in pairwise(offsets))
     part = np.where(take < 5, "test", "train")
-    return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS)
+    told = [found[name] for name in optional if name in found]
+    groups = {"speaker": _speakers(path, told[0], told[1], len(digit))} if len(told) == len(optional) else {}
+    return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS, groups=groups)
+
+
+def _speakers(path: Path, speaker: NDArray[Any], names: NDArray[Any], count: int) -> pl.Series:
+    """The name of each recording's speaker."""
+    fits = speaker.shape == (count,) and speaker.dtype.kind in "iu" and names.ndim == 1 and names.dtype.kind == "U"
+    if not fits or not 0 <= speaker.min() <= speaker.max() < len(names):
+        raise TrainmapError(
+            f"{path}: speaker must be (N,) places among the texts of speaker_names, got {speaker.dtype} "
+            f"{speaker.shape} and {names.dtype} {names.shape}; restore it from a copy"
+        )
+    return pl.Series("speaker", names[speaker].tolist(), pl.String)
 
 
 def _ascend(offsets: NDArray[Any], end: int) -> bool:
@@ -146,7 +165,8 @@ def speech_commands_rows(folder: Path) -> Rows:
         raise TrainmapError(f"{folder} must hold a folder of .wav files for each word, got none")
     y, names = label_numbers("speech-commands", [path.parent.name for path in paths])
     part = [part_of.get(f"{path.parent.name}/{path.name}", "train") for path in paths]
-    return sound_rows("speech-commands", map(_read_wav, paths), y, len(names), part, SPEECH_SECONDS)
+    told = {"names": tuple(names), "groups": {"speaker": pl.Series([path.stem.partition("_")[0] for path in paths])}}
+    return sound_rows("speech-commands", map(_read_wav, paths), y, len(names), part, SPEECH_SECONDS, **told)
 
 
 def _read_wav(path: Path) -> tuple[NDArray[Any], int]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from trainmap.data.inputs import Inputs, as_tensor, inputs_of, to_float, to_input
+from trainmap.data.leave_out import LeaveOut, leave_out
 from trainmap.data.names import open_rows
-from trainmap.data.raw_rows import PARTS, divide
+from trainmap.data.raw_rows import PARTS, Learnt, Limit, divide, limited
 from trainmap.data.sources import DATASETS
 from trainmap.dynamics.index import MISSING, find_rows
 from trainmap.errors import TrainmapError, some
@@ -25,6 +27,7 @@ __all__ = [
     "DATASETS",
     "Dataset",
     "Inputs",
+    "Limit",
     "Splits",
     "as_tensor",
     "augment",
@@ -47,6 +50,10 @@ class Dataset:
         y: (N,) int64, 0 to classes - 1.
         classes: number of classes.
         vocabulary: number of different tokens; 0 for the other forms.
+        names: of the classes, by their numbers; sets from elsewhere are matched by them (``elsewhere``).
+        encoding: gives how texts or rows of a table became x, learnt from the training part (when it is asked for);
+            None where nothing is learnt. Neither it nor the names are part of a fingerprint.
+        tokenizer: whose tokens they are, where they are a pretrained encoder's (``Inputs.tokenizer``).
 
     Raises:
         TrainmapError: arrays of other shapes or types, ids that repeat, labels out of range.
@@ -58,6 +65,9 @@ class Dataset:
     y: NDArray[np.int64]
     classes: int
     vocabulary: int = 0
+    names: tuple[str, ...] = ()
+    encoding: Callable[[], Learnt] | None = None
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -83,7 +93,7 @@ class Dataset:
     @cached_property
     def inputs(self) -> Inputs:
         """The form and shape of one example: what ``models.build`` needs to know."""
-        return inputs_of(self.name, self.x, self.vocabulary)
+        return inputs_of(self.name, self.x, self.vocabulary, self.tokenizer)
 
     @cached_property
     def _by_id(self) -> NDArray[np.intp]:
@@ -124,6 +134,7 @@ class Dataset:
     def _fingerprint(self) -> str:
         order = self._by_id
         form = "" if self.inputs.form == "pixels" else f" {self.inputs}"  # nothing for pixels: cards of old agree
+        form += self.tokenizer and f" by {self.tokenizer}"
         digest = hashlib.sha256(f"{self.x.shape} {self.classes}{form}".encode())
         for array in (self.ids, self.y, self.x):
             digest.update(np.ascontiguousarray(array[order]).data)
@@ -145,7 +156,12 @@ class Splits:
 
 
 def load_splits(
-    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+    name: str | Path,
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    validation: float = 0.2,
+    left_out: LeaveOut | None = None,
+    limit: Limit | None = None,
 ) -> Splits:
     """A dataset with its fixed split into train, validation and test.
 
@@ -156,16 +172,19 @@ def load_splits(
       x_test, y_test; ``-`` or ``_`` in the name), as the four official idx files (plain or .gz) in
       ``data_root/<name>/`` or ``data_root``, in the operating system's package, and are else downloaded into
       ``data_root`` by torchvision;
-    - ``clinc150``, ``sst2`` (texts) and ``adult`` (a table) as ``data_root/<name>/<name>.parquet`` or
-      ``data_root/<name>.parquet``; ``fsdd`` (spoken digits) likewise as .npz; ``speech-commands`` as the folder
-      ``data_root/speech_commands`` with its official lists;
+    - ``clinc150``, ``sst2``, ``cad_nli`` (texts) and ``adult`` (a table) as ``data_root/<name>/<name>.parquet`` or
+      ``data_root/<name>.parquet``; ``fsdd`` (spoken digits) and ``usps`` likewise as .npz;
+      ``speech-commands`` as the folder ``data_root/speech_commands`` with its official lists;
     - a path that ends in ``.npz`` (images) or ``.parquet`` (a table with ``label``, or with ``text`` and ``label``;
       ``id`` and ``split`` are optional), as it stands or under ``data_root``;
     - ``folder:PATH`` (as it stands or under ``data_root``), or the path of a folder: images in a folder for each
       class; ``PATH@32`` scales them;
     - ``hf:owner/name``, or ``hf:PATH`` of a ``save_to_disk`` folder: a dataset of the Hugging Face hub;
     - ``synthetic``, or ``synthetic:wrong=0.2,seed=3`` with any of its settings: made, with known truth (``synthetic``);
-    - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens.
+    - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens;
+    - any of texts with ``+tokens:PATH``: the tokens of a pretrained encoder, for the network ``hf-encoder:PATH`` and
+      all others of tokens; PATH is a folder, ``owner/name`` on the hub, or ``minilm-l6-v2``
+      (``encoder_folders.encoder_folder``), and ``PATH@64`` cuts texts after 64 tokens in place of 128.
 
     Ids are the ``id`` column of a table, or count from 0 in the order of the source, the training set first. The test
     split is the official one or else a fixed stratified fifth (digits: a quarter), and never depends on the seed. The
@@ -178,15 +197,23 @@ def load_splits(
         data_root: where files are looked for and downloaded to; the folder ``data`` unless told.
         seed: of the validation split.
         validation: share of the examples outside the test split, 0 (none) to below 1.
+        left_out: examples that are in none of the three splits; ``elsewhere.load_left_out`` has them.
+        limit: keep so many examples of each part; the parts are what they are without. Vocabularies are learnt from
+            the training examples that are kept.
 
     Raises:
-        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
+        TrainmapError: an unknown name, files that are missing or not what they must be, a failed download, what
+            ``leave_out.leave_out`` refuses, and a limit above what there is.
     """
-    return _parts(name, data_root, seed, validation, outside=False)
+    return _parts(name, data_root, seed, validation, left_out, limit)
 
 
 def load_out_of_scope(
-    name: str | Path, data_root: str | Path | None = None, seed: int = 0, validation: float = 0.2
+    name: str | Path,
+    data_root: str | Path | None = None,
+    seed: int = 0,
+    validation: float = 0.2,
+    limit: Limit | None = None,
 ) -> Splits:
     """The examples of a dataset that belong to none of its classes, encoded as ``load_splits`` encodes the others.
 
@@ -196,14 +223,27 @@ def load_out_of_scope(
     Raises:
         TrainmapError: a dataset without such examples, and what ``load_splits`` raises.
     """
-    return _parts(name, data_root, seed, validation, outside=True)
+    return _parts(name, data_root, seed, validation, None, limit, outside=True)
 
 
-def _parts(name: str | Path, data_root: str | Path | None, seed: int, validation: float, outside: bool) -> Splits:
+def _parts(
+    name: str | Path,
+    data_root: str | Path | None,
+    seed: int,
+    validation: float,
+    left_out: LeaveOut | None,
+    limit: Limit | None,
+    outside: bool = False,
+) -> Splits:
     if not 0 <= validation < 1:
         raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
-    rows = divide(open_rows(name, as_path("data" if data_root is None else data_root)), seed, validation)
-    x, vocabulary = rows.encode(np.flatnonzero(rows.part == "train"))
+    rows = open_rows(name, as_path("data" if data_root is None else data_root))
+    rows = divide(rows if left_out is None else leave_out(rows, left_out), seed, validation)
+    rows = rows if limit is None else limited(rows, limit)
+    train = np.flatnonzero(rows.part == "train")
+    x, vocabulary = rows.encode(train)
+    told: dict[str, Any] = {"vocabulary": vocabulary, "names": () if outside else rows.called}
+    told |= {"tokenizer": rows.tokenizer, "encoding": None if rows.learn is None else partial(rows.learn, train)}
     prefix, classes = ("outside ", 1) if outside else ("", rows.classes)
     if outside and not np.strings.startswith(rows.part, prefix).any():
         raise TrainmapError(f"{name} has no examples outside its classes; clinc150 has")
@@ -212,7 +252,7 @@ def _parts(name: str | Path, data_root: str | Path | None, seed: int, validation
     for part in PARTS:
         here = np.flatnonzero(rows.part == prefix + part)
         here = here[np.argsort(rows.ids[here])]
-        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, vocabulary))
+        parts.append(Dataset(rows.name, rows.ids[here], x[here], rows.y[here], classes, **told))
     return Splits(*parts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import pyarrow as pa
 from trainmap.data.image_folders import pixels
 from trainmap.data.index_columns import index_names
 from trainmap.data.raw_rows import PART_NAMES, Rows
-from trainmap.data.texts import tokens
+from trainmap.data.texts import joined, tokens, vocabulary_of
 from trainmap.errors import StoreError, TrainmapError, cause, some
 from trainmap.files import is_dir, reading, refuse_pipe
 
+PAIR = "text_pair"
+"""The column of second texts, beside one that is called ``text``."""
+
 
 def hub_rows(name: str, size: int | None = None) -> Rows:
-    """A dataset with one ``ClassLabel`` column and one column of images or texts.
+    """A dataset with one ``ClassLabel`` column and one column of images or texts, or ``text`` and ``text_pair``.
 
     Ids count the rows, part by part: train, validation, test.
 
@@ -50,17 +54,22 @@ def _rows(name: str, parts: dict[str, Any], size: int | None) -> Rows:
     if len(y) and y.max() >= features[label].num_classes:
         raise TrainmapError(f"hf:{name}: labels must be 0 to {features[label].num_classes - 1}, got {y.max()}")
     part = np.concatenate([np.full(len(parts[key]), PART_NAMES[key], "<U24") for key in ordered])
-    classes = features[label].num_classes
+    classes, names = features[label].num_classes, tuple(map(str, features[label].names))
     title = name.rstrip("/").rsplit("/", 1)[-1]
     if images:
         column = _one(name, "image", images)
         x = pixels(title, (row[column] for key in ordered for row in parts[key].select_columns([column])), size)
-        return Rows(title, y, classes, part, lambda train: (x, 0))
+        return Rows(title, y, classes, part, lambda train: (x, 0), names=names)
     column = _one(name, "text", [key for key in texts if key == "text"] or texts)
     found = [text for key in ordered for text in parts[key][column]]
     if missing := sum(text is None for text in found):
         raise TrainmapError(f"hf:{name}: column '{column}' must hold a text in every row, {missing} have none")
-    return Rows(title, y, classes, part, tokens(found), texts=found)
+    pairs = [text for key in ordered for text in parts[key][PAIR]] if PAIR in texts and column == "text" else None
+    if missing := sum(text is None for text in pairs or ()):
+        raise TrainmapError(f"hf:{name}: column '{PAIR}' must hold a text in every row, {missing} have none")
+    whole = joined(found, pairs)
+    about: dict[str, Any] = {"texts": found, "pairs": pairs, "names": names, "learn": partial(vocabulary_of, whole)}
+    return Rows(title, y, classes, part, tokens(whole), **about)
 
 
 def _load(name: str) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def folder_rows(folder: Path, size: int | None = None) -> Rows:
         raise TrainmapError(f"{folder}: every class must have training images; without: {', '.join(untrained)}")
     y, names = label_numbers(folder.name, labels)
     x = pixels(folder.name, map(_open, (path for _, path in found)), size)
-    return Rows(folder.name, y, len(names), np.array(part, "<U24"), lambda train: (x, 0))
+    return Rows(folder.name, y, len(names), np.array(part, "<U24"), lambda train: (x, 0), names=tuple(names))
 
 
 def pixels(name: str, pictures: Iterable[Image.Image], size: int | None) -> NDArray[np.uint8]:

@@ -23,6 +23,8 @@ class Inputs:
         form: "pixels", "features" or "tokens".
         shape: (channels, height, width), (D,) or (L,).
         vocabulary: number of different tokens, the padding 0 included; 0 for the other forms.
+        tokenizer: of the tokens of a pretrained encoder, the word of its tokenizer (``subwords.Tokenizer``); "" for
+            words and for the other forms.
 
     Raises:
         TrainmapError: an unknown form, a shape that is not the form's, or a vocabulary where there are no tokens.
@@ -31,6 +33,7 @@ class Inputs:
     form: Form
     shape: tuple[int, ...]
     vocabulary: int = 0
+    tokenizer: str = ""
 
     def __post_init__(self) -> None:
         if self.form not in get_args(Form):
@@ -87,7 +90,7 @@ def to_input(x: Tensor, channels_last: bool = False) -> Tensor:
     return x.long() if x.dtype == torch.int32 else x
 
 
-def inputs_of(name: str, x: NDArray[Any], vocabulary: int) -> Inputs:
+def inputs_of(name: str, x: NDArray[Any], vocabulary: int, tokenizer: str = "") -> Inputs:
     """The form and shape that an array of examples has; ``name`` is for the error.
 
     Raises:
@@ -105,7 +108,7 @@ def inputs_of(name: str, x: NDArray[Any], vocabulary: int) -> Inputs:
     if x.dtype == np.int32 and x.ndim == 2:
         if x.size and (x.min() < 0 or x.max() >= vocabulary):
             raise TrainmapError(f"{name}: tokens must be 0 to {vocabulary - 1}, got {x.min()} to {x.max()}")
-        return Inputs("tokens", x.shape[1:], vocabulary)
+        return Inputs("tokens", x.shape[1:], vocabulary, tokenizer)
     raise TrainmapError(
         f"{name}: x must be uint8 (N, channels, H, W) pixels, float32 (N, D) features or int32 (N, L) tokens, "
         f"got {x.dtype} {x.shape}"

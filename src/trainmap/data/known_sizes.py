@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from trainmap.data.dataset import Dataset, Splits
-from trainmap.data.raw_rows import PARTS, Rows, divide
+from trainmap.data.raw_rows import PARTS, Limit, Rows, divide, limited
 from trainmap.data.sources import DATASETS, files_of
 
 
@@ -16,19 +16,20 @@ def is_missing(name: str, root: str | Path) -> bool:
     return name in DATASETS and bool(DATASETS[name].train) and not files_of(name, Path(root))
 
 
-def outline(name: str, seed: int = 0, validation: float = 0.2) -> Splits:
+def outline(name: str, seed: int = 0, validation: float = 0.2, limit: Limit | None = None) -> Splits:
     """The splits of a dataset without its files: as many examples of each class in each part as ``load_splits`` gives,
     with the shape of its images, which are black. For plans and for measuring how fast a network is.
 
     Args:
         name: a key of ``DATASETS`` with official parts.
-        seed, validation: see ``load_splits``; which ids fall into which part is not that of the real dataset.
+        seed, validation, limit: see ``load_splits``; which ids fall into which part is not that of the real dataset.
     """
     source = DATASETS[name]
     y = np.concatenate([np.repeat(np.arange(source.classes), counts) for counts in (source.train, source.test)])
     part = np.repeat(np.array(["train", "test"], "<U24"), [sum(source.train), sum(source.test)])
     image = np.zeros((source.channels, source.size, source.size), np.uint8)
     rows = divide(Rows(name, y, source.classes, part, lambda train: (image, 0)), seed, validation)
+    rows = rows if limit is None else limited(rows, limit)
     found = []
     for one in PARTS:
         ids = np.flatnonzero(rows.part == one)

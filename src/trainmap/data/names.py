@@ -14,11 +14,13 @@ import numpy as np
 from trainmap.data.audio import fsdd_rows, speech_commands_rows
 from trainmap.data.hub import hub_rows
 from trainmap.data.image_folders import folder_rows
+from trainmap.data.pairs import cad_nli_rows
 from trainmap.data.raw_rows import Rows
 from trainmap.data.sources import DATASETS, find
+from trainmap.data.subwords import encoder_and_length, subwords
 from trainmap.data.synthetic import SYNTHETIC, Synthetic, is_synthetic, synthetic_rows
 from trainmap.data.tables import parquet_rows, scikit_rows
-from trainmap.data.texts import embeddings
+from trainmap.data.texts import embeddings, joined
 from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.files import as_it_stands_or_under, is_dir, is_file
 from trainmap.parquet_files import read_frame
@@ -26,6 +28,8 @@ from trainmap.parquet_files import read_frame
 DIGITS_TEST = 0.25
 """The digits have no official test set: this share is set aside, the same for every seed."""
 EMBEDDINGS = "+embeddings"
+TOKENS = "+tokens:"
+"""In front of the path of a pretrained encoder."""
 FILES = (".npz", ".parquet")
 CONVERTED = {
     ".csv": "read_csv",
@@ -49,7 +53,7 @@ def open_rows(name: str | Path, root: Path) -> Rows:
         TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
     """
     name = check_name(name)
-    plain = name.removesuffix(EMBEDDINGS)
+    plain, how = representation(name)
     if plain.endswith(FILES):
         plain = str(as_it_stands_or_under(root, plain))
         if is_dir(plain):
@@ -76,11 +80,41 @@ def open_rows(name: str | Path, root: Path) -> Rows:
         rows = hub_rows(path.removeprefix("hf:"), size)
     else:
         rows = folder_rows(as_it_stands_or_under(root, path.removeprefix("folder:")), size)
-    if not name.endswith(EMBEDDINGS):
+    return represented(rows, how, root)
+
+
+def represented(rows: Rows, how: str, root: Path) -> Rows:
+    """Texts in another form.
+
+    Args:
+        rows: of texts; any for "".
+        how: "+embeddings", "+tokens:PATH", or "" for what they are.
+        root: where embeddings are kept.
+
+    Raises:
+        TrainmapError: rows that are no texts, or no such encoder.
+    """
+    if not how:
         return rows
     if rows.texts is None:
-        raise TrainmapError(f"embeddings are made of texts, but {plain} has none; leave out {EMBEDDINGS}")
-    return replace(rows, name=rows.name + EMBEDDINGS, encode=embeddings(rows.texts, root / "embeddings"))
+        what = "embeddings" if how == EMBEDDINGS else "tokens"
+        raise TrainmapError(f"{what} are made of texts, but {rows.name} has none; leave out {how}")
+    if how == EMBEDDINGS:
+        encode = embeddings(joined(rows.texts, rows.pairs), root / "embeddings")
+        return replace(rows, name=rows.name + how, encode=encode, learn=None)
+    path, longest = encoder_and_length(how.removeprefix(TOKENS))
+    encode, learn, word = subwords(rows.texts, path, longest, rows.pairs)
+    title = f"{rows.name}{TOKENS}{Path(path).name}" + (f"@{longest}" if longest else "")
+    return replace(rows, name=title, encode=encode, learn=learn, tokenizer=word)
+
+
+def representation(name: str) -> tuple[str, str]:
+    """``sst2+tokens:bert`` → sst2, +tokens:bert."""
+    if TOKENS in name:
+        plain, mark, path = name.partition(TOKENS)
+        return plain, mark + path
+    plain = name.removesuffix(EMBEDDINGS)
+    return plain, name.removeprefix(plain)
 
 
 def check_name(name: str | Path) -> str:
@@ -96,7 +130,9 @@ def check_name(name: str | Path) -> str:
             "file, images to a .npz file, and give its path"
         )
     name = str(name)
-    plain = name.removesuffix(EMBEDDINGS)
+    plain, how = representation(name)
+    if how == TOKENS:
+        raise TrainmapError(f"'{name}' must say whose tokens: {name}minilm-l6-v2, or the path of an encoder")
     if is_synthetic(plain):
         Synthetic.of(plain)
         return name
@@ -140,7 +176,8 @@ def _images(name: str, root: Path) -> Rows:
     x, y = np.concatenate([found.x_train, found.x_test]), np.concatenate([found.y_train, found.y_test])
     part = np.repeat(np.array(["train", "test"], "<U24"), [len(found.y_train), len(found.y_test)])
     title = Path(name).stem if name.endswith(".npz") else name
-    return Rows(title, y, found.classes, part, lambda train: (x, 0))
+    names = DATASETS[name].names if name in DATASETS else found.names
+    return Rows(title, y, found.classes, part, lambda train: (x, 0), names=names)
 
 
 def _digits(root: Path) -> Rows:
@@ -182,7 +219,21 @@ def _clinc150(root: Path) -> Rows:
     place = {label: number for number, label in enumerate(inside)}
     y = np.array([place.get(label, 0) for label in frame["label"]], dtype=np.int64)
     part = np.where(outside, np.strings.add("outside ", rows.part), rows.part).astype("<U24")
-    return replace(rows, y=y, classes=len(inside), part=part)
+    return replace(rows, y=y, classes=len(inside), part=part, names=tuple(inside))
+
+
+def _cad_nli(root: Path) -> Rows:
+    places = (root / "cad_nli" / "cad_nli.parquet", root / "cad_nli.parquet")
+    path = next((place for place in places if is_file(place)), None)
+    if path is None:
+        raise TrainmapError(f"the counterfactual pairs of cad_nli are not there: put cad_nli.parquet into {root}")
+    return cad_nli_rows(path)
+
+
+def _usps(root: Path) -> Rows:
+    """Digits of another source: 7,291 to train on and 2,007 for testing, 16 x 16, white on black."""
+    path = _file("usps", root, suffix=".npz")
+    return replace(_images(str(path), root), name="usps")
 
 
 def _speech_commands(root: Path) -> Rows:
@@ -211,6 +262,8 @@ READERS: dict[str, Callable[[Path], Rows]] = {
     "digits": _digits,
     "clinc150": _clinc150,
     "sst2": partial(_parquet, name="sst2"),
+    "cad_nli": _cad_nli,
+    "usps": _usps,
     "fsdd": lambda root: fsdd_rows(_file("fsdd", root, suffix=".npz")),
     "speech-commands": _speech_commands,
     "adult": partial(_parquet, name="adult", label="salary", others=("adult_train",)),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, some
@@ -18,6 +19,15 @@ TEST_SHARE = 0.2
 PART_NAMES = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation"}
 PART_NAMES |= {"validation": "validation", "test": "test", "testing": "test"}
 """What people call the parts."""
+
+
+class Learnt(Protocol):
+    """What an encoding learnt from the training part: a vocabulary, or the means and words of a table."""
+
+    def encode(self, examples: Any, /) -> NDArray[Any]:
+        """Further examples (texts, rows of the same table) as numbers."""
+        ...
+
 
 Encode = Callable[[NDArray[np.intp]], tuple[NDArray[Any], int]]
 """Rows of the training part → x of all rows, and the size of the vocabulary (0 when there is none)."""
@@ -36,6 +46,13 @@ class Rows:
         ids: (N,) int64; 0 to N - 1 for None.
         test_share: share of the training rows that is set aside for testing when no row is in the part "test".
         texts: the texts, where the examples are texts.
+        pairs: a second text for each, where they are pairs of texts.
+        tokenizer: of tokens of a pretrained encoder, the word of its tokenizer.
+        learn: rows of the training part → what ``encode`` learns from them; None where it learns nothing.
+        names: of the classes, by which sets from elsewhere are matched; their numbers where they have none.
+        table: the columns of features, where the examples are rows of a table.
+        revises: (N,) int64, of a revised example the id of the one that it revises, else -1; None where none is.
+        groups: columns that say of each row what it belongs to, such as its speaker; any of them can be left out by.
     """
 
     name: str
@@ -46,6 +63,33 @@ class Rows:
     ids: NDArray[np.int64] | None = None
     test_share: float = TEST_SHARE
     texts: Sequence[str] | None = None
+    learn: Callable[[NDArray[np.intp]], Learnt] | None = None
+    names: tuple[str, ...] = ()
+    table: pl.DataFrame | None = None
+    groups: Mapping[str, pl.Series] = field(default_factory=dict)
+    revises: NDArray[np.int64] | None = None
+    pairs: Sequence[str] | None = None
+    tokenizer: str = ""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The names of the classes, or their numbers."""
+        return self.names or tuple(map(str, range(self.classes)))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many examples of each part are kept: small draws of a large dataset.
+
+    Attributes:
+        train, validation, test: None keeps all of a part.
+        seed: of the draw.
+    """
+
+    train: int | None = None
+    validation: int | None = None
+    test: int | None = None
+    seed: int = 0
 
 
 def divide(rows: Rows, seed: int, validation: float) -> Rows:
@@ -71,7 +115,28 @@ def divide(rows: Rows, seed: int, validation: float) -> Rows:
     if not (part == "train").any():
         found = some(np.unique(part).tolist())
         raise TrainmapError(f"{rows.name} must have training examples, but its parts are: {found}")
-    return Rows(rows.name, rows.y, rows.classes, part, rows.encode, ids, rows.test_share, rows.texts)
+    return replace(rows, part=part, ids=ids)
+
+
+def limited(rows: Rows, limit: Limit) -> Rows:
+    """Rows in their parts, of which each part keeps so many, each class in proportion; the others are in the part "".
+
+    A draw depends on the ids and labels of the part and on the seed alone.
+
+    Raises:
+        TrainmapError: more than a part has, or fewer than one.
+    """
+    assert rows.ids is not None
+    part = rows.part.copy()
+    for name in PARTS:
+        count, here = getattr(limit, name), part == name
+        if count is None:
+            continue
+        if not 1 <= count <= here.sum():
+            raise TrainmapError(f"{rows.name}: limit.{name} must be 1 to {here.sum()}, what there is, got {count}")
+        kept = draw(rows.ids[here], rows.y[here], rows.classes, count / int(here.sum()), limit.seed)
+        part[here & ~np.isin(rows.ids, kept)] = ""
+    return replace(rows, part=part)
 
 
 def draw(

@@ -39,6 +39,8 @@ class Source:
     train: tuple[int, ...] = ()
     test: tuple[int, ...] = ()
     """How many examples of each class the official parts have; () for one without official parts."""
+    names: tuple[str, ...] = ()
+    """Of the classes, where they are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Images:
     x_test: NDArray[np.uint8]
     y_test: NDArray[np.int64]
     classes: int
+    names: tuple[str, ...] = ()
+    """Of the classes of a file: its labels."""
 
 
 def find(name: str, root: Path) -> Images:
@@ -65,7 +69,7 @@ def find(name: str, root: Path) -> Images:
         found = _checked(name, _read_npz(Path(name)), None)
         known, y = np.unique(np.concatenate([found.y_train, found.y_test]), return_inverse=True)
         y_train, y_test = np.split(y.astype(np.int64), [len(found.y_train)])
-        return replace(found, y_train=y_train, y_test=y_test, classes=len(known))
+        return replace(found, y_train=y_train, y_test=y_test, classes=len(known), names=tuple(map(str, known.tolist())))
     if name not in DATASETS:
         raise unknown("dataset", name, DATASETS)
     source, files = DATASETS[name], files_of(name, root)
@@ -184,6 +188,22 @@ def _labels(name: str, y: NDArray[Any]) -> NDArray[np.int64]:
     return flat.astype(np.int64)
 
 
+# fmt: off
+FINE = (
+    "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",
+    "bridge", "bus", "butterfly", "camel", "can", "castle", "caterpillar", "cattle", "chair", "chimpanzee", "clock",
+    "cloud", "cockroach", "couch", "crab", "crocodile", "cup", "dinosaur", "dolphin", "elephant", "flatfish",
+    "forest", "fox", "girl", "hamster", "house", "kangaroo", "keyboard", "lamp", "lawn_mower", "leopard", "lion",
+    "lizard", "lobster", "man", "maple_tree", "motorcycle", "mountain", "mouse", "mushroom", "oak_tree", "orange",
+    "orchid", "otter", "palm_tree", "pear", "pickup_truck", "pine_tree", "plain", "plate", "poppy", "porcupine",
+    "possum", "rabbit", "raccoon", "ray", "road", "rocket", "rose", "sea", "seal", "shark", "shrew", "skunk",
+    "skyscraper", "snail", "snake", "spider", "squirrel", "streetcar", "sunflower", "sweet_pepper", "table", "tank",
+    "telephone", "television", "tiger", "tractor", "train", "trout", "tulip", "turtle", "wardrobe", "whale",
+    "willow_tree", "wolf", "woman", "worm",
+)
+# fmt: on
+"""The classes of CIFAR-100, in the order of their numbers."""
+
 DATASETS: dict[str, Source] = {
     "digits": Source(8, 1, 10),
     "mnist": Source(
@@ -207,7 +227,17 @@ DATASETS: dict[str, Source] = {
         starts=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
         train=(6_000,) * 10,
         test=(1_000,) * 10,
+        names=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
     ),
-    "cifar10": Source(32, 3, 10, "CIFAR10", flips=True, train=(5_000,) * 10, test=(1_000,) * 10),
-    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True, train=(500,) * 100, test=(100,) * 100),
+    "cifar10": Source(
+        32,
+        3,
+        10,
+        "CIFAR10",
+        flips=True,
+        train=(5_000,) * 10,
+        test=(1_000,) * 10,
+        names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    ),
+    "cifar100": Source(32, 3, 100, "CIFAR100", flips=True, train=(500,) * 100, test=(100,) * 100, names=FINE),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import frexp
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from trainmap.data.index_columns import index_names, pandas_index
 from trainmap.data.leaks import leaks
-from trainmap.data.raw_rows import Rows, label_numbers, part_names
-from trainmap.data.texts import tokens
+from trainmap.data.raw_rows import Encode, Rows, label_numbers, part_names
+from trainmap.data.texts import joined, tokens, vocabulary_of
 from trainmap.errors import TrainmapError, some
 from trainmap.files import reading
 from trainmap.parquet_files import read_frame
@@ -106,7 +107,8 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequ
 
     Ids are integers, each of them once, in any order. Labels are words or whole numbers.
 
-    With a column ``text`` the examples are texts, and other columns are not looked at. Else every other column is a
+    With a column ``text`` the examples are texts, with ``text_pair`` beside it pairs of texts, and other columns are
+    not looked at. Else every other column is a
     feature: numbers (standardised) or words, categories and booleans (a column each). An index of pandas is none: the
     columns ``index``, and those that have its name (``__index_level_0__``, ``Unnamed: 0``), are left out. The logger
     "trainmap" warns of them, and of columns that give the label away (``leaks.leaks``), which stay.
@@ -132,17 +134,38 @@ def table_rows(name: str, frame: pl.DataFrame, label: str = "label", index: Sequ
         if frame["id"].len() and frame["id"].max() > 2**63 - 1:  # pyright: ignore[reportOperatorIssue]
             raise TrainmapError(f"{name}: the column 'id' must fit in 64-bit signed integers, got {frame['id'].max()}")
         ids = frame["id"].cast(pl.Int64).to_numpy()
+    about: dict[str, Any] = {"names": tuple(names)}
     if "text" in frame.columns:
         texts = _texts(name, frame["text"])
-        return Rows(name, y, len(names), part, tokens(texts), ids, texts=texts)
+        pairs = _texts(name, frame["text_pair"]) if "text_pair" in frame.columns else None
+        others = frame.drop([column for column in (label, *ROLES) if column in frame.columns])
+        about["groups"] = {column.name: column for column in others}
+        whole = joined(texts, pairs)
+        about |= {"texts": texts, "pairs": pairs, "learn": partial(vocabulary_of, whole)}
+        return Rows(name, y, len(names), part, tokens(whole), ids, **about)
     features = _features(name, frame.drop([column for column in (label, *ROLES) if column in frame.columns]), index)
     for column, why in leaks(features, y).items():
         log.warning("%s: column '%s' may give the label away: %s Leave it out if so", name, column, why)
+    about |= {
+        "table": features,
+        "learn": partial(learn_rows, features),
+        "groups": {column.name: column for column in features},
+    }
+    return Rows(name, y, len(names), part, encoding_of(features), ids, **about)
+
+
+def learn_rows(features: pl.DataFrame, train: NDArray[np.intp]) -> Encoding:
+    """The encoding of those of the rows that are trained on."""
+    return learn_encoding(features[train])
+
+
+def encoding_of(features: pl.DataFrame) -> Encode:
+    """The encoding of a table, learnt from its training part."""
 
     def encode(train: NDArray[np.intp]) -> tuple[NDArray[np.float32], int]:
-        return learn_encoding(features[train]).encode(features), 0
+        return learn_rows(features, train).encode(features), 0
 
-    return Rows(name, y, len(names), part, encode, ids)
+    return encode
 
 
 def _texts(name: str, column: pl.Series) -> list[str]:
@@ -150,8 +173,8 @@ def _texts(name: str, column: pl.Series) -> list[str]:
         column = column.cast(pl.String)
     if column.dtype != pl.String or column.null_count():
         raise TrainmapError(
-            f"{name}: the column 'text' must hold a text in every row, got {column.dtype} with {column.null_count()} "
-            "missing; cast it to text, and write '' for an empty text"
+            f"{name}: the column '{column.name}' must hold a text in every row, got {column.dtype} with "
+            f"{column.null_count()} missing; cast it to text, and write '' for an empty text"
         )
     return column.to_list()
 

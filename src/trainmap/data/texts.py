@@ -76,11 +76,21 @@ def vocabulary(texts: Sequence[str], least: int = 2, largest: int = LARGEST, lon
     return Vocabulary(tuple(kept[:largest]), max(1, min(longest, max(map(len, tokens), default=1))))
 
 
+def joined(texts: Sequence[str], pairs: Sequence[str] | None) -> Sequence[str]:
+    """Pairs of texts as one text each, ``one | other``; the texts as they are for None."""
+    return texts if pairs is None else [f"{one} | {other}" for one, other in zip(texts, pairs, strict=True)]
+
+
+def vocabulary_of(texts: Sequence[str], train: NDArray[np.intp]) -> Vocabulary:
+    """The vocabulary of those of the texts that are trained on, by their places."""
+    return vocabulary([texts[int(row)] for row in train])
+
+
 def tokens(texts: Sequence[str]) -> Encode:
     """The encoding of texts as word tokens."""
 
     def encode(train: NDArray[np.intp]) -> tuple[NDArray[np.int32], int]:
-        made = vocabulary([texts[int(row)] for row in train])
+        made = vocabulary_of(texts, train)
         return made.encode(texts), len(made)
 
     return encode

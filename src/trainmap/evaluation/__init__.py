@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trainmap.evaluation.corruptions import (
         CORRUPTIONS,
         Corruption,
+        check_corruption,
         contrast,
         corrupt,
         elastic,
@@ -34,16 +35,26 @@ if TYPE_CHECKING:
         shot_noise,
         to_bytes,
     )
-    from trainmap.evaluation.counterfactual import load_counterfactual
+    from trainmap.evaluation.counterfactual import consistency, load_counterfactual
     from trainmap.evaluation.flips import KINDS, Flips
     from trainmap.evaluation.metrics import evaluate
-    from trainmap.evaluation.ood import Detection, detect, energy, entropy, max_logit, max_softmax, separation
+    from trainmap.evaluation.ood import (
+        OUTLIER_SCORES,
+        Detection,
+        detect,
+        energy,
+        entropy,
+        max_logit,
+        max_softmax,
+        separation,
+    )
     from trainmap.evaluation.predictions import FORMAT, Predictions, regions_of
     from trainmap.evaluation.shifts import (
         Row,
         Shift,
         as_mnist,
         evaluate_everywhere,
+        is_made_for,
         load_shift,
         mean_corruption_error,
         usps,
@@ -55,26 +66,26 @@ else:
         {
             "blurs": "along_a_line clipped_zoom defocus disk glass motion zoom",
             "corruptions": (
-                "CORRUPTIONS Corruption contrast corrupt elastic gaussian_noise impulse_noise jpeg pixelate "
-                "shot_noise to_bytes"
+                "CORRUPTIONS Corruption check_corruption contrast corrupt elastic gaussian_noise impulse_noise jpeg "
+                "pixelate shot_noise to_bytes"
             ),
-            "counterfactual": "load_counterfactual",
+            "counterfactual": "consistency load_counterfactual",
             "flips": "KINDS Flips",
             "metrics": "evaluate",
-            "ood": "Detection detect energy entropy max_logit max_softmax separation",
+            "ood": "OUTLIER_SCORES Detection detect energy entropy max_logit max_softmax separation",
             "predictions": "FORMAT Predictions regions_of",
-            "shifts": "Row Shift as_mnist evaluate_everywhere load_shift mean_corruption_error usps",
+            "shifts": "Row Shift as_mnist evaluate_everywhere is_made_for load_shift mean_corruption_error usps",
             "weather": "brightness fog frost grey plasma snow",
         },
     )
 
 # fmt: off
 __all__ = [
-    "CORRUPTIONS", "FORMAT", "KINDS", "Corruption", "Detection", "Flips", "Predictions", "Row", "Shift",
-    "along_a_line", "as_mnist", "brightness", "clipped_zoom", "contrast", "corrupt", "defocus", "detect", "disk",
-    "elastic", "energy", "entropy", "evaluate", "evaluate_everywhere", "fog", "frost", "gaussian_noise", "glass",
-    "grey", "impulse_noise", "jpeg", "load_counterfactual", "load_shift", "max_logit", "max_softmax",
-    "mean_corruption_error", "motion", "pixelate", "plasma", "regions_of", "separation", "shot_noise", "snow",
-    "to_bytes", "usps", "zoom",
+    "CORRUPTIONS", "FORMAT", "KINDS", "OUTLIER_SCORES", "Corruption", "Detection", "Flips", "Predictions", "Row",
+    "Shift", "along_a_line", "as_mnist", "brightness", "check_corruption", "clipped_zoom", "consistency", "contrast",
+    "corrupt", "defocus", "detect", "disk", "elastic", "energy", "entropy", "evaluate", "evaluate_everywhere", "fog",
+    "frost", "gaussian_noise", "glass", "grey", "impulse_noise", "is_made_for", "jpeg", "load_counterfactual",
+    "load_shift", "max_logit", "max_softmax", "mean_corruption_error", "motion", "pixelate", "plasma", "regions_of",
+    "separation", "shot_noise", "snow", "to_bytes", "usps", "zoom",
 ]
 # fmt: on

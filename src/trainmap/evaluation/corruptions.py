@@ -73,17 +73,10 @@ def corrupt(dataset: Dataset, kind: str, severity: int, seed: int = 0) -> Datase
     Raises:
         TrainmapError: an unknown kind, a severity outside 1 to 5, a dataset that is not of images.
     """
-    if kind not in CORRUPTIONS:
-        raise unknown("corruption", kind, CORRUPTIONS)
+    check_corruption(kind, dataset)
     if isinstance(severity, bool) or severity not in SEVERITIES:
         raise TrainmapError(f"severity must be 1 (mild) to 5, got {shown(severity)}")
     whole(seed, "seed")
-    inputs = dataset.inputs
-    if inputs.form != "pixels" or inputs.shape[0] not in (1, 3) or min(inputs.shape[1:]) < SMALLEST:
-        raise TrainmapError(
-            f"corruptions are for images with 1 or 3 channels of at least {SMALLEST} x {SMALLEST}; "
-            f"{dataset.name} has {inputs}"
-        )
     corruption, purpose = CORRUPTIONS[kind], zlib.crc32(kind.encode())
     parameters = corruption.severities[severity - 1]
     x = np.empty_like(dataset.x)
@@ -95,6 +88,22 @@ def corrupt(dataset: Dataset, kind: str, severity: int, seed: int = 0) -> Datase
         clean = dataset.x[part].astype(np.float32) / np.float32(255)
         x[part] = to_bytes(corruption.function(clean, parameters, generators))
     return replace(dataset, name=f"{dataset.name} {kind} {severity}", x=x)
+
+
+def check_corruption(kind: str, dataset: Dataset) -> None:
+    """Refuse what cannot be corrupted, before anything is.
+
+    Raises:
+        TrainmapError: an unknown kind, or a dataset that is not of images.
+    """
+    if kind not in CORRUPTIONS:
+        raise unknown("corruption", kind, CORRUPTIONS)
+    inputs = dataset.inputs
+    if inputs.form != "pixels" or inputs.shape[0] not in (1, 3) or min(inputs.shape[1:]) < SMALLEST:
+        raise TrainmapError(
+            f"corruptions are for images with 1 or 3 channels of at least {SMALLEST} x {SMALLEST}; "
+            f"{dataset.name} has {inputs}"
+        )
 
 
 def to_bytes(x: Array) -> Array:

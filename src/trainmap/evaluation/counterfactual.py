@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.data.dataset import Dataset, Splits
-from trainmap.data.texts import embeddings, tokens
-from trainmap.errors import TrainmapError, shown, some
-from trainmap.files import is_file
-from trainmap.parquet_files import read_frame
-
-LABELS = ("contradiction", "entailment", "neutral")
-PARTS = {"train": "train", "validation": "dev", "test": "test"}
-SHIFTED = {"revised premise": "revised_premise", "revised hypothesis": "revised_hypothesis"}
-COLUMNS = ("part", "split", "label", "premise", "hypothesis")
+from trainmap.data.dataset import Dataset, Splits, load_splits
+from trainmap.data.elsewhere import Revised, load_pairs
+from trainmap.data.names import EMBEDDINGS
+from trainmap.errors import TrainmapError, shown
 
 
 def load_counterfactual(
     data_root: str | Path = "data", representation: Literal["tokens", "embeddings"] = "tokens"
 ) -> tuple[Splits, dict[str, Dataset]]:
-    """Pairs of SNLI, and the test pairs with the premise or the hypothesis revised so that the label changes.
-
-    A text is ``premise | hypothesis``. Read from ``cad_nli.parquet`` or ``cad_nli/cad_nli.parquet`` with columns part
-    (original, revised_premise, revised_hypothesis), split (train, dev, test), label, premise, hypothesis. Ids are the
-    positions in the file.
+    """Pairs of SNLI, and the test pairs with the premise or the hypothesis revised so that the label changes: the
+    dataset ``cad_nli`` and its revisions (``load_splits``, ``load_pairs``) in one call.
 
     Args:
-        representation: word tokens with the vocabulary of the original training part, or frozen sentence embeddings
-            (kept beside the file).
+        representation: word tokens with the vocabulary of the original training part, or frozen sentence embeddings.
 
     Returns:
         the original pairs in their three splits, and the revised test pairs: shifts of the test split, which
@@ -44,33 +35,40 @@ def load_counterfactual(
     """
     if representation not in ("tokens", "embeddings"):
         raise TrainmapError(f"representation must be 'tokens' or 'embeddings', got {shown(representation)}")
-    root = Path(data_root)
-    places = (root / "cad_nli.parquet", root / "cad_nli" / "cad_nli.parquet")
-    path = next((place for place in places if is_file(place)), None)
-    if path is None:
-        raise TrainmapError(f"counterfactual pairs are not there: put cad_nli.parquet into {root}")
-    table = read_frame(path, "table of counterfactual pairs")
-    if lacking := [name for name in COLUMNS if name not in table.columns]:
-        raise TrainmapError(f"{path} must have columns {', '.join(COLUMNS)}; it lacks {', '.join(lacking)}")
-    if wrong := [name for name in COLUMNS if str(table[name].dtype) != "String" or table[name].null_count()]:
-        raise TrainmapError(
-            f"{path}: the column '{wrong[0]}' must hold a text in every row, got {table[wrong[0]].dtype}"
-        )
-    if strange := sorted(set(table["label"].to_list()) - set(LABELS), key=str):
-        raise TrainmapError(f"{path}: labels must be {', '.join(LABELS)}, got {some(strange)}")
-    y = np.array([LABELS.index(label) for label in table["label"]], dtype=np.int64)
-    part, split = (np.array(table[name].to_list(), dtype=np.str_) for name in ("part", "split"))
-    texts = [
-        f"{premise} | {hypothesis}" for premise, hypothesis in zip(table["premise"], table["hypothesis"], strict=True)
-    ]
-    encode = tokens(texts) if representation == "tokens" else embeddings(texts, path.parent / "embeddings")
-    x, vocabulary = encode(np.flatnonzero((part == "original") & (split == "train")))
+    name = "cad_nli" if representation == "tokens" else f"cad_nli{EMBEDDINGS}"
+    splits = load_splits(name, data_root)
+    return splits, {called: pairs.revised for called, pairs in load_pairs(name, splits.test, data_root).items()}
 
-    def chosen(name: str, which: str, when: str) -> Dataset:
-        rows: NDArray[Any] = np.flatnonzero((part == which) & (split == when))
-        if not len(rows):
-            raise TrainmapError(f"{path} has no rows with part '{which}' and split '{when}'")
-        return Dataset(name, rows.astype(np.int64), x[rows], y[rows], len(LABELS), vocabulary)
 
-    original = Splits(**{name: chosen("cad_nli", "original", when) for name, when in PARTS.items()})
-    return original, {name: chosen(name, which, "test") for name, which in SHIFTED.items()}
+def consistency(
+    test: Dataset, predicted: NDArray[np.integer], revisions: Iterable[tuple[Revised, NDArray[np.integer]]]
+) -> float:
+    """How often a network is right on an example and on all of its revisions.
+
+    ``mean over the test examples that have a revision of [right on it and on each of its revisions]``
+
+    Args:
+        test: the original examples.
+        predicted: (N,) classes, rows aligned with ``test``.
+        revisions: sets of revised examples, each with its (M,) predicted classes, rows aligned with the set.
+
+    Returns:
+        in [0, 1]; high is good. It is at most the accuracy on the revised originals.
+
+    Raises:
+        TrainmapError: predictions of another length, no revisions, or revisions of examples that are not in ``test``.
+
+    Source: Gardner et al. 2020, arXiv:2004.02709, section 2.3 (contrast consistency).
+    """
+    right, has = np.asarray(predicted) == test.y if len(predicted) == len(test) else None, np.zeros(len(test), bool)
+    if right is None:
+        raise TrainmapError(f"predictions must be of the {len(test)} examples of {test.name}, got {len(predicted)}")
+    for pairs, theirs in revisions:
+        if len(theirs) != len(pairs.revised):
+            raise TrainmapError(f"predictions must be of {len(pairs.revised)} revised examples, got {len(theirs)}")
+        rows = test.rows(pairs.of)
+        has[rows] = True
+        np.logical_and.at(right, rows, theirs == pairs.revised.y)
+    if not has.any():
+        raise TrainmapError("consistency is of examples and their revisions; there are no revisions")
+    return float(right[has].mean())

@@ -14,6 +14,7 @@ from torch import nn
 
 from trainmap.array_files import read_npz
 from trainmap.data.dataset import Dataset
+from trainmap.data.elsewhere import Labels, Part, load_elsewhere
 from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from trainmap.evaluation.metrics import Metrics, evaluate
@@ -112,15 +113,35 @@ def mean_corruption_error(rows: Iterable[Row]) -> float:
     return float(np.mean(errors))
 
 
-def load_shift(name: str, data_root: str | Path = "data") -> Dataset:
-    """A set from elsewhere for a dataset that ``load_splits`` knows; see ``SHIFTS``.
+def load_shift(
+    name: str | Path,
+    data_root: str | Path = "data",
+    like: Dataset | None = None,
+    part: Part = "test",
+    labels: Labels | None = None,
+) -> Dataset:
+    """A set from elsewhere with the classes of a dataset: one of ``SHIFTS``, or whatever ``load_splits`` knows.
+
+    Args:
+        name: a key of ``SHIFTS``; with ``like`` also the name or the path of any dataset.
+        data_root: the folder of the data.
+        like: any part of the dataset whose networks are judged. A key of ``SHIFTS`` is made for one dataset; for any
+            other it is a dataset like others.
+        part, labels: see ``trainmap.data.elsewhere.load_elsewhere``.
 
     Raises:
-        TrainmapError: an unknown name, a file that is missing or not what it must be.
+        TrainmapError: an unknown name, a file that is missing or not what it must be, a set that does not fit.
     """
-    if name not in SHIFTS:
-        raise unknown("shift", name, SHIFTS)
-    return SHIFTS[name].load(Path(data_root))
+    if like is None or is_made_for(name, like, part, labels):
+        if name not in SHIFTS:
+            raise unknown("shift", str(name), SHIFTS)
+        return SHIFTS[str(name)].load(Path(data_root))
+    return load_elsewhere(name, like, data_root, part, labels)
+
+
+def is_made_for(name: str | Path, like: Dataset, part: Part = "test", labels: Labels | None = None) -> bool:
+    """Whether a shift of this name is one that was made for the dataset."""
+    return name in SHIFTS and SHIFTS[str(name)].of == like.name and part == "test" and not labels
 
 
 def usps(root: Path) -> Dataset:

@@ -9,7 +9,7 @@ from typing import Any
 
 from trainmap.checksums import read_sealed, write_sealed
 from trainmap.compression.measure import Measured
-from trainmap.compression.ways import Int8, Int8Onnx, Int8Trained, PruneChannels, Sparsify, Way
+from trainmap.compression.ways import Int8, Int8Onnx, Int8Trained, PruneChannels, Sparsify, Way, check_way
 from trainmap.errors import StoreError, TrainmapError, last_line, unknown
 from trainmap.experiments.plan.graph import made_at
 from trainmap.experiments.runs.folder import PLAN, open_study, tasks_of
@@ -120,6 +120,7 @@ def teacher_of(demo: Path) -> tuple[Teacher, Map]:
 
 def _task(order: Order, teacher: Teacher, datamap: Map, data_root: str | None) -> CompressedTeacher:
     method, way = ORDERS[order.way]
+    check_way(method, teacher.model)
     chosen = None
     if any(part.what != "all" for part in parse(order.spec).parts):
         count = sum(parse(order.spec).sizes(len(teacher.data.load(data_root).train)))

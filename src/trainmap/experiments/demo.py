@@ -36,6 +36,7 @@ from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.experiments.tasks.tracking import read_epochs
 from trainmap.models.build import known_models
+from trainmap.models.encoders import is_encoder
 
 Distillation = Literal["both", "only", "never"]
 
@@ -103,7 +104,7 @@ def plan_demo(
     size = SIZES.get(_sized_as(data), replace(SIZES["cifar10"], teacher_epochs=None))
     teacher, names = teacher or size.teacher, students or list(size.students)
     for name in (teacher, *names):
-        if name not in known_models():
+        if name not in known_models() and not is_encoder(name):
             raise unknown("model", name, known_models())
     if twice := [name for at, name in enumerate(names) if name in names[:at]]:
         raise TrainmapError(f"students: '{twice[0]}' stands twice; keep one of them")

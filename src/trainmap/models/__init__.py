@@ -8,6 +8,7 @@ Its files, in reading order::
     weights.py    the weights that a network multiplies by
     octave.py     octave convolution
     sequences.py  networks for word tokens
+    encoders.py   pretrained text encoders
     build.py      small networks by name
     zoo.py        published networks by family and size
     cost.py       parameters, bytes, FLOPs
@@ -25,8 +26,9 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.models.budget import TrainingCost, break_even, inference_flops, training_cost, training_flops
     from trainmap.models.build import check_model, known_models
-    from trainmap.models.catalogue import Catalogue
+    from trainmap.models.catalogue import Catalogue, count
     from trainmap.models.cost import forward_flops, parameters
+    from trainmap.models.encoders import encoder_weights, is_encoder
     from trainmap.models.layout import is_convolutional, lay_out
     from trainmap.models.modes import check_device, device_of, evaluating, is_here
     from trainmap.models.octave import (
@@ -49,8 +51,9 @@ else:
         {
             "budget": "TrainingCost break_even inference_flops training_cost training_flops",
             "build": "check_model known_models",
-            "catalogue": "Catalogue",
+            "catalogue": "Catalogue count",
             "cost": "forward_flops parameters",
+            "encoders": "encoder_weights is_encoder",
             "layout": "is_convolutional lay_out",
             "modes": "check_device device_of evaluating is_here",
             "octave": "OctaveConv2d OctaveNorm OctaveResNet OctaveResidual pool relu split upsample",
@@ -64,9 +67,9 @@ else:
 # fmt: off
 __all__ = [
     "BATCH", "KINDS", "PRETRAINED", "Catalogue", "OctaveConv2d", "OctaveNorm", "OctaveResNet", "OctaveResidual",
-    "TrainingCost", "break_even", "check_device", "check_model", "check_same_shape", "checked", "device_of",
-    "evaluating", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional", "is_here",
-    "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters", "pool", "predict_pairs",
-    "prunable", "relu", "split", "training_cost", "training_flops", "upsample",
+    "TrainingCost", "break_even", "check_device", "check_model", "check_same_shape", "checked", "count", "device_of",
+    "encoder_weights", "evaluating", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional",
+    "is_encoder", "is_here", "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters",
+    "pool", "predict_pairs", "prunable", "relu", "split", "training_cost", "training_flops", "upsample",
 ]
 # fmt: on

@@ -15,27 +15,32 @@ from torch import Tensor, nn
 
 from trainmap.data.inputs import Form, Inputs
 from trainmap.errors import TrainmapError, unknown
+from trainmap.models.encoders import ENCODER, build_encoder, check_encoder, is_encoder
 from trainmap.models.octave import OctaveResNet
 from trainmap.models.sequences import TOKEN_MODELS, EncoderLayer
-from trainmap.models.zoo import ZOO
+from trainmap.models.zoo import PRETRAINED, ZOO
 
 SMALLEST = 8
 """Images must be at least this wide and high."""
 
 
-def build(name: str, classes: int, inputs: Inputs, seed: int) -> nn.Module:
+def build(name: str, classes: int, inputs: Inputs, seed: int, weights: bool = True) -> nn.Module:
     """A freshly initialised network; the same seed gives the same weights, and the global random state is untouched.
 
     Args:
         name: of the table for this form of input: "cnn-16" in ``MODELS`` (images and spectrograms), "mlp-256" in
-            ``FEATURE_MODELS``, "text-64" in ``TOKEN_MODELS``.
+            ``FEATURE_MODELS``, "text-64" in ``TOKEN_MODELS``; or a pretrained text encoder, "hf-encoder:PATH"
+            (``encoders``).
         classes: number of logits, at least 2.
         inputs: what an example is, such as ``dataset.inputs`` or ``Inputs.images(3, 32)``; images are at least 8 x 8.
         seed: of the initial weights.
+        weights: whether a network that starts from published weights gets them; without, nothing is downloaded or
+            loaded: for a count, or for weights that are loaded right away.
 
     Raises:
         TrainmapError: an unknown name, a network for another form of input, or sizes that it cannot take.
     """
+    name = name if weights else name.removesuffix(PRETRAINED)
     check_model(name, inputs)
     if classes < 2 or (inputs.form == "pixels" and min(inputs.shape[1:]) < SMALLEST):
         raise TrainmapError(
@@ -43,6 +48,8 @@ def build(name: str, classes: int, inputs: Inputs, seed: int) -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the accelerators as well
+        if is_encoder(name):
+            return build_encoder(name, classes, inputs, weights)
         if inputs.form == "pixels":
             return MODELS[name](classes, inputs.shape[0], min(inputs.shape[1:]))
         return OTHER_MODELS[inputs.form][name](classes, inputs)
@@ -55,9 +62,11 @@ def check_model(name: str, inputs: Inputs) -> None:
         TrainmapError: says which names there are.
     """
     names = models_for(inputs)
-    if name not in names:
+    if is_encoder(name):
+        check_encoder(name, inputs)
+    elif name not in names:
         if name not in known_models():
-            raise unknown("model", name, known_models())
+            raise unknown("model", name, [*known_models(), f"{ENCODER}PATH"])
         raise TrainmapError(f"{name} does not take {inputs}; these do: {', '.join(names)}")
 
 
@@ -69,7 +78,7 @@ def models_for(inputs: Inputs) -> list[str]:
 
 
 def known_models() -> list[str]:
-    """The names of all networks, whatever they take."""
+    """The names of all networks, whatever they take; not of pretrained text encoders, which are many."""
     return list(dict.fromkeys([*MODELS, *FEATURE_MODELS, *TOKEN_MODELS]))
 
 

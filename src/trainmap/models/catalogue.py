@@ -13,6 +13,8 @@ from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, unknown
 from trainmap.models.build import SMALLEST, build, models_for
 from trainmap.models.cost import activations, forward_flops, parameter_bytes, parameters
+from trainmap.models.encoders import is_encoder
+from trainmap.models.probe import foreign
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,27 @@ def catalogue(inputs: Inputs, classes: int = 10, families: Sequence[str] | None 
     columns = {"model": pl.String, "family": pl.String}
     columns |= dict.fromkeys(("parameters", "flops", "activations", "bytes"), pl.Int64)
     return Catalogue(inputs, classes, pl.DataFrame(rows, schema=columns, orient="row"), left_out)
+
+
+def count(name: str, classes: int, inputs: Inputs) -> tuple[int, int]:
+    """Parameters of a network, and FLOPs of its forward pass of one example; no weights are loaded or downloaded.
+
+    On the meta device, so that none are made either; on the CPU for pretrained encoders that look at values on their
+    way (DeBERTa).
+
+    Raises:
+        TrainmapError: what ``build`` raises, or an encoder that does not run.
+    """
+    with torch.device("meta"):
+        network = build(name, classes, inputs, 0, weights=False)
+    found = parameters(network)
+    if not is_encoder(name):
+        return found, forward_flops(network, inputs)
+    try:
+        return found, forward_flops(network, inputs)
+    except (RuntimeError, NotImplementedError):
+        with foreign(f"{name} does not run on {inputs}", "give another encoder"):
+            return found, forward_flops(build(name, classes, inputs, 0, weights=False), inputs)
 
 
 def family(name: str) -> str:

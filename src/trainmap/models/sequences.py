@@ -52,11 +52,11 @@ class TextTransformer(nn.Module):
         self.head = nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        present = _present(x)
+        present = present_tokens(x)
         tokens = self.embed(x) + self.position
         for layer in self.layers:
             tokens = layer(tokens, present[:, None, None, :])
-        return self.head(_masked_mean(self.norm(tokens), present))
+        return self.head(masked_mean(self.norm(tokens), present))
 
 
 class TextBag(nn.Module):
@@ -72,16 +72,17 @@ class TextBag(nn.Module):
         self.head = nn.Linear(2 * width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(F.relu(self.hidden(_masked_mean(self.embed(x), _present(x)))))
+        return self.head(F.relu(self.hidden(masked_mean(self.embed(x), present_tokens(x)))))
 
 
-def _present(x: Tensor) -> Tensor:
+def present_tokens(x: Tensor) -> Tensor:
     """(B, L) bool: the tokens that are no padding; of nothing but padding the first, so that there is a mean."""
     first = torch.arange(x.shape[1], device=x.device) == 0
     return (x != 0) | first
 
 
-def _masked_mean(tokens: Tensor, present: Tensor) -> Tensor:
+def masked_mean(tokens: Tensor, present: Tensor) -> Tensor:
+    """(B, L, D) → (B, D): the mean over the tokens of ``present`` (B, L)."""
     weights = present.to(tokens.dtype)[..., None]
     return (tokens * weights).sum(dim=1) / weights.sum(dim=1)
 

@@ -35,13 +35,15 @@ Factory = Callable[[int, int, int], nn.Module]
 def resnet(classes: int, channels: int, size: int, depth: int, pretrained: bool = False) -> nn.Module:
     """ResNet with a 3x3 stem of stride 1 and no max-pooling; all norms start at 1 (``zero_init_last=False``).
 
-    11.17 M (18), 21.28 M (34) and 23.52 M parameters (50) with 10 classes.
+    4.90 M (10), 11.17 M (18), 21.28 M (34) and 23.52 M parameters (50) with 10 classes. Depth 10 is 18 with one block
+    in each stage, which the paper does not have; timm has no weights for it.
 
     Source: He et al. 2016, arXiv:1512.03385, table 1.
     Differs: the stem; a last norm that starts at 0 would make quantisation-aware training divide by it.
     """
     _check_size(f"resnet{depth}", size)
-    model = _timm(f"resnet{depth}", classes, channels, pretrained, zero_init_last=False)
+    published, changed = (f"resnet{depth}", {}) if depth > 10 else ("resnet18", {"layers": (1, 1, 1, 1)})
+    model = _timm(published, classes, channels, pretrained, zero_init_last=False, **changed)
     before: Any = model.conv1
     stem = nn.Conv2d(channels, before.out_channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
@@ -181,6 +183,7 @@ def _check_size(name: str, size: int) -> None:
 
 
 FRESH: dict[str, Callable[..., nn.Module]] = {
+    "resnet10": partial(resnet, depth=10),
     "resnet18": partial(resnet, depth=18),
     "resnet34": partial(resnet, depth=34),
     "resnet50": partial(resnet, depth=50),
@@ -198,7 +201,7 @@ FRESH: dict[str, Callable[..., nn.Module]] = {
 }
 """Networks that start from random weights: (classes, channels, size) → network."""
 
-WITHOUT_WEIGHTS = ("mobilenetv2-0.35", "mobilenetv2-0.75")
+WITHOUT_WEIGHTS = ("resnet10", "mobilenetv2-0.35", "mobilenetv2-0.75")
 """Networks for which timm has no ImageNet weights."""
 
 ZOO: dict[str, Factory] = FRESH | {

@@ -76,8 +76,9 @@ def default_recipe(
     """A recipe that trains this network well on this dataset, in the time that such a small network is worth.
 
     SGD for the convolutional networks and the perceptron, AdamW for the transformers; flips where a mirror image is
-    as good an example (not for digits). Chosen on validation data; the figures stand in ``RECIPES``. The networks of
-    ``zoo`` get published recipes that were not measured here (``PUBLISHED``): hundreds of epochs, meant for a GPU.
+    as good an example (not for digits). Chosen on validation data; the figures stand in ``RECIPES``. Pretrained text
+    encoders and the networks of ``zoo`` get published recipes that were not measured here; those of ``zoo``
+    (``PUBLISHED``) take hundreds of epochs, meant for a GPU.
 
     Args:
         model_name: a key of ``MODELS``; an unknown one gets the recipe of the convolutional networks.
@@ -98,7 +99,9 @@ def default_recipe(
 
 def _kind(family: str, inputs: Inputs | None) -> str:
     if inputs is None:
-        return {"spec": "sounds", "text": "tokens", "bag": "tokens", "linear": "features"}.get(family, "images")
+        return {"spec": "sounds", "text": "tokens", "bag": "tokens", "hf": "tokens", "linear": "features"}.get(
+            family, "images"
+        )
     if inputs.form == "pixels":
         return "images" if inputs.square and family != "spec" else "sounds"
     return inputs.form
@@ -135,6 +138,11 @@ RECIPES: dict[tuple[str, str], Recipe] = {
     # for text-64.
     ("tokens", "bag"): Recipe(epochs=10, peak_lr=1e-2, optimizer="adamw", weight_decay=0.05, clip=1.0),
     ("tokens", "text"): Recipe(epochs=10, peak_lr=2e-3, optimizer="adamw", weight_decay=0.05, clip=1.0),
+    # Pretrained encoders. Devlin et al. 2019, arXiv:1810.04805, appendix A.3: batches of 16 or 32, rates 2e-5 to
+    # 5e-5, 2 to 4 epochs; warm-up of a tenth, decay 0.01 and gradients of norm 1 at most as in its code.
+    ("tokens", "hf"): Recipe(
+        3, batch=32, peak_lr=5e-5, warmup=0.1, optimizer="adamw", weight_decay=0.01, label_smoothing=0.0, clip=1.0
+    ),
 }
 FALLBACK = {"images": "cnn", "digits": "cnn", "sounds": "cnn", "features": "mlp", "tokens": "text"}
 """Whose recipe a family gets that has none."""
@@ -144,7 +152,7 @@ _CRD = Recipe(epochs=240, batch=64, peak_lr=0.05, label_smoothing=0.0)
 _DEIT = Recipe(epochs=300, peak_lr=1.25e-4, warmup=5 / 300, optimizer="adamw", weight_decay=0.05)
 
 PUBLISHED: dict[str, Recipe] = {
-    **dict.fromkeys(("resnet18", "resnet34", "resnet50"), _CIFAR),
+    **dict.fromkeys(("resnet10", "resnet18", "resnet34", "resnet50"), _CIFAR),
     "vgg": _CRD,
     **dict.fromkeys(("mobilenetv2-", "efficientnet-"), replace(_CRD, peak_lr=0.01)),
     **dict.fromkeys(("vit-small", "vit-base"), _DEIT),

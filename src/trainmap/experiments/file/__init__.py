@@ -2,12 +2,13 @@
 
 Its files, in reading order::
 
-    yamlfile.py      YAML with the line of every value
-    fields.py        strict fields
-    questions.py     sections that ask something else than which subset
-    sections.py      the sections
-    variants.py      a file with its scale, its overrides and its grid
-    way_sections.py  sections that choose a way and its options
+    yamlfile.py             YAML with the line of every value
+    fields.py               strict fields
+    evaluation_sections.py  what networks are judged on
+    questions.py            sections that ask something else than which subset
+    sections.py             the sections
+    variants.py             a file with its scale, its overrides and its grid
+    way_sections.py         sections that choose a way and its options
 """
 
 from __future__ import annotations
@@ -17,8 +18,19 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
     from trainmap.experiments.file.fields import Section, short
-    from trainmap.experiments.file.sections import Active, Distillation, Map, Recipe, Student, Subset, Teacher
+    from trainmap.experiments.file.sections import (
+        Active,
+        Distillation,
+        LeaveOut,
+        Limit,
+        Map,
+        Recipe,
+        Student,
+        Subset,
+        Teacher,
+    )
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, TeacherCompression, Without
     from trainmap.experiments.file.yamlfile import Where
@@ -26,8 +38,9 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "evaluation_sections": "Evaluation Outliers Pairs Shift",
             "fields": "Section short",
-            "sections": "Active Distillation Map Recipe Student Subset Teacher",
+            "sections": "Active Distillation LeaveOut Limit Map Recipe Student Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule TeacherCompression Without",
             "yamlfile": "Where",
@@ -36,7 +49,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "Active", "Compression", "Distillation", "Map", "Recipe", "Schedule", "Section", "Student", "Subset", "Teacher",
-    "TeacherCompression", "Variant", "Where", "Without", "load_experiment", "schema", "short", "variant_of",
+    "Active", "Compression", "Distillation", "Evaluation", "LeaveOut", "Limit", "Map", "Outliers", "Pairs", "Recipe",
+    "Schedule", "Section", "Shift", "Student", "Subset", "Teacher", "TeacherCompression", "Variant", "Where", "Without",
+    "load_experiment", "schema", "short", "variant_of",
 ]
 # fmt: on

@@ -107,6 +107,10 @@ def schema() -> dict[str, Any]:
     found = ExperimentFile.model_json_schema()
     subset = found["$defs"]["Subset"]
     found["$defs"]["Subset"] = {"anyOf": [{"type": "string"}, subset]}
+    for name in ("Shift", "Pairs", "Outliers"):
+        found["$defs"][name] = {"anyOf": [{"type": "string"}, found["$defs"][name]]}
+    evaluation = found["properties"]["evaluation"]
+    evaluation["anyOf"] = [{"$ref": "#/$defs/Evaluation"}, {key: evaluation.pop(key) for key in ("items", "type")}]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found}
 
 
@@ -192,7 +196,7 @@ def _validated(model: type[Any], found: Located, above: Where = ()) -> Any:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = next((one for one in problems if one["type"] == "extra_forbidden"), problems[0])  # the rest follows
-        where = tuple(first["loc"])
+        where = _as_written(found.value, tuple(first["loc"]))
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         if first["type"] == "extra_forbidden":
             known = _fields(model, where[:-1])
@@ -213,7 +217,22 @@ def _fields(model: type[BaseModel], where: Where) -> list[str]:
         if isinstance(key, int) or key not in model.model_fields:
             continue
         model = next((found for found in _sections(model.model_fields[key].annotation)), model)
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _as_written(value: Any, where: Where) -> Where:
+    """A path without the position of a list's only entry, where the file has the entry itself."""
+    written: list[str | int] = []
+    for key in where:
+        if isinstance(key, int) and isinstance(value, dict):
+            continue
+        written.append(key)
+        value = value[key] if isinstance(value, list) and isinstance(key, int) else _under(value, key)
+    return tuple(written)
+
+
+def _under(value: Any, key: str | int) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:

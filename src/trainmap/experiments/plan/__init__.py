@@ -2,19 +2,20 @@
 
 Its files, in reading order::
 
-    graph.py         the graph of an experiment
-    kind_runs.py     which score finds which kind of example? Where the data know
-    map_runs.py      the maps of the graph
-    named_rows.py    the rows that have a name of their own
-    active_runs.py   active learning on one point of an experiment
-    people_runs.py   do people find the same examples hard? Teacher → map of the test data beside people's judgement
-    planner.py       from an experiment to its graph of tasks
-    points.py        what tells the points of a grid apart where they meet
-    rows.py          the rows of a table
-    search_runs.py   the search for hyperparameters of an experiment
-    student_runs.py  the students' part of the graph
-    teacher_runs.py  the teachers' part of the graph, and their maps
-    draft.py         the tasks of one point of an experiment on one dataset
+    elsewhere_sets.py  what networks are judged on elsewhere
+    graph.py           the graph of an experiment
+    kind_runs.py       which score finds which kind of example? Where the data know
+    map_runs.py        the maps of the graph
+    named_rows.py      the rows that have a name of their own
+    active_runs.py     active learning on one point of an experiment
+    people_runs.py     do people find the same examples hard? Teacher → map of the test data beside people's judgement
+    planner.py         from an experiment to its graph of tasks
+    points.py          what tells the points of a grid apart where they meet
+    rows.py            the rows of a table
+    search_runs.py     the search for hyperparameters of an experiment
+    student_runs.py    the students' part of the graph
+    teacher_runs.py    the teachers' part of the graph, and their maps
+    draft.py           the tasks of one point of an experiment on one dataset
 """
 
 from __future__ import annotations

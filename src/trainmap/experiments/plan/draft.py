@@ -7,27 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from trainmap.data.dataset import Splits
 from trainmap.data.known_sizes import is_missing
-from trainmap.errors import TrainmapError, unknown
-from trainmap.evaluation.corruptions import CORRUPTIONS
-from trainmap.evaluation.shifts import load_shift
+from trainmap.errors import TrainmapError
 from trainmap.experiments.file.sections import Active, Recipe, Student
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
+from trainmap.experiments.plan.elsewhere_sets import evaluation_of
 from trainmap.experiments.plan.graph import Graph, Node, made_at
-from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
+from trainmap.experiments.tasks.datasets import Data, load
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.models.build import build, check_model
-from trainmap.models.cost import forward_flops, parameters
-from trainmap.models.zoo import PRETRAINED
+from trainmap.models.build import check_model
+from trainmap.models.catalogue import count
+from trainmap.models.encoders import encoder_weights
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.recipes import default_recipe
 
@@ -40,8 +38,18 @@ class Draft:
         self.experiment = variant.experiment
         data = self.experiment.data
         settings: dict[str, Any] = data.model_dump(exclude={"names", "root"}) | {"name": name}
+        for field in ("limit", "leave_out"):
+            section = getattr(data, field)
+            settings[field] = None if section is None else section.made()
         outlined = graph.outlines and is_missing(name, data.root or "data")
-        for place, read in ((("names", at), {"labels": "", "label_noise": 0.0}), (("labels",), {})):
+        first = {"labels": "", "label_noise": 0.0, "leave_out": None, "limit": None}
+        for place, read in (
+            (("names", at), first),
+            (("leave_out",), {"labels": "", "label_noise": 0.0, "limit": None}),
+            (("limit",), {"labels": "", "label_noise": 0.0}),
+            (("labels",), {"label_noise": 0.0}),
+            (("label_noise",), {}),
+        ):
             try:
                 self.splits: Splits = load(root=data.root, outlined=outlined, **settings | read)
             except TrainmapError as error:
@@ -52,7 +60,7 @@ class Draft:
             graph.lacks(name)
         self.examples, self.tests, self.classes = len(train), len(self.splits.test), train.classes
         self.class_sizes = tuple(int(count) for count in np.bincount(train.y) if count)
-        self.evaluation = self.check_evaluation()
+        self.evaluation = evaluation_of(variant, self.data, self.splits.test)
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.names: dict[str, str] = {}
         self.teachers: dict[str, dict[int, Teacher]] = {}
@@ -156,26 +164,11 @@ class Draft:
         known = next((m for m in self.graph.models if (m["name"], m["dataset"]) == (name, train.name)), None)
         if known is None:
             check_model(name, train.inputs)
-            with torch.device("meta"):  # shapes alone: no weights are made, or downloaded, for a count
-                network = build(name.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
-            known = {"name": name, "dataset": train.name, "role": role, "parameters": parameters(network)}
-            known["flops"] = forward_flops(network, train.inputs)
+            encoder_weights(name)  # that a pretrained text encoder has some
+            weighs, flops = count(name, train.classes, train.inputs)
+            known = {"name": name, "dataset": train.name, "role": role, "parameters": weighs, "flops": flops}
             self.graph.models.append(known)
         return known
-
-    def check_evaluation(self) -> Elsewhere:
-        """What runs are judged on besides their test set; shifts with the fingerprint of their data."""
-        asked = self.experiment.evaluation
-        shifts: dict[str, str] = {}
-        for at, name in enumerate(asked.corruptions):
-            if name not in CORRUPTIONS:
-                raise self.variant.wrong(("evaluation", "corruptions", at), unknown("corruption", name, CORRUPTIONS))
-        for at, name in enumerate(asked.shifts):
-            try:
-                shifts[name] = load_shift(name, self.experiment.data.root or "data").fingerprint()
-            except TrainmapError as error:
-                raise self.variant.wrong(("evaluation", "shifts", at), error) from error
-        return Elsewhere(corruptions=tuple(asked.corruptions), severities=tuple(asked.severities), shifts=shifts)
 
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):

@@ -9,6 +9,7 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.active_runs import plan_active
 from trainmap.experiments.plan.draft import Draft
+from trainmap.experiments.plan.elsewhere_sets import check_holding
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.kind_runs import plan_kinds
 from trainmap.experiments.plan.people_runs import plan_people
@@ -32,6 +33,7 @@ def plan_graph(variants: Sequence[Variant], out: str | Path, outlines: bool = Fa
         TrainmapError: names file, line and field of what cannot be.
     """
     graph = Graph(outlines=outlines)
+    check_holding(variants)
     owners: list[Variant] = []
     for variant in variants:
         try:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trainmap.compression.ways import check_way
 from trainmap.distillation.settings import Distillation as TrainingDistillation
 from trainmap.distillation.settings import settled
 from trainmap.errors import TrainmapError
@@ -24,6 +25,7 @@ from trainmap.experiments.tasks.materials import Logits
 from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
+from trainmap.models.encoders import is_encoder
 from trainmap.scores.table import OF_SEVERAL
 from trainmap.training.recipes import Recipe as TrainingRecipe
 
@@ -101,11 +103,20 @@ class Students:
         if self.one is not None:
             check_of_map(row, self.one, self.draft.class_sizes)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
-            self.draft.network(row.draw.schedule["model"], "proxy")
+            proxy = row.draw.schedule["model"]
+            if is_encoder(proxy):
+                raise TrainmapError(f"a proxy is a small network beside a large one, got {proxy}; text-bag-64 is one")
+            self.draft.network(proxy, "proxy")
 
     def runs(self, row: Row, column: Column) -> None:
         """Each seed and budget of a row under one way of training, and what is compressed of them."""
         ways = _compressions(column, self.wrong)
+        for at, way in enumerate(column.student.compress):
+            if way is not None:
+                try:
+                    check_way(way.method, column.student.model)
+                except TrainmapError as error:
+                    raise self.wrong((*column.where, "compress", at, "method"), error) from error
         recipe = self.draft.recipe(column.where, column.student, "student")
         self.draft.check_patience(column.where, column.student.patience)
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))

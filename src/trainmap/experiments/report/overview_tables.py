@@ -46,21 +46,28 @@ def overview(tables: Sequence[Table]) -> list[Grid]:
     ]
 
 
+ELSEWHERE = {
+    "_macro_f1": ("Shifted data ({})", "macro F1"),
+    "_consistency": ("Pairs ({})", "consistency, right on an example and on all of its revisions"),
+    "_auroc": ("Unknown examples ({})", "AUROC of telling them from the test data"),
+}
+"""How the fields of results end that are of another set -> what the set is, and what is told of it."""
+
+
 def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
-    """A table for each set besides the test set, and budget: corruptions together, each shift by itself."""
-    ending = "_macro_f1"
-    keys = dict.fromkeys(key for group, _ in found for row in group.rows for key in row if key.endswith(ending))
+    """A table for each set besides the test set, and budget: corruptions together, each other set by itself."""
+    keys = dict.fromkeys(key for group, _ in found for row in group.rows for key in row)
     grids: list[Grid] = []
     for key in keys:
-        name = key[: -len(ending)]
-        if name in ("test", "validation"):
+        ending = next((ending for ending in ELSEWHERE if key.endswith(ending)), None)
+        if ending is None or (name := key[: -len(ending)]) in ("test", "validation"):
             continue
         shared = [(group, report) for group, report in found if group.rows and all(key in row for row in group.rows)]
         tables = [(group, long_table(group, report, key)) for group, report in shared]
-        what = "Corrupted test data" if name == "corrupted" else f"Shifted data ({name})"
-        grids += [
-            _grid(f"{what}, {budget}", _lead(f"{what}, macro F1", its), its) for budget, its in _budgets(tables).items()
-        ]
+        what, measure = ELSEWHERE[ending]
+        what = "Corrupted test data" if name == "corrupted" else what.format(name)
+        for budget, its in _budgets(tables).items():
+            grids.append(_grid(f"{what}, {budget}", _lead(f"{what}: {measure}", its), its))
     return grids
 
 

@@ -43,7 +43,7 @@ TYPES: Mapping[str, type] = {
 }
 UNTOLD = "KD"
 """What a row is taught by that says ``distilled`` and no more."""
-SCORES = ("_macro_f1", "_accuracy")  # how the columns end that are scores
+SCORES = ("_macro_f1", "_accuracy", "_consistency", "_auroc", "_fpr95")  # how the columns end that are scores
 
 
 @dataclass(frozen=True)

@@ -188,14 +188,13 @@ def measure(task: Learning | Search, network: str, forward: int, data_root: str 
 
     from trainmap.models.budget import training_flops
     from trainmap.models.build import build
-    from trainmap.models.zoo import PRETRAINED
     from trainmap.training.fit import fit
 
     train, recipe = task.data.to_measure(data_root).train, task.recipe
     fits = max(2, int(STEP_FLOPS / max(1, training_flops(forward, 1))))  # batch norms need two
     large, recipe = fits == 2 < recipe.batch, replace(recipe, batch=min(fits, recipe.batch))
     part = train.subset(train.ids[: STEPS * recipe.batch])
-    model = build(network.removesuffix(PRETRAINED), train.classes, train.inputs, 0)
+    model = build(network, train.classes, train.inputs, 0, weights=False)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -5,6 +5,7 @@ Its files, in reading order::
     task.py                A task of an experiment
     place.py               where a task works, and the files that tasks leave for each other
     recipe.py              A recipe as the field of a task: its numbers stay as they are written
+    of_model.py            a task of a network that may start from published weights
     datasets.py            which data a task is of, and what its network is judged on elsewhere
     student_ids.py         ids that students are trained on: drawn at random, and told by one hash
     result_fields.py       what a report reads of the result of each kind of task
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
-    from trainmap.experiments.tasks.datasets import Data, Elsewhere, load
+    from trainmap.experiments.tasks.datasets import Data, Elsewhere, Foreign, fingerprint_of, foreign, load
     from trainmap.experiments.tasks.draws import (
         DRAWS,
         SAME_SIZE,
@@ -88,7 +89,7 @@ else:
             "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
-            "datasets": "Data Elsewhere load",
+            "datasets": "Data Elsewhere Foreign fingerprint_of foreign load",
             "draws": (
                 "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
                 "Scheduled priced"
@@ -119,11 +120,11 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
     "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
-    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom",
-    "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People", "Place",
-    "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
+    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "Foreign", "Full", "Hyperparameters",
+    "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
+    "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
     "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
-    "fingerprint", "hash_of", "load", "materials_of", "needed_by", "plain", "prediction_path", "priced", "read_counts",
-    "read_epochs", "request_of", "settled",
+    "fingerprint", "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "needed_by", "plain",
+    "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

@@ -91,7 +91,7 @@ class CompressedStudent(Task):
         fixed = isinstance(made.model, OnnxNetwork | torch.fx.GraphModule)  # computed on the CPU
         device = "cpu" if fixed else student.device
         how: dict[str, Any] = {"flips": student.recipe.flips, "device": device, "keep": True}
-        row = judged(made.model, data, place, student.evaluation, **how)
+        row = judged(made.model, data, place, student.evaluation, student.data, **how)
         before, after = (Predictions.open(prediction_path(where, "test")).predicted for where in (folder, place.out))
         trained = row_of(folder, TAKEN)
         kept = ("examples", "steps", "train_loss", "fraction", "teacher_flops", "proxy_flops")

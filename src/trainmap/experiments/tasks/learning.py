@@ -13,16 +13,15 @@ from trainmap.data.inputs import Inputs
 from trainmap.errors import counted
 from trainmap.experiments.tasks.datasets import Data, Elsewhere
 from trainmap.experiments.tasks.judge import judged
+from trainmap.experiments.tasks.of_model import OfModel
 from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place
 from trainmap.experiments.tasks.recipe import RecipeValue, recipe_told
-from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.tracking import track
 from trainmap.experiments.tasks.watch import Watch
 from trainmap.files import reading, writing
 from trainmap.models.budget import training_flops
 from trainmap.models.build import build
 from trainmap.models.cost import forward_flops
-from trainmap.models.zoo import PRETRAINED
 from trainmap.training.checkpoint import previous
 from trainmap.training.fit import FitResult, fit
 from trainmap.training.state_file import load_state
@@ -32,12 +31,11 @@ from trainmap.training.watching import EpochRecorder, Watching
 CHECKPOINT_FLOPS = 10**12  # a run above this (a minute on one core, about) can go on after a kill
 
 
-class Learning(Task):
+class Learning(OfModel):
     """A task that trains a network.
 
     Attributes:
         data: with its split.
-        model: its name.
         recipe: every setting.
         seed: of its weights, the order of the data and the augmentation.
         patience: epochs without a better validation loss after which it ends; None: never.
@@ -46,7 +44,6 @@ class Learning(Task):
     """
 
     data: Data
-    model: str
     recipe: RecipeValue
     seed: int
     patience: int | None
@@ -59,12 +56,12 @@ class Learning(Task):
 
     def build(self, train: Dataset) -> nn.Module:
         """The network before its training."""
+        self.check_weights()
         return build(self.model, train.classes, train.inputs, self.seed)
 
     def network(self, folder: Path, train: Dataset) -> nn.Module:
         """The network that this task left in its folder."""
-        name = self.model.removesuffix(PRETRAINED)  # its weights are loaded right away
-        model = build(name, train.classes, train.inputs, self.seed)
+        model = build(self.model, train.classes, train.inputs, self.seed, weights=False)
         path, cure = folder / MODEL, "remove the folder and train it again"
         state = load_state(path, "network", cure)
         with reading(path, "network of this architecture", cure):
@@ -96,7 +93,8 @@ class Learning(Task):
 
     def judge(self, model: nn.Module, data: Splits, place: Place, keep: bool = False) -> dict[str, Any]:
         """Its metrics; see ``judged``."""
-        return judged(model, data, place, self.evaluation, flips=self.recipe.flips, device=self.device, keep=keep)
+        how: dict[str, Any] = {"flips": self.recipe.flips, "device": self.device, "keep": keep}
+        return judged(model, data, place, self.evaluation, self.data, **how)
 
 
 def live_flops(teaching: Teaching | None, inputs: Inputs, seen: int) -> int:

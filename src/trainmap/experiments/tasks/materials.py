@@ -31,7 +31,7 @@ class OfTeacher(Task):
     def identity(self) -> dict[str, Any]:
         made = self.teacher
         told = super().identity() | made.network_identity()
-        return told | {"data": made.data.model_dump(), "device": made.device}
+        return told | {"data": made.data.identity(), "device": made.device}
 
 
 class Logits(OfTeacher):

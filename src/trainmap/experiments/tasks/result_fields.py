@@ -259,6 +259,10 @@ TEACHERS = tuple(kind for kind, fields in FIELDS.items() if fields is Taught)
 """The kinds of tasks that train a teacher, whatever on and in which form."""
 
 
+SHARES = ("_macro_f1", "_accuracy", "_consistency", "_auroc", "_fpr95")
+"""How the fields of results end that are shares, whatever set they are of."""
+
+
 def check_result(path: Path, kind: str, result: Mapping[str, Any]) -> None:
     """Check what a report reads of the result of a task.
 
@@ -268,5 +272,5 @@ def check_result(path: Path, kind: str, result: Mapping[str, Any]) -> None:
     cure = "remove it to run again"
     if kind in FIELDS:
         as_type(FIELDS[kind], dict(result), path, cure)
-    shares = {name: value for name, value in result.items() if name.endswith(("_macro_f1", "_accuracy"))}
+    shares = {name: value for name, value in result.items() if name.endswith(SHARES)}
     as_type(dict[str, Share], shares, path, cure)

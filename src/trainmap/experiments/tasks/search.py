@@ -15,6 +15,7 @@ from trainmap.experiments.file.fields import short
 from trainmap.experiments.tasks.datasets import Data
 from trainmap.experiments.tasks.draws import Draw, drawn_of, subset_of
 from trainmap.experiments.tasks.materials import Logits
+from trainmap.experiments.tasks.of_model import OfModel
 from trainmap.experiments.tasks.place import LOGITS, TRIALS, Place, leave_found
 from trainmap.experiments.tasks.recipe import RecipeValue
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
@@ -24,11 +25,11 @@ from trainmap.models.budget import training_flops
 Number = int | float
 
 
-class Search(Task):
+class Search(OfModel):
     """Search for the hyperparameters of a network; leaves ``trials.db``, from which a killed search goes on.
 
     Attributes:
-        data, model, recipe, device: of the student.
+        data, recipe, device: of the student.
         distillation: as the file has it; None without a teacher.
         logits: of its teacher; None without.
         start: ``peak_lr``, ``temperature``, ``weight`` that the student had, or ``peak_lr``, ``weight_decay`` without
@@ -47,7 +48,6 @@ class Search(Task):
     spends: ClassVar = ("train",)
 
     data: Data
-    model: str
     recipe: RecipeValue
     device: str
     distillation: dict[str, Any] | None
@@ -87,6 +87,7 @@ class Search(Task):
         return Cost(training_flops(site.forward(self.model), trained), trained, 200_000, self.model)
 
     def run(self, place: Place) -> Result:
+        self.check_weights()
         data = self.data.load(place.data_root)
         logits = None if self.logits is None else open_logits(place.of("logits", LOGITS))
         how = Distillation(**self.distillation or {})

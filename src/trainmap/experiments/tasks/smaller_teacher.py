@@ -87,7 +87,7 @@ class SmallerTeacher(Teacher):
         save(made, place.out / f"model{suffix(made.model)}", data.train.inputs)
         forget_checkpoint(place)
         device = "cpu" if isinstance(made.model, torch.fx.GraphModule) else self.device
-        row = judged(made.model, data, place, self.evaluation, flips=self.recipe.flips, device=device)
+        row = judged(made.model, data, place, self.evaluation, self.data, flips=self.recipe.flips, device=device)
         leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
         assert made.tuning is not None
         row |= costs(made.tuning, made.model) | {"epochs": made.tuning.epochs}
