@@ -447,6 +447,7 @@ def test_agreement_over_seeds_has_independent_pairs_and_the_chance_of_other_seed
     assert "1 pair" in table
     assert "2 pairs" in table
     assert "prune-channels, ratio 0.5, recorded in 3 epochs of further training" in text
+    assert "Make teachers smaller: mlp-256, 2 epochs" in text
 
 
 @pytest.mark.parametrize(

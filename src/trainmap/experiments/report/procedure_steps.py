@@ -60,7 +60,9 @@ def repeated(study: Study) -> str:
 
 def _place(study: Study, tasks: Mapping[str, Task], kind: str) -> int:
     part = next(tasks[entry.hash].part for entry in study.entries if entry.kind == kind)
-    return 2 * ORDER.index(part if part in ORDER else "other") + (kind == "selection")  # after what it reads
+    if kind in ("selection", "teacher on a part"):  # after what it reads
+        return 2 * ORDER.index("choosing") + 1
+    return 2 * ORDER.index(part if part in ORDER else "other")
 
 
 def _data(study: Study, tasks: Mapping[str, Task]) -> Iterator[str]:

@@ -363,7 +363,7 @@ class Chosen(Draw):
         parts = [f"chosen from {'the map' if self.reads_map else 'all the examples'} by {how}"]
         parts += [f"classes in {self.balance} shares"] if self.balance else []
         parts += [f"the {self.without.audit:.0%} most suspect labels cut before"] if self.without else []
-        return ", ".join([*parts, "drawn again for each seed" if self.redrawn else "one set for all seeds"])
+        return ", ".join([*parts, "drawn again for each seed" if self.redrawn else "one set for each map"])
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.selection.card import Selection as Card

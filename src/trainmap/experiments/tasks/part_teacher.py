@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from trainmap.data.dataset import Dataset
-from trainmap.experiments.tasks.draws import SAME_SIZE, Draw, draw_of
+from trainmap.experiments.tasks.draws import SAME_SIZE, Draw, drawn_of
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
@@ -40,9 +40,7 @@ class PartTeacher(Teacher):
     @classmethod
     def of(cls, identity: Mapping[str, Any], tasks: Mapping[str, Task]) -> Self:
         told = dict(identity)
-        subset = told.pop("subset")
-        given = {name: tasks[subset[name]] for name in ("selection",) if name in subset}
-        return super().of(told | {"draw": draw_of(subset, given), "drawn_from": given}, tasks)
+        return super().of(told | drawn_of(told.pop("subset"), tasks), tasks)
 
     def learns_from(self) -> str:
         return f"on {self.draw.count:,} examples, {self.draw.told()}"

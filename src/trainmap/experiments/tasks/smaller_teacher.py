@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
@@ -30,7 +31,7 @@ GRAPH = "model.pt2"  # of a quantised network
 
 class SmallerTeacher(Teacher):
     """Make a network smaller by training it further, while recording that; leaves ``dynamics/`` and ``model.pt``, of a
-    quantised network ``model.pt2``.
+    quantised network ``model.pt2``. Its seconds have what comes before and after that training in them, too.
 
     What is recorded are the logits of the smaller network: of a pruned one while it is tuned, with its zeros while they
     become more, with eight-bit rounding in the forward pass.
@@ -82,7 +83,7 @@ class SmallerTeacher(Teacher):
         before = self.build(data.train)
         if self.original is not None:
             before = self.original.network(place.of("original"), data.train)
-        made, recorder = self._made(before, data, place)
+        made, recorder, around = self._made(before, data, place)
         save(made, place.out / f"model{suffix(made.model)}", data.train.inputs)
         forget_checkpoint(place)
         device = "cpu" if isinstance(made.model, torch.fx.GraphModule) else self.device
@@ -91,21 +92,39 @@ class SmallerTeacher(Teacher):
         assert made.tuning is not None
         row |= costs(made.tuning, made.model) | {"epochs": made.tuning.epochs}
         row |= swept(recorder, made.flops, made.tuning)
+        row |= {name: row[name] + seconds for name, seconds in around.items()}
         return row | {"parameters": made.parameters, "nonzero": made.nonzero, "forward_flops": made.flops}
 
-    def _made(self, before: nn.Module, data: Splits, place: Place) -> tuple[Compressed, EpochRecorder]:
-        """The smaller network, and what recorded the training that made it."""
+    def _made(
+        self, before: nn.Module, data: Splits, place: Place
+    ) -> tuple[Compressed, EpochRecorder, dict[str, float]]:
+        """The smaller network, what recorded the training that made it, and the seconds before and after that training:
+        of the pruning, of the export to a graph, of its conversion."""
         place.out.mkdir(parents=True, exist_ok=True)
         recorders: list[EpochRecorder] = []
+        times: list[tuple[float, float]] = [_now()]
         name = place.name or place.out.name
         with ExitStack() as open_, track(name, self.identity(), place.logs or place.out, place.tracking) as log:
 
             def watching(model: nn.Module) -> Watching:
                 recorders.append(self.recorder(open_, place, model, data.train, data.test))
                 watch = Watch(place.out / EPOCHS, model, data.validation, None, self.device, log)
-                return Watching(recorders[-1], on_epoch=watch)
+
+                def on_epoch(epoch: int, loss: float) -> None:
+                    watch(epoch, loss)
+                    times[2:] = [_now()]
+
+                times[1:] = [_now(), _now()]
+                return Watching(recorders[-1], on_epoch=on_epoch)
 
             original = uncompressed(before, data.train.inputs)
             how: dict[str, Any] = {"watching": watching, "checkpoint": place.checkpoint}
             made = self.way.make(original, data.train, self.recipe, self.seed, self.device, **how)
-        return made, recorders[-1]
+        (wall, cpu), (first_wall, first_cpu), (last_wall, last_cpu), (end_wall, end_cpu) = [*times, _now()]
+        around = {"train_seconds": first_wall - wall + end_wall - last_wall}
+        return made, recorders[-1], around | {"train_cpu_seconds": first_cpu - cpu + end_cpu - last_cpu}
+
+
+def _now() -> tuple[float, float]:
+    """Wall time and CPU time, in seconds."""
+    return time.perf_counter(), time.process_time()
