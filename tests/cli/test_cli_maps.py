@@ -155,3 +155,20 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.glob("e.*"))
+
+
+def test_the_truth_of_synthetic_data_is_written_and_told(tmp_path: Path) -> None:
+    told = run("truth", "synthetic:examples=500,wrong=0.2,tests=60", "--out", tmp_path / "truth.parquet")
+    assert "500 examples (250 clean, 50 overlap, 100 wrong-label, 25 duplicate, 25 near-duplicate, 25 rare-" in told
+    assert "60 in each other part" in told
+    assert "best possible accuracy on the test part: 9" in told
+    assert pl.read_parquet(tmp_path / "truth.parquet")["kind"].value_counts(sort=True)[0, "kind"] == "clean"
+    assert "500 examples" in run("truth", "synthetic:examples=500", "--out", tmp_path / "truth.parquet")
+    for words, message in (
+        (("synthetic:wrog=1",), "did you mean 'wrong'?"),
+        (("digits",), "synthetic data are 'synthetic' or"),
+        (("--out", tmp_path / "truth.csv"), "must end in .parquet"),
+    ):
+        out = () if "--out" in words else ("--out", tmp_path / "other.parquet")
+        done = runner.invoke(app, ["truth", *map(str, (*words, *out))])
+        assert message in str(done.exception)

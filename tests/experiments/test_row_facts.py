@@ -161,6 +161,7 @@ def entry(kind: str, digest: str, config: dict[str, Any], **more: Any) -> Entry:
         ("repeated", None, "repeated random"),
         ("map-repeated", None, "repeated auto"),
         ("schedule", None, "scheduled"),
+        ("map-schedule", 7, "scheduled by a map"),
         ("map", None, "chosen"),
     ],
 )

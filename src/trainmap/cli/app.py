@@ -240,11 +240,30 @@ def audit(
 
 
 @app.command()
+def truth(
+    out: Annotated[Path, typer.Option(help="FILE.parquet: the table.")],
+    data: Annotated[str, typer.Argument(help="synthetic, or with settings: synthetic:wrong=0.2,seed=3.")] = "synthetic",
+) -> None:
+    """Write what is known of synthetic data: the kind of every example, its clean label, p(y | x).
+
+    Example: [bold]trainmap truth synthetic:wrong=0.2,seed=3 --out truth.parquet[/bold]
+    """
+    from trainmap.data.synthetic import Synthetic, best_accuracy, check_truth_name, write_truth
+
+    replaceable(check_truth_name(out), "the truth of synthetic data")
+    settings = Synthetic.of(data)
+    write_truth(settings, out)
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in settings.counts.items() if count)
+    say(f"{out}: {counted(settings.examples, 'example')} ({counts}) and {settings.tests:,} in each other part")
+    say(f"best possible accuracy on the test part: {best_accuracy(settings):.1%}")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
     data: Annotated[
         str,
-        typer.Option(help="digits, fashion-mnist, clinc150, fsdd, adult, ..., a FILE, folder:DIR or hf:NAME."),
+        typer.Option(help="digits, fashion-mnist, clinc150, fsdd, adult, synthetic, ..., a FILE, folder:DIR, hf:NAME."),
     ] = "digits",
     data_root: Annotated[Path | None, typer.Option(help="The folder with the data.")] = None,
     teacher: Annotated[str | None, typer.Option(help="The model that makes the map and teaches.")] = None,

@@ -104,6 +104,7 @@ KINDS: Mapping[str, Callable[[Path], bool]] = {
     "scores": _scores,
     "an audit": _has("id", "label", "suspicion", "suspected"),
     "a table of flips": _has("id", "label", "before", "after", "kind"),
+    "the truth of synthetic data": _has("id", "part", "kind", "group", "posterior"),
     "a selection": lambda path: _json(path).get("format") == "trainmap-selection",
     "a picture of trainmap": _picture,
     "the schema of experiments": lambda path: _json(path).get("title") == "ExperimentFile",

@@ -14,6 +14,7 @@ Its files, in reading order::
     image_folders.py  pictures from anywhere
     sources.py        arrays of named datasets
     hub.py            datasets of the Hugging Face hub
+    synthetic.py      synthetic data with known truth
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
     dataset.py        splits that a network can be trained on
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
     from trainmap.data.names import check_name
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
+    from trainmap.data.synthetic import (
+        KINDS,
+        Synthetic,
+        best_accuracy,
+        check_truth_name,
+        is_synthetic,
+        truth_of,
+        write_truth,
+    )
     from trainmap.data.texts import embeddings, tokens
 else:
     __getattr__, __dir__ = lazily(
@@ -44,13 +54,15 @@ else:
             "names": "check_name",
             "relabel": "relabelled",
             "sources": "DATASETS",
+            "synthetic": "KINDS Synthetic best_accuracy check_truth_name is_synthetic truth_of write_truth",
             "texts": "embeddings tokens",
         },
     )
 
 # fmt: off
 __all__ = [
-    "DATASETS", "Dataset", "Form", "Inputs", "Splits", "as_tensor", "augment", "check_name", "embeddings",
-    "is_missing", "load_splits", "outline", "relabelled", "to_float", "to_input", "tokens",
+    "DATASETS", "KINDS", "Dataset", "Form", "Inputs", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy",
+    "check_name", "check_truth_name", "embeddings", "is_missing", "is_synthetic", "load_splits", "outline",
+    "relabelled", "to_float", "to_input", "tokens", "truth_of", "write_truth",
 ]
 # fmt: on

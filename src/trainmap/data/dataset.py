@@ -164,13 +164,14 @@ def load_splits(
     - ``folder:PATH`` (as it stands or under ``data_root``), or the path of a folder: images in a folder for each
       class; ``PATH@32`` scales them;
     - ``hf:owner/name``, or ``hf:PATH`` of a ``save_to_disk`` folder: a dataset of the Hugging Face hub;
+    - ``synthetic``, or ``synthetic:wrong=0.2,seed=3`` with any of its settings: made, with known truth (``synthetic``);
     - any of texts with ``+embeddings``: frozen sentence embeddings in place of word tokens.
 
     Ids are the ``id`` column of a table, or count from 0 in the order of the source, the training set first. The test
     split is the official one or else a fixed stratified fifth (digits: a quarter), and never depends on the seed. The
-    validation split is the official one where a dataset has one (clinc150, sst2, speech-commands), whatever ``seed``
-    and ``validation`` say; else it is drawn from the rest by id, each class in proportion, and depends on the ids,
-    labels and seed alone. Vocabularies, means and categories are learnt from the training split alone.
+    validation split is the official one where a dataset has one (clinc150, sst2, speech-commands, synthetic), whatever
+    ``seed`` and ``validation`` say; else it is drawn from the rest by id, each class in proportion, and depends on the
+    ids, labels and seed alone. Vocabularies, means and categories are learnt from the training split alone.
 
     Args:
         name: see above.

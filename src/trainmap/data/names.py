@@ -16,6 +16,7 @@ from trainmap.data.hub import hub_rows
 from trainmap.data.image_folders import folder_rows
 from trainmap.data.raw_rows import Rows
 from trainmap.data.sources import DATASETS, find
+from trainmap.data.synthetic import SYNTHETIC, Synthetic, is_synthetic, synthetic_rows
 from trainmap.data.tables import parquet_rows, scikit_rows
 from trainmap.data.texts import embeddings
 from trainmap.errors import TrainmapError, shown, unknown
@@ -63,7 +64,9 @@ def open_rows(name: str | Path, root: Path) -> Rows:
                 f"{', '.join(dict.fromkeys([*READERS, *DATASETS]))}"
             )
     path, size = _size(plain)
-    if plain in READERS:
+    if is_synthetic(plain):
+        rows = synthetic_rows(plain)
+    elif plain in READERS:
         rows = READERS[plain](root)
     elif plain in DATASETS or plain.endswith(".npz"):
         rows = _images(plain, root)
@@ -94,6 +97,9 @@ def check_name(name: str | Path) -> str:
         )
     name = str(name)
     plain = name.removesuffix(EMBEDDINGS)
+    if is_synthetic(plain):
+        Synthetic.of(plain)
+        return name
     known = plain in READERS or plain in DATASETS
     if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
         return name
@@ -104,7 +110,7 @@ def check_name(name: str | Path) -> str:
                 "a dataset's file is .parquet (a table: label, perhaps text) or .npz (images), got "
                 f"{name}; {_conversion(plain, suffix)}"
             )
-        if (small := plain.lower()) in READERS or small in DATASETS:
+        if (small := plain.lower()) in READERS or small in DATASETS or is_synthetic(small):
             raise TrainmapError(f"unknown dataset {shown(name)}; did you mean '{small}'? Names are in small letters")
         raise unknown("dataset", name, dict.fromkeys([*READERS, *DATASETS]))
     return name
@@ -201,6 +207,7 @@ def _scikit(root: Path, name: str) -> Rows:
 
 
 READERS: dict[str, Callable[[Path], Rows]] = {
+    SYNTHETIC: lambda root: synthetic_rows(SYNTHETIC),
     "digits": _digits,
     "clinc150": _clinc150,
     "sst2": partial(_parquet, name="sst2"),

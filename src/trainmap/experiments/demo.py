@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from trainmap.data.names import check_name
+from trainmap.data.synthetic import Synthetic, is_synthetic
 from trainmap.errors import StoreError, TrainmapError, counted, last_line, one_line, unknown
 from trainmap.experiments.file.variants import Variant, variant_of
 from trainmap.experiments.plan.graph import Graph, made_at
@@ -68,7 +69,7 @@ SIZES: dict[str, Size] = {
     **dict.fromkeys(("fsdd", "speech-commands"), Size("spec-16", None, ("spec-8",))),
     **dict.fromkeys(("clinc150", "sst2"), Size("text-bag-64", None, ("text-bag-64",))),
     **dict.fromkeys(
-        ("adult", "breast-cancer", "wine", "covtype", "clinc150+embeddings", "sst2+embeddings"),
+        ("adult", "breast-cancer", "wine", "covtype", "clinc150+embeddings", "sst2+embeddings", "synthetic"),
         Size("mlp-256", None, ("mlp-256", "linear")),
     ),
 }
@@ -98,7 +99,7 @@ def plan_demo(
         distillation: train each student plainly and distilled ("both"), "only" distilled, or "never".
     """
     data = check_name(data)
-    size = SIZES.get(data, replace(SIZES["cifar10"], teacher_epochs=None))
+    size = SIZES.get(_sized_as(data), replace(SIZES["cifar10"], teacher_epochs=None))
     teacher, names = teacher or size.teacher, students or list(size.students)
     for name in (teacher, *names):
         if name not in known_models():
@@ -136,6 +137,13 @@ def plan_demo(
             "notes": _notes(seeds, epochs, taught if distillation != "never" else {}),
         }
     )
+
+
+def _sized_as(data: str) -> str:
+    """Whose size suits a dataset: synthetic data are a table, or images as small as digits."""
+    if not is_synthetic(data):
+        return data
+    return "digits" if Synthetic.of(data).side else "synthetic"
 
 
 def _chosen(keys: list[str] | None) -> list[str]:

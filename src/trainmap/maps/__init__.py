@@ -12,6 +12,7 @@ Its files, in reading order::
     agreement.py        how far two maps agree
     second_split.py     which examples are lost when training goes on with others
     human.py            do people find the same examples hard?
+    found_kinds.py      which score finds which kind of example, where the kinds are known
     dataset_columns.py  a map's columns beside the rows of a dataset
     exchange.py         maps for other tools
 """
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.dataset_columns import add_columns
     from trainmap.maps.exchange import METRICS, export_allenai, export_fiftyone, export_spotlight, study_map
+    from trainmap.maps.found_kinds import GUESSING, FoundKind, find_kinds
     from trainmap.maps.human import human_agreement, label_entropy
     from trainmap.maps.map_file import AXES, check_map_name, to_arrow
     from trainmap.maps.over_seeds import agreement_by_members, agreement_matrix, intervals
@@ -55,6 +57,7 @@ else:
             "datamap": "DataMap",
             "dataset_columns": "add_columns",
             "exchange": "METRICS export_allenai export_fiftyone export_spotlight study_map",
+            "found_kinds": "GUESSING FoundKind find_kinds",
             "human": "human_agreement label_entropy",
             "map_file": "AXES check_map_name to_arrow",
             "over_seeds": "agreement_by_members agreement_matrix intervals",
@@ -69,11 +72,11 @@ else:
 
 # fmt: off
 __all__ = [
-    "AMBIGUOUS", "AXES", "EASY", "FRACTIONS", "HARD", "METADATA", "METRICS", "REGIONS", "Comparison", "Convergence",
-    "DataMap", "Rule", "add_columns", "agreement_by_epoch", "agreement_by_members", "agreement_matrix", "assign",
-    "check_fraction", "check_map_name", "check_rule", "check_table", "compare", "converged", "deepest_first", "depth",
-    "earlier", "export_allenai", "export_fiftyone", "export_spotlight", "human_agreement", "intervals", "label_entropy",
-    "open_pair", "overlap", "plain", "read_table", "region_numbers", "study_map", "to_arrow", "unclear",
-    "write_table",
+    "AMBIGUOUS", "AXES", "EASY", "FRACTIONS", "GUESSING", "HARD", "METADATA", "METRICS", "REGIONS", "Comparison",
+    "Convergence", "DataMap", "FoundKind", "Rule", "add_columns", "agreement_by_epoch", "agreement_by_members",
+    "agreement_matrix", "assign", "check_fraction", "check_map_name", "check_rule", "check_table", "compare",
+    "converged", "deepest_first", "depth", "earlier", "export_allenai", "export_fiftyone", "export_spotlight",
+    "find_kinds", "human_agreement", "intervals", "label_entropy", "open_pair", "overlap", "plain", "read_table",
+    "region_numbers", "study_map", "to_arrow", "unclear", "write_table",
 ]
 # fmt: on

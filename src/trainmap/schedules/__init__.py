@@ -11,8 +11,10 @@ Its files, in reading order::
     repeated_random.py  a fresh random subset in every epoch, of two kinds
     infobatch.py        half of what is easy is skipped, the rest of it weighed up
     ordered_loss.py     of a random pool those with the highest last loss
-    map_guided.py       a curriculum from the map so far
+    map_guided.py       more of what the map so far puts first
     repeated_auto.py    a fresh draw of ``auto`` in every epoch
+    pacing.py           how fast a curriculum grows
+    curriculum.py       the order of a map made elsewhere, as fast as the pacing says
     proxy_options.py    the proxy filter as it stands in a file
     schedule_table.py   SCHEDULES
     samplers.py         a schedule as a sampler of PyTorch
@@ -25,11 +27,13 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.schedules.curriculum import Curriculum, random_ranking, ranking_of
     from trainmap.schedules.infobatch import InfoBatch
     from trainmap.schedules.map_guided import MapGuided
     from trainmap.schedules.memory import Memory, gold_loss
     from trainmap.schedules.options import LIMITS, Options, Run, needed
     from trainmap.schedules.ordered_loss import OrderedLoss
+    from trainmap.schedules.pacing import PACINGS
     from trainmap.schedules.protocol import Schedule, Visit, check_schedule, has_learned, settings_of
     from trainmap.schedules.proxy_options import ProxyOptions
     from trainmap.schedules.repeated_auto import RepeatedAuto
@@ -40,11 +44,13 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "curriculum": "Curriculum random_ranking ranking_of",
             "infobatch": "InfoBatch",
             "map_guided": "MapGuided",
             "memory": "Memory gold_loss",
             "options": "LIMITS Options Run needed",
             "ordered_loss": "OrderedLoss",
+            "pacing": "PACINGS",
             "protocol": "Schedule Visit check_schedule has_learned settings_of",
             "proxy_options": "ProxyOptions",
             "repeated_auto": "RepeatedAuto",
@@ -56,8 +62,9 @@ else:
 
 # fmt: off
 __all__ = [
-    "LIMITS", "SCHEDULES", "DisjointRandom", "FilteredBatches", "IndependentRandom", "InfoBatch", "MapGuided",
-    "Memory", "Options", "OrderedLoss", "ProxyOptions", "RepeatedAuto", "RepeatedRandom", "Run", "Schedule",
-    "ScheduleSampler", "Visit", "check_schedule", "gold_loss", "has_learned", "needed", "settings_of",
+    "LIMITS", "PACINGS", "SCHEDULES", "Curriculum", "DisjointRandom", "FilteredBatches", "IndependentRandom",
+    "InfoBatch", "MapGuided", "Memory", "Options", "OrderedLoss", "ProxyOptions", "RepeatedAuto", "RepeatedRandom",
+    "Run", "Schedule", "ScheduleSampler", "Visit", "check_schedule", "gold_loss", "has_learned", "needed",
+    "random_ranking", "ranking_of", "settings_of",
 ]
 # fmt: on

@@ -109,6 +109,22 @@ class Remembers:
         self.memory.restore(state)
 
 
+class LearnsNothing:
+    """A schedule whose draws depend on the epoch alone, whatever the training steps showed."""
+
+    def update(self, ids: Any, logits: Any, labels: Any) -> None:
+        """Nothing is learned."""
+
+    def end_epoch(self) -> None:
+        """Nothing to do."""
+
+    def state(self) -> dict[str, Array]:
+        return {}
+
+    def restore(self, state: Mapping[str, Array]) -> None:
+        check_state(state, {})
+
+
 def gold_loss(logits: Any, labels: Any) -> Any:
     """-log softmax(logits)[label], (B,): a tensor on its device for torch tensors, else a numpy array.
 

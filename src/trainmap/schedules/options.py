@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, number, shown, whole
+from trainmap.scores.table import hard_end, score_named
+from trainmap.selection.entry import check_epochs
 
 if TYPE_CHECKING:
     from trainmap.maps.datamap import DataMap
@@ -41,6 +43,7 @@ class Run:
         datamap: of the training data, for a schedule that ``reads_map``.
         held_out: accuracy of the map's network on data that it was not trained on, where it is known.
         network: makes a small network by its name, for a filter within the steps.
+        labels: (N,) of the ids, for a schedule that goes by class; None where they are not known.
     """
 
     ids: NDArray[Any]
@@ -49,6 +52,7 @@ class Run:
     datamap: DataMap | None = None
     held_out: float | None = None
     network: Callable[[Options], Any] | None = None
+    labels: NDArray[Any] | None = None
 
     def count(self, share: float) -> int:
         """So many of the examples, one at least."""
@@ -61,7 +65,7 @@ class Options(ABC):
 
     Attributes:
         source: the paper.
-        reads_map: whether it is made of a map.
+        reads_map: whether it is made of a map, at least with some of its options.
         held_out: whether it wants to know how good the map's network is on data that it was not trained on.
         in_batches: whether it picks examples within each batch, and not those of an epoch.
     """
@@ -81,6 +85,30 @@ class Options(ABC):
         for one in fields(self):
             _check(one, types[one.name], getattr(self, one.name))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The scores of a map that it reads, as far as its options name them."""
+        return ()
+
+    def check_map(self, epochs: int) -> None:
+        """Refuse a map of so many epochs where they are too few for what is read.
+
+        Raises:
+            TrainmapError: says how many it must be.
+        """
+        for column in self.columns:
+            check_column(column, epochs)
+
+    @property
+    def needs_map(self) -> bool:
+        """Whether it is made of a map with these options."""
+        return self.reads_map
+
+    @property
+    def opponent(self) -> Options | None:
+        """What it has to be better than, where that is not random of its size: the same without what a map adds."""
+        return None
+
     @abstractmethod
     def share(self) -> float:
         """Of the examples that an epoch is expected to visit, where it does not visit all."""
@@ -97,6 +125,12 @@ class Options(ABC):
     @abstractmethod
     def make(self, run: Run) -> Any:
         """The schedule for a training, freshly made: what ``fit`` takes; a filter where it is ``in_batches``."""
+
+
+def check_column(column: str, epochs: int) -> None:
+    """Refuse a map of too few epochs for one of its columns; over one epoch nothing varies."""
+    known = 1 if hard_end(column) is None else score_named(column).epochs
+    check_epochs(column, max(known, 2 if column == "variability" else 1), epochs)
 
 
 def needed(one: Field[Any]) -> bool:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, whole
+from trainmap.schedules.memory import LearnsNothing
 from trainmap.schedules.options import Options, Run, option
-from trainmap.schedules.places import ascending, check_state
+from trainmap.schedules.places import ascending
 from trainmap.schedules.protocol import Visit
 
-Array = NDArray[Any]
 
-
-class RepeatedRandom:
+class RepeatedRandom(LearnsNothing):
     """A fresh random subset in every epoch, of either kind; ``IndependentRandom`` and ``DisjointRandom`` say which.
 
     Without replacement the subsets of floor(N / size) successive epochs are disjoint parts of one permutation (the N
@@ -38,18 +35,6 @@ class RepeatedRandom:
         order = np.random.default_rng([self.seed, epoch // subsets]).permutation(len(self.ids))
         start = self.size * (epoch % subsets)
         return Visit(self.ids[np.sort(order[start : start + self.size])])
-
-    def update(self, ids: Any, logits: Any, labels: Any) -> None:
-        """Nothing is learned."""
-
-    def end_epoch(self) -> None:
-        """Nothing to do."""
-
-    def state(self) -> dict[str, Array]:
-        return {}
-
-    def restore(self, state: Mapping[str, Array]) -> None:
-        check_state(state, {})
 
 
 class IndependentRandom(RepeatedRandom):

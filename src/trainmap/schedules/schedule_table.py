@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trainmap.schedules.curriculum import CurriculumOptions
 from trainmap.schedules.infobatch import InfoBatchOptions
 from trainmap.schedules.map_guided import MapGuidedOptions
 from trainmap.schedules.options import Options
@@ -24,5 +25,6 @@ SCHEDULES: Mapping[str, type[Options]] = {
     "independent-random": IndependentRandomOptions,
     "disjoint-random": DisjointRandomOptions,
     "repeated-auto": RepeatedAutoOptions,
+    "curriculum": CurriculumOptions,
     "proxy": ProxyOptions,
 }

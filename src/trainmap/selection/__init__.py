@@ -16,6 +16,8 @@ Its files, in reading order::
     words.py          the mini-language of subsets
     requests.py       what is asked of a map, and whether it is bound to fail
     card.py           Selection, the card that is kept
+    guesses.py        what a network guesses of examples without labels
+    acquisitions.py   which labels to ask for next
     subset.py         items of a dataset at given places
     select.py         a map, a plan and a size -> a Selection
 """
@@ -27,6 +29,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.selection.acquisitions import ACQUISITIONS, Acquisition, Draw, Question, acquire, acquisition_of
     from trainmap.selection.auto import Advice, check_auto, drawn, read_map, reason, weighed
     from trainmap.selection.card import FORMAT, Selection
     from trainmap.selection.coverage import (
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     )
     from trainmap.selection.diversity import check_d2, check_moderate, d2, moderate, neighbour_graph
     from trainmap.selection.entry import check_epochs
+    from trainmap.selection.guesses import Guesses, watched
     from trainmap.selection.pool import Features, Pool
     from trainmap.selection.quotas import (
         Balance,
@@ -65,6 +69,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "acquisitions": "ACQUISITIONS Acquisition Draw Question acquire acquisition_of",
             "auto": "Advice check_auto drawn read_map reason weighed",
             "card": "FORMAT Selection",
             "coverage": (
@@ -73,6 +78,7 @@ else:
             ),
             "diversity": "check_d2 check_moderate d2 moderate neighbour_graph",
             "entry": "check_epochs",
+            "guesses": "Guesses watched",
             "pool": "Features Pool",
             "quotas": "Balance at_least equal first_by_class proportional smallest_first within_class",
             "requests": "Request check_choice",
@@ -84,11 +90,12 @@ else:
 
 # fmt: off
 __all__ = [
-    "AUTO", "EXPLAINED", "FORMAT", "STRATEGIES", "Advice", "Balance", "Features", "Part", "Plan", "Pool", "Request",
-    "Selection", "advise", "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band",
-    "check_beta", "check_ccs", "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate",
-    "check_size", "d2", "direction", "drawn", "dual_beta", "equal", "explained", "first_by_class", "known_pool",
-    "log_beta", "moderate", "named", "neighbour_graph", "parse", "proportional", "read_map", "reason", "s2l",
-    "select_by", "smallest_first", "teacher_loss", "told_words", "weighed", "weighted_sample", "within_class",
+    "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw", "Features",
+    "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "acquire", "acquisition_of", "advise",
+    "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band", "check_beta", "check_ccs",
+    "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate", "check_size", "d2", "direction",
+    "drawn", "dual_beta", "equal", "explained", "first_by_class", "known_pool", "log_beta", "moderate", "named",
+    "neighbour_graph", "parse", "proportional", "read_map", "reason", "s2l", "select_by", "smallest_first",
+    "teacher_loss", "told_words", "watched", "weighed", "weighted_sample", "within_class",
 ]
 # fmt: on

@@ -13,6 +13,7 @@ Its files, in reading order::
     fit.py         the loop
     gradients.py   scores that need gradients: GraNd, VoG
     boosting.py    gradient-boosted trees as a teacher for tables
+    active.py      rounds that ask for labels
     visiting.py    who says which examples an epoch visits
 """
 
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.training.active import PoolWatch, Round, looks, rounds
     from trainmap.training.checkpoint import Progress, previous, read
     from trainmap.training.features import features_of
     from trainmap.training.fit import FitResult, even_batches
@@ -37,6 +39,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "active": "PoolWatch Round looks rounds",
             "checkpoint": "Progress previous read",
             "features": "features_of",
             "fit": "FitResult even_batches",
@@ -52,7 +55,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "EpochRecorder", "FitResult", "Progress", "ProxyFilter", "Recipe", "Teaching", "Watching", "default_recipe",
-    "even_batches", "features_of", "grand", "load_state", "make_optimizer", "objective", "previous", "read", "vog",
+    "EpochRecorder", "FitResult", "PoolWatch", "Progress", "ProxyFilter", "Recipe", "Round", "Teaching", "Watching",
+    "default_recipe", "even_batches", "features_of", "grand", "load_state", "looks", "make_optimizer", "objective",
+    "previous", "read", "rounds", "vog",
 ]
 # fmt: on

@@ -10,6 +10,7 @@ Its files, in reading order::
     side_by_side.py  two maps, epochs, an audit
     forgets.py       what compression forgets
     model_table.py   the catalogue of networks
+    kind_plot.py     which score finds which kind
     result_plots.py  pictures of an experiment's results
     amounts.py       how amounts are written for people: shares, FLOPs, seconds, bytes
 """
@@ -23,9 +24,10 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.views.amounts import show_bytes, show_flops, show_percent, show_seconds
     from trainmap.views.forgets import of_flips, of_measured, plot_flips
+    from trainmap.views.kind_plot import plot_kinds
     from trainmap.views.model_table import show
     from trainmap.views.plot import check_picture, plot_map
-    from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_members, plot_sizes
+    from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_labels, plot_members, plot_sizes
     from trainmap.views.side_by_side import of_audit
     from trainmap.views.style import FAINT, INK, SOFT, STYLE
 else:
@@ -34,9 +36,10 @@ else:
         {
             "amounts": "show_bytes show_flops show_percent show_seconds",
             "forgets": "of_flips of_measured plot_flips",
+            "kind_plot": "plot_kinds",
             "model_table": "show",
             "plot": "check_picture plot_map",
-            "result_plots": "Panel Point Series plot_costs plot_members plot_sizes",
+            "result_plots": "Panel Point Series plot_costs plot_labels plot_members plot_sizes",
             "side_by_side": "of_audit",
             "style": "FAINT INK SOFT STYLE",
         },
@@ -45,7 +48,8 @@ else:
 # fmt: off
 __all__ = [
     "FAINT", "INK", "SOFT", "STYLE", "Panel", "Point", "Series", "check_picture", "of_audit", "of_flips",
-    "of_measured", "plot_costs", "plot_flips", "plot_map", "plot_members", "plot_sizes", "show", "show_bytes",
+    "of_measured", "plot_costs", "plot_flips", "plot_kinds", "plot_labels", "plot_map", "plot_members", "plot_sizes",
+    "show", "show_bytes",
     "show_flops", "show_percent", "show_seconds",
 ]
 # fmt: on

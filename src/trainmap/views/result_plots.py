@@ -1,12 +1,13 @@
-"""Pictures of the results of an experiment: what accuracy costs, how it grows with the size of the subset, and how many
-recordings a ranking needs."""
+"""Pictures of the results of an experiment: what accuracy costs, how it grows with a subset's size or with labels, and
+how many recordings a ranking needs."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +55,9 @@ class Panel:
     series: tuple[Series, ...]
 
 
+Draw = Callable[[Axes, Series, object, str], object]
+
+
 def plot_costs(panels: Sequence[Panel], path: str | Path) -> Path:
     """Test macro F1 (percent) against the FLOPs of the training, one line for each subset over its sizes."""
     units = [_unit(panel) for panel in panels]
@@ -66,9 +70,14 @@ def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
     return _plot(panels, path, ["training data kept, percent"] * len(panels))
 
 
+def plot_labels(panels: Sequence[Panel], path: str | Path) -> Path:
+    """Test accuracy (percent) against the number of labels, one line for each strategy with its interval as a band."""
+    return _plot(panels, path, ["labels"] * len(panels), "test accuracy, percent", _draw_band)
+
+
 def plot_members(panels: Sequence[Panel], path: str | Path) -> Path:
     """Spearman's correlation of two ensembles without a common member against the number of members of each."""
-    return _plot(panels, path, [MEMBERS] * len(panels), ("Spearman's correlation", 1.0))
+    return _plot(panels, path, [MEMBERS] * len(panels), "Spearman's correlation", partial(_draw, scale=1.0))
 
 
 def _unit(panel: Panel) -> tuple[float, str]:
@@ -91,9 +100,9 @@ def _plot(
     panels: Sequence[Panel],
     path: str | Path,
     labels: Sequence[str],
-    upward: tuple[str, float] = ("test macro F1, percent", 100.0),
+    height: str = "test macro F1, percent",
+    draw: Draw | None = None,
 ) -> Path:
-    """``labels`` are of the axes across; ``upward`` is the other axis' label and what values are multiplied by."""
     target = Path(path)
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
@@ -109,11 +118,11 @@ def _plot(
             if at >= len(panels):
                 axis.set_axis_off()
                 continue
-            _dress(axis, panels[at].title, labels[at], upward[0])
+            _dress(axis, panels[at].title, labels[at], height)
             for series in panels[at].series:
                 place = (others if series.opponent else names).index(series.name)
                 colour = SOFT if series.opponent else PALETTE(place / max(1, len(names) - 1))
-                handles[series.name] = _draw(axis, series, colour, MARKERS[place % len(MARKERS)], upward[1])
+                handles[series.name] = (draw or _draw)(axis, series, colour, MARKERS[place % len(MARKERS)])
         figure.set_figheight(3.1 * lines + _add_legend(figure, {name: handles[name] for name in (*others, *names)}))
         buffer = io.BytesIO()
         figure.savefig(buffer, format=target.suffix[1:] or "png", metadata=METADATA.get(target.suffix))
@@ -139,7 +148,7 @@ def _add_legend(figure: Figure, handles: Mapping[str, Any]) -> float:
     return 0.0
 
 
-def _dress(axis: Axes, title: str, label: str, upward: str) -> None:
+def _dress(axis: Axes, title: str, label: str, height: str) -> None:
     figure = cast(Figure, axis.figure)
     for letters in (TITLE, 36, 30, 24, 18):  # of wide ones fewer fit
         axis.set_title(lettering(title, letters, 3), fontsize=9.5, color=INK, parse_math=False)
@@ -147,7 +156,7 @@ def _dress(axis: Axes, title: str, label: str, upward: str) -> None:
         if size.width <= 0.84 * PANEL * figure.dpi:  # as wide as the axes
             break
     axis.set_xlabel(label, fontsize=9)
-    axis.set_ylabel(upward, fontsize=9)
+    axis.set_ylabel(height, fontsize=9)
     if label == MEMBERS:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(color=FAINT, linewidth=0.4)
@@ -156,7 +165,7 @@ def _dress(axis: Axes, title: str, label: str, upward: str) -> None:
         axis.spines[side].set_visible(False)
 
 
-def _draw(axis: Axes, series: Series, colour: object, marker: str, scale: float) -> object:
+def _draw(axis: Axes, series: Series, colour: object, marker: str, scale: float = 100.0) -> object:
     points = sorted(series.points, key=lambda point: point.x)
     x, y = [point.x for point in points], [scale * point.y for point in points]
     below = [0.0 if math.isnan(point.low) else scale * (point.y - point.low) for point in points]
@@ -173,3 +182,26 @@ def _draw(axis: Axes, series: Series, colour: object, marker: str, scale: float)
         elinewidth=0.7,
         capsize=1.5,
     )
+
+
+def _draw_band(axis: Axes, series: Series, colour: object, marker: str) -> object:
+    points = sorted(series.points, key=lambda point: point.x)
+    there = [point for point in points if not math.isnan(point.low)]
+    axis.fill_between(
+        [point.x for point in there],
+        [100 * point.low for point in there],
+        [100 * point.high for point in there],
+        color=colour,  # type: ignore[arg-type]
+        alpha=0.13,
+        linewidth=0,
+    )
+    (line,) = axis.plot(
+        [point.x for point in points],
+        [100 * point.y for point in points],
+        color=colour,  # type: ignore[arg-type]
+        marker=marker,
+        markersize=4,
+        linewidth=1.3,
+        linestyle="--" if series.opponent else "-",
+    )
+    return line

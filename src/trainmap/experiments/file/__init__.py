@@ -18,7 +18,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.experiments.file.fields import Section, short
-    from trainmap.experiments.file.sections import Distillation, Map, Recipe, Student, Subset, Teacher
+    from trainmap.experiments.file.sections import Active, Distillation, Map, Recipe, Student, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, Without
     from trainmap.experiments.file.yamlfile import Where
@@ -27,7 +27,7 @@ else:
         __name__,
         {
             "fields": "Section short",
-            "sections": "Distillation Map Recipe Student Subset Teacher",
+            "sections": "Active Distillation Map Recipe Student Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule Without",
             "yamlfile": "Where",
@@ -36,7 +36,7 @@ else:
 
 # fmt: off
 __all__ = [
-    "Compression", "Distillation", "Map", "Recipe", "Schedule", "Section", "Student", "Subset", "Teacher", "Variant",
-    "Where", "Without", "load_experiment", "schema", "short", "variant_of",
+    "Active", "Compression", "Distillation", "Map", "Recipe", "Schedule", "Section", "Student", "Subset", "Teacher",
+    "Variant", "Where", "Without", "load_experiment", "schema", "short", "variant_of",
 ]
 # fmt: on

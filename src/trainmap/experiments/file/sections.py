@@ -244,6 +244,36 @@ class Tuning(Section):
         return value
 
 
+class Active(Section):
+    """Active learning: a network asks for the labels of the training data, round after round, and is trained anew on
+    all that it has (``trainmap.training.active``). Each strategy is run for each of the experiment's seeds; random and
+    entropy are among them always."""
+
+    model: Words
+    name: str = ""
+    strategies: Annotated[list[Words], Field(min_length=1)] = ["random", "entropy", "margin", "variability"]
+    """Keys of ``trainmap.selection.ACQUISITIONS``."""
+    start: Annotated[int, Field(ge=2)]
+    """Labels of the first round, of examples drawn at random; the same for all strategies of a seed."""
+    step: Count
+    """Labels that each further round adds."""
+    rounds: Annotated[int, Field(ge=2)]
+    """Trainings, the first among them."""
+    epochs: Count | None = None
+    """Of each; the recipe's by default."""
+    steps: Count | None = None
+    """Optimizer steps of each, in place of epochs: then few labels are trained on for as long as many."""
+    sweeps: Annotated[int, Field(ge=2)] = 10
+    """How often strategies that read the epochs look at the pool in each training, evenly."""
+    recipe: Recipe = Recipe()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Active:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("takes epochs or steps, and not both")
+        return self
+
+
 class Evaluation(Section):
     """What every network is judged on besides its test set (``trainmap.evaluation.shifts``)."""
 
@@ -313,6 +343,8 @@ class Experiment(Section):
     budgets: Annotated[list[Budget], Field(min_length=1)] = ["equal epochs"]
     """Equal epochs: a subset is visited as often as all the data. Equal steps: trained for as many steps."""
     evaluation: Evaluation = Evaluation()
+    active: Active | None = None
+    """Active learning on the training data, whose labels are hidden."""
     tuning: Tuning | None = None
     """A search for hyperparameters of students and teachers."""
     human: Human | None = None

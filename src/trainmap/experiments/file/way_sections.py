@@ -15,8 +15,8 @@ from trainmap.schedules.schedule_table import SCHEDULES
 Upto1 = Annotated[float, Field(gt=0, le=1)]
 
 
-NAMED = {name: options for name, options in SCHEDULES.items() if not options.reads_map}
-"""The schedules that a row can name; ``repeated-auto``, which reads a map, is a row by itself."""
+NAMED = {name: options for name, options in SCHEDULES.items() if name != "repeated-auto"}
+"""The schedules that a row can name; ``repeated-auto`` is a row by itself."""
 
 
 def _option_fields() -> dict[str, Any]:

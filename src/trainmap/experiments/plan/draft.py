@@ -14,7 +14,7 @@ from trainmap.data.known_sizes import is_missing
 from trainmap.errors import TrainmapError, unknown
 from trainmap.evaluation.corruptions import CORRUPTIONS
 from trainmap.evaluation.shifts import load_shift
-from trainmap.experiments.file.sections import Recipe, Student
+from trainmap.experiments.file.sections import Active, Recipe, Student
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
@@ -111,7 +111,7 @@ class Draft:
             raise self.variant.wrong((*where, "seed"), f"{name} has the seeds {', '.join(map(str, runs))}, got {seed}")
         return runs[next(iter(runs)) if seed is None else seed]
 
-    def recipe(self, where: Where, section: TeacherSection | Student, role: str) -> TrainingRecipe:
+    def recipe(self, where: Where, section: TeacherSection | Student | Active, role: str) -> TrainingRecipe:
         """The recipe of a model, which goes to the report's table."""
         changes: Recipe = section.recipe
         try:

@@ -10,8 +10,10 @@ from trainmap.errors import TrainmapError, counted
 from trainmap.experiments.file.sections import Map as MapSection
 from trainmap.experiments.file.sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
+from trainmap.experiments.plan.active_runs import plan_active
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.kind_runs import plan_kinds
 from trainmap.experiments.plan.people_runs import plan_people
 from trainmap.experiments.plan.points import name_tasks, part_tables
 from trainmap.experiments.plan.search_runs import plan_searches
@@ -72,7 +74,9 @@ def plan(draft: Draft) -> None:
         if name in named:
             raise draft.variant.wrong(("maps", at), f"'{name}' stands twice; give one of them another name")
         named[name] = add_map(draft, at, one) if one.teacher else add_ensemble(draft, at, one, name)
+    plan_active(draft)
     plan_people(draft)
+    plan_kinds(draft)
     plan_searches(draft, named)
     if not draft.experiment.students:
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from trainmap.audits.suspicion import RULES
@@ -14,7 +14,7 @@ from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
-from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, Random, Role, Scheduled
+from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, MapScheduled, Random, Role, Scheduled
 from trainmap.maps.map_file import AXES
 from trainmap.scores.table import OF_SEVERAL, score_named
 from trainmap.selection.requests import Request
@@ -36,6 +36,7 @@ class Row:
         seeds: with which it is run; None for the experiment's.
         budgets: the tables in which it stands; None for the experiment's.
         series: its name without a size.
+        opponent: the name of the row that it is compared with; "" for random of its size.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Row:
     seeds: tuple[int, ...] | None = None
     budgets: tuple[str, ...] | None = None
     series: str = ""
+    opponent: str = ""
 
     @property
     def count(self) -> int:
@@ -81,6 +83,9 @@ def rows_of(
         made = rows_of_one(subset, subset.sizes or sizes, examples, epochs, scores, ("subsets", at), wrong, check)
         own = {name: tuple(told) for name in ("seeds", "budgets") if (told := getattr(subset, name)) is not None}
         found += [replace(row, **own) for row in made]
+    for row in list(found):
+        if isinstance(row.draw, MapScheduled):
+            _rival(row, row.draw, found, examples, epochs)
     twice = [row.name for at, row in enumerate(found) if row.name in {other.name for other in found[:at]}]
     if twice:
         raise wrong(("subsets",), f"'{twice[0]}' stands twice; give one of them another name")
@@ -106,6 +111,7 @@ def rows_of_one(
         raise wrong((*where, "without", "rule"), unknown("rule", subset.without.rule, RULES))
     try:
         if subset.schedule is not None:
+            _check_columns(f"schedule {subset.schedule.name}", subset.schedule.made().columns, scores)
             made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
         else:
             expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
@@ -122,17 +128,37 @@ def rows_of_one(
 def _oppose(row: Row, found: list[Row], examples: int, wrong: Callable[[Where, object], TrainmapError]) -> None:
     """Put random of a row's size into each of its tables: a row of its own, or one that is there already."""
     near = [other for other in found if other.role == "opponent" and abs(other.count - row.count) <= _slack(row)]
-    if any(other.budgets is None or set(row.budgets or ("all",)) <= set(other.budgets) for other in near):
+    if any(_beside(other, row) == other for other in near):
         return
     if near:
-        both = None if row.budgets is None else tuple(dict.fromkeys((*(near[0].budgets or ()), *row.budgets)))
-        found[found.index(near[0])] = replace(near[0], budgets=both)
+        found[found.index(near[0])] = _beside(near[0], row)
         return
     name = f"random {100 * row.count / examples:.3g} %"
     if any(other.name == name for other in found):
         said = f"'{name}' is the name of the random row that '{row.name}' is compared with"
         raise wrong(("subsets",), f"{said}; give the row that is called so another one")
     found.append(Row(name, Random(count=row.count), series="random", budgets=row.budgets))
+
+
+def _rival(row: Row, draw: MapScheduled, found: list[Row], examples: int, epochs: int) -> None:
+    """Put what a schedule of a map has to be better than into each of its tables, and its name into the row."""
+    options = Schedule(**draw.schedule).made().opponent
+    if options is None:
+        return
+    rival = _scheduled("", Schedule(name=draw.schedule["name"], **asdict(options)), examples, epochs)
+    there = next((other for other in found if other.draw == rival.draw), None)
+    if there is None:
+        found.append(replace(rival, budgets=row.budgets))
+    else:
+        found[found.index(there)] = _beside(there, row)
+    found[found.index(row)] = replace(row, opponent=(there or rival).name)
+
+
+def _beside(other: Row, row: Row) -> Row:
+    """A row that stands in the tables of another one as well as in its own."""
+    if other.budgets is None or row.budgets is None:
+        return replace(other, budgets=None)
+    return replace(other, budgets=tuple(dict.fromkeys((*other.budgets, *row.budgets))))
 
 
 def _slack(row: Row) -> float:
@@ -201,9 +227,9 @@ def _by_strategy(subset: Subset, sizes: Sequence[float], examples: int, scores: 
 
 
 def _scheduled(name: str, schedule: Schedule, examples: int, epochs: int) -> Row:
-    count = schedule.made().visits(examples, epochs)
-    called = f"schedule {name or schedule.told()}"
-    return Row(called, Scheduled(count=count, schedule=schedule.settled()), series=called)
+    options, called = schedule.made(), f"schedule {name or schedule.told()}"
+    draw = MapScheduled if options.needs_map else Scheduled
+    return Row(called, draw(count=options.visits(examples, epochs), schedule=schedule.settled()), series=called)
 
 
 def _cut(name: str, without: Without | None) -> str:

@@ -143,6 +143,7 @@ class Students:
         told["seed"] = made.seed
         told |= {"answers": row.count} if isinstance(row.draw, Priced) else {}
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
+        what |= {"opponent": row.opponent} if row.opponent else {}
         return Line(
             run,
             self.group,

@@ -74,7 +74,8 @@ def _named(keys: Sequence[tuple[str, Column]], comparison: Comparison) -> str:
     by_name: dict[str, list[str]] = {}
     heads = column_names(comparison.columns)
     for name, column in keys:
-        by_name.setdefault(name, []).append(heads[column])
+        rival = comparison.rival(name)
+        by_name.setdefault(f"{name} against {rival}" if rival else name, []).append(heads[column])
     everywhere = len(comparison.columns)
     return ", ".join(
         name if len(students) == everywhere > 1 else f"{name} ({', '.join(students)})"

@@ -40,8 +40,10 @@ def by_budget(tables: Iterable[Table]) -> Iterator[tuple[Group, str, list[Record
 
 def overview(tables: Sequence[Table]) -> list[Grid]:
     """One table for each budget."""
-    lead = "Test macro F1: mean over n seeds in percent ± half of the interval, and the verdict against random."
-    return [_grid(f"The whole in one table, {budget}", lead, its) for budget, its in _budgets(tables).items()]
+    return [
+        _grid(f"The whole in one table, {budget}", _lead("Test macro F1", its), its)
+        for budget, its in _budgets(tables).items()
+    ]
 
 
 def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
@@ -56,8 +58,9 @@ def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
         shared = [(group, report) for group, report in found if group.rows and all(key in row for row in group.rows)]
         tables = [(group, long_table(group, report, key)) for group, report in shared]
         what = "Corrupted test data" if name == "corrupted" else f"Shifted data ({name})"
-        lead = f"{what}: macro F1, mean over n seeds in percent ± half of the interval, and the verdict against random."
-        grids += [_grid(f"{what}, {budget}", lead, its) for budget, its in _budgets(tables).items()]
+        grids += [
+            _grid(f"{what}, {budget}", _lead(f"{what}, macro F1", its), its) for budget, its in _budgets(tables).items()
+        ]
     return grids
 
 
@@ -88,10 +91,11 @@ def in_all(study: Study, done: Done, tables: Sequence[Table], failed: Mapping[st
         above, below, none = (
             sum(own is verdict for own, _ in judged) for verdict in (Verdict.ABOVE, Verdict.BELOW, Verdict.NONE)
         )
+        others = " or another opponent" if any(row.get("opponent") for _, row in judged) else ""
         verdict, best = max(judged, key=lambda one: one[1]["difference"])
         said.append(
             f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {above} beat random of "
-            f"the same size, {below} are worse, {none} show no difference. Largest "
+            f"the same size{others}, {below} are worse, {none} show no difference. Largest "
             f"mean difference: {best['subset']} ({column_name(best['student'], best['taught'])}), "
             f"{100 * best['difference']:+.1f} points, {VERSUS_RANDOM.of(verdict)}."
         )
@@ -102,6 +106,13 @@ def heads_of(part: Sequence[Record], group: str) -> dict[Column, str]:
     """The heads of the columns of a group; what tells the group from others in front, where there are others."""
     names = column_names(dict.fromkeys((row["student"], row["taught"]) for row in part))
     return {column: f"{group}: {name}" if group else name for column, name in names.items()}
+
+
+def _lead(what: str, its: Sequence[tuple[Place, Record]]) -> str:
+    """What a table has in its cells, and which rows meet another one than random."""
+    lead = f"{what}: mean over n seeds in percent ± half of the interval, and the verdict against random"
+    met = dict.fromkeys((row["subset"], row["opponent"]) for _, row in its if row.get("opponent"))
+    return f"{lead}{''.join(f'; of {name} against {opponent}' for name, opponent in met)}."
 
 
 def _budgets(tables: Sequence[Table]) -> dict[str, list[tuple[Place, Record]]]:

@@ -62,6 +62,10 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
         "selection of the same size (of full data at equal steps: of the same steps) in points, paired by seed, with "
         "its interval and verdict. Cost: one run, with its live teacher and its proxy, relative to full data."
     )
+    rivals = dict.fromkeys(filter(None, map(comparison.rival, comparison.names)))
+    for rival in rivals:
+        its = ", ".join(name for name in comparison.names if comparison.rival(name) == rival)
+        lead += f" The difference from {rival} in place of random: {its}."
     grid = students_grid(METRICS[metric], lead, comparison, cell)
     return grid.with_columns({"cost": lambda name: cost_beside(comparison, name)})
 

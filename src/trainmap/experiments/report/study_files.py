@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import TrainmapError, counted, last_line
+from trainmap.experiments.report.active_tables import active_grids, active_pictures
 from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
 from trainmap.experiments.report.html_page import html
+from trainmap.experiments.report.kind_tables import kinds_tables
 from trainmap.experiments.report.latex_tables import latex
 from trainmap.experiments.report.markdown_page import markdown
 from trainmap.experiments.report.member_tables import member_grids, member_pictures
@@ -34,7 +36,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``report.tex`` (the big tables), ``table.csv`` (one line for each cell), ``results.csv`` (one for each run),
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
-    map beside people's judgement), ``agreement.csv`` (every two maps of a dataset), ``members.csv`` (how far ensembles
+    map beside people's judgement), ``kinds.csv`` (each score beside the known kinds of examples), ``active.csv`` (every
+    round of active learning), ``agreement.csv`` (every two maps of a dataset), ``members.csv`` (how far ensembles
     agree, by their members).
 
     Raises:
@@ -79,16 +82,23 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
     compressed, forgotten = compression_grids(study, done, place)
     searched, found_out, trials = search_grids(study, done)
     people, told, judged = people_grids(study, done)
+    kinds, found_kinds, kind_rows, kind_pictures = kinds_tables(study, done, place / "plots")
+    active, bought, asked = active_grids(study, done)
     agreeing = pairs(study, done, place)
     members, counted = member_grids(study, done)
     page = Page(
         study.title,
-        (*in_all(study, done, tables, failed), *found_out, *told),
+        (*in_all(study, done, tables, failed), *bought, *found_out, *told, *found_kinds),
         (
-            *(*overview(tables), *elsewhere(found), *compressed, *searched, *people),
+            *(*overview(tables), *active, *elsewhere(found), *compressed, *searched, *people, *kinds),
             *(*teachers_grids(study, done), *agreement_grids(agreeing), *members, *overlaps(study, done)),
         ),
-        pictures=(*pictures(tables, place / "plots"), *member_pictures(study, done, place / "plots")),
+        pictures=(
+            *pictures(tables, place / "plots"),
+            *active_pictures(study, done, place / "plots"),
+            *kind_pictures,
+            *member_pictures(study, done, place / "plots"),
+        ),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
         notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
@@ -104,6 +114,8 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         "forgotten.csv": [one.flat() for one in forgotten],
         "trials.csv": trials,
         "people.csv": judged,
+        "kinds.csv": kind_rows,
+        "active.csv": asked,
         "agreement.csv": [pair.flat() for pair in agreeing],
         "members.csv": counted,
     }

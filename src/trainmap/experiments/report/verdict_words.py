@@ -31,6 +31,7 @@ class Words:
 
 
 VERSUS_RANDOM = Words("beats random", "worse")
+VERSUS_ENTROPY = Words("beats entropy", "worse")
 VERSUS_FULL = Words("beats full data", "worse")
 VERSUS_ALL = Words("better than what it found", "worse than what it found")
 VERSUS_PRICED = Words("beats random at that cost", "worse")

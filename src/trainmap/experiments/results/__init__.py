@@ -11,6 +11,8 @@ Its files, in reading order::
     records.py        the results of an experiment
     map_pairs.py      how far maps agree
     searched.py       what the searches for hyperparameters found, and what they took
+    kind_groups.py    the trainings that say together which score finds which kind
+    label_curves.py   what labels buy
     forgotten.py      what compression forgets
 """
 
@@ -23,6 +25,8 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.experiments.results.facts import NAMES, PRICED, REFERENCES, facts_of, reads_map
     from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
+    from trainmap.experiments.results.kind_groups import KindGroup, grouped_kinds
+    from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
     from trainmap.experiments.results.map_pairs import Pair, pairs
     from trainmap.experiments.results.price import (
         BESIDE,
@@ -54,6 +58,8 @@ else:
         {
             "facts": "NAMES PRICED REFERENCES facts_of reads_map",
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
+            "kind_groups": "KindGroup grouped_kinds",
+            "label_curves": "ENTROPY RANDOM Curves curves_of",
             "map_pairs": "Pair pairs",
             "price": "BESIDE IN_A_RUN ONCE PARTS Price completed part_column price_of",
             "records": "Group groups has_random long_table report_of",
@@ -67,11 +73,12 @@ else:
 
 # fmt: off
 __all__ = [
-    "BESIDE", "CLOCKS", "IN_A_RUN", "METRICS", "NAMES", "ONCE", "PARTS", "PRICED", "REFERENCES", "UNITS", "Arm",
-    "Column", "Comparison", "Difference", "Estimate", "Forgotten", "Group", "Pair", "Price", "Report", "Runs",
-    "Searched", "Verdict", "arms_of", "compare", "completed", "compressed_cells", "facts_of", "forgotten_of", "groups",
-    "has_random", "holm_verdicts", "interval", "long_table", "map_titles", "mean_of", "paired_difference", "pairs",
-    "part_column", "people_titles", "price_of", "reads_map", "report_of", "search_titles", "teacher_titles",
+    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "ONCE", "PARTS", "PRICED", "RANDOM", "REFERENCES",
+    "UNITS", "Arm", "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten", "Group", "KindGroup",
+    "Pair", "Price", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare", "completed", "compressed_cells",
+    "curves_of", "facts_of", "forgotten_of", "grouped_kinds", "groups", "has_random", "holm_verdicts", "interval",
+    "long_table", "map_titles", "mean_of", "paired_difference", "pairs", "part_column", "people_titles", "price_of",
+    "reads_map", "report_of", "search_titles", "teacher_titles",
     "verdict_of",
 ]
 # fmt: on

@@ -185,7 +185,8 @@ def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> p
         training; ``counted`` says what is in it, ``teacher_flops``, ``proxy_flops`` and ``compress_flops`` how much of
         it those are. ``once``, ``once_flops``, ``whole_flops``, ``whole_seconds``: see ``price.columns_of``.
         ``parameters``: of the student. ``nonzero``, ``forward_flops``, ``bytes``: of networks that were
-        compressed and of their originals; NaN for others. ``role``, ``draw``, ``series``: see ``facts``.
+        compressed and of their originals; NaN for others. ``role``, ``draw``, ``series``: see ``facts``. ``opponent``:
+        the row that it is compared with in place of random of its size, where a row names one.
     """
     there = has_random(group)
     comparisons = compare(report) if there and group.rows else []
@@ -217,4 +218,5 @@ def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> p
         *(pl.col("train_flops").alias("flops"), pl.col("train_seconds").alias("seconds"), "parameters"),
         *("nonzero", "forward_flops", "bytes", "counted", *beside),
         *("once", "once_flops", "whole_flops", "whole_seconds", *NAMES),
+        *(["opponent"] if cells["opponent"].count() else []),
     )

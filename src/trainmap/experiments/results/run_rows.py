@@ -26,10 +26,14 @@ NEEDED = (
     *("examples", "fraction", "steps", "train_flops", "train_seconds"),
 )
 CELL = ("budget", "subset", "student", "taught")
-SHARED = (*NAMES, "answers", "distilled", "examples", "fraction", "parameters", "reads_map", "counted", "once")
+SHARED = (
+    *(*NAMES, "answers", "opponent", "distilled", "examples", "fraction", "parameters", "reads_map"),
+    *("counted", "once"),
+)
 """Of all runs of a cell; the first one says them."""
+WORDS = ("budget", "subset", "role", "draw", "series", "opponent", "student", "taught", "counted", "once")
 TYPES: Mapping[str, type] = {
-    **dict.fromkeys(("budget", "subset", "role", "draw", "series", "student", "taught", "counted", "once"), str),
+    **dict.fromkeys(WORDS, str),
     **dict.fromkeys(("distilled", "reads_map"), bool),
     **dict.fromkeys(("seed", "examples", "steps", "parameters", "answers"), int),
     **dict.fromkeys(("fraction", "train_flops", "train_seconds", "train_cpu_seconds"), float),
@@ -53,7 +57,8 @@ class Report:
         rows: one per run: ``subset`` (its name), ``role`` and ``draw`` (see ``ROLES``), ``student``, ``distilled``,
             ``seed``, ``test_macro_f1`` and ``test_accuracy`` in 0..1, ``examples`` (in the subset), ``fraction`` 0..1,
             ``steps``, ``train_flops``, ``train_seconds``; optional ``series`` (the name without its size: one line of
-            a plot), ``taught`` (by which loss, and by which teacher where there are several), ``teacher_flops``,
+            a plot), ``opponent`` (the name of the row that it is compared with; without one, random of its size),
+            ``taught`` (by which loss, and by which teacher where there are several), ``teacher_flops``,
             ``proxy_flops`` (those among the FLOPs of the training), ``once_flops``, ``whole_flops``, ... (see
             ``price.columns_of``), ``choosing_flops``, ``choosing_seconds`` (of what a selection took besides the map),
             ``answers`` (of random at the map's cost: examples of the subset whose cost and map's it may spend),

@@ -30,7 +30,7 @@ class Comparison:
     names: tuple[str, ...]
     columns: tuple[Column, ...]
     cells: Mapping[tuple[str, Column], Runs]
-    opponents: Mapping[str, str]  # the random row that each subset is compared with; full data has none
+    opponents: Mapping[str, str]  # the row that each subset is compared with, random of its size; full data has none
     level: float
     clock: Literal["wall", "cpu"] = "wall"
 
@@ -49,6 +49,10 @@ class Comparison:
     def all(self, name: str, key: str) -> list[Any]:
         """What every run of a subset says."""
         return [value for (other, _), cell in self.cells.items() if other == name for value in cell[key]]
+
+    def rival(self, name: str) -> str:
+        """The opponent that a subset itself names; "" where it is random of its size."""
+        return self.first(name, "opponent") or ""
 
     @property
     def full(self) -> str:
@@ -128,7 +132,8 @@ def compare(report: Report) -> list[Comparison]:
 
 
 def unopposed(rows: Sequence[Row]) -> list[Row]:
-    """The rows that ``compare`` would refuse: random selection of their size is not, or not yet, in their budget."""
+    """The rows that ``compare`` would refuse: random selection of their size, or the row that they name as their
+    opponent, is not, or not yet, in their budget."""
     found: list[Row] = []
     for budget in dict.fromkeys(row.get("budget", "") for row in rows):
         own = [row for row in rows if row.get("budget", "") == budget]
@@ -136,7 +141,11 @@ def unopposed(rows: Sequence[Row]) -> list[Row]:
         random = {sizes[row["subset"]] for row in own if row["draw"] == "random"}
         for row in own:
             size = sizes[row["subset"]]
-            if not random or (row["draw"] in OF_A_MAP and not any(_same(size, other) for other in random)):
+            if opponent := row.get("opponent"):
+                alone = not random or opponent not in sizes
+            else:
+                alone = not random or (row["draw"] in OF_A_MAP and not any(_same(size, other) for other in random))
+            if alone:
                 found.append(row)
     return found
 
@@ -144,7 +153,7 @@ def unopposed(rows: Sequence[Row]) -> list[Row]:
 def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
     """Which random row each subset is compared with: the one of its size; for schedules (by what an epoch visited) and
     random that is drawn again in every epoch, the nearest in size; for full data at equal steps, the nearest in
-    steps. Full data has none of its size."""
+    steps. Full data has none of its size. A row that names its opponent is compared with that one."""
     about = {name: {key: cell[key][0] for key in ("draw", "examples", "steps")} for name, cell in firsts.items()}
     random = [name for name, one in about.items() if one["draw"] == "random"]
     if not random:
@@ -155,6 +164,11 @@ def _opponents(firsts: Mapping[str, Runs]) -> dict[str, str]:
         )
     found = {}
     for name, one in about.items():
+        if opponent := firsts[name]["opponent"][0]:
+            if opponent not in about:
+                raise TrainmapError(f"'{name}' is compared with '{opponent}', which is not among the rows; add it")
+            found[name] = opponent
+            continue
         near = "steps" if one["draw"] == "full, equal steps" else "examples"
         nearest = min(random, key=lambda other: abs(about[other][near] - one[near]))
         if one["draw"] in OF_A_MAP and not _same(one["examples"], about[nearest]["examples"]):

@@ -10,7 +10,7 @@ from trainmap.errors import StoreError, shown, some
 
 EXPERIMENT = (  # by an experiment, besides its plan
     *("runs", "made", "plots", "report.html", "report.md", "report.tex", "table.csv", "results.csv", "results.json"),
-    *("forgotten.csv", "trials.csv", "people.csv", "agreement.csv", "tensorboard", "wandb"),
+    *("forgotten.csv", "trials.csv", "people.csv", "kinds.csv", "agreement.csv", "tensorboard", "wandb"),
 )
 DEMO = (*EXPERIMENT, "dynamics", "map.parquet", "map.png")
 COMPRESSED = ("compressed.pt", "compressed.pt2", "compressed.onnx", "before.parquet", "after.parquet")

@@ -22,7 +22,9 @@ Its files, in reading order::
     student.py             A student: trained on what its row draws, taught or not, and judged
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a distilled student
+    active_learning.py     a network that asks for labels, round after round
     search.py              the search for the hyperparameters of a distilled student
+    kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
     choices.py             the words and strategies that a row may choose by, settled
     scheduled.py           the rows that change during training
@@ -37,6 +39,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.experiments.tasks.active_learning import ActiveLearning
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
         Draw,
         Full,
         IndependentRandom,
+        MapScheduled,
         Priced,
         Random,
         RepeatedAuto,
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     )
     from trainmap.experiments.tasks.ensemble_map import Ensemble
     from trainmap.experiments.tasks.judge import prediction_path
+    from trainmap.experiments.tasks.kinds_found import KindsFound
     from trainmap.experiments.tasks.learning import Learning
     from trainmap.experiments.tasks.map import Map, needed_by
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
@@ -75,15 +80,16 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "active_learning": "ActiveLearning",
             "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": (
-                "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom Priced Random RepeatedAuto Role Scheduled priced"
-            ),
+            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
+            "Scheduled priced",
             "ensemble_map": "Ensemble",
             "judge": "prediction_path",
+            "kinds_found": "KindsFound",
             "learning": "Learning",
             "map": "Map needed_by",
             "materials": "ClustersOf Features Logits",
@@ -104,11 +110,11 @@ else:
 # fmt: off
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
-    "TEST_MAP", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere",
-    "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom", "Learning", "Logits", "Map", "Name",
-    "People", "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search",
-    "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
-    "fingerprint", "hash_of", "load", "materials_of", "needed_by", "plain", "prediction_path", "priced",
-    "read_counts", "read_epochs", "request_of", "settled",
+    "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
+    "Draw", "Elsewhere", "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound",
+    "Learning", "Logits", "Map", "MapScheduled", "Name", "People", "Place", "PlainHyperparameters", "Priced", "Random",
+    "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned",
+    "check_result", "check_search", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "needed_by",
+    "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

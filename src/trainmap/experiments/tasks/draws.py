@@ -238,6 +238,28 @@ class Scheduled(Draw):
         return proxy_flops(self.schedule, site, seen)
 
 
+class MapScheduled(Scheduled):
+    """What a schedule visits that is made of the map of its table."""
+
+    kind: ClassVar = "map-schedule"
+    called: ClassVar = "scheduled by a map"
+    by_map: ClassVar = True
+
+    def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
+        from trainmap.experiments.tasks.scheduled import options_of
+
+        options_of(self.schedule).check_map(epochs)
+
+    def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
+        return {} if one is None else {"map": one}
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        from trainmap.experiments.tasks.scheduled import schedule_or_proxy
+        from trainmap.maps.datamap import DataMap
+
+        return schedule_or_proxy(self.schedule, train, epochs, seed, DataMap.open(place.of("map", MAP)))
+
+
 class Chosen(Draw):
     """A subset that is chosen from a map, once.
 
@@ -321,7 +343,7 @@ class Chosen(Draw):
 
 
 DRAWS: Mapping[str, type[Draw]] = {
-    draw.kind: draw for draw in (Full, Random, IndependentRandom, Priced, RepeatedAuto, Scheduled, Chosen)
+    draw.kind: draw for draw in (Full, Random, IndependentRandom, Priced, RepeatedAuto, Scheduled, MapScheduled, Chosen)
 }
 
 

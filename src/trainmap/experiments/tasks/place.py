@@ -26,6 +26,7 @@ FEATURES = "features.npz"
 CLUSTERS = "clusters.npz"
 EVERYWHERE = "everywhere.json"
 TRIALS = "trials.db"
+ROUNDS = "rounds.json"
 COMPRESSED = "compressed"  # with the suffix of its kind
 
 _HELD_OUT = "held-out.json"

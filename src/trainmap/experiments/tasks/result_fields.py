@@ -136,6 +136,31 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Told:
+    """How well one score tells one kind; None where there is no number."""
+
+    score: str
+    kind: str
+    examples: Count
+    others: Count
+    auroc: Share | None
+    hard_precision: Share | None
+    easy_precision: Share | None
+    clean_auroc: Share | None
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Of scores beside the known kinds of examples."""
+
+    settings: str
+    data_seed: Count
+    best_accuracy: Share
+    found: Annotated[tuple[Told, ...], Field(min_length=1)]
+    regions: Mapping[str, Mapping[str, Count]]
+
+
+@dataclass(frozen=True)
 class Trial:
     """Of a search."""
 
@@ -175,6 +200,30 @@ class Searched:
     found: Found
 
 
+@dataclass(frozen=True)
+class Labelled:
+    """Of a round of active learning."""
+
+    labels: Count
+    test_accuracy: Share
+    test_macro_f1: Share
+    train_flops: Cost
+    train_cpu_seconds: Cost
+    pool_flops: Cost
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Of active learning, with all of its rounds."""
+
+    train_flops: Cost
+    train_seconds: Cost
+    train_cpu_seconds: Cost
+    pool_flops: Cost
+    parameters: Count
+    rounds: Annotated[tuple[Labelled, ...], Field(min_length=2)]
+
+
 MAPS = ("map", "ensemble")
 """The kinds of task that make a map of the training data."""
 
@@ -190,7 +239,9 @@ FIELDS: Mapping[str, Any] = {
     "tuned": Trained,
     "compressed": Trained,
     "people": Judged,
+    "kinds": Kinds,
     "search": Searched,
+    "active": Asked,
 }
 
 

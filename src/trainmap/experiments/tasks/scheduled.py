@@ -9,6 +9,7 @@ import numpy as np
 
 from trainmap.data.dataset import Dataset
 from trainmap.experiments.tasks.task import Site
+from trainmap.maps.datamap import DataMap
 from trainmap.models.build import build
 from trainmap.schedules.options import Options, Run
 from trainmap.schedules.proxy_options import ProxyOptions
@@ -30,7 +31,9 @@ def options_of(settings: Mapping[str, Any]) -> Options:
     return SCHEDULES[settings["name"]](**{key: value for key, value in settings.items() if key != "name"})
 
 
-def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, seed: int) -> Any:
+def schedule_or_proxy(
+    settings: Mapping[str, Any], train: Dataset, epochs: int, seed: int, datamap: DataMap | None = None
+) -> Any:
     """What ``fit`` is given for the row: a schedule, or a proxy.
 
     Args:
@@ -38,6 +41,7 @@ def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, 
         train: all the examples.
         epochs: of the training.
         seed: of the run.
+        datamap: for a schedule that needs one.
     """
 
     def network(options: Options) -> ProxyFilter:
@@ -45,7 +49,8 @@ def schedule_or_proxy(settings: Mapping[str, Any], train: Dataset, epochs: int, 
         own = int(np.random.SeedSequence([seed, PROXY]).generate_state(1)[0])
         return ProxyFilter(build(options.model, train.classes, train.inputs, own), options.keep, options.every)
 
-    return options_of(settings).make(Run(train.ids, epochs, seed, network=network))
+    run = Run(train.ids, epochs, seed, datamap, network=network, labels=train.y)
+    return options_of(settings).make(run)
 
 
 def proxy_flops(settings: Mapping[str, Any], site: Site, seen: int) -> dict[str, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from trainmap.experiments.tasks.active_learning import ActiveLearning
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
 from trainmap.experiments.tasks.ensemble_map import Ensemble
+from trainmap.experiments.tasks.kinds_found import KindsFound
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.people import People
@@ -32,5 +34,7 @@ TASKS: Mapping[str, type[Task]] = {
         CompressedTeacher,
         Search,
         People,
+        KindsFound,
+        ActiveLearning,
     )
 }
