@@ -187,6 +187,8 @@ def test_progress_counts_each_member_and_a_memory_that_does_not_suffice_is_told(
     done: list[int] = []
     DataMap.from_dynamics(three, [], on_progress=done.append)
     assert sum(done) == 21
+    with pytest.raises(TrainmapError, match="on_progress must be a function of a number, got 3"):
+        DataMap.from_dynamics(three, [], on_progress=3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TrainmapError, match="max_memory must be at least"):
         DataMap.from_dynamics(three, [], max_memory=1000)
 
