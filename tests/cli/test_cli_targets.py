@@ -24,6 +24,7 @@ FILES: dict[str, tuple[str, ...]] = {  # verb and option -> its words and the en
     "map --plot": ("map DYNAMICS --plot TARGET", ".png", ".svg", ".pdf"),
     "select --out": ("select MAP 50%random --out TARGET", ".json"),
     "audit --out": ("audit DYNAMICS --out TARGET", ".parquet", ".csv"),
+    "truth --out": ("truth synthetic:examples=200,tests=20 --out TARGET", ".parquet"),
     "forgets --out": ("forgets BEFORE AFTER --out TARGET", ".parquet", ".csv"),
     "forgets --plot": ("forgets BEFORE AFTER --plot TARGET", ".png", ".svg", ".pdf"),
     "schema --out": ("schema --out TARGET", ".json"),

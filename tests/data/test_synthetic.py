@@ -285,7 +285,8 @@ def test_settings_of_another_type_or_range_are_refused_by_name(field: str, value
 
 
 def test_shares_may_all_be_zero_and_numbers_of_numpy_are_numbers() -> None:
-    settings = Synthetic(examples=np.int64(10), tests=3, separation=np.float32(4), **NOTHING)
+    of_numpy: dict[str, Any] = {"examples": np.int64(10), "separation": np.float32(4)}
+    settings = Synthetic(tests=3, **of_numpy, **NOTHING)
     assert settings.counts == {**dict.fromkeys(KINDS, 0), "clean": 10}
     assert Synthetic.of(settings.name) == settings
     assert set(truth_of(settings)["kind"]) == {"clean"}

@@ -187,6 +187,9 @@ def test_every_acquisition_refuses_a_question_without_what_it_reads(name: str) -
     if way.labelled:
         with pytest.raises(TrainmapError, match=f"{name} reads the labelled examples"):
             acquire(name, replace(question, labels=None), 1, generator)
+        assert question.labels is not None
+        with pytest.raises(TrainmapError, match=r"labels must be 0 to 3 \(the classes guessed\), got 4"):
+            acquire(name, replace(question, labels=np.full_like(question.labels, 4)), 1, generator)
     with pytest.raises(TrainmapError, match="are of other examples"):
         acquire(name, replace(question, ids=question.ids + 1), 1, generator)
 

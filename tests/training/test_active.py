@@ -157,6 +157,7 @@ def test_a_killed_run_goes_on_after_its_last_finished_round(tmp_path: Path, stra
         assert [sorted(one.ids[-one.new :].tolist()) for one in found] == whole
         assert [one.told for one in found] == [{"labels": size} for size in SIZES]
         once_more = 1 if where == "learn" else 0
+        assert len(questions) == len(SIZES) + (where == "oracle")  # no label is asked for twice
         assert len(trained) == len(SIZES) + once_more
         again = list(run())  # a finished one trains nothing and says the same
         assert len(trained) == len(SIZES) + once_more

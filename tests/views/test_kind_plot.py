@@ -12,15 +12,19 @@ from trainmap.errors import TrainmapError
 from trainmap.views.kind_plot import plot_kinds
 
 AUROC = np.array([[0.5, 0.9], [np.nan, 0.1]])
-NAMES: Any = (["random", "loss $x$"], ["overlap", "outlier"])
+SCORES, KINDS = ["random", "loss $x$"], ["overlap", "outlier"]
+
+
+def drawn(auroc: np.ndarray, path: Path, **how: Any) -> Path:
+    return plot_kinds(SCORES, KINDS, auroc, path, title="t", **how)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_equal_numbers_are_equal_pictures(tmp_path: Path, suffix: str) -> None:
-    one, same = (plot_kinds(*NAMES, AUROC, tmp_path / f"{name}{suffix}", title="t").read_bytes() for name in "ab")
+    one, same = (drawn(AUROC, tmp_path / f"{name}{suffix}").read_bytes() for name in "ab")
     assert one == same
-    assert one != plot_kinds(*NAMES, 1 - AUROC, tmp_path / f"c{suffix}", title="t").read_bytes()
-    assert one != plot_kinds(*NAMES, AUROC, tmp_path / f"d{suffix}", title="t", shown=AUROC > 0.6).read_bytes()
+    assert one != drawn(1 - AUROC, tmp_path / f"c{suffix}").read_bytes()
+    assert one != drawn(AUROC, tmp_path / f"d{suffix}", shown=AUROC > 0.6).read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -33,5 +37,5 @@ def test_equal_numbers_are_equal_pictures(tmp_path: Path, suffix: str) -> None:
 )
 def test_what_cannot_be_drawn_is_refused(tmp_path: Path, auroc: np.ndarray, name: str, message: str) -> None:
     with pytest.raises(TrainmapError, match=message):
-        plot_kinds(*NAMES, auroc, tmp_path / name)
+        drawn(auroc, tmp_path / name)
     assert not list(tmp_path.iterdir())

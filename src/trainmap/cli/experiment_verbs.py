@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +49,7 @@ def run(
     graph = plan_graph(variants, out, outlines=plan)
     provenance = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     provenance |= {key: value for key, value in (("scale", scale), ("set", ", ".join(sets or []))) if value}
+    provenance["command"] = command_of(file.name, scale, sets or [])
     study = study_of(variants, graph, provenance)
     if plan:
         check(study, out, into)
@@ -62,6 +64,12 @@ def run(
         )
     _say_written(write_outcome(out, outcomes))
     return None
+
+
+def command_of(file: str, scale: str | None, sets: Sequence[str]) -> str:
+    """The command that runs a file, for a shell, with DIR for where everything goes."""
+    told = [file, *(["--scale", scale] if scale else []), *(word for one in sets for word in ("--set", one))]
+    return shlex.join(["trainmap", "run", *told, "--out", "DIR"])
 
 
 def report(folder: Folder) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import filecmp
 import logging
 import os
+import shlex
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -156,7 +157,7 @@ def _chosen(keys: list[str] | None) -> list[str]:
 def _notes(seeds: int, epochs: int | None, taught: dict[str, Any]) -> list[str]:
     """What a reader must know to judge the tables."""
     told = "their recipe's epochs" if epochs is None else counted(epochs, "epoch")
-    distilled = "Distillation: temperature {temperature:g}, weight {weight:g}, logits cached once."
+    distilled = "Distillation by {loss}: temperature {temperature:g}, weight {weight:g}, logits cached once."
     return [
         f"Students have other seeds than the teacher: 0 to {seeds - 1}, one run each.",
         f"Students train for {told}. Equal epochs: a subset is visited as often as all the data would be. Equal steps: "
@@ -167,6 +168,26 @@ def _notes(seeds: int, epochs: int | None, taught: dict[str, Any]) -> list[str]:
         "easy-to-learn the same as high confidence; 'nearest to its corner' is the other rule.",
         *([distilled.format(**taught)] if taught else []),
     ]
+
+
+def command_of(plan: Variant) -> str:
+    """The command that makes the demo, with every option but where its data lie."""
+    experiment = plan.experiment
+    teacher, students = experiment.teachers[0], experiment.students
+    ways = {(False, True): "both", (True,): "only", (False,): "never"}
+    options = {
+        "data": experiment.data.names[0],
+        "teacher": teacher.model,
+        "students": ",".join(student.model for student in students),
+        "fraction": experiment.sizes[0],
+        "seeds": len(experiment.seeds),
+        "epochs": students[0].epochs,
+        "teacher-epochs": teacher.epochs,
+        "subsets": ",".join(subset.key for subset in experiment.subsets),
+        "distillation": ways[tuple(way is not None for way in students[0].distillation)],
+    }
+    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["trainmap", "demo", *words, "--out", "DIR"])
 
 
 def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
@@ -187,7 +208,7 @@ def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
     folder = Path(out)
     held = _held(folder)
     graph = plan_graph([plan], folder)
-    study = study_of([plan], graph, {"file": FILE})
+    study = study_of([plan], graph, {"file": FILE, "command": command_of(plan)})
     if held is not None:
         _check_same(held, study, folder)
     if replaced := claim(study, folder):

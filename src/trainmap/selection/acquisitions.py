@@ -337,6 +337,11 @@ def _check(chosen: Acquisition, question: Question) -> None:
         raise TrainmapError("the question's ids and its guesses are of other examples; take pool.ids")
     if chosen.labelled and len(question.labelled or ()) != len(() if question.labels is None else question.labels):
         raise TrainmapError(f"{chosen.name} reads the labelled examples; give the label of each")
+    labelled, labels = question.labelled, question.labels
+    if not chosen.labelled or labelled is None or labels is None:
+        return
+    if labels.max() >= (classes := labelled.last.shape[1]):
+        raise TrainmapError(f"labels must be 0 to {classes - 1} (the classes guessed), got {labels.max()}")
 
 
 def _ranked(name: str, value: Callable[[Guesses], Array], source: str, **how: Any) -> Acquisition:

@@ -88,6 +88,7 @@ def rounds(
             of all N examples (``watched(ids, classes).after(...)``; None where the strategy reads nothing, and after
             the last round) and what is to be told of the round, as JSON has it.
         oracle: ids (k,) -> their labels (k,), class indices: a person, a file. It may raise: the next call asks again.
+            What it answered is kept at once, and no label is asked for twice.
         strategy: a key of ``ACQUISITIONS``, or a function (question, size, generator) -> rows of the question's pool.
         seed: of the first examples and of what the strategy draws.
         file: of what was done; a call that finds it goes on after the last finished round, and yields the earlier ones
@@ -112,13 +113,13 @@ def rounds(
 def _rounds(
     known: Array, wanted: list[int], learn: Learn, oracle: Oracle, chosen: Acquisition, seed: int, kept: _Kept
 ) -> Iterator[Round]:
-    if not kept.done:
+    if not kept.done and kept.answers is None:
         kept.next = known[_generator(seed, 0).choice(len(known), wanted[0], replace=False)].tolist()
     ours, labels = known[:0], np.empty(0, np.int64)
     for number, size in enumerate(wanted):
         fresh = number >= len(kept.done)
         asked = _as_ids(kept.next if fresh else kept.done[number].asked, known)
-        answers = _answers(oracle(asked), asked) if fresh else np.array(kept.done[number].labels, np.int64)
+        answers = kept.answered(oracle, asked) if fresh else np.array(kept.done[number].labels, np.int64)
         ours, labels = np.concatenate([ours, asked]), np.concatenate([labels, answers])
         one = Round(number, ours, labels, len(asked), number + 1 == len(wanted))
         if not fresh:
@@ -199,12 +200,13 @@ class _Past:
 
 @dataclass
 class _Kept:
-    """What was done, and what is asked next."""
+    """What was done, what is asked next, and its answers once they are there."""
 
     path: Path | None
     about: Mapping[str, Any]
     done: list[_Past] = field(default_factory=list)
     next: list[Any] = field(default_factory=list)
+    answers: list[int] | None = None
 
     @classmethod
     def open(cls, path: Path | None, about: Mapping[str, Any]) -> _Kept:
@@ -214,16 +216,27 @@ class _Kept:
         held = read_sealed(path, "file of rounds", cure)
         if differs := [name for name in about if held.get("run", {}).get(name) != about[name]]:
             raise StoreError(f"{path} is of other rounds (other {', '.join(differs)}); {cure}, or name another file")
-        done = as_type(tuple[_Past, ...], held.get("rounds"), path, cure)
-        return cls(path, about, list(done), as_type(list[int] | list[str], held.get("next"), path, cure))
+        done = as_type(list[_Past], held.get("rounds"), path, cure)
+        asked = as_type(list[int] | list[str], held.get("next"), path, cure)
+        return cls(path, about, done, asked, as_type(list[int] | None, held.get("answers"), path, cure))
+
+    def answered(self, oracle: Oracle, asked: Array) -> NDArray[np.int64]:
+        """The labels of what is asked next. They are kept before anything is trained: no label is asked for twice."""
+        if self.answers is None:
+            self.answers = _answers(oracle(asked), asked).tolist()
+            self.save()
+        return np.array(self.answers, np.int64)
 
     def add(self, past: _Past, later: list[Any]) -> None:
         self.done.append(past)
-        self.next = later
+        self.next, self.answers = later, None
+        self.save()
+
+    def save(self) -> None:
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            rounds_ = [asdict(one) for one in self.done]
-            write_sealed(self.path, {"run": self.about, "rounds": rounds_, "next": later})
+            held = {"rounds": [asdict(one) for one in self.done], "next": self.next, "answers": self.answers}
+            write_sealed(self.path, {"run": self.about, **held})
 
 
 def _question(known: Array, guesses: Guesses | None, ours: Array, labels: Array) -> Question:

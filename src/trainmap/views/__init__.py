@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from trainmap.views.kind_plot import plot_kinds
     from trainmap.views.model_table import show
     from trainmap.views.plot import check_picture, plot_map
-    from trainmap.views.result_plots import Panel, Point, Series, plot_costs, plot_labels, plot_members, plot_sizes
+    from trainmap.views.result_plots import (
+        Panel,
+        Point,
+        Series,
+        plot_costs,
+        plot_labels,
+        plot_members,
+        plot_sizes,
+    )
     from trainmap.views.side_by_side import of_audit
     from trainmap.views.style import FAINT, INK, SOFT, STYLE
 else:
@@ -47,9 +55,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "FAINT", "INK", "SOFT", "STYLE", "Panel", "Point", "Series", "check_picture", "of_audit", "of_flips",
-    "of_measured", "plot_costs", "plot_flips", "plot_kinds", "plot_labels", "plot_map", "plot_members", "plot_sizes",
-    "show", "show_bytes",
-    "show_flops", "show_percent", "show_seconds",
+    "FAINT", "INK", "SOFT", "STYLE", "Panel", "Point", "Series", "check_picture", "of_audit", "of_flips", "of_measured",
+    "plot_costs", "plot_flips", "plot_kinds", "plot_labels", "plot_map", "plot_members", "plot_sizes", "show",
+    "show_bytes", "show_flops", "show_percent", "show_seconds",
 ]
 # fmt: on

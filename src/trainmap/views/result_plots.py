@@ -1,5 +1,5 @@
-"""Pictures of the results of an experiment: what accuracy costs, how it grows with a subset's size or with labels, and
-how many recordings a ranking needs."""
+"""Pictures of the results of an experiment: what accuracy costs, how it grows with a subset's size or with labels, how
+many recordings a ranking needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -55,14 +54,14 @@ class Panel:
     series: tuple[Series, ...]
 
 
-Draw = Callable[[Axes, Series, object, str], object]
+Draw = Callable[[Axes, Series, object, str, float], object]
 
 
-def plot_costs(panels: Sequence[Panel], path: str | Path) -> Path:
-    """Test macro F1 (percent) against the FLOPs of the training, one line for each subset over its sizes."""
+def plot_costs(panels: Sequence[Panel], path: str | Path, what: str = "one run") -> Path:
+    """Test macro F1 (percent) against the FLOPs of ``what``, one line for each subset over its sizes."""
     units = [_unit(panel) for panel in panels]
     scaled = [_scaled(panel, size) for panel, (size, _) in zip(panels, units, strict=True)]
-    return _plot(scaled, path, [f"training, {unit}" for _, unit in units])
+    return _plot(scaled, path, [f"{what}, {unit}" for _, unit in units])
 
 
 def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
@@ -72,12 +71,12 @@ def plot_sizes(panels: Sequence[Panel], path: str | Path) -> Path:
 
 def plot_labels(panels: Sequence[Panel], path: str | Path) -> Path:
     """Test accuracy (percent) against the number of labels, one line for each strategy with its interval as a band."""
-    return _plot(panels, path, ["labels"] * len(panels), "test accuracy, percent", _draw_band)
+    return _plot(panels, path, ["labels"] * len(panels), ("test accuracy, percent", 100.0), _draw_band)
 
 
 def plot_members(panels: Sequence[Panel], path: str | Path) -> Path:
     """Spearman's correlation of two ensembles without a common member against the number of members of each."""
-    return _plot(panels, path, [MEMBERS] * len(panels), "Spearman's correlation", partial(_draw, scale=1.0))
+    return _plot(panels, path, [MEMBERS] * len(panels), ("Spearman's correlation", 1.0))
 
 
 def _unit(panel: Panel) -> tuple[float, str]:
@@ -100,9 +99,10 @@ def _plot(
     panels: Sequence[Panel],
     path: str | Path,
     labels: Sequence[str],
-    height: str = "test macro F1, percent",
+    upward: tuple[str, float] = ("test macro F1, percent", 100.0),
     draw: Draw | None = None,
 ) -> Path:
+    """``labels`` are of the axes across; ``upward`` is the other axis' label and what values are multiplied by."""
     target = Path(path)
     columns = min(COLUMNS, len(panels))
     lines = math.ceil(len(panels) / columns)
@@ -118,11 +118,12 @@ def _plot(
             if at >= len(panels):
                 axis.set_axis_off()
                 continue
-            _dress(axis, panels[at].title, labels[at], height)
+            _dress(axis, panels[at].title, labels[at], upward[0])
             for series in panels[at].series:
                 place = (others if series.opponent else names).index(series.name)
                 colour = SOFT if series.opponent else PALETTE(place / max(1, len(names) - 1))
-                handles[series.name] = (draw or _draw)(axis, series, colour, MARKERS[place % len(MARKERS)])
+                told = (colour, MARKERS[place % len(MARKERS)], upward[1])
+                handles[series.name] = (draw or _draw)(axis, series, *told)
         figure.set_figheight(3.1 * lines + _add_legend(figure, {name: handles[name] for name in (*others, *names)}))
         buffer = io.BytesIO()
         figure.savefig(buffer, format=target.suffix[1:] or "png", metadata=METADATA.get(target.suffix))
@@ -148,7 +149,7 @@ def _add_legend(figure: Figure, handles: Mapping[str, Any]) -> float:
     return 0.0
 
 
-def _dress(axis: Axes, title: str, label: str, height: str) -> None:
+def _dress(axis: Axes, title: str, label: str, upward: str) -> None:
     figure = cast(Figure, axis.figure)
     for letters in (TITLE, 36, 30, 24, 18):  # of wide ones fewer fit
         axis.set_title(lettering(title, letters, 3), fontsize=9.5, color=INK, parse_math=False)
@@ -156,7 +157,7 @@ def _dress(axis: Axes, title: str, label: str, height: str) -> None:
         if size.width <= 0.84 * PANEL * figure.dpi:  # as wide as the axes
             break
     axis.set_xlabel(label, fontsize=9)
-    axis.set_ylabel(height, fontsize=9)
+    axis.set_ylabel(upward, fontsize=9)
     if label == MEMBERS:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(color=FAINT, linewidth=0.4)
@@ -165,7 +166,7 @@ def _dress(axis: Axes, title: str, label: str, height: str) -> None:
         axis.spines[side].set_visible(False)
 
 
-def _draw(axis: Axes, series: Series, colour: object, marker: str, scale: float = 100.0) -> object:
+def _draw(axis: Axes, series: Series, colour: object, marker: str, scale: float) -> object:
     points = sorted(series.points, key=lambda point: point.x)
     x, y = [point.x for point in points], [scale * point.y for point in points]
     below = [0.0 if math.isnan(point.low) else scale * (point.y - point.low) for point in points]
@@ -184,24 +185,25 @@ def _draw(axis: Axes, series: Series, colour: object, marker: str, scale: float 
     )
 
 
-def _draw_band(axis: Axes, series: Series, colour: object, marker: str) -> object:
+def _draw_band(axis: Axes, series: Series, colour: object, marker: str, scale: float) -> object:
     points = sorted(series.points, key=lambda point: point.x)
     there = [point for point in points if not math.isnan(point.low)]
     axis.fill_between(
         [point.x for point in there],
-        [100 * point.low for point in there],
-        [100 * point.high for point in there],
+        [scale * point.low for point in there],
+        [scale * point.high for point in there],
         color=colour,  # type: ignore[arg-type]
         alpha=0.13,
         linewidth=0,
     )
     (line,) = axis.plot(
         [point.x for point in points],
-        [100 * point.y for point in points],
+        [scale * point.y for point in points],
         color=colour,  # type: ignore[arg-type]
         marker=marker,
         markersize=4,
         linewidth=1.3,
         linestyle="--" if series.opponent else "-",
+        zorder=4 if series.opponent else 2,
     )
     return line

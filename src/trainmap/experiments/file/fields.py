@@ -57,5 +57,11 @@ class Way(Section):
 
 
 def short(value: Any) -> str:
-    """A value as a name says it."""
+    """A value as a name says it: 0.1, "(peak_lr 0.1, batch 64)", "(full, random)", "none"."""
+    if isinstance(value, Mapping):
+        return f"({', '.join(f'{key} {short(part)}' for key, part in value.items())})"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(short, value))})"
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)

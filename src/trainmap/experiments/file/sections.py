@@ -187,6 +187,36 @@ class Student(Section):
     """Stop after so many epochs without a better validation loss."""
 
 
+class Active(Section):
+    """Active learning: a network asks for the labels of the training data, round after round, and is trained anew on
+    all that it has (``trainmap.training.active``). Each strategy is run for each of the experiment's seeds; random and
+    entropy are among them always."""
+
+    model: Words
+    name: str = ""
+    strategies: Annotated[list[Words], Field(min_length=1)] = ["random", "entropy", "margin", "variability"]
+    """Keys of ``trainmap.selection.ACQUISITIONS``."""
+    start: Annotated[int, Field(ge=2)]
+    """Labels of the first round, of examples drawn at random; the same for all strategies of a seed."""
+    step: Count
+    """Labels that each further round adds."""
+    rounds: Annotated[int, Field(ge=2)]
+    """Trainings, the first among them."""
+    epochs: Count | None = None
+    """Of each; the recipe's by default."""
+    steps: Count | None = None
+    """Optimizer steps of each, in place of epochs: then few labels are trained on for as long as many."""
+    sweeps: Annotated[int, Field(ge=2)] = 10
+    """How often strategies that read the epochs look at the pool in each training, evenly."""
+    recipe: Recipe = Recipe()
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Active:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("takes epochs or steps, and not both")
+        return self
+
+
 Ends = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=2, max_length=2)]
 
 
@@ -242,36 +272,6 @@ class Tuning(Section):
         if value[0] == 0:
             raise ValueError("must begin above 0")
         return value
-
-
-class Active(Section):
-    """Active learning: a network asks for the labels of the training data, round after round, and is trained anew on
-    all that it has (``trainmap.training.active``). Each strategy is run for each of the experiment's seeds; random and
-    entropy are among them always."""
-
-    model: Words
-    name: str = ""
-    strategies: Annotated[list[Words], Field(min_length=1)] = ["random", "entropy", "margin", "variability"]
-    """Keys of ``trainmap.selection.ACQUISITIONS``."""
-    start: Annotated[int, Field(ge=2)]
-    """Labels of the first round, of examples drawn at random; the same for all strategies of a seed."""
-    step: Count
-    """Labels that each further round adds."""
-    rounds: Annotated[int, Field(ge=2)]
-    """Trainings, the first among them."""
-    epochs: Count | None = None
-    """Of each; the recipe's by default."""
-    steps: Count | None = None
-    """Optimizer steps of each, in place of epochs: then few labels are trained on for as long as many."""
-    sweeps: Annotated[int, Field(ge=2)] = 10
-    """How often strategies that read the epochs look at the pool in each training, evenly."""
-    recipe: Recipe = Recipe()
-
-    @model_validator(mode="after")
-    def _one_length(self) -> Active:
-        if self.epochs is not None and self.steps is not None:
-            raise ValueError("takes epochs or steps, and not both")
-        return self
 
 
 class Evaluation(Section):

@@ -10,14 +10,15 @@ Its files, in reading order::
     cost_tables.py         what it cost
     agreement_tables.py    how far the maps of one dataset agree, two by two: the tables
     compression_tables.py  what compression saves, what it changes and what it forgets
-    member_tables.py       how many recordings a map's ranking needs
     kind_tables.py         which score finds which kind? The tables
+    member_tables.py       how many recordings a map's ranking needs
     people_tables.py       do people find the same examples hard? The tables
     search_tables.py       the tables of a search for hyperparameters
     active_tables.py       active learning: what labels buy
     teacher_tables.py      the table of an experiment's teachers: a line for each, over its seeds
     overview_tables.py     the whole of an experiment in one table
     in_short.py            what the main tables say, in sentences that follow from their verdicts
+    procedure_steps.py     the procedure of an experiment, step by step
     page.py                the page over all of it
     markdown_page.py       A page as GitHub Markdown that reads well raw, too
     html_page.py           A page as one HTML file

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.errors import counted
-from trainmap.experiments.report.formats import show_difference, show_estimate
+from trainmap.experiments.report.formats import digits_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.verdict_words import VERSUS_ENTROPY, VERSUS_RANDOM, Words
 from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
@@ -93,12 +93,13 @@ def _bought(curves: Curves, level: float) -> Grid:
         )
         for other in (RANDOM, ENTROPY)
     }
+    digits = {other: digits_for({one: found for one, (found, _) in part.items()}) for other, part in against.items()}
     lines: list[GridLine] = []
     for strategy, runs in curves.runs.items():
         cells = [Cell(show_estimate(interval(list(curves.areas(strategy).values()), level), 1))]
         for other, words in ((RANDOM, VERSUS_RANDOM), (ENTROPY, VERSUS_ENTROPY)):
             found = against[other].get(strategy)
-            shown = NOTHING if found is None else Cell(show_difference(found[0], 1))
+            shown = NOTHING if found is None else Cell(show_difference(found[0], digits[other]))
             cells.append(_said(shown, found, words))
         cells.append(_needed(curves, strategy, level))
         spent = {name: mean_of([run[name] for run in runs.values()]) for name in TOLD[3:]}
@@ -152,10 +153,11 @@ def _sentence(curves: Curves, level: float) -> Sequence[str]:
         for verdict in (Verdict.ABOVE, Verdict.BELOW, Verdict.NONE)
     )
     best = max(areas, key=lambda one: areas[one].mean)
+    largest = f"{show_difference(areas[best], digits_for(areas))} points, {VERSUS_RANDOM.of(areas[best].verdict)}"
     stay = sum(verdict is not Verdict.NONE for verdict in holm_verdicts(list(areas.values()), level))
     return [
         f"{curves.title}, {curves.labels[0]:,} to {curves.labels[-1]:,} labels: of "
         f"{counted(len(areas), 'strategy', 'strategies')} {above} beat random by the area under the curve, {below} are "
         f"worse, {none} show no difference; {stay} of the verdicts stay under Holm's correction. Largest mean "
-        f"difference: {best}, {show_difference(areas[best], 1)} points, {VERSUS_RANDOM.of(areas[best].verdict)}."
+        f"difference: {best}, {largest}."
     ]

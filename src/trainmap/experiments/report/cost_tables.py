@@ -12,7 +12,7 @@ from trainmap.experiments.report.formats import show_reuses
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.student_columns import students_grid
 from trainmap.experiments.results.facts import reads_map
-from trainmap.experiments.results.price import BESIDE, IN_A_RUN, ONCE, part_column
+from trainmap.experiments.results.price import BESIDE, IN_A_RUN, OF_A_MAP, ONCE, part_column
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison
 from trainmap.models.budget import break_even
@@ -22,7 +22,7 @@ Costs = Mapping[str, Mapping[str, Any]]
 
 PART_OF = {**BESIDE, "compression": "compress_flops"}
 """The parts of a run's cost besides its training, and the field of a row that says how much of it."""
-PAID_BACK = ("map", "scoring")  # the costs that a subset has to earn; a teacher serves full data just as well
+OF_THE_MAP = (*OF_A_MAP, *(f"{part} of the map" for part in ONCE))  # the costs of the map of a table
 TIME = {"wall": "time", "cpu": "CPU time (all cores)"}
 
 
@@ -36,7 +36,7 @@ def cost_grid(comparison: Comparison, costs: Costs) -> Grid:
     if "map" not in costs and pays:
         raise TrainmapError("cost is counted whole: costs must have 'map' (flops, seconds) where subsets come from one")
     fields = {"flops": "flops", "seconds": CLOCKS[comparison.clock]}
-    made = {unit: sum(costs[part][field] for part in PAID_BACK if part in costs) for unit, field in fields.items()}
+    made = {unit: sum(costs[part][field] for part in OF_THE_MAP if part in costs) for unit, field in fields.items()}
 
     def cell(name: str, column: Column) -> Cell:
         if (name, column) not in comparison.cells:

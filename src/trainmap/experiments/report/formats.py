@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trainmap.experiments.results.statistics import Difference, Estimate, Verdict
@@ -56,6 +56,14 @@ def show_difference(difference: Difference, digits: int, n: int | None = None) -
         return f"{mean} (n=1, no interval)" if difference.n == 1 else f"{mean} (n={difference.n}, identical)"
     ends = f"{mean} [{_signed(difference.low, digits)}, {_signed(difference.high, digits)}]"
     return ends if n == difference.n else f"{ends} (n={difference.n})"
+
+
+def whole_numbers(values: Sequence[int]) -> str:
+    """``0 to 4``, ``1000``, ``0, 2, 5``: a row without gaps by its ends."""
+    ordered = sorted(set(values))
+    if len(ordered) > 2 and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return f"{ordered[0]} to {ordered[-1]}"
+    return ", ".join(map(str, ordered))
 
 
 def _signed(value: float, digits: int) -> str:

@@ -153,7 +153,8 @@ def _sentence(group: KindGroup, found: Mapping[Key, tuple[Difference, Verdict]],
         best = max(firm, key=lambda score: abs(firm[score].mean))
         end = "" if firm[best].mean > 0 else ", at its easy end"
         auroc = _estimate(list(group.values(best, kind, "auroc").values()), level)
-        told.append(f"{kind} by {best} (AUROC {auroc}{end})")
+        clean = interval(list(group.values(best, kind, "clean_auroc").values()), level).mean
+        told.append(f"{kind} by {best} (AUROC {auroc}{end}; {clean:.3f} against clean examples)")
     n = len(scores) - (GUESSING in scores)
     return f"{group.title}: of {counted(n, 'score')}, found best over {_over(group)}: {'; '.join(told)}."
 

@@ -21,6 +21,9 @@ UNDERSCORE = r"(?<![^\W_])_|_(?![^\W_])"  # within a word it means nothing
 def markdown(page: Page, folder: Path | None = None) -> str:
     """The page; ``folder`` is where it will stand (for the pictures)."""
     parts = [f"# {escape(page.title)}", listed(page.summary)]
+    if page.procedure:
+        steps = "\n".join(f"{at}. {escape(step)}" for at, step in enumerate(page.procedure, 1))
+        parts.append(f"## What was done\n\n{steps}")
     if page.map is not None:
         parts.append(picture("the data map", _beside(page.map, folder)))
     parts += _tables(page.grids)

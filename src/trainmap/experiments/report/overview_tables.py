@@ -102,10 +102,22 @@ def in_all(study: Study, done: Done, tables: Sequence[Table], failed: Mapping[st
     return said
 
 
-def heads_of(part: Sequence[Record], group: str) -> dict[Column, str]:
-    """The heads of the columns of a group; what tells the group from others in front, where there are others."""
-    names = column_names(dict.fromkeys((row["student"], row["taught"]) for row in part))
-    return {column: f"{group}: {name}" if group else name for column, name in names.items()}
+def heads_of(tables: Sequence[tuple[Group, str, Sequence[Record]]]) -> list[dict[Column, str]]:
+    """The heads of the columns of each group and budget: what tells the group from others in front, unless the student
+    of every group says it itself."""
+    students = {id(group): {row["student"] for row in part} for group, _, part in tables}
+    several, everyone = len(students) > 1, [name for names in students.values() for name in names]
+    says = [
+        key
+        for key in (tables[0][0].told if len(set(everyone)) == len(everyone) else {})
+        if all(group.told.get(key) in students[id(group)] for group, _, _ in tables)
+    ]
+    found: list[dict[Column, str]] = []
+    for group, _, part in tables:
+        names = column_names(dict.fromkeys((row["student"], row["taught"]) for row in part))
+        told = ", ".join(phrase for key, phrase in group.told.items() if key not in says) if several else ""
+        found.append({column: f"{told}: {name}" if told else name for column, name in names.items()})
+    return found
 
 
 def _lead(what: str, its: Sequence[tuple[Place, Record]]) -> str:
@@ -117,14 +129,12 @@ def _lead(what: str, its: Sequence[tuple[Place, Record]]) -> str:
 
 def _budgets(tables: Sequence[Table]) -> dict[str, list[tuple[Place, Record]]]:
     """The cells of each budget with their columns: the number of the group, the head, what the student is taught by."""
-    flat = list(by_budget(tables))
-    titles = list(dict.fromkeys(group.title for group, _, _ in flat))
+    flat, numbers = list(by_budget(tables)), {id(group): at for at, (group, _) in enumerate(tables)}
     found: dict[str, list[tuple[Place, Record]]] = {}
-    for group, budget, part in flat:
-        heads = heads_of(part, group.title if len(titles) > 1 else "")
+    for (group, budget, part), heads in zip(flat, heads_of(flat), strict=True):
         for row in part:
             head = heads[row["student"], row["taught"]]
-            found.setdefault(budget, []).append(((titles.index(group.title), head, row["taught"]), row))
+            found.setdefault(budget, []).append(((numbers[id(group)], head, row["taught"]), row))
     return found
 
 

@@ -18,6 +18,7 @@ class Page:
 
     Attributes:
         title: heading.
+        procedure: what was done, step by step; nothing where no plan says it.
         summary: what the tables say, in sentences.
         grids: the tables.
         map: the picture of the map as a PNG file; None without one.
@@ -34,6 +35,7 @@ class Page:
     parts: tuple[Page, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
+    procedure: tuple[str, ...] = ()
 
     def folded(self) -> Page:
         """The page with its tables folded away at first."""

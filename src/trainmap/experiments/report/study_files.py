@@ -19,6 +19,7 @@ from trainmap.experiments.report.member_tables import member_grids, member_pictu
 from trainmap.experiments.report.overview_tables import elsewhere, in_all, overlaps, overview
 from trainmap.experiments.report.page import Page, page_of
 from trainmap.experiments.report.people_tables import people_grids
+from trainmap.experiments.report.procedure_steps import procedure
 from trainmap.experiments.report.search_tables import search_grids
 from trainmap.experiments.report.study_plots import pictures
 from trainmap.experiments.report.teacher_tables import teachers_grids
@@ -96,12 +97,13 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         pictures=(
             *pictures(tables, place / "plots"),
             *active_pictures(study, done, place / "plots"),
-            *kind_pictures,
             *member_pictures(study, done, place / "plots"),
+            *kind_pictures,
         ),
         parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
         notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
+        procedure=procedure(study),
     )
     texts = {
         "report.html": html(page),

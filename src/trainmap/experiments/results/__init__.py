@@ -7,12 +7,13 @@ Its files, in reading order::
     statistics.py     means, intervals, verdicts
     versus_random.py  rows and their opponents
     price.py          what the cost of a run is made of
+    group_titles.py   what the groups of tables are called
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
     map_pairs.py      how far maps agree
-    searched.py       what the searches for hyperparameters found, and what they took
     kind_groups.py    the trainings that say together which score finds which kind
     label_curves.py   what labels buy
+    searched.py       what the searches for hyperparameters found, and what they took
     forgotten.py      what compression forgets
 """
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.results.price import (
         BESIDE,
         IN_A_RUN,
+        OF_A_MAP,
         ONCE,
         PARTS,
         Price,
@@ -61,7 +63,7 @@ else:
             "kind_groups": "KindGroup grouped_kinds",
             "label_curves": "ENTROPY RANDOM Curves curves_of",
             "map_pairs": "Pair pairs",
-            "price": "BESIDE IN_A_RUN ONCE PARTS Price completed part_column price_of",
+            "price": "BESIDE IN_A_RUN OF_A_MAP ONCE PARTS Price completed part_column price_of",
             "records": "Group groups has_random long_table report_of",
             "run_rows": "METRICS Report mean_of",
             "searched": "Arm Searched arms_of",
@@ -73,12 +75,11 @@ else:
 
 # fmt: off
 __all__ = [
-    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "ONCE", "PARTS", "PRICED", "RANDOM", "REFERENCES",
-    "UNITS", "Arm", "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten", "Group", "KindGroup",
-    "Pair", "Price", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare", "completed", "compressed_cells",
-    "curves_of", "facts_of", "forgotten_of", "grouped_kinds", "groups", "has_random", "holm_verdicts", "interval",
-    "long_table", "map_titles", "mean_of", "paired_difference", "pairs", "part_column", "people_titles", "price_of",
-    "reads_map", "report_of", "search_titles", "teacher_titles",
-    "verdict_of",
+    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "OF_A_MAP", "ONCE", "PARTS", "PRICED", "RANDOM",
+    "REFERENCES", "UNITS", "Arm", "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten", "Group",
+    "KindGroup", "Pair", "Price", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare", "completed",
+    "compressed_cells", "curves_of", "facts_of", "forgotten_of", "grouped_kinds", "groups", "has_random",
+    "holm_verdicts", "interval", "long_table", "map_titles", "mean_of", "paired_difference", "pairs", "part_column",
+    "people_titles", "price_of", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
 ]
 # fmt: on

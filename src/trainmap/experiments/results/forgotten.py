@@ -15,6 +15,7 @@ from trainmap.evaluation.flips import flips
 from trainmap.evaluation.predictions import Predictions, regions_of
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES, facts_of
+from trainmap.experiments.results.group_titles import group_key, group_titles
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.versus_random import Column
 from trainmap.experiments.runs.folder import Entry, Study, made
@@ -60,13 +61,12 @@ class Forgotten:
 
 def compressed_cells(study: Study, done: Done) -> dict[str, dict[tuple[str, Column], Runs]]:
     """The finished compressed runs by the title of their table, and there by subset and column."""
-    entries = {entry.hash: entry for entry in study.entries}
+    entries, titles = {entry.hash: entry for entry in study.entries}, group_titles(study.lines)
     tables: dict[str, dict[tuple[str, Column], dict[int, tuple[Line, Entry]]]] = {}
     for line in study.lines:
         entry, labels = entries[line.run], line.labels
         if entry.kind == "compressed" and entry.hash in done:
-            told = [str(line.group["dataset"]), *(f"{k} {v}" for k, v in line.group.items() if k != "dataset")]
-            cells = tables.setdefault(", ".join([*told, labels["budget"]]), {})
+            cells = tables.setdefault(f"{titles[group_key(line)].whole}, {labels['budget']}", {})
             column = (labels["student"], facts_of(line, entries)["taught"])
             cells.setdefault((labels["subset"], column), {})[labels["seed"]] = (line, entry)
     return {title: dict(cells) for title, cells in tables.items()}

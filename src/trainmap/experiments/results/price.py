@@ -1,7 +1,7 @@
 """What the cost of a run is made of: a walk over all that its task needs, each task once.
 
 A task says itself as which part of the price it counts (``Task.part``), how much of another one it takes
-(``Task.share``) and in which fields of its result its own cost is (``Task.spends``); a new kind of task is priced by
+(``Task.share_of``) and in which fields of its result its own cost is (``Task.spends``); a new kind of task is priced by
 these words, and nothing here knows it by name.
 """
 
@@ -38,6 +38,10 @@ ONCE: Mapping[str, str] = {
 first part has it."""
 
 PARTS = (*IN_A_RUN, *ONCE)
+OF_A_MAP = ("map", "scoring")
+"""The parts that a map is made of."""
+PAID_BACK = (*OF_A_MAP, "choosing", "other")
+"""The parts that a subset of a map has to earn; a teacher serves full data just as well."""
 MADE_FOR = (*IN_A_RUN, "teacher", "teacher logits")
 """The parts that, before a run, count as that of the task which they are made for, where it ``makes`` one."""
 BESIDE = {"live teacher": "teacher_flops", "proxy": "proxy_flops"}
@@ -60,6 +64,8 @@ class Spent:
         return Spent(self.flops * share, self.seconds * share, self.cpu_seconds * share)
 
 
+Taken = dict[str, dict[tuple[str, str, bool], float]]
+"""By the hash of a task, how much of it is taken as which part, made for which part, and whether by the run itself."""
 Key = tuple[str, str]
 """The hash of a task, and the part of a price that it counts as."""
 
@@ -98,14 +104,14 @@ def price_of(tasks: Iterable[Task], done: Done) -> Price:
         tasks: one run, or all of a table.
         done: results by hash, as ``completed`` gives them.
     """
-    taken: dict[str, dict[str, float]] = {}  # hash -> part -> share
+    taken: Taken = {}
     known: dict[str, Task] = {}
     for task in tasks:
         _walk(task, done, taken, known)
     run: dict[str, Spent] = {}
     once: dict[Key, Spent] = {}
-    for digest, shares in taken.items():
-        counted = 0.0
+    for digest, ways in taken.items():
+        counted, shares = 0.0, {part: max(s for (its, *_), s in ways.items() if its == part) for part, *_ in ways}
         for part in (part for part in PARTS if part in shares):
             spent = _own(known[digest], done.get(digest)).times(max(0.0, shares[part] - counted))
             counted = max(counted, shares[part])
@@ -124,7 +130,7 @@ def price_of(tasks: Iterable[Task], done: Done) -> Price:
 def _walk(
     task: Task,
     done: Done,
-    taken: dict[str, dict[str, float]],
+    taken: Taken,
     known: dict[str, Task],
     share: float = 1.0,
     makes: str = "",
@@ -141,12 +147,12 @@ def _walk(
     part = task.part
     if not own and part in MADE_FOR:
         part = makes or ("other" if part in IN_A_RUN else part)
-    parts = taken.setdefault(task.hash, {})
-    if parts.get(part, 0.0) >= share:
+    ways, way = taken.setdefault(task.hash, {}), (part, makes, own)
+    if ways.get(way, 0.0) >= share:
         return
-    parts[part], known[task.hash] = share, task
+    ways[way], known[task.hash] = share, task
     for role, need in task.needs().items():
-        part_of = task.share(role, done[task.hash]) if task.hash in done else 1.0
+        part_of = task.share_of(role, done[task.hash]) if task.hash in done else 1.0
         _walk(need, done, taken, known, part_of, task.makes or makes, own)
 
 
@@ -209,9 +215,7 @@ def columns_of(price: Price, map_price: Price | None) -> dict[str, Any]:
     there = [part for part in ONCE if any(own == part for _, own in price.once)]
     known = {} if map_price is None else map_price.once
     besides = total(
-        spent
-        for (digest, part), spent in price.once.items()
-        if part in ("map", "scoring", "choosing", "other") and (digest, part) not in known
+        spent for (digest, part), spent in price.once.items() if part in PAID_BACK and (digest, part) not in known
     )
     once, whole = price.before(), price.whole
     told: dict[str, Any] = {"counted": " + ".join(price.run), "once": " + ".join(there)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -15,7 +14,8 @@ import polars as pl
 from trainmap.errors import counted
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.results.facts import NAMES, facts_of
-from trainmap.experiments.results.price import ONCE, Key, Price, Spent, columns_of, price_of, total
+from trainmap.experiments.results.group_titles import group_key, group_titles
+from trainmap.experiments.results.price import OF_A_MAP, ONCE, Key, Price, Spent, columns_of, price_of, total
 from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of, mean_of
 from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
 from trainmap.experiments.results.versus_random import compare, unopposed
@@ -29,13 +29,14 @@ class Group:
     """The runs that stand in the same tables.
 
     Attributes:
-        title: "digits, map cnn-8, epochs=3": what differs between the groups.
-        labels: the same as a dict.
+        title: "digits, map cnn-8, batch 32": see ``group_titles``.
+        labels: all the values of the grid that its runs share.
         rows: of the finished runs.
         planned: how many rows there should be.
         map: the task that made the map; None without one.
         map_price: what the map cost; None until it is made.
         once: what was made for its finished runs, by task and part.
+        told: what tells it from other groups, as phrases by their place in the file.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Group:
     map: Entry | None
     map_price: Price | None = None
     once: Mapping[Key, Spent] = field(default_factory=dict)
+    told: Mapping[str, str] = field(default_factory=dict)
 
 
 def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
@@ -56,10 +58,11 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     """
     found: dict[str, list[Line]] = {}
     for line in study.lines:
-        found.setdefault(json.dumps([dict(line.group), line.map]), []).append(line)
+        found.setdefault(group_key(line), []).append(line)
+    titles = group_titles(study.lines)
     entries, tasks = {entry.hash: entry for entry in study.entries}, tasks_of(study)
     made_groups = []
-    for lines in found.values():
+    for key, lines in found.items():
         labels, first = dict(lines[0].group), entries.get(lines[0].map)
         of_map = price_of([tasks[first.hash]], done) if first is not None and first.hash in done else None
         its = [line for line in lines if line.run in done]
@@ -68,9 +71,8 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
             for line in its
         )
         everything = price_of([tasks[line.run] for line in its], done)
-        rest = [str(value) if key == "label" else f"{key} {value}" for key, value in labels.items() if key != "dataset"]
-        title = ", ".join([str(labels["dataset"]), *rest])
-        made_groups.append(Group(title, labels, rows, len(lines), first, of_map, everything.once))
+        title = titles[key]
+        made_groups.append(Group(title.whole, labels, rows, len(lines), first, of_map, everything.once, title.told))
     return made_groups
 
 
@@ -95,12 +97,15 @@ def once_of(group: Group) -> dict[str, Mapping[str, Any]]:
     """What is made once for the runs of a group, by the words of its part: its map first, then what the runs need
     besides; each task once."""
     of_map = {} if group.map_price is None else group.map_price.once
-    there = {part for _, part in of_map}
     found: dict[str, Mapping[str, Any]] = {}
     for part, note in ONCE.items():
         own = [spent for (_, its), spent in of_map.items() if its == part]
         rest = [spent for key, spent in group.once.items() if key[1] == part and key not in of_map]
-        for name, spent in ((part, own), (f"other {part}" if part in there else part, rest)):
+        plain = part in OF_A_MAP
+        for name, spent in (
+            (part if plain else f"{part} of the map", own),
+            (f"other {part}" if plain and own else part, rest),
+        ):
             if spent:
                 found[name] = {**vars(total(spent)), "note": note}
     return found

@@ -26,10 +26,8 @@ NEEDED = (
     *("examples", "fraction", "steps", "train_flops", "train_seconds"),
 )
 CELL = ("budget", "subset", "student", "taught")
-SHARED = (
-    *(*NAMES, "answers", "opponent", "distilled", "examples", "fraction", "parameters", "reads_map"),
-    *("counted", "once"),
-)
+ROW_FACTS = ("opponent", "answers", "distilled", "examples", "fraction", "parameters", "reads_map", "counted", "once")
+SHARED = (*NAMES, *ROW_FACTS)
 """Of all runs of a cell; the first one says them."""
 WORDS = ("budget", "subset", "role", "draw", "series", "opponent", "student", "taught", "counted", "once")
 TYPES: Mapping[str, type] = {

@@ -48,7 +48,7 @@ def search_titles(study: Study) -> dict[str, Title]:
 
 def active_titles(study: Study) -> dict[str, Title]:
     """Of each active learning, "cnn-8 on digits"; all its strategies and seeds have the same."""
-    return _titles(study, "active", lambda entry, _: _on_data(entry, _called(entry)))
+    return _titles(study, ("active",), lambda entry, _: _on_data(entry, _called(entry)))
 
 
 def map_titles(study: Study) -> dict[str, Title]:
@@ -89,10 +89,10 @@ def _titles(
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed and no strategy of active learning, and of its teacher; nor what a search trains
-    on, which its title says and a seed draws."""
-    besides = ("seed", "teacher", "strategy", "subset")
-    own = {key: value for key, value in entry.config.items() if key not in besides}
+    """All of a task that is no seed and no strategy of active learning, nor what a search trains on (which its title
+    says and a seed draws); and of its teacher."""
+    left = ("seed", "teacher", "strategy", "subset")
+    own = {key: value for key, value in entry.config.items() if key not in left}
     teacher = entries.get(entry.config.get("teacher", ""))
     return json.dumps([own, {**teacher.config, "seed": None} if teacher is not None else None], sort_keys=True)
 

@@ -85,8 +85,10 @@ else:
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
             "datasets": "Data Elsewhere load",
-            "draws": "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
-            "Scheduled priced",
+            "draws": (
+                "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
+                "Scheduled priced"
+            ),
             "ensemble_map": "Ensemble",
             "judge": "prediction_path",
             "kinds_found": "KindsFound",

@@ -55,6 +55,11 @@ class ActiveLearning(Learning):
     def _batches(self, labels: int) -> int:
         return len(even_batches(torch.arange(labels), self.recipe.batch))
 
+    def told(self) -> str:
+        length = "" if self.steps is None else f" ({self.steps:,} steps each)"
+        sizes = ", ".join(f"{size:,}" for size in self.sizes)
+        return f"{super().told()}{length}, by {self.strategy}, on {sizes} labels"
+
     def cost(self, site: Site) -> Cost:
         forward, way = site.forward(self.model), acquisition_of(self.strategy)
         seen = sum(

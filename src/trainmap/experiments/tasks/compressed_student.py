@@ -17,6 +17,7 @@ from trainmap.compression.network_files import save, suffix
 from trainmap.compression.onnx_network import OnnxNetwork
 from trainmap.compression.ways import Way, tuning_epochs, way_of
 from trainmap.evaluation.predictions import Predictions
+from trainmap.experiments.file.fields import short
 from trainmap.experiments.tasks.judge import judged, prediction_path, weighs
 from trainmap.experiments.tasks.place import COMPRESSED, Place, row_of
 from trainmap.experiments.tasks.student import Student
@@ -60,6 +61,9 @@ class CompressedStudent(Task):
     def way(self) -> Way:
         """How it is done."""
         return way_of(self.compress)
+
+    def told(self) -> str:
+        return ", ".join(key if value is True else f"{key} {short(value)}" for key, value in self.compress.items())
 
     def cost(self, site: Site) -> Cost:
         draw = self.student.draw

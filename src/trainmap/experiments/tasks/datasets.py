@@ -12,7 +12,7 @@ from trainmap.data.dataset import Splits, load_splits
 from trainmap.data.known_sizes import outline
 from trainmap.data.relabel import relabelled
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.fields import Section, short
 
 
 class Data(Section):
@@ -33,6 +33,15 @@ class Data(Section):
     noise_seed: int
     labels: str
     fingerprint: str
+
+    def told(self) -> str:
+        """How it is split and what is done to its labels, for a reader."""
+        parts = [f"{short(100 * self.validation)} % of the training data set aside for validation"]
+        parts[0] = f"{parts[0]} (split seed {self.split_seed})" if self.validation else "no validation data"
+        parts += [f"training labels of {self.labels}"] if self.labels else []
+        noise = f"{short(100 * self.label_noise)} % of the training labels exchanged for another class"
+        parts += [f"{noise}, drawn evenly (seed {self.noise_seed})"] if self.label_noise else []
+        return "; ".join([*parts, f"fingerprint {self.fingerprint[:16]}"])
 
     def load(self, root: str | None) -> Splits:
         """The data, once in a process.
@@ -69,6 +78,14 @@ class Elsewhere(Section):
 
     def __bool__(self) -> bool:
         return bool(self.corruptions or self.shifts)
+
+    def told(self) -> str:
+        """The sets, for a reader."""
+        severities = ", ".join(map(str, self.severities))
+        corrupted = (
+            f"its corruptions {', '.join(self.corruptions)} at severity {severities}" if self.corruptions else ""
+        )
+        return ", ".join(filter(None, ("the test data", corrupted, *(f"the shift {name}" for name in self.shifts))))
 
     @property
     def corrupted(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.fields import Section, short
 from trainmap.experiments.file.way_sections import Without
 from trainmap.experiments.tasks.choices import Settled, request_of
 from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
@@ -59,6 +59,10 @@ class Draw(Section):
     def drawn(cls, steps: int | None) -> str:
         """Its word in results, of a training for so many steps; None for the epochs of its recipe."""
         return cls.called
+
+    def told(self) -> str:
+        """How it is drawn, for a reader of the table."""
+        return self.called
 
     @property
     def reads_map(self) -> bool:
@@ -118,6 +122,9 @@ class Full(Draw):
         """For the steps of a subset it is a row of its own."""
         return cls.called if steps is None else f"{cls.called}, equal steps"
 
+    def told(self) -> str:
+        return "all the examples"
+
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return None
 
@@ -129,6 +136,9 @@ class Random(Draw):
     called: ClassVar = "random"
     fixed: ClassVar = True
     role: ClassVar[Role] = "opponent"
+
+    def told(self) -> str:
+        return "drawn at random, another set for each seed"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return random_ids(train.ids, self.count, seed)
@@ -142,6 +152,9 @@ class IndependentRandom(Draw):
 
     kind: ClassVar = "repeated"
     called: ClassVar = "repeated random"
+
+    def told(self) -> str:
+        return "drawn at random, another set for each epoch"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.schedules.repeated_random import IndependentRandom as Schedule
@@ -158,6 +171,11 @@ class Priced(Draw):
     called: ClassVar = "random at the map's cost"
     fixed: ClassVar = True
     role: ClassVar[Role] = "priced opponent"
+
+    def told(self) -> str:
+        return (
+            "a random subset, with more steps where all the data cost less, for what a subset and its map cost together"
+        )
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return None if self.count >= len(train) else random_ids(train.ids, self.count, seed)
@@ -202,6 +220,9 @@ class RepeatedAuto(Draw):
         found: dict[str, Task] = {"map": one}
         return found if one.epochs is not None else found | {"judged": one.judged}
 
+    def told(self) -> str:
+        return "drawn by the rule of auto from the map, another set for each epoch"
+
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.maps.datamap import DataMap
         from trainmap.schedules.repeated_auto import RepeatedAuto as Schedule
@@ -224,6 +245,9 @@ class Scheduled(Draw):
 
     schedule: dict[str, Any]
 
+    def told(self) -> str:
+        return f"by the schedule {', '.join(f'{key} {short(value)}' for key, value in self.schedule.items())}"
+
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.experiments.tasks.scheduled import schedule_or_proxy
 
@@ -244,6 +268,9 @@ class MapScheduled(Scheduled):
     kind: ClassVar = "map-schedule"
     called: ClassVar = "scheduled by a map"
     by_map: ClassVar = True
+
+    def told(self) -> str:
+        return f"{super().told()} by the map"
 
     def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
         from trainmap.experiments.tasks.scheduled import options_of
@@ -327,6 +354,15 @@ class Chosen(Draw):
             without=self.without,
         )
         return {"selection": chosen}
+
+    def told(self) -> str:
+        how = f"'{self.spec}', rule {self.rule}" if self.strategy is None else f"the strategy {self.strategy.name}"
+        if self.strategy is not None and self.strategy.options:
+            how += f" {short(self.strategy.options)}"
+        parts = [f"chosen from {'the map' if self.reads_map else 'all the examples'} by {how}"]
+        parts += [f"classes in {self.balance} shares"] if self.balance else []
+        parts += [f"the {self.without.audit:.0%} most suspect labels cut before"] if self.without else []
+        return ", ".join([*parts, "drawn again for each seed" if self.redrawn else "one set for all seeds"])
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         from trainmap.selection.card import Selection as Card

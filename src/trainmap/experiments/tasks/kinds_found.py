@@ -32,6 +32,9 @@ class KindsFound(Task):
 
     teacher: Teacher
 
+    def told(self) -> str:
+        return f"every score and every rule of the audit, of {self.teacher.model}'s recording"
+
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=site.examples * 8 * 24)
 

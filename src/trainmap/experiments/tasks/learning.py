@@ -10,10 +10,11 @@ from torch import nn
 
 from trainmap.data.dataset import Dataset, Splits
 from trainmap.data.inputs import Inputs
+from trainmap.errors import counted
 from trainmap.experiments.tasks.datasets import Data, Elsewhere
 from trainmap.experiments.tasks.judge import judged
 from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place
-from trainmap.experiments.tasks.recipe import RecipeValue
+from trainmap.experiments.tasks.recipe import RecipeValue, recipe_told
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.tracking import track
 from trainmap.experiments.tasks.watch import Watch
@@ -51,6 +52,10 @@ class Learning(Task):
     patience: int | None
     device: str
     evaluation: Elsewhere
+
+    def told(self) -> str:
+        stops = f", until {counted(self.patience, 'epoch')} without a better validation loss" if self.patience else ""
+        return f"{self.model}, {recipe_told(self.recipe)}{stops}"
 
     def build(self, train: Dataset) -> nn.Module:
         """The network before its training."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from trainmap.dynamics.store import Dynamics
+from trainmap.errors import counted
 from trainmap.experiments.tasks.place import DYNAMICS, MAP, PICTURE, TEST_DYNAMICS, TEST_MAP, Place
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
@@ -61,6 +62,15 @@ class Map(Task):
         """Whether it is a map of all that the teacher's training took."""
         return self.epochs in (None, self.teacher.recipe.epochs)
 
+    def told(self) -> str:
+        epochs = "all epochs" if self.epochs is None else f"the first {counted(self.epochs, 'epoch')}"
+        scores = (
+            "every score that it gives" if self.scores is None else ", ".join(("confidence, variability", *self.scores))
+        )
+        return (
+            f"of {self.teacher.model}'s recording, {epochs}: {scores}; a region has {self.fraction:.0%} of the examples"
+        )
+
     def cost(self, site: Site) -> Cost:
         columns = 16 if self.scores is None else len(self.scores) + 5
         return Cost(bytes=site.examples * 8 * columns + 400_000)
@@ -80,7 +90,7 @@ class Map(Task):
                 flops += spent * self.recorded // one.recipe.epochs
         return flops
 
-    def share(self, role: str, result: Mapping[str, Any]) -> float:
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         """Of the recorded epochs those that it is made of."""
         return result["epochs"] / result["recorded_epochs"] if role == "teacher" else 1.0
 

@@ -48,6 +48,9 @@ class Logits(OfTeacher):
 
     flips: bool
 
+    def told(self) -> str:
+        return f"of {self.teacher.model} on the training data{' and its mirror images' * self.flips}, once"
+
     def cost(self, site: Site) -> Cost:
         passes = site.examples * (2 if self.flips else 1)
         flops = inference_flops(site.forward(self.teacher.model), passes)
@@ -74,6 +77,9 @@ class Features(OfTeacher):
     spelled: ClassVar = "trainmap.experiments.choosing:features_run"
     part: ClassVar = "choosing"
     spends: ClassVar = ("inference",)
+
+    def told(self) -> str:
+        return f"what goes into the last layer of {self.teacher.model}, on the training data, once"
 
     def cost(self, site: Site) -> Cost:
         flops = inference_flops(site.forward(self.teacher.model), site.examples)
@@ -114,6 +120,9 @@ class ClustersOf(Task):
     epochs: int | None
     clusters: int
     seed: int = 0
+
+    def told(self) -> str:
+        return f"{self.clusters} of the loss trajectories that {self.teacher.model} recorded, once"
 
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=16 * site.examples)

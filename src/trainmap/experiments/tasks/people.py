@@ -45,6 +45,9 @@ class People(Task):
     top: float
     level: float
 
+    def told(self) -> str:
+        return f"a map of the test data of {self.teacher.model} beside people's choices: {', '.join(self.scores)}"
+
     def cost(self, site: Site) -> Cost:
         return Cost(bytes=site.tests * 8 * (len(self.scores) + 5) + 400_000)
 

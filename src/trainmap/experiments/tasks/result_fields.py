@@ -38,6 +38,12 @@ class Trained:
     zipped_bytes: Cost = 0.0
     agreement: Share = 0.0
     inference_seconds: Cost = 0.0
+    examples_seen: Count = 0
+    teacher_flops: Cost = 0.0
+    proxy_flops: Cost = 0.0
+    compress_flops: Cost = 0.0
+    compress_seconds: Cost = 0.0
+    compress_cpu_seconds: Cost = 0.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,7 @@ class Taught(Trained):
 
     epochs: Count = 0
     sweep_seconds: Cost = 0.0
+    sweep_flops: Cost = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,7 @@ class Chosen:
     """Of a selection."""
 
     reason: str = ""
+    selecting_seconds: Cost = 0.0
 
 
 @dataclass(frozen=True)
@@ -198,6 +206,7 @@ class Searched:
     train_cpu_seconds: Cost
     trials: tuple[Trial, ...]
     found: Found
+    train_seconds: Cost = 0.0
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import numpy as np
 
 from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation, settled
+from trainmap.errors import counted
+from trainmap.experiments.file.fields import short
 from trainmap.experiments.tasks.datasets import Data
 from trainmap.experiments.tasks.draws import Draw, drawn_of, subset_of
 from trainmap.experiments.tasks.materials import Logits
@@ -74,6 +76,10 @@ class Search(Task):
 
     def needs(self) -> dict[str, Task]:
         return {**super().needs(), **self.drawn_from}
+
+    def told(self) -> str:
+        ends = ", ".join(f"{name} {short(low)} to {short(high)}" for name, (low, high) in self.ranges.items())
+        return f"{counted(self.trials, 'trial')} of {self.model} by Optuna on the validation data: {ends}"
 
     def cost(self, site: Site) -> Cost:
         examples = site.examples if self.draw is None else self.draw.count

@@ -71,7 +71,10 @@ class Selection(Task):
         found |= {} if self.strategy is None else materials_of(self.strategy, self.map)
         return found | ({"teacher": self.map.judged} if self.held_out or self.without else {})
 
-    def share(self, role: str, result: Mapping[str, Any]) -> float:
+    def told(self) -> str:
+        return "one card of ids for each subset that is chosen from a map"
+
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         """A draw at random from all the examples reads nothing of the map that its table has."""
         return 1.0 if role != "map" or self.without or self.request.reads_map else 0.0
 

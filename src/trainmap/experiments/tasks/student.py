@@ -13,7 +13,7 @@ from trainmap.compression.compressed import copy_of, uncompressed
 from trainmap.data.dataset import Dataset
 from trainmap.distillation.kept_logits import open_logits
 from trainmap.distillation.settings import Distillation
-from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.fields import Section, short
 from trainmap.experiments.tasks.draws import Draw, Full, drawn_of, subset_of
 from trainmap.experiments.tasks.judge import costs, weighs
 from trainmap.experiments.tasks.learning import CHECKPOINT_FLOPS, Learning, forget_checkpoint, leave_network
@@ -47,6 +47,14 @@ class Teaching(Section):
     @property
     def role(self) -> str:
         return "logits" if isinstance(self.source, Logits) else "teacher"
+
+    def told(self) -> str:
+        """The loss and its settings, for a reader."""
+        live = "which runs at every step" if isinstance(self.source, Teacher) else "by its cached logits"
+        model = self.source.model if isinstance(self.source, Teacher) else self.source.teacher.model
+        settings = {name: getattr(self, name) for name in ("temperature", "weight", "gold", "warmup", "options")}
+        told = [f"{name} {short(value)}" for name, value in settings.items() if value not in (None, {})]
+        return f"taught with {self.loss} ({', '.join(told)}) by {model}, {live}"
 
     def identity(self) -> dict[str, Any]:
         told = self.model_dump(exclude={"source"}) | {self.role: self.source.hash}
@@ -98,6 +106,9 @@ class Student(Learning):
             "teacher": None if self.teaching is None else self.teaching.identity(),
             **({"keep": True} if self.keep else {}),
         }
+
+    def told(self) -> str:
+        return f"{super().told()}, {'by the labels alone' if self.teaching is None else self.teaching.told()}"
 
     def subset(self) -> dict[str, Any]:
         """The draw as an identity has it."""
@@ -195,6 +206,10 @@ class Tuned(Student):
 
     def needs(self) -> dict[str, Task]:
         return {**super().needs(), "search": self.search}
+
+    def told(self) -> str:
+        found = "peak_lr and weight_decay" if self.teaching is None else "peak_lr, temperature and weight"
+        return f"{super().told()}; {found} as the search found them"
 
     def run(self, place: Place) -> Result:
         found = found_in(place.of("search"))

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.fields import Section
+from trainmap.experiments.file.fields import Section, short
 
 if TYPE_CHECKING:
     from trainmap.experiments.tasks.place import Place
@@ -114,7 +114,15 @@ class Task(Section):
         """What it is expected to take."""
         return Cost()
 
-    def share(self, role: str, result: Mapping[str, Any]) -> float:
+    def told(self) -> str:
+        """What is done, in a phrase for the steps of a report; not of which seed, nor where it comes twice."""
+        named = {name: getattr(self, name) for name in type(self).model_fields if name not in ("seed", "data")}
+        told = [
+            f"{name} {short(value)}" for name, value in named.items() if isinstance(value, bool | int | float | str)
+        ]
+        return ", ".join(told) or self.what
+
+    def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         """How much of a task that it needs counts as its cost, 0 to 1: all, unless it reads a part alone.
 
         Args:

@@ -43,6 +43,10 @@ class Teacher(Learning):
         """What those that run its network say of it besides its hash."""
         return {"model": self.model, "seed": self.seed}
 
+    def told(self) -> str:
+        recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
+        return f"{super().told()}, on all the data; recorded: {recorded}{' and the test data' * self.record_test}"
+
     def cost(self, site: Site) -> Cost:
         forward = site.forward(self.model)
         seen = self.recipe.epochs * site.examples
