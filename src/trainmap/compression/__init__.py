@@ -27,11 +27,11 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.compression.compressed import Compressed, copy_of, uncompressed
     from trainmap.compression.measure import Measured, finetune, inputs_batch, runnable
-    from trainmap.compression.network_files import file_of, load_weights, save, suffix
+    from trainmap.compression.network_files import file_of, load_graph, load_weights, save, suffix
     from trainmap.compression.onnx_files import export_onnx, quantize_onnx
     from trainmap.compression.onnx_network import OnnxNetwork
     from trainmap.compression.pruning import classifier, prune_channels
-    from trainmap.compression.quantization import lower, program_of, quantize, train_quantized
+    from trainmap.compression.quantization import check_scales, lower, program_of, quantize, train_quantized
     from trainmap.compression.sparsity import cubic_sparsity, fix_zeros, free_zeros, sparsify, zero_smallest
     from trainmap.compression.ways import (
         Int8,
@@ -49,11 +49,11 @@ else:
         {
             "compressed": "Compressed copy_of uncompressed",
             "measure": "Measured finetune inputs_batch runnable",
-            "network_files": "file_of load_weights save suffix",
+            "network_files": "file_of load_graph load_weights save suffix",
             "onnx_files": "export_onnx quantize_onnx",
             "onnx_network": "OnnxNetwork",
             "pruning": "classifier prune_channels",
-            "quantization": "lower program_of quantize train_quantized",
+            "quantization": "check_scales lower program_of quantize train_quantized",
             "sparsity": "cubic_sparsity fix_zeros free_zeros sparsify zero_smallest",
             "ways": "Int8 Int8Onnx Int8Trained PruneChannels Sparsify Way tuning_epochs way_of",
         },
@@ -62,8 +62,9 @@ else:
 # fmt: off
 __all__ = [
     "Compressed", "Int8", "Int8Onnx", "Int8Trained", "Measured", "OnnxNetwork", "PruneChannels", "Sparsify", "Way",
-    "classifier", "copy_of", "cubic_sparsity", "export_onnx", "file_of", "finetune", "fix_zeros", "free_zeros",
-    "inputs_batch", "load_weights", "lower", "program_of", "prune_channels", "quantize", "quantize_onnx", "runnable",
-    "save", "sparsify", "suffix", "train_quantized", "tuning_epochs", "uncompressed", "way_of", "zero_smallest",
+    "check_scales", "classifier", "copy_of", "cubic_sparsity", "export_onnx", "file_of", "finetune", "fix_zeros",
+    "free_zeros", "inputs_batch", "load_graph", "load_weights", "lower", "program_of", "prune_channels", "quantize",
+    "quantize_onnx", "runnable", "save", "sparsify", "suffix", "train_quantized", "tuning_epochs", "uncompressed",
+    "way_of", "zero_smallest",
 ]
 # fmt: on

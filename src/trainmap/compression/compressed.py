@@ -17,6 +17,7 @@ from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs, to_input
 from trainmap.errors import TrainmapError, shown
 from trainmap.models.cost import forward_flops
+from trainmap.training.fit import FitResult
 
 MISSING = "compression needs torch-pruning, torchao, onnx and onnxruntime: pip install 'trainmap[compress]'"
 
@@ -34,6 +35,7 @@ class Compressed:
         flops: of one forward pass of one example, zeros and 8-bit products counted like any other.
         training_flops: what making it has cost beyond the original.
         numbers: what belongs to the step, such as ``sparsity`` or ``calibration_examples``.
+        tuning: what its last further training did and took; None without one.
     """
 
     model: nn.Module
@@ -43,6 +45,7 @@ class Compressed:
     flops: int
     training_flops: int = 0
     numbers: Mapping[str, Any] = field(default_factory=dict)
+    tuning: FitResult | None = None
 
 
 def uncompressed(model: nn.Module, inputs: Inputs, name: str = "original") -> Compressed:

@@ -32,6 +32,7 @@ from trainmap.models.modes import device_of
 from trainmap.models.predict import predict
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
+from trainmap.training.watching import watching_of
 
 __all__ = ["Compressed", "Measured", "finetune", "measure", "uncompressed"]
 
@@ -76,7 +77,8 @@ def finetune(
         train: the examples, such as ``data.train.subset(selection.ids)``.
         recipe, seed, device: as for ``fit`` (what comes back is on the CPU); a learning rate of a tenth or less of the
             original's is usual.
-        options: more arguments of ``fit``, such as ``teaching``.
+        options: more arguments of ``fit``, such as ``teaching``; ``watching`` may be a function of the network that is
+            trained, which is a copy.
 
     Raises:
         TrainmapError: a network that cannot be trained.
@@ -89,6 +91,7 @@ def finetune(
     device = device or device_of(compressed.model)
     if fixed:
         fix_zeros(model)
+    options["watching"] = watching_of(options.get("watching"), model)
     result = fit(model, train, recipe, seed=seed, device=device, **options)
     if fixed:
         free_zeros(model)
@@ -103,6 +106,7 @@ def finetune(
         nonzero=nonzero,
         flops=flops,
         training_flops=compressed.training_flops + result.all_flops,
+        tuning=result,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from trainmap.checksums import onnx_sealed
 from trainmap.compression.compressed import Compressed
 from trainmap.compression.dependencies import is_depthwise
 from trainmap.compression.onnx_network import OnnxNetwork
-from trainmap.compression.quantization import program_of
+from trainmap.compression.quantization import graph_of, program_of
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
 from trainmap.files import reading, writing
@@ -26,7 +27,7 @@ def save(compressed: Compressed, path: str | Path, inputs: Inputs) -> Path:
     """Write the network to a file, atomically.
 
     ``.pt`` (the weights of a network in plain torch: ``load_weights`` reads it), ``.pt2`` (the graph of PT2E
-    quantisation, with its weights: ``torch.export.load(path).module()``) or ``.onnx``.
+    quantisation, with its weights: ``load_graph`` reads it) or ``.onnx``.
 
     Raises:
         TrainmapError: the name does not end as this kind of network must.
@@ -77,6 +78,21 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     with reading(path, "file of weights of this network", "build the one that was saved"):
         _put(model, state)
     return model.eval()
+
+
+def load_graph(path: str | Path) -> torch.fx.GraphModule:
+    """The quantised network of a ``.pt2`` file; it predicts and cannot be trained.
+
+    Raises:
+        TrainmapError: the file is missing, damaged, or no such file.
+    """
+    file, what, cure = Path(path), "file of a quantised network", "save it again"
+    with reading(file, what, cure):
+        file.stat()
+        with zipfile.ZipFile(file) as archive:
+            if damaged := archive.testzip():
+                raise TrainmapError(f"{file} is damaged ({damaged}); {cure}")
+        return graph_of(torch.export.load(file))
 
 
 def _like(mine: Any, other: Any) -> bool:

@@ -24,6 +24,7 @@ from trainmap.models.probe import check_same_shape, foreign, logits_of
 from trainmap.models.weights import KINDS
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
+from trainmap.training.watching import watching_of
 
 CURE = "try quantize_onnx, or fewer channels"
 
@@ -74,7 +75,8 @@ def train_quantized(
         train: the examples, such as ``data.train.subset(selection.ids)``.
         recipe, seed, device: as for ``fit`` (what comes back is on the CPU); a learning rate of a tenth or less of the
             original's is usual.
-        options: more arguments of ``fit``, such as ``teaching``.
+        options: more arguments of ``fit``, such as ``teaching``; ``watching`` may be a function of the network that is
+            trained, which rounds.
 
     Raises:
         TrainmapError: a batch norm whose scale is exactly zero, and what ``quantize`` raises.
@@ -83,17 +85,13 @@ def train_quantized(
     """
     pt2e = _library()
     network, device = copy_of(model), device or device_of(model)
-    for name, module in network.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and bool((module.weight == 0).any()):
-            raise TrainmapError(
-                f"{name}: a batch norm's scale is exactly 0, and folding it divides by it; "
-                "train the network first, or build it with zero_init_last=False"
-            )
+    check_scales(network)
     total, nonzero, flops = counts(network, train.inputs)
     before = logits_of(network, train.inputs)
     with foreign(f"{type(network).__name__} cannot be trained with rounding", CURE):
         graph = _graph(network.to(device).train(), train.inputs, device)
         prepared = _Prepared(pt2e.prepare_qat_pt2e(graph, _quantizer(qat=True)))
+    options["watching"] = watching_of(options.get("watching"), prepared)
     result = fit(prepared, train, recipe, seed=seed, device=device, **options)
     with foreign(f"{type(network).__name__} cannot be quantised", CURE):
         made = _converted(pt2e, prepared.cpu().eval().graph)
@@ -107,7 +105,22 @@ def train_quantized(
         flops,
         training_flops=result.all_flops,
         numbers={"bits": 8} | _left(network, made),
+        tuning=result,
     )
+
+
+def check_scales(model: nn.Module) -> None:
+    """Whether the norms of a network can be folded into its convolutions, as training with rounding does.
+
+    Raises:
+        TrainmapError: a batch norm whose scale is exactly zero.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.affine and bool((module.weight == 0).any()):
+            raise TrainmapError(
+                f"{name}: a batch norm's scale is exactly 0, and folding it divides by it; "
+                "train the network first, or build it with zero_init_last=False"
+            )
 
 
 def _left(network: nn.Module, made: torch.fx.GraphModule) -> dict[str, list[str]]:
@@ -137,6 +150,11 @@ def lower(graph: torch.fx.GraphModule, x: Tensor) -> torch.fx.GraphModule:
 
     with torch.no_grad():
         return lower_pt2e_quantized_to_x86(graph, (x,))
+
+
+def graph_of(program: torch.export.ExportedProgram) -> torch.fx.GraphModule:
+    """The quantised graph of such a program, in eval mode for good."""
+    return _as_it_is(program.module(), training=False)  # pyright: ignore[reportArgumentType]
 
 
 def program_of(graph: torch.fx.GraphModule, inputs: Inputs) -> torch.export.ExportedProgram:

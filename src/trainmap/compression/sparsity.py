@@ -21,7 +21,7 @@ from trainmap.models.probe import check_same_shape, logits_of
 from trainmap.models.weights import fix, free, masks, original, prunable
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
-from trainmap.training.watching import Watching
+from trainmap.training.watching import Watching, watching_of
 
 __all__ = ["cubic_sparsity", "fix_zeros", "free_zeros", "prunable", "sparsify", "zero_smallest"]
 
@@ -95,8 +95,9 @@ def sparsify(
         train: the examples, such as ``data.train.subset(selection.ids)``.
         recipe, seed, device: as for ``fit``; what comes back is on the CPU.
         sparsity, initial, start, end: of the schedule; see ``cubic_sparsity`` and ``zero_smallest``.
-        options: more arguments of ``fit``, such as ``teaching``; not ``steps``: the schedule counts epochs, and cuts
-            where ``Watching.before_epoch`` is called.
+        options: more arguments of ``fit``, such as ``teaching``; ``watching`` may be a function of the network that is
+            trained, which is a copy; not ``steps``: the schedule counts epochs, and cuts where
+            ``Watching.before_epoch`` is called.
 
     Raises:
         TrainmapError: a sparsity or schedule out of range, ``steps``, weights that are not finite.
@@ -119,12 +120,12 @@ def sparsify(
 
     cut = _Cut(pruned, recipe.epochs, sparsity, initial, start, end)
     cut(0)  # so that a checkpoint finds its masks
-    watching = replace(options.pop("watching", None) or Watching(), before_epoch=cut)
+    watching = replace(watching_of(options.pop("watching", None), pruned) or Watching(), before_epoch=cut)
     result = fit(pruned, train, recipe, seed=seed, device=device, watching=watching, **options)
     cut(recipe.epochs)
     free_zeros(pruned.cpu())
     words = f"smallest {sparsity:.0%} zero over {recipe.epochs} epochs on {len(train):,}"
-    return _compressed(pruned, train.inputs, words, result.all_flops)
+    return replace(_compressed(pruned, train.inputs, words, result.all_flops), tuning=result)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from trainmap.compression.pruning import Importance, prune_channels
 from trainmap.compression.quantization import quantize, train_quantized
 from trainmap.compression.sparsity import sparsify, zero_smallest
 from trainmap.data.dataset import Dataset
+from trainmap.errors import TrainmapError
 from trainmap.training.recipes import Recipe
 
 CALIBRATION = 512
@@ -31,7 +32,9 @@ class Way(Protocol):
     Those that train further have ``finetune_epochs`` and ``rate``, the share of the recipe's peak learning rate.
     """
 
-    def make(self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str) -> Compressed:
+    def make(
+        self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str, **options: Any
+    ) -> Compressed:
         """A smaller network than ``original``, which is left as it is.
 
         Args:
@@ -40,6 +43,8 @@ class Way(Protocol):
             recipe: the one that the original was trained by.
             seed: of everything random.
             device: where to train further.
+            options: more arguments of ``fit`` for ways that train further, such as ``watching`` (or a function of the
+                network that is trained); others are given none, and refuse them.
         """
         ...
 
@@ -54,7 +59,9 @@ class PruneChannels:
     finetune_epochs: int = 1
     rate: float = 0.5
 
-    def make(self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str) -> Compressed:
+    def make(
+        self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str, **options: Any
+    ) -> Compressed:
         pruned = prune_channels(
             original.model,
             train.inputs,
@@ -64,7 +71,7 @@ class PruneChannels:
             seed=seed,
             device=device,
         )
-        return _tuned(pruned, train, recipe, self, seed, device)
+        return _tuned(pruned, train, recipe, self, seed, device, **options)
 
 
 @dataclass(frozen=True)
@@ -75,9 +82,11 @@ class Magnitude:
     finetune_epochs: int = 0
     rate: float = 0.5
 
-    def make(self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str) -> Compressed:
+    def make(
+        self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str, **options: Any
+    ) -> Compressed:
         zeroed = zero_smallest(original.model, train.inputs, self.sparsity)
-        return _tuned(zeroed, train, recipe, self, seed, device)
+        return _tuned(zeroed, train, recipe, self, seed, device, **options)
 
 
 @dataclass(frozen=True)
@@ -89,15 +98,22 @@ class Sparsify:
     finetune_epochs: int = 4
     rate: float = 0.5
 
-    def make(self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str) -> Compressed:
-        return sparsify(original.model, train, _slower(recipe, self), self.sparsity, seed=seed, device=device)
+    def make(
+        self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str, **options: Any
+    ) -> Compressed:
+        return sparsify(
+            original.model, train, _slower(recipe, self), self.sparsity, seed=seed, device=device, **options
+        )
 
 
 @dataclass(frozen=True)
 class Int8:
     """Eight bits after training (``quantize``)."""
 
-    def make(self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str) -> Compressed:
+    def make(
+        self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str, **options: Any
+    ) -> Compressed:
+        _check_untrained(options)
         return quantize(original.model, _some(train, seed))
 
 
@@ -108,24 +124,40 @@ class Int8Trained:
     finetune_epochs: int = 1
     rate: float = 0.1
 
-    def make(self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str) -> Compressed:
-        return train_quantized(original.model, train, _slower(recipe, self), seed=seed, device=device)
+    def make(
+        self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str, **options: Any
+    ) -> Compressed:
+        return train_quantized(original.model, train, _slower(recipe, self), seed=seed, device=device, **options)
 
 
 @dataclass(frozen=True)
 class Int8Onnx:
     """Eight bits after training, as a file for ONNX Runtime (``quantize_onnx``)."""
 
-    def make(self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str) -> Compressed:
+    def make(
+        self, original: Compressed, train: Dataset, recipe: Recipe, seed: int, device: str, **options: Any
+    ) -> Compressed:
+        _check_untrained(options)
         return quantize_onnx(original.model, _some(train, seed))
 
 
+def _check_untrained(options: Mapping[str, Any]) -> None:
+    if options:
+        raise TrainmapError(f"8 bits after training train nothing, so there is no use for {', '.join(options)}")
+
+
 def _tuned(
-    pruned: Compressed, train: Dataset, recipe: Recipe, way: PruneChannels | Magnitude, seed: int, device: str
+    pruned: Compressed,
+    train: Dataset,
+    recipe: Recipe,
+    way: PruneChannels | Magnitude,
+    seed: int,
+    device: str,
+    **options: Any,
 ) -> Compressed:
     if not way.finetune_epochs:
         return pruned
-    return finetune(pruned, train, _slower(recipe, way), seed=seed, device=device)
+    return finetune(pruned, train, _slower(recipe, way), seed=seed, device=device, **options)
 
 
 def _slower(recipe: Recipe, way: PruneChannels | Magnitude | Sparsify | Int8Trained) -> Recipe:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from trainmap.training.recipes import Recipe, default_recipe
     from trainmap.training.state_file import load_state
     from trainmap.training.step import Teaching, objective
-    from trainmap.training.watching import EpochRecorder, Watching
+    from trainmap.training.watching import EpochRecorder, Watchers, Watching, watching_of
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -49,14 +49,14 @@ else:
             "recipes": "Recipe default_recipe",
             "state_file": "load_state",
             "step": "Teaching objective",
-            "watching": "EpochRecorder Watching",
+            "watching": "EpochRecorder Watchers Watching watching_of",
         },
     )
 
 # fmt: off
 __all__ = [
-    "EpochRecorder", "FitResult", "PoolWatch", "Progress", "ProxyFilter", "Recipe", "Round", "Teaching", "Watching",
-    "default_recipe", "even_batches", "features_of", "grand", "load_state", "looks", "make_optimizer", "objective",
-    "previous", "read", "rounds", "vog",
+    "EpochRecorder", "FitResult", "PoolWatch", "Progress", "ProxyFilter", "Recipe", "Round", "Teaching", "Watchers",
+    "Watching", "default_recipe", "even_batches", "features_of", "grand", "load_state", "looks", "make_optimizer",
+    "objective", "previous", "read", "rounds", "vog", "watching_of",
 ]
 # fmt: on

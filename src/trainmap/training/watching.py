@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from torch import nn
+
 from trainmap.errors import TrainmapError
 from trainmap.schedules.protocol import settings_of
 
@@ -71,3 +73,12 @@ class Watching:
                 f"the recorder is at epoch {recorder.epoch} and the training would start at {epoch}; give the "
                 f"checkpoint of the recorded run, call recorder.rewind({epoch}), or record into a new folder"
             )
+
+
+Watchers = Watching | Callable[[nn.Module], Watching] | None
+"""Who looks on at the training of a network that is made on the way: known before, or a function of that network."""
+
+
+def watching_of(watchers: Watchers, model: nn.Module) -> Watching | None:
+    """Who looks on while ``model`` trains."""
+    return watchers(model) if callable(watchers) else watchers

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.file.fields import Section, short
     from trainmap.experiments.file.sections import Active, Distillation, Map, Recipe, Student, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
-    from trainmap.experiments.file.way_sections import Compression, Schedule, Without
+    from trainmap.experiments.file.way_sections import Compression, Schedule, TeacherCompression, Without
     from trainmap.experiments.file.yamlfile import Where
 else:
     __getattr__, __dir__ = lazily(
@@ -29,7 +29,7 @@ else:
             "fields": "Section short",
             "sections": "Active Distillation Map Recipe Student Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
-            "way_sections": "Compression Schedule Without",
+            "way_sections": "Compression Schedule TeacherCompression Without",
             "yamlfile": "Where",
         },
     )
@@ -37,6 +37,6 @@ else:
 # fmt: off
 __all__ = [
     "Active", "Compression", "Distillation", "Map", "Recipe", "Schedule", "Section", "Student", "Subset", "Teacher",
-    "Variant", "Where", "Without", "load_experiment", "schema", "short", "variant_of",
+    "TeacherCompression", "Variant", "Where", "Without", "load_experiment", "schema", "short", "variant_of",
 ]
 # fmt: on

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Budget = Literal["equal epochs", "equal steps"]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+SeedOrPaired = Seed | Literal["paired"]
+"""One seed for all runs, or one for each of the experiment's seeds, in their order."""
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Words = Annotated[str, Field(min_length=1)]

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from trainmap.experiments.file.fields import Budget, Count, Section, Seed, Share, Words
+from trainmap.experiments.file.fields import Budget, Count, Section, Seed, SeedOrPaired, Share, Words
 from trainmap.experiments.file.questions import Human
-from trainmap.experiments.file.way_sections import Compression, Schedule, Without
+from trainmap.experiments.file.way_sections import Compression, Schedule, TeacherCompression, Without
 
 
 class Data(Section):
@@ -45,62 +45,6 @@ class Recipe(Section):
     flips: bool | None = None
     crop: Annotated[int, Field(ge=0)] | None = None
     clip: Annotated[float, Field(gt=0)] | None = None
-
-
-class Teacher(Section):
-    """A model trained on all the data while it is recorded; maps and teacher logits come from it."""
-
-    model: Words
-    name: str = ""
-    """What maps and students call it; the model's name by default."""
-    epochs: Count | None = None
-    """The recipe's by default."""
-    recipe: Recipe = Recipe()
-    seeds: Annotated[list[Seed], Field(min_length=1)] = [1000]
-    """One run each; a map never comes from a seed of the runs that it helps."""
-    record: Literal["train", "sweep"] = "train"
-    """Logits of the training step (free), or of an evaluation pass after each epoch."""
-    patience: Count | None = None
-    """Stop after so many epochs without a better validation loss."""
-
-
-class Members(Section):
-    """Runs of a teacher that are members of an ensemble. A bare word is the name of the teacher."""
-
-    teacher: Words
-    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
-    """Some of the teacher's; all by default."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, value: Any) -> Any:
-        return {"teacher": value} if isinstance(value, str) else value
-
-
-class Map(Section):
-    """A map of a teacher's recording, or of several recordings together."""
-
-    teacher: str = ""
-    """The name of a teacher."""
-    teachers: Annotated[list[Members], Field(min_length=1)] | None = None
-    """In place of one: the members of an ensemble, two runs at least (``trainmap.maps.ensemble``)."""
-    name: str = ""
-    seed: Seed | None = None
-    """Which of the teacher's runs; the first by default."""
-    epochs: Count | None = None
-    """The first so many epochs alone; its cost is counted in proportion."""
-    scores: list[Words] | None = None
-    """Besides the axes; all that the recording can give by default."""
-    fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
-    """Share of each region (quantile rule)."""
-
-    @model_validator(mode="after")
-    def _one_or_several(self) -> Map:
-        if bool(self.teacher) == bool(self.teachers):
-            raise ValueError("must have a teacher, or teachers in its place, and not both")
-        if self.teachers and self.seed is not None:
-            raise ValueError("seed goes with one teacher; write teachers: [{teacher: NAME, seeds: [...]}]")
-        return self
 
 
 class Subset(Section):
@@ -150,14 +94,105 @@ class Subset(Section):
         return self
 
 
+class Teacher(Section):
+    """A model that is trained while it is recorded; maps and teacher logits come from it. It is trained on all the
+    data, or on a subset; as it is, or made smaller."""
+
+    model: Words
+    name: str = ""
+    """What maps and students call it; the model's name by default."""
+    epochs: Count | None = None
+    """The recipe's by default."""
+    recipe: Recipe = Recipe()
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [1000]
+    """One run each; a map never comes from a seed of the runs that it helps."""
+    record: Literal["train", "sweep"] = "train"
+    """Logits of the training step (free), or of an evaluation pass after each epoch."""
+    patience: Count | None = None
+    """Stop after so many epochs without a better validation loss."""
+    subset: Subset | None = None
+    """What it is trained on: a spec (``33% ambiguous``), a row by its name, or a mapping as a row has it, at one size;
+    all the data by default."""
+    map: str = ""
+    """From which the subset is chosen: an entry of the maps, or another teacher, whose whole recording is mapped."""
+    budget: Budget = "equal epochs"
+    """Of a teacher on a subset; equal steps: as many epochs as come nearest to the steps on all the data."""
+    compress: TeacherCompression | None = None
+    """The network is made smaller by training it further, and that training is recorded in place of the first one."""
+
+    @field_validator("subset", mode="before")
+    @classmethod
+    def _spec_or_name(cls, value: Any) -> Any:
+        return {"spec": value} if isinstance(value, str) and ("%" in value or " " in value) else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Teacher:
+        if self.subset is None and (self.map or self.budget != "equal epochs"):
+            what = "map" if self.map else "budget"
+            raise ValueError(f"{what} goes with a subset; there is none")
+        if self.subset is not None and (self.subset.schedule or {"seeds", "budgets"} & self.subset.model_fields_set):
+            raise ValueError("the subset of a teacher stays the same: no schedule, and no seeds or budgets of a row")
+        if self.subset is not None and self.compress is not None:
+            raise ValueError("a teacher has a subset or is made smaller (compress), not both")
+        if self.compress is not None and self.compress.fresh and self.patience is not None:
+            raise ValueError("a training that starts in the smaller form goes to its end; leave patience out")
+        return self
+
+
+class Members(Section):
+    """Runs of a teacher that are members of an ensemble. A bare word is the name of the teacher."""
+
+    teacher: Words
+    seeds: Annotated[list[Seed], Field(min_length=1)] | None = None
+    """Some of the teacher's; all by default."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, value: Any) -> Any:
+        return {"teacher": value} if isinstance(value, str) else value
+
+
+class Map(Section):
+    """A map of a teacher's recording, or of several recordings together."""
+
+    teacher: str = ""
+    """The name of a teacher."""
+    teachers: Annotated[list[Members], Field(min_length=1)] | None = None
+    """In place of one: the members of an ensemble, two runs at least (``trainmap.maps.ensemble``)."""
+    name: str = ""
+    seed: SeedOrPaired | None = None
+    """Which of the teacher's runs; the first by default. ``paired``: the first student reads the map of the teacher's
+    first seed, the second that of the second, ...; so do teachers that are trained on a subset of it."""
+    epochs: Count | None = None
+    """The first so many epochs alone; its cost is counted in proportion."""
+    scores: list[Words] | None = None
+    """Besides the axes; all that the recording can give by default."""
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1 / 3
+    """Share of each region (quantile rule)."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Map:
+        if bool(self.teacher) == bool(self.teachers):
+            raise ValueError("must have a teacher, or teachers in its place, and not both")
+        if self.teachers and self.seed is not None:
+            raise ValueError("seed goes with one teacher; write teachers: [{teacher: NAME, seeds: [...]}]")
+        return self
+
+    @property
+    def of(self) -> tuple[str, ...]:
+        """The names of its teachers."""
+        return (self.teacher,) if self.teacher else tuple(part.teacher for part in self.teachers or [])
+
+
 class Distillation(Section):
     """How a student learns from a teacher (``trainmap.distillation.settings.Distillation``); null takes the loss's own
     default. Losses on logits use cached ones; losses on features, and recipes with crops, run the teacher itself."""
 
     teacher: str = ""
     """The name of a teacher; the first by default."""
-    seed: Seed | None = None
-    """Which of its runs; the first by default."""
+    seed: SeedOrPaired | None = None
+    """Which of its runs; the first by default. ``paired``: the first student learns from the teacher's first seed, the
+    second from the second, ..."""
     loss: Words = "hinton"
     """A key of ``trainmap.distillation.losses.LOSSES``."""
     temperature: Annotated[float, Field(gt=0)] | None = None

@@ -125,3 +125,24 @@ class Compression(Way):
         if self.method in ("sparsify", "int8-trained") and self.finetune_epochs == 0:
             raise ValueError(f"{self.method} is done by training; finetune_epochs must be at least 1")
         return self
+
+
+class TeacherCompression(Compression):
+    """How a teacher gets smaller while it is recorded: trained as it is for its epochs, made smaller, and trained
+    further for ``finetune_epochs``, which alone are recorded. Ways without further training have nothing to record."""
+
+    fresh: bool = False
+    """sparsify and int8-trained: its own epochs, from fresh weights on, are the training in the smaller form; all of
+    them are recorded."""
+
+    @model_validator(mode="after")
+    def _records(self) -> TeacherCompression:
+        if self.method in ("int8", "int8-onnx"):
+            raise ValueError(f"{self.method} trains nothing, so there is nothing to record; take int8-trained")
+        if self.fresh and self.method not in ("sparsify", "int8-trained"):
+            raise ValueError(f"{self.method} needs a trained network; fresh goes with sparsify and int8-trained")
+        if self.fresh and {"finetune_epochs", "rate"} & self.model_fields_set:
+            raise ValueError("a fresh network is trained for its teacher's epochs, at its rate; leave these out")
+        if not self.fresh and not self.settled()["finetune_epochs"]:
+            raise ValueError(f"{self.method} is recorded in the further training; finetune_epochs must be at least 1")
+        return self

@@ -4,6 +4,7 @@ Its files, in reading order::
 
     graph.py         the graph of an experiment
     kind_runs.py     which score finds which kind of example? Where the data know
+    map_runs.py      the maps of the graph
     named_rows.py    the rows that have a name of their own
     active_runs.py   active learning on one point of an experiment
     people_runs.py   do people find the same examples hard? Teacher → map of the test data beside people's judgement
@@ -12,6 +13,7 @@ Its files, in reading order::
     rows.py          the rows of a table
     search_runs.py   the search for hyperparameters of an experiment
     student_runs.py  the students' part of the graph
+    teacher_runs.py  the teachers' part of the graph, and their maps
     draft.py         the tasks of one point of an experiment on one dataset
 """
 

@@ -99,17 +99,31 @@ class Draft:
         name = next(name for name, runs in self.teachers.items() if task.teacher in runs.values())
         what = "logits" if isinstance(task, Logits) else "features"
         what = f"{task.clusters} clusters" if isinstance(task, ClustersOf) else what
-        return f"{what} of {name} on {self.splits.train.name}"
+        first = next(iter(self.teachers[name].values()))
+        seed = "" if task.teacher == first else f", seed {task.teacher.seed}"
+        return f"{what} of {name} on {self.splits.train.name}{seed}"
 
     def teacher(self, where: Where, name: str, seed: int | None) -> Teacher:
         """One of a teacher's runs."""
-        if name not in self.teachers:
-            known = ", ".join(self.teachers) or "none"
-            raise self.variant.wrong((*where, "teacher"), f"there is no teacher '{name}'. Known: {known}")
-        runs = self.teachers[name]
+        runs = self.runs(where, name)
         if seed is not None and seed not in runs:
             raise self.variant.wrong((*where, "seed"), f"{name} has the seeds {', '.join(map(str, runs))}, got {seed}")
         return runs[next(iter(runs)) if seed is None else seed]
+
+    def paired(self, where: Where, name: str) -> dict[int, Teacher]:
+        """A teacher's runs by the seeds of the students that go with them: the first with the first, ..."""
+        runs, seeds = self.runs(where, name), self.experiment.seeds
+        if len(runs) != len(seeds):
+            message = f"paired needs as many seeds of {name} as the experiment has, {len(seeds)}, got {len(runs)}"
+            raise self.variant.wrong((*where, "seed"), message)
+        return dict(zip(seeds, runs.values(), strict=True))
+
+    def runs(self, where: Where, name: str) -> dict[int, Teacher]:
+        """A teacher's runs by their seeds."""
+        if name not in self.teachers:
+            known = ", ".join(self.teachers) or "none"
+            raise self.variant.wrong((*where, "teacher"), f"there is no teacher '{name}'. Known: {known}")
+        return self.teachers[name]
 
     def recipe(self, where: Where, section: TeacherSection | Student | Active, role: str) -> TrainingRecipe:
         """The recipe of a model, which goes to the report's table."""

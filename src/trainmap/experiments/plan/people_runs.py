@@ -23,7 +23,7 @@ def plan_people(draft: Draft) -> None:
         return
     if not draft.teachers:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
-    recorded = min(one.recipe.epochs for runs in draft.teachers.values() for one in runs.values())
+    recorded = min(one.recorded for runs in draft.teachers.values() for one in runs.values())
     for at, score in enumerate(human.scores):
         try:
             check_epochs(score, score_named(score).epochs, recorded)

@@ -96,6 +96,28 @@ def rows_of(
     return sorted(found, key=lambda row: (order.index(row.draw.kind), row.steps))
 
 
+def part_of(
+    subset: Subset,
+    where: Where,
+    sizes: Sequence[float],
+    examples: int,
+    scores: Sequence[str] | None,
+    wrong: Callable[[Where, object], TrainmapError],
+    check: Callable[[Row], None],
+) -> Row:
+    """The one part of the data that a teacher is trained on; the arguments are those of ``rows_of_one``."""
+    row, *others = rows_of_one(subset, subset.sizes or sizes, examples, 1, scores, where, wrong, check)
+    if others:
+        raise wrong(where, f"a teacher is trained on one subset, got {len(others) + 1}; say one size: sizes: [0.33]")
+    if not row.draw.fixed or row.role == "priced opponent":
+        message = (
+            f"'{row.name}' is no part of the data that stays the same; take random, a region, a spec or a strategy "
+            "(all the data: leave subset out)"
+        )
+        raise wrong(where, message)
+    return row
+
+
 def rows_of_one(
     subset: Subset,
     sizes: Sequence[float],

@@ -7,7 +7,7 @@ and judged as a student without a teacher is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import Any
@@ -29,7 +29,7 @@ GROUPS = ("distilled", "plain", "students", "teachers")
 """Words for several at once; what else ``tuning.of`` says is a name."""
 
 
-def plan_searches(draft: Draft, maps: Mapping[str, Map]) -> None:
+def plan_searches(draft: Draft, maps: Mapping[str, Sequence[Map]]) -> None:
     """Add the searches and the runs that judge them, for every way that is asked for.
 
     Args:
@@ -46,7 +46,7 @@ def plan_searches(draft: Draft, maps: Mapping[str, Map]) -> None:
         raise wrong(("tuning", "seeds"), message)
     if tuning.map and tuning.map not in maps:
         raise wrong(("tuning", "map"), unknown("map", tuning.map, maps))
-    students = Students(draft, {}, maps.get(tuning.map) if tuning.map else next(iter(maps.values()), None))
+    students = Students(draft, {}, maps[tuning.map] if tuning.map else next(iter(maps.values()), ()))
     ways = list(_ways(draft))
     _check_names(draft, ways)
     asked = [column for column in ways if _asked(column, tuning.of)]
@@ -69,7 +69,8 @@ def _ways(draft: Draft) -> Iterator[Column]:
     for at, teacher in enumerate(draft.experiment.teachers):
         told: dict[str, Any] = {name: getattr(teacher, name) for name in ("model", "epochs", "recipe", "patience")}
         section = StudentSection.model_construct(**told, name=teacher.name or teacher.model)
-        yield Column(f"teacher {section.name}", "", None, section, ("teachers", at), 0)
+        if teacher.subset is None and teacher.compress is None:  # as the search trains it
+            yield Column(f"teacher {section.name}", "", "", None, section, ("teachers", at), 0)
 
 
 def _asked(column: Column, of: list[str]) -> bool:
@@ -112,6 +113,9 @@ def _plan(students: Students, column: Column, row: Row | None) -> None:
     assert tuning is not None
     if column.student.patience is not None:
         raise students.wrong((*column.where, "patience"), "the trials of a search go to their end; leave patience out")
+    if column.distillation is not None and column.distillation.seed == "paired":
+        message = "a search is for students of one teacher; say which seed, or leave it out"
+        raise students.wrong((*column.where, "distillation", column.place, "seed"), message)
     base = students.student(column, Full(count=draft.examples))
     start = _start(students, column, base)
     ranges = {name: getattr(tuning, name) for name in vars(start)}
@@ -139,9 +143,9 @@ def _plan(students: Students, column: Column, row: Row | None) -> None:
             draw=None if row is None else row.draw,
             drawn_from=given,
         )
-        for role, task in given.items():
+        for task in given.values():
             assert row is not None
-            students.name(role, task, row)
+            students.name(task, row, students.one)
         which = f", search {own}" if len(tuning.seed) > 1 else ""
         draft.add(search, f"search for {what}{less}{which}", f"{name} (searched{less})" if less else name)
         for seed in students.experiment.seeds:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainmap.distillation.settings import Distillation as TrainingDistillation
@@ -38,6 +38,7 @@ class Column:
         name: of the student.
         taught: by what it is taught, as tables have it: the loss, and what else tells it from the others of the
             student; "" without a teacher.
+        lesson: the same without the teacher, which the reports may have beside it.
         distillation: None trains without a teacher.
         student: its section.
         where: the student's place in the file.
@@ -46,6 +47,7 @@ class Column:
 
     name: str
     taught: str
+    lesson: str
     distillation: Distillation | None
     student: Section
     where: Where
@@ -58,10 +60,12 @@ class Column:
 
 
 class Students:
-    """Adds the runs of the students on one map of a dataset; None without one."""
+    """Adds the runs of the students on a map of a dataset, if any: one for all, or one for each of their seeds."""
 
-    def __init__(self, draft: Draft, group: Mapping[str, Any], one: Map | None) -> None:
-        self.draft, self.experiment, self.one = draft, draft.experiment, one
+    def __init__(self, draft: Draft, group: Mapping[str, Any], maps: Sequence[Map] = ()) -> None:
+        self.draft, self.experiment = draft, draft.experiment
+        self.one = maps[0] if maps else None
+        self.maps = dict(zip(self.experiment.seeds, maps, strict=True)) if len(maps) > 1 else {}
         self.wrong, self.data = draft.variant.wrong, draft.splits.train.name
         self.group = {"dataset": self.data, **group, **draft.variant.label}
 
@@ -75,6 +79,16 @@ class Students:
         )
         if self.one is None and any(row.draw.by_map or isinstance(row.draw, Priced) for row in rows):
             raise self.wrong(("subsets",), "subsets of a map need a teacher to make it; add one under teachers")
+        if (
+            self.one is not None
+            and not all(one.on_all for one in self.one.members)
+            and any(row.draw.by_map for row in rows)
+        ):
+            message = (
+                f"{self.draft.names[self.one.hash]} is of the examples that its teacher is trained on, and rows are "
+                "chosen from all the data; map a teacher on all of them"
+            )
+            raise self.wrong(("maps",), message)
         for row in rows:
             if not list(_budgets(row, list(row.budgets or self.experiment.budgets))):
                 raise self.wrong(("subsets",), f"'{row.name}' stands in no table; it belongs to equal epochs")
@@ -85,10 +99,7 @@ class Students:
     def check(self, row: Row) -> None:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
-            _check_several(row, self.one)
-            row.draw.check(row.name, self.one.recorded, self.draft.class_sizes)
-            if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
-                materials_of(row.draw.strategy, self.one)
+            check_of_map(row, self.one, self.draft.class_sizes)
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
             self.draft.network(row.draw.schedule["model"], "proxy")
 
@@ -104,10 +115,12 @@ class Students:
             if isinstance(row.draw, Priced):
                 lasting = self.priced(base, self.draft.examples if steps == "full" else row.count)
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
-                given = row.draw.needs(self.one, seed)
-                made = base.model_copy(update={**lasting, "seed": seed, "drawn_from": given})
-                for role, task in given.items():
-                    self.name(role, task, row)
+                one = self.maps.get(seed, self.one)
+                given = row.draw.needs(one, seed)
+                told = {"teaching": self.teaching(column, recipe, seed), "seed": seed, "drawn_from": given}
+                made = base.model_copy(update=lasting | told)
+                for task in given.values():
+                    self.name(task, row, one)
                 name = f"{row.name}, {column.title} on {self.data}, {budgets[0]}, seed {seed}"
                 self.draft.add(made, name)
                 for title, way in ways:
@@ -116,7 +129,11 @@ class Students:
                         smaller = CompressedStudent(student=made, compress=way.settled())
                         run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
-                        self.draft.graph.lines.append(self.line(run, row, (title, column.taught), made, budget))
+                        line = self.line(run, row, (title, column.taught), made, budget)
+                        if made.teaching:
+                            taught = {"teacher": self.teacher_of(column), "way": f"{title} + {column.lesson}"}
+                            line = replace(line, labels={**line.labels, **taught})
+                        self.draft.graph.lines.append(line)
 
     def priced(self, base: Student, trained_on: int) -> dict[str, Any]:
         """What a student is trained on, and how long, for the cost of a training on so many examples and of the map;
@@ -129,12 +146,16 @@ class Students:
         count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch)
         return {"draw": Priced(count=count), "steps": steps}
 
-    def name(self, role: str, task: Task, row: Row) -> None:
+    def name(self, task: Task, row: Row, one: Map | None) -> None:
         """Put a selection into the graph under its row's name; its map, or a teacher, is there."""
         if isinstance(task, Selection):
-            assert self.one is not None
-            drawn = f", seed {task.seed}" if isinstance(row.draw, Chosen) and row.draw.redrawn else ""
-            self.draft.add(task, f"{row.name} of {self.draft.names[self.one.hash]}{drawn}", row.name)
+            assert one is not None
+            name_selection(self.draft, task, row, one)
+
+    def teacher_of(self, column: Column) -> str:
+        """The name of the teacher of a column."""
+        assert column.distillation is not None
+        return column.distillation.teacher or next(iter(self.draft.teachers))
 
     def line(self, run: str, row: Row, column: tuple[str, str], made: Student, budget: str) -> Line:
         """The place of a run in the reports; ``column`` is the student and what it is taught by."""
@@ -163,27 +184,47 @@ class Students:
             device=self.experiment.device,
             evaluation=self.draft.evaluation,
             draw=draw,
-            teaching=self.teaching(column, recipe),
+            teaching=self.teaching(column, recipe, self.experiment.seeds[0]),
             keep=keep,
         )
 
-    def teaching(self, column: Column, recipe: TrainingRecipe) -> Teaching | None:
-        """How a column's students are taught; None without a teacher."""
+    def teaching(self, column: Column, recipe: TrainingRecipe, seed: int) -> Teaching | None:
+        """How a column's student of a seed is taught; None without a teacher."""
         how, draft = column.distillation, self.draft
         if how is None:
             return None
         where = (*column.where, "distillation", column.place)
         if not draft.teachers:
             raise self.wrong(where, "distillation needs a teacher; add one under teachers")
-        teacher = draft.teacher(where, how.teacher or next(iter(draft.teachers)), how.seed)
+        name = self.teacher_of(column)
+        teacher = draft.paired(where, name)[seed] if how.seed == "paired" else draft.teacher(where, name, how.seed)
         try:
             loss = settled(TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"})), draft.examples)
         except TrainmapError as error:
             raise self.wrong(where, error) from error
         told = {key: getattr(loss, key) for key in ("temperature", "weight", "gold", "warmup", "options")}
         live = loss.loss.needs == "features" or recipe.crop
+        if live and not teacher.has_layers:
+            message = (
+                f"{name} is a network of 8 bits: its logits teach, cached; losses on features and crops need layers"
+            )
+            raise self.wrong(where, message)
         source = teacher if live else Logits(teacher=teacher, flips=recipe.flips)
         return Teaching(loss=loss.name, source=source, **told)
+
+
+def name_selection(draft: Draft, made: Selection, row: Row, one: Map) -> None:
+    """Put a selection from a map into the graph under its row's name."""
+    drawn = f", seed {made.seed}" if isinstance(row.draw, Chosen) and row.draw.redrawn else ""
+    draft.add(made, f"{row.name} of {draft.names[one.hash]}{drawn}", row.name)
+
+
+def check_of_map(row: Row, one: Map, classes: tuple[int, ...]) -> None:
+    """Refuse a row that would fail when the map is there; ``classes`` says how many examples each has."""
+    _check_several(row, one)
+    row.draw.check(row.name, one.recorded, classes)
+    if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
+        materials_of(row.draw.strategy, one)
 
 
 def _check_several(row: Row, one: Map) -> None:
@@ -227,13 +268,21 @@ def columns(student: Section, where: Where, teachers: Sequence[str]) -> list[Col
     name = student.name or student.model
     found: list[Column] = []
     for place, (way, how) in enumerate(zip(ways, student.distillation, strict=True)):
-        taught = ""
+        taught = lesson = ""
         if how is not None:
-            told = [f"{key} {short(way[key])}" for key in differ if key not in NAMED and way[key] not in (None, "", {})]
+            told = {
+                key: f"{key} {short(way[key])}" for key in differ if key not in NAMED and way[key] not in (None, "", {})
+            }
             by = (how.teacher or teachers[0]) if len(teachers) > 1 else ""
-            taught = " ".join(filter(None, (how.loss, by and f"by {by}", ", ".join(told) and f"({', '.join(told)})")))
-        found.append(Column(name, taught, how, student, where, place))
+            taught = _taught(how.loss, by, [*told.values()])
+            lesson = _taught(how.loss, "", [words for key, words in told.items() if key != "seed"])
+        found.append(Column(name, taught, lesson, how, student, where, place))
     return found
+
+
+def _taught(loss: str, by: str, rest: Sequence[str]) -> str:
+    """A loss, its teacher and what else there is to tell, in words."""
+    return loss + (f" by {by}" if by else "") + (f" ({', '.join(rest)})" if rest else "")
 
 
 def _compressions(column: Column, wrong: Any) -> list[tuple[str, Compression | None]]:

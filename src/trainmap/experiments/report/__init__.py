@@ -47,7 +47,6 @@ else:
 
 # fmt: off
 __all__ = [
-    "write_outcome",
-    "write_study",
+    "write_outcome", "write_study",
 ]
 # fmt: on

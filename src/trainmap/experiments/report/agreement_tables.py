@@ -9,15 +9,55 @@ from trainmap.errors import counted
 from trainmap.experiments.report.formats import MINUS
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.results.map_pairs import Pair
+from trainmap.experiments.results.statistics import interval
 from trainmap.views.amounts import show_flops, show_percent, show_seconds
 
 FOLDED = 15  # pairs from which on the table is folded at first
 
 
-def agreement_grids(found: Sequence[Pair]) -> list[Grid]:
-    """One table for each dataset, a line for each pair."""
-    datasets = dict.fromkeys(pair.dataset for pair in found)
-    return [_grid(dataset, [pair for pair in found if pair.dataset == dataset]) for dataset in datasets]
+def agreement_grids(found: Sequence[Pair], level: float = 0.95) -> list[Grid]:
+    """Two tables for each dataset: over the seeds of each two kinds of maps, and a line for each pair."""
+    grids: list[Grid] = []
+    for dataset in dict.fromkeys(pair.dataset for pair in found):
+        own = [pair for pair in found if pair.dataset == dataset]
+        grids += [*_over_seeds(dataset, own, level), _grid(dataset, own)]
+    return grids
+
+
+def _over_seeds(dataset: str, found: Sequence[Pair], level: float) -> list[Grid]:
+    """A line for each two kinds of maps: of the same seed, where no two pairs share a map, and of other seeds. Nothing
+    where each kind has one seed."""
+    groups: dict[tuple[str, str, bool], list[Pair]] = {}
+    for pair in found:
+        if pair.first_seed is None or pair.second_seed is None:  # of several trainings, whichever
+            continue
+        key = (str(pair.first_maker), str(pair.second_maker), pair.first_seed == pair.second_seed)
+        groups.setdefault(key, []).append(pair)
+    if all(len(pairs) == 1 for pairs in groups.values()):
+        return []
+    lines: list[GridLine] = []
+    for (first, second, same), pairs in groups.items():
+        name = f"{first} | {second}, {'the same seed' if same else 'other seeds'}"
+        values = [[getattr(pair, key) for pair in pairs] for key in ("confidence", "variability", "ambiguous", "hard")]
+        lines.append(GridLine(name, tuple(_mean(own, same, level, rank=at < 2) for at, own in enumerate(values))))
+    heads = ("Spearman, confidence", "Spearman, variability", "same ambiguous", "same hard-to-learn")
+    lead = (
+        "The mean over pairs of maps; of the same seed over n independent ones, ± half of the interval. Pairs of other "
+        "seeds share maps, and have no interval: two seeds of one network show how much chance does. Thirds in percent."
+    )
+    return [Grid(f"Agreement of maps over seeds, {dataset}", lead, "maps", heads, tuple(lines))]
+
+
+def _mean(values: Sequence[float], same: bool, level: float, rank: bool) -> Cell:
+    if any(math.isnan(value) for value in values):
+        return NOTHING
+    if same and len(values) > 1:
+        found = interval(values, level)
+        scale, digits = (1, 2) if rank else (100, 0)
+        half = "" if math.isnan(found.low) else f" ± {scale * found.half_width:.{digits}f}"
+        return Cell(f"{scale * found.mean:.{digits}f}{half} (n={found.n})".replace("-", MINUS))
+    mean = sum(values) / len(values)
+    return Cell(f"{mean:.2f}".replace("-", MINUS) if rank else f"{100 * mean:.0f}", counted(len(values), "pair"))
 
 
 def _grid(dataset: str, found: Sequence[Pair]) -> Grid:

@@ -15,6 +15,8 @@ ORDER = ("teacher", "scoring", "other", "teacher logits", "choosing", "search", 
 """The steps of a line, by the parts of a price: what a task of a part does comes after those before it."""
 STEPS_OF: Mapping[str, str] = {
     "teacher": "Train teachers",
+    "teacher on a part": "Train teachers on a part",
+    "smaller teacher": "Make teachers smaller",
     "map": "Make maps",
     "ensemble": "Make maps of several recordings",
     "kinds": "Look for the known kinds of examples",

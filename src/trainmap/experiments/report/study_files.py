@@ -92,7 +92,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         (*in_all(study, done, tables, failed), *bought, *found_out, *told, *found_kinds),
         (
             *(*overview(tables), *active, *elsewhere(found), *compressed, *searched, *people, *kinds),
-            *(*teachers_grids(study, done), *agreement_grids(agreeing), *members, *overlaps(study, done)),
+            *(*teachers_grids(study, done), *agreement_grids(agreeing, study.level), *members, *overlaps(study, done)),
         ),
         pictures=(
             *pictures(tables, place / "plots"),

@@ -10,6 +10,7 @@ Its files, in reading order::
     group_titles.py   what the groups of tables are called
     titles.py         what teachers, maps and searches are called in tables
     records.py        the results of an experiment
+    taught.py         teachers by what they were trained on, and their students
     map_pairs.py      how far maps agree
     kind_groups.py    the trainings that say together which score finds which kind
     label_curves.py   what labels buy
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         paired_difference,
         verdict_of,
     )
+    from trainmap.experiments.results.taught import Lessons, lessons, trained_on
     from trainmap.experiments.results.titles import map_titles, people_titles, search_titles, teacher_titles
     from trainmap.experiments.results.versus_random import CLOCKS, UNITS, Column, Comparison, compare
 else:
@@ -68,6 +70,7 @@ else:
             "run_rows": "METRICS Report mean_of",
             "searched": "Arm Searched arms_of",
             "statistics": "Difference Estimate Verdict holm_verdicts interval paired_difference verdict_of",
+            "taught": "Lessons lessons trained_on",
             "titles": "map_titles people_titles search_titles teacher_titles",
             "versus_random": "CLOCKS UNITS Column Comparison compare",
         },
@@ -77,9 +80,10 @@ else:
 __all__ = [
     "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "OF_A_MAP", "ONCE", "PARTS", "PRICED", "RANDOM",
     "REFERENCES", "UNITS", "Arm", "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten", "Group",
-    "KindGroup", "Pair", "Price", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare", "completed",
+    "KindGroup", "Lessons", "Pair", "Price", "Report", "Runs", "Searched", "Verdict", "arms_of", "compare", "completed",
     "compressed_cells", "curves_of", "facts_of", "forgotten_of", "grouped_kinds", "groups", "has_random",
-    "holm_verdicts", "interval", "long_table", "map_titles", "mean_of", "paired_difference", "pairs", "part_column",
-    "people_titles", "price_of", "reads_map", "report_of", "search_titles", "teacher_titles", "verdict_of",
+    "holm_verdicts", "interval", "lessons", "long_table", "map_titles", "mean_of", "paired_difference", "pairs",
+    "part_column", "people_titles", "price_of", "reads_map", "report_of", "search_titles", "teacher_titles",
+    "trained_on", "verdict_of",
 ]
 # fmt: on

@@ -30,6 +30,8 @@ class Pair:
 
     Attributes:
         first, second: their names.
+        first_maker, second_maker, first_seed, second_seed: the same apart: which kind of map, and of which training;
+            None for several.
         examples: in both.
         confidence, variability: Spearman's correlation of each.
         ambiguous, hard: the share of one map's top third that is in the other's.
@@ -41,6 +43,10 @@ class Pair:
     dataset: str
     first: Title
     second: Title
+    first_maker: Title
+    second_maker: Title
+    first_seed: int | None
+    second_seed: int | None
     examples: int
     confidence: float
     variability: float
@@ -56,12 +62,13 @@ class Pair:
 
     def flat(self) -> dict[str, Any]:
         """For a CSV file."""
-        return {**vars(self), "first": str(self.first), "second": str(self.second)}
+        return {key: str(value) if isinstance(value, Title) else value for key, value in vars(self).items()}
 
 
 def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     """Every two finished maps of the same examples and labels, in the order of the plan."""
-    titles = map_titles(study)
+    entries = {entry.hash: entry for entry in study.entries}
+    titles, makers = map_titles(study), map_titles(study, seeds=False)
     groups: dict[str, list[Entry]] = {}
     for entry in study.entries:
         if entry.kind in MAPS and entry.hash in done:
@@ -71,7 +78,15 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
     for group in groups.values():
         if len(group) > 1:
             maps = [DataMap.open(made(folder, entry) / MAP) for entry in group]
-            told = [{"name": titles[entry.hash], **_told(entry, tasks[entry.hash], done)} for entry in group]
+            told = [
+                {
+                    "name": titles[entry.hash],
+                    "maker": makers[entry.hash],
+                    "seed": entries[entry.after[0]].config["seed"] if len(entry.after) == 1 else None,
+                    **_told(entry, tasks[entry.hash], done),
+                }
+                for entry in group
+            ]
             found += [
                 _pair(group[0].dataset, (maps[a], told[a]), (maps[b], told[b]))
                 for a, b in itertools.combinations(range(len(group)), 2)
@@ -91,7 +106,7 @@ def _pair(dataset: str, first: tuple[DataMap, dict[str, Any]], second: tuple[Dat
     confidence, variability = compared.scores
     return Pair(
         dataset,
-        *(of_a["name"], of_b["name"], compared.examples),
+        *(of_a["name"], of_b["name"], of_a["maker"], of_b["maker"], of_a["seed"], of_b["seed"], compared.examples),
         *(confidence.spearman, variability.spearman, variability.top[0].share, confidence.top[0].share),
         *(of_a["accuracy"], of_b["accuracy"], of_a["flops"], of_b["flops"]),
         *(of_a["cpu_seconds"], of_b["cpu_seconds"], " and ".join(dict.fromkeys(compared.sources))),

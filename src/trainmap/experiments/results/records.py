@@ -33,7 +33,8 @@ class Group:
         labels: all the values of the grid that its runs share.
         rows: of the finished runs.
         planned: how many rows there should be.
-        map: the task that made the map; None without one.
+        map: the task that made the map, the first where each seed has its own; None without one.
+        maps: how many maps its finished runs read.
         map_price: what the map cost; None until it is made.
         once: what was made for its finished runs, by task and part.
         told: what tells it from other groups, as phrases by their place in the file.
@@ -44,6 +45,7 @@ class Group:
     rows: tuple[Mapping[str, Any], ...]
     planned: int
     map: Entry | None
+    maps: int = 0
     map_price: Price | None = None
     once: Mapping[Key, Spent] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
@@ -66,14 +68,34 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
         labels, first = dict(lines[0].group), entries.get(lines[0].map)
         of_map = price_of([tasks[first.hash]], done) if first is not None and first.hash in done else None
         its = [line for line in lines if line.run in done]
+        read = {line.run: one for line in its if (one := map_read(tasks[line.run])) is not None}
+        own = {one.hash: price_of([one], done) for one in read.values()}
         rows = tuple(
-            _row(line, entries, tasks[line.run], done, columns_of(price_of([tasks[line.run]], done), of_map))
+            _row(
+                *(line, entries, tasks[line.run], done),
+                columns_of(price_of([tasks[line.run]], done), own[read[line.run].hash] if line.run in read else of_map),
+            )
             for line in its
         )
         everything = price_of([tasks[line.run] for line in its], done)
         title = titles[key]
-        made_groups.append(Group(title.whole, labels, rows, len(lines), first, of_map, everything.once, title.told))
+        told = {"maps": len(own), "map_price": of_map, "once": everything.once, "told": title.told}
+        made_groups.append(Group(title.whole, labels, rows, len(lines), first, **told))
     return made_groups
+
+
+def map_read(task: Task) -> Task | None:
+    """The map that a run is chosen from; None where it is not."""
+    from trainmap.experiments.tasks.map import Map  # torch, which no report of given rows needs
+
+    ahead = [*task.needs().items()]
+    while ahead:
+        role, one = ahead.pop()
+        if role == "map" and isinstance(one, Map):
+            return one
+        if role in ("selection", "student"):
+            ahead += one.needs().items()
+    return None
 
 
 def read_of(task: Task) -> dict[str, bool]:
@@ -136,6 +158,10 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
             f"The map comes from {models} ({told}, {record} logits), {reach} {accuracy:.2%} test accuracy. "
             f"Of each third of this map {overlap}."
         )
+        if group.maps > 1:
+            notes.append(
+                f"Each seed reads the map of its own training, {group.maps} in all; this is the first of them."
+            )
         notes += [f"{name}: {reason}" for name, reason in _reasons(study, group.map, done).items()]
     missing = group.planned - len(group.rows)
     if missing:

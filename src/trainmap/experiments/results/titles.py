@@ -6,10 +6,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from trainmap.errors import counted
 from trainmap.experiments.runs.folder import Entry, Study
-from trainmap.experiments.tasks.result_fields import MAPS
+from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS
+
+MADE_OF = ("teacher", "original", "subset")
+"""What a task is made of, or trained on, which differs between seeds as they do; its title says it."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Title:
 
 def teacher_titles(study: Study) -> dict[str, Title]:
     """Of each teacher, "maker on digits"; all its seeds have the same."""
-    return _titles(study, ("teacher",), lambda entry, _: _on_data(entry, _called(entry)))
+    return _titles(study, TEACHERS, lambda entry, _: _on_data(entry, _called(entry)))
 
 
 def people_titles(study: Study) -> dict[str, Title]:
@@ -51,17 +55,21 @@ def active_titles(study: Study) -> dict[str, Title]:
     return _titles(study, ("active",), lambda entry, _: _on_data(entry, _called(entry)))
 
 
-def map_titles(study: Study) -> dict[str, Title]:
-    """Of each map, "maker, 2 epochs, seed 1": its epochs and seed where there could be others; not the dataset."""
+def map_titles(study: Study, seeds: bool = True) -> dict[str, Title]:
+    """Of each map, "maker, 2 epochs, seed 1": its epochs and seed where there could be others; not the dataset.
+
+    Args:
+        seeds: False for what the maps of several seeds have in common.
+    """
     teachers = teacher_titles(study)
-    seeds = Counter(teachers.values())
+    runs = Counter(teachers.values())
 
     def name(entry: Entry, entries: Mapping[str, Entry]) -> str:
         teacher, *others = (entries[one] for one in entry.after)
         if others:  # as the file calls it
             return entry.called
         told = [_called(teacher), counted(entry.config["epochs"], "epoch") if entry.config["epochs"] else ""]
-        told.append(f"seed {teacher.config['seed']}" if seeds[teachers[teacher.hash]] > 1 else "")
+        told.append(f"seed {teacher.config['seed']}" if seeds and runs[teachers[teacher.hash]] > 1 else "")
         return ", ".join(filter(None, told))
 
     return _titles(study, MAPS, name)
@@ -89,12 +97,14 @@ def _titles(
 
 
 def _settings(entry: Entry, entries: Mapping[str, Entry]) -> str:
-    """All of a task that is no seed and no strategy of active learning, nor what a search trains on (which its title
-    says and a seed draws); and of its teacher."""
-    left = ("seed", "teacher", "strategy", "subset")
-    own = {key: value for key, value in entry.config.items() if key not in left}
+    """All of a task that is no seed, no strategy of active learning and nothing that it is made of; and of its
+    teacher."""
+
+    def own(one: Entry) -> dict[str, Any]:
+        return {key: value for key, value in one.config.items() if key not in ("seed", "strategy", *MADE_OF)}
+
     teacher = entries.get(entry.config.get("teacher", ""))
-    return json.dumps([own, {**teacher.config, "seed": None} if teacher is not None else None], sort_keys=True)
+    return json.dumps([own(entry), None if teacher is None else own(teacher)], sort_keys=True)
 
 
 def _called(entry: Entry) -> str:

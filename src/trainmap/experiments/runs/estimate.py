@@ -33,6 +33,8 @@ FIXED_SECONDS = {
     "selection": 0.1,
     "teacher logits": 0.2,
     "teacher": 0.3,
+    "teacher on a part": 0.3,
+    "smaller teacher": 5.0,
     "student": 0.1,
     "compressed": 2.0,
     "features": 0.3,

@@ -19,6 +19,8 @@ Its files, in reading order::
     materials.py           what is made of a teacher besides its map
     draws.py               the draws of a row
     selection.py           which examples are chosen from a map: one fixed subset
+    part_teacher.py        A teacher that is trained on a part of the data
+    smaller_teacher.py     A teacher that is made smaller
     student.py             A student: trained on what its row draws, taught or not, and judged
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a distilled student
@@ -65,11 +67,13 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.learning import Learning
     from trainmap.experiments.tasks.map import Map, needed_by
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
+    from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
-    from trainmap.experiments.tasks.result_fields import MAPS, Name, check_result
+    from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, materials_of
+    from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
     from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
     from trainmap.experiments.tasks.task_table import TASKS
@@ -95,11 +99,13 @@ else:
             "learning": "Learning",
             "map": "Map needed_by",
             "materials": "ClustersOf Features Logits",
+            "part_teacher": "PartTeacher",
             "people": "People counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
-            "result_fields": "MAPS Name check_result",
+            "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
             "selection": "Selection materials_of",
+            "smaller_teacher": "SmallerTeacher",
             "student": "Student Teaching Tuned",
             "task": "Cost Task hash_of plain",
             "task_table": "TASKS",
@@ -111,12 +117,13 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHER_LOSS",
-    "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher", "Cost", "Data",
-    "Draw", "Elsewhere", "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom", "KindsFound",
-    "Learning", "Logits", "Map", "MapScheduled", "Name", "People", "Place", "PlainHyperparameters", "Priced", "Random",
-    "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "Student", "Task", "Teacher", "Teaching", "Tuned",
-    "check_result", "check_search", "counts_path", "fingerprint", "hash_of", "load", "materials_of", "needed_by",
-    "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
+    "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
+    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "Full", "Hyperparameters", "IndependentRandom",
+    "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People", "Place",
+    "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
+    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
+    "fingerprint", "hash_of", "load", "materials_of", "needed_by", "plain", "prediction_path", "priced", "read_counts",
+    "read_epochs", "request_of", "settled",
 ]
 # fmt: on

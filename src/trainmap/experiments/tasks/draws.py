@@ -173,9 +173,7 @@ class Priced(Draw):
     role: ClassVar[Role] = "priced opponent"
 
     def told(self) -> str:
-        return (
-            "a random subset, with more steps where all the data cost less, for what a subset and its map cost together"
-        )
+        return "at random, and with more steps where all the data cost less: what a subset and its map cost together"
 
     def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
         return None if self.count >= len(train) else random_ids(train.ids, self.count, seed)

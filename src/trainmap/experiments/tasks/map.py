@@ -55,12 +55,12 @@ class Map(Task):
     @property
     def recorded(self) -> int:
         """Epochs that it is made of; early stopping is not foreseen."""
-        return self.epochs or self.teacher.recipe.epochs
+        return self.epochs or self.teacher.recorded
 
     @property
     def whole(self) -> bool:
         """Whether it is a map of all that the teacher's training took."""
-        return self.epochs in (None, self.teacher.recipe.epochs)
+        return self.epochs in (None, self.teacher.recorded)
 
     def told(self) -> str:
         epochs = "all epochs" if self.epochs is None else f"the first {counted(self.epochs, 'epoch')}"
@@ -87,7 +87,7 @@ class Map(Task):
         for one in self.members:
             if one not in besides:  # passes over the test data are no part of a map
                 spent = one.model_copy(update={"record_test": False}).cost(site).flops
-                flops += spent * self.recorded // one.recipe.epochs
+                flops += spent * self.recorded // one.recorded
         return flops
 
     def share_of(self, role: str, result: Mapping[str, Any]) -> float:

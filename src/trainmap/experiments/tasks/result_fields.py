@@ -238,6 +238,8 @@ MAPS = ("map", "ensemble")
 
 FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
+    "teacher on a part": Taught,
+    "smaller teacher": Taught,
     "map": Scored,
     "ensemble": ScoredTogether,
     "selection": Chosen,
@@ -252,6 +254,9 @@ FIELDS: Mapping[str, Any] = {
     "search": Searched,
     "active": Asked,
 }
+
+TEACHERS = tuple(kind for kind, fields in FIELDS.items() if fields is Taught)
+"""The kinds of tasks that train a teacher, whatever on and in which form."""
 
 
 def check_result(path: Path, kind: str, result: Mapping[str, Any]) -> None:

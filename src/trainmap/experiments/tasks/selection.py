@@ -141,6 +141,11 @@ def materials_of(strategy: Settled, one: Map) -> dict[str, Task]:
             f"{strategy.name} reads the network that {one.teacher.model} ends with, which a map of its first "
             f"{counted(one.epochs or 0, 'epoch')} does not pay for; leave epochs of the map out"
         )
+    if "features" in needs and not one.teacher.has_layers:
+        raise TrainmapError(
+            f"{strategy.name} reads the last hidden layer of the network, which a network of 8 bits does not show; "
+            "take a strategy without features, or the map of another teacher"
+        )
     found: dict[str, Task] = {}
     if "features" in needs:
         found["features"] = Features(teacher=one.teacher)

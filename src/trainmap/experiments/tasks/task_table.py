@@ -11,9 +11,11 @@ from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.kinds_found import KindsFound
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
+from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.people import People
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.selection import Selection
+from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
 from trainmap.experiments.tasks.student import Student, Tuned
 from trainmap.experiments.tasks.task import Task
 from trainmap.experiments.tasks.teacher import Teacher
@@ -34,6 +36,8 @@ TASKS: Mapping[str, type[Task]] = {
         CompressedTeacher,
         Search,
         People,
+        PartTeacher,
+        SmallerTeacher,
         KindsFound,
         ActiveLearning,
     )

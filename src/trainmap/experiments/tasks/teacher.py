@@ -1,4 +1,4 @@
-"""A teacher: trained on all the data while it is recorded."""
+"""A teacher: trained while it is recorded, on all the data."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
+from torch import nn
+
+from trainmap.data.dataset import Dataset
 from trainmap.dynamics.recorder import Recorder
 from trainmap.experiments.tasks.judge import costs
 from trainmap.experiments.tasks.learning import Learning, checkpoints, forget_checkpoint, leave_network
@@ -14,6 +17,7 @@ from trainmap.experiments.tasks.sweeps import Beside, Sweep
 from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.cost import forward_flops
+from trainmap.training.fit import FitResult
 from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
@@ -31,6 +35,8 @@ class Teacher(Learning):
     spelled: ClassVar = "trainmap.experiments.nodes:teacher_run"
     part: ClassVar = "teacher"
     spends: ClassVar = ("train", "sweep")
+    on_all: ClassVar[bool] = True
+    """Whether it is trained on all the data, so that its map is of all of them."""
 
     record: Literal["train", "sweep"]
     record_test: bool = False
@@ -45,11 +51,32 @@ class Teacher(Learning):
 
     def told(self) -> str:
         recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
-        return f"{super().told()}, on all the data; recorded: {recorded}{' and the test data' * self.record_test}"
+        return f"{super().told()}, {self.learns_from()}; recorded: {recorded}{' and the test data' * self.record_test}"
+    def learns_from(self) -> str:
+        """What it is trained on, in a phrase."""
+        return "on all the data"
+
+    @property
+    def recorded(self) -> int:
+        """Epochs that are recorded; early stopping is not foreseen."""
+        return self.recipe.epochs
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether its network is one in plain torch, with layers to look into."""
+        return True
+
+    def count(self, site: Site) -> int:
+        """How many examples an epoch trains on."""
+        return site.examples
+
+    def examples(self, place: Place, train: Dataset) -> Dataset:
+        """What it is trained on, of all the examples."""
+        return train
 
     def cost(self, site: Site) -> Cost:
         forward = site.forward(self.model)
-        seen = self.recipe.epochs * site.examples
+        seen = self.recipe.epochs * self.count(site)
         tests = self.recipe.epochs * site.tests if self.record_test else 0
         sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
         kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
@@ -63,34 +90,40 @@ class Teacher(Learning):
 
     def run(self, place: Place) -> Result:
         data = self.data.load(place.data_root)
-        train, test = data.train, data.test
+        train = self.examples(place, data.train)
         model = self.build(train)
-        # A task that was killed goes on with its checkpoint; without one, what an earlier try recorded is of no use.
-        resume = any(path.exists() for path in checkpoints(place))
-        shared: dict[str, Any] = {"rank": 0, "world_size": 1, "resume": resume, "overwrite": not resume}
         with ExitStack() as open_:
-            recorder = open_.enter_context(
-                Recorder(
-                    place.out / DYNAMICS,
-                    classes=train.classes,
-                    ids=train.ids,
-                    labels=train.y,
-                    source=self.record,
-                    **shared,
-                )
-            )
-            watched = Sweep(recorder, model, train, self.device) if self.record == "sweep" else recorder
-            both: EpochRecorder = watched
-            if self.record_test:
-                beside = Recorder(place.out / TEST_DYNAMICS, test.classes, test.ids, test.y, "sweep", **shared)
-                both = Beside(watched, Sweep(open_.enter_context(beside), model, test, self.device))
-            result = self.train(model, data, train, place, recorder=both)
+            recorder = self.recorder(open_, place, model, train, data.test)
+            result = self.train(model, data, train, place, recorder=recorder)
         leave_network(model, place.out)
         forget_checkpoint(place)
         row = self.judge(model, data, place)
         leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
-        told: dict[str, Any] = {"epochs": result.epochs, "sweep_seconds": 0.0}
-        if isinstance(watched, Sweep):
-            forward = forward_flops(model, train.inputs)
-            told |= {"sweep_seconds": watched.seconds, "sweep_flops": inference_flops(forward, result.examples_seen)}
-        return row | costs(result, model) | told
+        row |= {} if self.on_all else {"examples": len(train), "fraction": len(train) / len(data.train)}
+        row |= costs(result, model) | {"epochs": result.epochs}
+        return row | swept(recorder, forward_flops(model, train.inputs), result)
+
+    def recorder(
+        self, open_: ExitStack, place: Place, model: nn.Module, train: Dataset, test: Dataset
+    ) -> EpochRecorder:
+        """What records the training of ``model``, closed with ``open_``.
+
+        A task that was killed goes on with its checkpoint; without one, what an earlier try recorded is of no use.
+        """
+        resume = any(path.exists() for path in checkpoints(place))
+        shared: dict[str, Any] = {"rank": 0, "world_size": 1, "resume": resume, "overwrite": not resume}
+        of: dict[str, Any] = {"classes": train.classes, "ids": train.ids, "labels": train.y, "source": self.record}
+        own = open_.enter_context(Recorder(place.out / DYNAMICS, **of, **shared))
+        watched = Sweep(own, model, train, self.device) if self.record == "sweep" else own
+        if not self.record_test:
+            return watched
+        beside = Recorder(place.out / TEST_DYNAMICS, test.classes, test.ids, test.y, "sweep", **shared)
+        return Beside(watched, Sweep(open_.enter_context(beside), model, test, self.device))
+
+
+def swept(recorder: EpochRecorder, forward: int, result: FitResult) -> dict[str, Any]:
+    """What evaluation passes over what a teacher is trained on took, by its recorder; ``forward`` FLOPs an example."""
+    watched = recorder.recorder if isinstance(recorder, Beside) else recorder
+    if not isinstance(watched, Sweep):
+        return {"sweep_seconds": 0.0}
+    return {"sweep_seconds": watched.seconds, "sweep_flops": inference_flops(forward, result.examples_seen)}

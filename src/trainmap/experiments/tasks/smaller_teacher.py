@@ -1,0 +1,111 @@
+"""A teacher that is made smaller: what is recorded is its training in the smaller form."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from trainmap.compression.compressed import Compressed, uncompressed
+from trainmap.compression.network_files import load_graph, load_weights, save, suffix
+from trainmap.compression.ways import Way, tuning_epochs, way_of
+from trainmap.data.dataset import Dataset, Splits
+from trainmap.experiments.file.fields import short
+from trainmap.experiments.tasks.judge import costs, judged
+from trainmap.experiments.tasks.learning import forget_checkpoint
+from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place, leave_held_out
+from trainmap.experiments.tasks.task import Cost, Result, Site
+from trainmap.experiments.tasks.teacher import SIGNAL_BYTES, Teacher, swept
+from trainmap.experiments.tasks.tracking import track
+from trainmap.experiments.tasks.watch import Watch
+from trainmap.models.budget import inference_flops, training_flops
+from trainmap.models.zoo import PRETRAINED
+from trainmap.training.watching import EpochRecorder, Watching
+
+GRAPH = "model.pt2"  # of a quantised network
+
+
+class SmallerTeacher(Teacher):
+    """Make a network smaller by training it further, while recording that; leaves ``dynamics/`` and ``model.pt``, of a
+    quantised network ``model.pt2``.
+
+    What is recorded are the logits of the smaller network: of a pruned one while it is tuned, with its zeros while they
+    become more, with eight-bit rounding in the forward pass.
+
+    Attributes:
+        compress: the way, as ``method``, and all its options. Where it starts fresh its further training is the whole.
+        original: the teacher as it is trained before, which this one needs and so costs as well; None: fresh weights.
+    """
+
+    kind: ClassVar = "smaller teacher/1"
+    spelled: ClassVar = ""
+
+    compress: dict[str, Any]
+    original: Teacher | None = None
+
+    def learns_from(self) -> str:
+        options = ", ".join(f"{name} {short(value)}" for name, value in self.compress.items() if name != "method")
+        before = "from fresh weights" if self.original is None else "after its training on all the data"
+        return f"made smaller {before} by {self.compress['method']}{options and f' ({options})'}, on all the data"
+
+    @property
+    def way(self) -> Way:
+        """How it is done."""
+        return way_of(self.compress)
+
+    @property
+    def recorded(self) -> int:
+        return tuning_epochs(self.way)
+
+    @property
+    def has_layers(self) -> bool:
+        return self.compress["method"] != "int8-trained"
+
+    def network(self, folder: Path, train: Dataset) -> nn.Module:
+        if not self.has_layers:
+            return load_graph(folder / GRAPH)
+        fresh = self.model_copy(update={"model": self.model.removesuffix(PRETRAINED)}).build(train)
+        return load_weights(fresh, folder / MODEL)
+
+    def cost(self, site: Site) -> Cost:
+        forward, seen = site.forward(self.model), self.recorded * site.examples
+        tests = self.recorded * site.tests if self.record_test else 0
+        sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
+        kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
+        return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
+
+    def run(self, place: Place) -> Result:
+        data = self.data.load(place.data_root)
+        before = self.build(data.train)
+        if self.original is not None:
+            before = self.original.network(place.of("original"), data.train)
+        made, recorder = self._made(before, data, place)
+        save(made, place.out / f"model{suffix(made.model)}", data.train.inputs)
+        forget_checkpoint(place)
+        device = "cpu" if isinstance(made.model, torch.fx.GraphModule) else self.device
+        row = judged(made.model, data, place, self.evaluation, flips=self.recipe.flips, device=device)
+        leave_held_out(place.out, row["validation_accuracy"] if len(data.validation) else None)
+        assert made.tuning is not None
+        row |= costs(made.tuning, made.model) | {"epochs": made.tuning.epochs}
+        row |= swept(recorder, made.flops, made.tuning)
+        return row | {"parameters": made.parameters, "nonzero": made.nonzero, "forward_flops": made.flops}
+
+    def _made(self, before: nn.Module, data: Splits, place: Place) -> tuple[Compressed, EpochRecorder]:
+        """The smaller network, and what recorded the training that made it."""
+        place.out.mkdir(parents=True, exist_ok=True)
+        recorders: list[EpochRecorder] = []
+        name = place.name or place.out.name
+        with ExitStack() as open_, track(name, self.identity(), place.logs or place.out, place.tracking) as log:
+
+            def watching(model: nn.Module) -> Watching:
+                recorders.append(self.recorder(open_, place, model, data.train, data.test))
+                watch = Watch(place.out / EPOCHS, model, data.validation, None, self.device, log)
+                return Watching(recorders[-1], on_epoch=watch)
+
+            original = uncompressed(before, data.train.inputs)
+            how: dict[str, Any] = {"watching": watching, "checkpoint": place.checkpoint}
+            made = self.way.make(original, data.train, self.recipe, self.seed, self.device, **how)
+        return made, recorders[-1]
