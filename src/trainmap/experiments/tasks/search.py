@@ -79,7 +79,8 @@ class Search(Task):
 
     def told(self) -> str:
         ends = ", ".join(f"{name} {short(low)} to {short(high)}" for name, (low, high) in self.ranges.items())
-        return f"{counted(self.trials, 'trial')} of {self.model} by Optuna on the validation data: {ends}"
+        part = "" if self.draw is None else f" trained on {counted(self.draw.count, 'example')}, {self.draw.told()},"
+        return f"{counted(self.trials, 'trial')} of {self.model}{part} by Optuna on the validation data: {ends}"
 
     def cost(self, site: Site) -> Cost:
         examples = site.examples if self.draw is None else self.draw.count
