@@ -241,6 +241,7 @@ def test_a_map_of_the_first_epochs_costs_its_part_alone(tmp_path: Path) -> None:
 # --- done ---
 
 
+@pytest.mark.slow
 def test_the_map_is_that_of_the_library_and_knows_its_members(done: Path) -> None:
     _, graph = planned(done)
     node = next(node for node in graph.nodes.values() if isinstance(node.task, Ensemble))
@@ -252,6 +253,7 @@ def test_the_map_is_that_of_the_library_and_knows_its_members(done: Path) -> Non
     assert held_out(node.place.out) == pytest.approx(sum(filter(None, told)) / 4)
 
 
+@pytest.mark.slow
 def test_agreement_and_costs_are_of_all_members(done: Path) -> None:
     study = open_study(done / "out")
     found = results(study, done / "out")
@@ -272,6 +274,7 @@ def test_agreement_and_costs_are_of_all_members(done: Path) -> None:
     assert price.before("scoring").cpu_seconds == found[one.hash]["scoring_cpu_seconds"]
 
 
+@pytest.mark.slow
 def test_the_opponents_of_equal_cost_are_trained_as_planned_and_told(done: Path) -> None:
     study = open_study(done / "out")
     found, tasks = results(study, done / "out"), tasks_of(study)
@@ -301,6 +304,7 @@ def test_the_opponents_of_equal_cost_are_trained_as_planned_and_told(done: Path)
     assert (done / "out" / "plots" / "members.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_random_row_of_equal_cost_is_no_opponent_of_the_same_size_and_has_no_verdict(done: Path) -> None:
     paths = write_study(done / "out")
     rows = list(csv.DictReader(paths["table.csv"].read_text().splitlines()))
@@ -310,6 +314,7 @@ def test_a_random_row_of_equal_cost_is_no_opponent_of_the_same_size_and_has_no_v
     assert len(own) == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_result_of_an_ensemble_is_told(done: Path, tmp_path: Path) -> None:
     from trainmap.errors import StoreError
     from trainmap.experiments.tasks.result_fields import check_result
