@@ -47,7 +47,8 @@ else:
             "averages": "aum el2n entropy loss",
             "cartography": "aleatoric confidence slope threshold_closeness variability",
             "compute": (
-                "available check_progress check_question check_score epochs_taken estimate resolve score_blocks score_of"
+                "available check_progress check_question check_score epochs_taken estimate resolve score_blocks "
+                "score_of"
             ),
             "events": "correctness first_learned forgetting forgetting_time learning_time",
             "score_file": "check_scores_name write_scores",
