@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from trainmap.data.dataset import Dataset
+from trainmap.data.elsewhere import Revised
 from trainmap.errors import TrainmapError
-from trainmap.evaluation.counterfactual import load_counterfactual
+from trainmap.evaluation.counterfactual import consistency, load_counterfactual
 
 PARTS = ("original", "revised_premise", "revised_hypothesis")
 LABELS = ("neutral", "entailment", "contradiction")
@@ -65,3 +67,22 @@ def test_files_that_are_not_what_they_must_be_are_told(tmp_path: Path) -> None:
     pairs().filter(pl.col("split") != "test").write_parquet(file)
     with pytest.raises(TrainmapError, match="no rows with part 'original' and split 'test'"):
         load_counterfactual(tmp_path)
+
+
+def test_consistency_is_right_on_an_example_and_on_all_of_its_revisions() -> None:
+    def of(ids: list[int], labels: list[int]) -> Dataset:
+        return Dataset("d", np.array(ids), np.zeros((len(ids), 1), np.float32), np.array(labels), 2)
+
+    test = of([10, 11, 12, 13], [0, 1, 0, 1])
+    first = Revised(of([1, 2, 3], [1, 0, 1]), np.array([10, 11, 10]))
+    second = Revised(of([4], [1]), np.array([12]))
+    right = [(first, np.array([1, 0, 1])), (second, np.array([1]))]
+    assert consistency(test, np.array([0, 1, 0, 0]), right) == 1.0  # 13 has no revision and does not count
+    assert consistency(test, np.array([0, 0, 0, 1]), right) == pytest.approx(2 / 3)
+    once_wrong = [(first, np.array([1, 0, 0])), (second, np.array([0]))]
+    assert consistency(test, np.array([0, 1, 0, 1]), once_wrong) == pytest.approx(1 / 3)
+    for predicted, theirs in ((np.zeros(3, np.int64), right), (np.zeros(4, np.int64), [(second, np.zeros(2))])):
+        with pytest.raises(TrainmapError, match="predictions must be of"):
+            consistency(test, predicted, theirs)
+    with pytest.raises(TrainmapError, match="there are no revisions"):
+        consistency(test, np.zeros(4, np.int64), [])

@@ -73,7 +73,7 @@ def here() -> Iterator[None]:
         yield
 
 
-def blank(panels: object, path: Path) -> Path:
+def blank(panels: object, path: Path, what: str = "") -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(b"")
     return path

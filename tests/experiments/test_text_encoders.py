@@ -109,6 +109,7 @@ def test_what_cannot_be_is_refused_with_file_line_and_field(tmp_path: Path, enco
         ("teachers.0.model=hf-encoder:nowhere",): r"teachers.0.model: there is no encoder 'nowhere'",
         (f"students.0.model=hf-encoder:{encoder}@9",): r"students.0.model: .*has 3 layers, got @9",
         ("students.0.compress=[{method: int8}]",): r"students.0.compress.0.method: 'int8' does not fit",
+        ("teachers.0.compress={method: int8-trained, finetune_epochs: 1}",): "'int8-trained' does not fit",
         ("students.0.compress=[{method: prune-channels, ratio: 0.5}]",): "'prune-channels' does not fit",
         (f"subsets=[{{schedule: {{name: proxy, model: 'hf-encoder:{encoder}@1'}}}}]",): "a proxy is a small network",
         ("data.limit.train=9000",): r"data.limit: .*limit.train must be 1 to \d+, what there is, got 9000",

@@ -538,7 +538,7 @@ def open_grid(folder: Path) -> None:
 def report_grid(folder: Path) -> None:
     from trainmap.experiments.report import study_files, study_plots
 
-    study_plots.plot_costs = study_plots.plot_sizes = lambda panels, path: path  # pictures take a second each
+    study_plots.plot_costs = study_plots.plot_sizes = lambda panels, path, *_: path  # pictures take a second each
     study_files.html = lambda one: ""
     study_files.write_study(folder / "out")
 

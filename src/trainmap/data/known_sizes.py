@@ -28,10 +28,12 @@ def outline(name: str, seed: int = 0, validation: float = 0.2, limit: Limit | No
     y = np.concatenate([np.repeat(np.arange(source.classes), counts) for counts in (source.train, source.test)])
     part = np.repeat(np.array(["train", "test"], "<U24"), [sum(source.train), sum(source.test)])
     image = np.zeros((source.channels, source.size, source.size), np.uint8)
-    rows = divide(Rows(name, y, source.classes, part, lambda train: (image, 0)), seed, validation)
+    made = Rows(name, y, source.classes, part, lambda train: (image, 0), names=source.names)
+    rows = divide(made, seed, validation)
     rows = rows if limit is None else limited(rows, limit)
     found = []
     for one in PARTS:
         ids = np.flatnonzero(rows.part == one)
-        found.append(Dataset(name, ids, np.broadcast_to(image, (len(ids), *image.shape)), rows.y[ids], rows.classes))
+        x = np.broadcast_to(image, (len(ids), *image.shape))
+        found.append(Dataset(name, ids, x, rows.y[ids], rows.classes, names=rows.called))
     return Splits(*found)

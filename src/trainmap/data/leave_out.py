@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainmap.data.raw_rows import Rows
 from trainmap.data.tables import encoding_of, learn_rows
-from trainmap.errors import TrainmapError, shown, some, unknown
+from trainmap.errors import TrainmapError, some, unknown
 
 LEFT_OUT = "left out"
 
@@ -39,6 +39,13 @@ class LeaveOut:
         if sum((bool(self.values), self.above is not None, self.below is not None)) != 1:
             raise TrainmapError("what is left out is told by one of values, above and below; give one of them")
 
+    def __str__(self) -> str:
+        if self.values:
+            return f"{self.column} {', '.join(map(str, self.values))}"
+        return (
+            f"{self.column} above {self.above:g}" if self.above is not None else f"{self.column} below {self.below:g}"
+        )
+
     def rows(self, column: pl.Series) -> NDArray[np.bool_]:
         """Which rows are left out.
 
@@ -65,6 +72,8 @@ def leave_out(rows: Rows, what: LeaveOut) -> Rows:
         TrainmapError: no such column, nothing or everything is left out, or a class that is then without an example
             to train on.
     """
+    if not rows.groups:
+        raise TrainmapError(f"{rows.name} has no columns to leave out by; tables, texts with columns and fsdd have")
     if what.column not in rows.groups:
         raise unknown(f"column of {rows.name} to leave out by", what.column, [*rows.groups])
     out = what.rows(rows.groups[what.column]) & np.isin(rows.part, ("train", "validation", "test"))
@@ -75,7 +84,7 @@ def leave_out(rows: Rows, what: LeaveOut) -> Rows:
     if lacking := sorted(set(rows.y[out].tolist()) - set(rows.y[part == "train"].tolist())):
         names = some([rows.called[label] for label in lacking])
         raise TrainmapError(
-            f"classes of {rows.name} have no training examples when these are left out ({shown(names)}); a network "
+            f"classes of {rows.name} have no training examples when these are left out ({names}); a network "
             "cannot be judged on classes that it never saw"
         )
     if rows.table is None:

@@ -36,11 +36,11 @@ class Source:
     """Folder of the operating system's package."""
     starts: tuple[int, ...] = ()
     """The first labels of the official training set: tells the two datasets apart that share their file names."""
+    names: tuple[str, ...] = ()
+    """Of the classes, where they are no numbers."""
     train: tuple[int, ...] = ()
     test: tuple[int, ...] = ()
     """How many examples of each class the official parts have; () for one without official parts."""
-    names: tuple[str, ...] = ()
-    """Of the classes, where they are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -225,9 +225,9 @@ DATASETS: dict[str, Source] = {
         flips=True,
         system="/usr/share/datasets/fashion-mnist",
         starts=(9, 0, 0, 3, 0, 2, 7, 2, 5, 5),
+        names=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
         train=(6_000,) * 10,
         test=(1_000,) * 10,
-        names=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
     ),
     "cifar10": Source(
         32,

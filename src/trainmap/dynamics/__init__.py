@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.recorder import Recorder
     from trainmap.dynamics.signals import (
         FLOAT_SIGNALS,
+        SIGNALS,
         UNKNOWN_LABEL,
         Block,
         empty_signals,
@@ -84,7 +85,7 @@ else:
             "manifest": "MOST_CLASSES Manifest versions write_manifest",
             "probabilities": "refuse_probabilities",
             "recorder": "Recorder",
-            "signals": "FLOAT_SIGNALS UNKNOWN_LABEL Block empty_signals read_only signals_from_logits",
+            "signals": "FLOAT_SIGNALS SIGNALS UNKNOWN_LABEL Block empty_signals read_only signals_from_logits",
             "stats": "NEVER Stats",
             "store": "Dynamics fingerprint",
         },
@@ -92,10 +93,11 @@ else:
 
 # fmt: off
 __all__ = [
-    "FLOAT_SIGNALS", "MISSING", "MOST_CLASSES", "NEVER", "UNKNOWN_LABEL", "Block", "Dynamics", "Manifest", "Recorder",
-    "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint", "halved",
-    "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind", "on_accelerator",
-    "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids", "to_ids",
-    "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns", "write_examples", "write_manifest",
+    "FLOAT_SIGNALS", "MISSING", "MOST_CLASSES", "NEVER", "SIGNALS", "UNKNOWN_LABEL", "Block", "Dynamics", "Manifest",
+    "Recorder", "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint",
+    "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind",
+    "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids",
+    "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns", "write_examples",
+    "write_manifest",
 ]
 # fmt: on

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.signals import Block
+from trainmap.dynamics.signals import SIGNALS, Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, cause, shown, whole
 from trainmap.kinds import check_kind
@@ -69,6 +69,19 @@ def resolve(
             )
         chosen[score.name] = score
     return chosen
+
+
+def check_score(name: str, epochs: int) -> None:
+    """Refuse a score that a recording of so many epochs, at the level "signals", cannot give.
+
+    Raises:
+        TrainmapError: an unknown score, too few epochs, a score of the logits.
+    """
+    score = score_named(name)
+    if epochs < score.epochs:
+        raise TrainmapError(f"{name} needs a map of at least {score.epochs} epochs, got {epochs}; record more of them")
+    if lacking := [need for need in score.needs if need not in SIGNALS]:
+        raise TrainmapError(f"{name} needs {', '.join(lacking)}; a recording at level 'signals' has none")
 
 
 def epochs_taken(dynamics: Dynamics, epochs: object) -> int:

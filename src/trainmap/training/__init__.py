@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from trainmap.training.active import PoolWatch, Round, looks, rounds
     from trainmap.training.checkpoint import Progress, previous, read
     from trainmap.training.features import features_of
-    from trainmap.training.fit import FitResult, even_batches
+    from trainmap.training.fit import FitResult, check_recipe, even_batches
     from trainmap.training.gradients import grand, vog
     from trainmap.training.optimizer import make_optimizer
     from trainmap.training.proxy import ProxyFilter
@@ -42,7 +42,7 @@ else:
             "active": "PoolWatch Round looks rounds",
             "checkpoint": "Progress previous read",
             "features": "features_of",
-            "fit": "FitResult even_batches",
+            "fit": "FitResult check_recipe even_batches",
             "gradients": "grand vog",
             "optimizer": "make_optimizer",
             "proxy": "ProxyFilter",
@@ -56,7 +56,7 @@ else:
 # fmt: off
 __all__ = [
     "EpochRecorder", "FitResult", "PoolWatch", "Progress", "ProxyFilter", "Recipe", "Round", "Teaching", "Watchers",
-    "Watching", "default_recipe", "even_batches", "features_of", "grand", "load_state", "looks", "make_optimizer",
-    "objective", "previous", "read", "rounds", "vog", "watching_of",
+    "Watching", "check_recipe", "default_recipe", "even_batches", "features_of", "grand", "load_state", "looks",
+    "make_optimizer", "objective", "previous", "read", "rounds", "vog", "watching_of",
 ]
 # fmt: on

@@ -283,13 +283,22 @@ def _check_place(progress: Progress, steps: int | None) -> None:
         raise TrainmapError("a run that starts at a later epoch goes by epochs: leave out steps, or start at epoch 0")
 
 
-def _check_data(train: Dataset, recipe: Recipe) -> None:
-    if len(train) == 0:
-        raise TrainmapError(f"nothing to train on: the dataset '{train.name}' has no examples")
+def check_recipe(recipe: Recipe, train: Dataset) -> None:
+    """Refuse what a recipe asks of data of another form.
+
+    Raises:
+        TrainmapError: flips or crops of what are no images.
+    """
     if train.inputs.form != "pixels" and (recipe.flips or recipe.crop):
         raise TrainmapError(
             f"flips and crops are for images, but {train.name} has {train.inputs}; use flips=False and crop=0"
         )
+
+
+def _check_data(train: Dataset, recipe: Recipe) -> None:
+    if len(train) == 0:
+        raise TrainmapError(f"nothing to train on: the dataset '{train.name}' has no examples")
+    check_recipe(recipe, train)
 
 
 def _check_whole_epochs(train: Dataset, visiting: Visiting, recipe: Recipe, steps: int) -> None:

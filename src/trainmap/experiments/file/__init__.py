@@ -20,7 +20,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
-    from trainmap.experiments.file.fields import Section, short
+    from trainmap.experiments.file.fields import Section, short, written
     from trainmap.experiments.file.sections import Active, Distillation, LeaveOut, Limit, Student
     from trainmap.experiments.file.teacher_sections import Map, Recipe, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
@@ -31,7 +31,7 @@ else:
         __name__,
         {
             "evaluation_sections": "Evaluation Outliers Pairs Shift",
-            "fields": "Section short",
+            "fields": "Section short written",
             "sections": "Active Distillation LeaveOut Limit Student",
             "teacher_sections": "Map Recipe Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
@@ -44,6 +44,6 @@ else:
 __all__ = [
     "Active", "Compression", "Distillation", "Evaluation", "LeaveOut", "Limit", "Map", "Outliers", "Pairs", "Recipe",
     "Schedule", "Section", "Shift", "Student", "Subset", "Teacher", "TeacherCompression", "Variant", "Where", "Without",
-    "load_experiment", "schema", "short", "variant_of",
+    "load_experiment", "schema", "short", "variant_of", "written",
 ]
 # fmt: on

@@ -67,3 +67,8 @@ def short(value: Any) -> str:
     if value is None:
         return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def written(value: Any) -> str:
+    """A value of a grid as titles say it: a number as it is written, so that two values stay two."""
+    return short(value) if value is None or isinstance(value, Mapping | list) else str(value)

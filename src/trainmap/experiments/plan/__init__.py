@@ -11,6 +11,7 @@ Its files, in reading order::
     people_runs.py     do people find the same examples hard? Teacher → map of the test data beside people's judgement
     planner.py         from an experiment to its graph of tasks
     points.py          what tells the points of a grid apart where they meet
+    rehearsal.py       what only doing it can tell, done in small
     rows.py            the rows of a table
     search_runs.py     the search for hyperparameters of an experiment
     student_runs.py    the students' part of the graph

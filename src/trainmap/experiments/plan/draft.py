@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.elsewhere_sets import evaluation_of
 from trainmap.experiments.plan.graph import Graph, Node, made_at
+from trainmap.experiments.plan.rehearsal import Rehearsal
 from trainmap.experiments.tasks.datasets import Data, load
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
@@ -27,6 +29,8 @@ from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.build import check_model
 from trainmap.models.catalogue import count
 from trainmap.models.encoders import encoder_weights
+from trainmap.scores.compute import check_score
+from trainmap.training.fit import check_recipe
 from trainmap.training.recipes import Recipe as TrainingRecipe
 from trainmap.training.recipes import default_recipe
 
@@ -61,7 +65,8 @@ class Draft:
             graph.lacks(name)
         self.examples, self.tests, self.classes = len(train), len(self.splits.test), train.classes
         self.class_sizes = tuple(int(count) for count in np.bincount(train.y) if count)
-        self.evaluation = evaluation_of(variant, self.data, self.splits.test)
+        self.evaluation = evaluation_of(variant, self.data, self.splits.test, graph)
+        self.rehearsal = Rehearsal(None if outlined else train)
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.names: dict[str, str] = {}
         self.teachers: dict[str, dict[int, Teacher]] = {}
@@ -143,6 +148,10 @@ class Draft:
         except TrainmapError as error:
             raise self.variant.wrong((*where, "model"), error) from error
         self.known(where, section.model, role)
+        try:
+            check_recipe(recipe, self.splits.train)
+        except TrainmapError as error:
+            raise self.variant.wrong((*where, "recipe"), error) from error
         return recipe
 
     def known(self, where: Where, model: str, role: str) -> None:
@@ -170,6 +179,20 @@ class Draft:
             known = {"name": name, "dataset": train.name, "role": role, "parameters": weighs, "flops": flops}
             self.graph.models.append(known)
         return known
+
+    def check_scores(self, where: Where, scores: Sequence[str], epochs: int, why: str = "") -> None:
+        """Refuse scores that so many epochs of a teacher's recording cannot give, or that stand twice.
+
+        Args:
+            why: there may be so few.
+        """
+        for at, score in enumerate(scores):
+            try:
+                if score in scores[:at]:
+                    raise TrainmapError(f"'{score}' stands twice; keep one of them")
+                check_score(score, epochs)
+            except TrainmapError as error:
+                raise self.variant.wrong((*where, at), f"{error}{why}") from error
 
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):

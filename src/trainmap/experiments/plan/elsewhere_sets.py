@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainmap.data.dataset import Dataset
+from trainmap.data.known_sizes import is_missing
 from trainmap.data.leave_out import LEFT_OUT
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.corruptions import check_corruption
@@ -15,6 +16,7 @@ from trainmap.evaluation.shifts import is_made_for, load_shift
 from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
+from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.tasks.datasets import Data, Elsewhere, Foreign, fingerprint_of, foreign
 
 TAKEN = ("test", "validation", "corrupted")
@@ -36,14 +38,14 @@ def check_holding(variants: Sequence[Variant]) -> None:
                     raise variant.wrong(where, f"'{name}' is none of the datasets, {', '.join(sorted(known))}")
 
 
-def evaluation_of(variant: Variant, data: Data, test: Dataset) -> Elsewhere:
+def evaluation_of(variant: Variant, data: Data, test: Dataset, graph: Graph) -> Elsewhere:
     """What networks are judged on besides their test set: the evaluations that hold for the dataset, joined. Each set
     is loaded and has the fingerprint of its data.
 
     Raises:
         TrainmapError: names file, line and field of what does not fit the dataset.
     """
-    made = _Made(variant, data, test)
+    made = _Made(variant, data, test, graph)
     for at, one in enumerate(variant.experiment.evaluation):
         if one.for_ is None or data.name in one.for_:
             made.add(one, _where(variant, at))
@@ -63,8 +65,8 @@ def _where(variant: Variant, at: int) -> Where:
 class _Made:
     """The sets as they are put together."""
 
-    def __init__(self, variant: Variant, data: Data, test: Dataset) -> None:
-        self.variant, self.data, self.test = variant, data, test
+    def __init__(self, variant: Variant, data: Data, test: Dataset, graph: Graph) -> None:
+        self.variant, self.data, self.test, self.graph = variant, data, test, graph
         self.corruptions: list[str] = []
         self.severities: list[int] = [1, 2, 3, 4, 5]  # as they were said, or by default: part of older tasks' hashes
         self.shifts: dict[str, str] = {}
@@ -116,13 +118,18 @@ class _Made:
 
     def put(self, where: Where, called: str, one: Foreign) -> None:
         """A set with its fingerprint, where it fits the dataset."""
+        root = self.variant.experiment.data.root
+        self.name(called, where)
+        if self.graph.outlines and is_missing(one.name, root or "data"):
+            self.graph.lacks(one.name)
+            self.sets[called] = one
+            return
         try:
-            made = foreign(self.data, one, self.variant.experiment.data.root, self.test)
+            made = foreign(self.data, called, one, root, self.test)
         except TrainmapError as error:
             raise self.variant.wrong(where, error) from error
-        self.name(called, where)
-        if not isinstance(made, Dataset):
-            for name in made:
+        for name in [] if isinstance(made, Dataset) else made:
+            if name != called:
                 self.name(name, where)
         self.sets[called] = one.model_copy(update={"fingerprint": fingerprint_of(made)})
 

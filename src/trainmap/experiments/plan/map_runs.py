@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainmap.errors import TrainmapError, counted
+from trainmap.errors import counted
 from trainmap.experiments.file.teacher_sections import Map as MapSection
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.teacher import Teacher
-from trainmap.scores.table import OF_SEVERAL, score_named
-from trainmap.selection.entry import check_epochs
+from trainmap.scores.table import OF_SEVERAL
 
 Maps = tuple[Map, ...]
 """One for all the students, or one for each of their seeds."""
@@ -89,10 +88,9 @@ def _settings(draft: Draft, one: MapSection) -> dict[str, Any]:
 
 def _check_scores(draft: Draft, at: int, one: MapSection, task: Map) -> None:
     """Refuse scores that are unknown, need more epochs, or more recordings."""
+    where = ("maps", at, "scores")
     for place, score in enumerate(one.scores or []):
-        try:
-            if score in OF_SEVERAL and len(task.members) == 1:
-                raise TrainmapError(f"{score} is of several recordings; write teachers: for a map of them")
-            check_epochs(score, score_named(score).epochs, task.recorded)
-        except TrainmapError as error:
-            raise draft.variant.wrong(("maps", at, "scores", place), error) from error
+        if score in OF_SEVERAL and len(task.members) == 1:
+            message = f"{score} is of several recordings; write teachers: for a map of them"
+            raise draft.variant.wrong((*where, place), message)
+    draft.check_scores(where, one.scores or [], task.least, task.stops)

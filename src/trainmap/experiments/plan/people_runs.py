@@ -10,10 +10,8 @@ from typing import Any
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.plan.draft import Draft
-from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
+from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
 from trainmap.files import is_file
-from trainmap.scores.table import score_named
-from trainmap.selection.entry import check_epochs
 
 
 def plan_people(draft: Draft) -> None:
@@ -23,12 +21,8 @@ def plan_people(draft: Draft) -> None:
         return
     if not draft.teachers:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
-    recorded = min(one.recorded for runs in draft.teachers.values() for one in runs.values())
-    for at, score in enumerate(human.scores):
-        try:
-            check_epochs(score, score_named(score).epochs, recorded)
-        except TrainmapError as error:
-            raise wrong(("human", "scores", at), error) from error
+    shortest = min((one for runs in draft.teachers.values() for one in runs.values()), key=lambda one: one.least)
+    draft.check_scores(("human", "scores"), human.scores, shortest.least, shortest.stops)
     path = counts_path(human.counts, draft.experiment.data.root)
     if draft.graph.outlines and not is_file(path):
         draft.graph.lacks(human.counts)
@@ -53,6 +47,7 @@ def _checked(draft: Draft, path: Path) -> str:
                 f"counts must be ({len(test)}, {test.classes}), the test examples and classes of {test.name}, "
                 f"got {counts.shape}"
             )
+        check_counts(counts, test.y, test.name)
     except TrainmapError as error:
         raise draft.variant.wrong(("human", "counts"), error) from error
     return fingerprint(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from trainmap.errors import TrainmapError
@@ -40,6 +41,10 @@ def plan_graph(variants: Sequence[Variant], out: str | Path, outlines: bool = Fa
             check_device(variant.experiment.device)
         except TrainmapError as error:
             raise variant.wrong(("device",), error) from error
+        tracking = variant.experiment.tracking
+        for package, asked in (("wandb", tracking.wandb is not None), ("tensorboard", tracking.tensorboard)):
+            if asked and find_spec(package) is None:
+                raise variant.wrong(("tracking", package), f"needs {package}: pip install 'trainmap[track]'")
         for at, name in enumerate(names := variant.experiment.data.names):
             if name in names[:at]:
                 raise variant.wrong(("data", "names", at), f"'{name}' stands twice; keep one of them")

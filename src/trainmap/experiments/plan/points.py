@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.fields import short
+from trainmap.experiments.file.fields import written
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.graph import Graph, Line
 
@@ -65,7 +65,7 @@ def told_apart(points: Mapping[str, Sequence[Variant]]) -> dict[str, dict[str, A
 
 def said(values: Mapping[str, Any]) -> str:
     """Values in one phrase: "batch=32, label_noise=0.2"."""
-    return ", ".join(f"{key}={short(value)}" for key, value in values.items())
+    return ", ".join(f"{key}={written(value)}" for key, value in values.items())
 
 
 def _shared(points: Sequence[Variant]) -> dict[str, Any]:

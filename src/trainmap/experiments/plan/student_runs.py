@@ -119,6 +119,9 @@ class Students:
                     raise self.wrong((*column.where, "compress", at, "method"), error) from error
         recipe = self.draft.recipe(column.where, column.student, "student")
         self.draft.check_patience(column.where, column.student.patience)
+        for at, (_, way) in enumerate(ways):
+            if way is not None:
+                self.shrinks(column, recipe, way, (*column.where, "compress", at))
         part, whole = (recipe.epochs * -(-size // recipe.batch) for size in (row.count, self.draft.examples))
         base = self.student(column, row.draw, keep=any(way for _, way in ways))
         for steps, budgets in _budgets(row, list(row.budgets or self.experiment.budgets)):
@@ -154,8 +157,16 @@ class Students:
         taught = () if source is None else (source, *needed_by(source))
         seen, recipe = base.recipe.epochs * trained_on, base.recipe
         spent, forward = self.one.price(self.draft, taught), self.draft.forward(base.model)
-        count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch)
+        live = 0 if base.live is None else self.draft.forward(base.live.model)
+        count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch, live)
         return {"draw": Priced(count=count), "steps": steps}
+
+    def shrinks(self, column: Column, recipe: TrainingRecipe, way: Compression, where: Where) -> None:
+        """Refuse a way of compression that the student's network cannot go."""
+        try:
+            self.draft.rehearsal.shrink(column.student.model, recipe, way.settled())
+        except TrainmapError as error:
+            raise self.wrong(where, error) from error
 
     def name(self, task: Task, row: Row, one: Map | None) -> None:
         """Put a selection into the graph under its row's name; its map, or a teacher, is there."""
@@ -209,8 +220,11 @@ class Students:
             raise self.wrong(where, "distillation needs a teacher; add one under teachers")
         name = self.teacher_of(column)
         teacher = draft.paired(where, name)[seed] if how.seed == "paired" else draft.teacher(where, name, how.seed)
+        given = TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"}))
         try:
-            loss = settled(TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"})), draft.examples)
+            loss = settled(given, draft.examples)
+            if loss.loss.needs == "features" or given.options:
+                draft.rehearsal.teach(column.student.model, recipe, teacher.model, given)
         except TrainmapError as error:
             raise self.wrong(where, error) from error
         told = {key: getattr(loss, key) for key in ("temperature", "weight", "gold", "warmup", "options")}
@@ -233,7 +247,10 @@ def name_selection(draft: Draft, made: Selection, row: Row, one: Map) -> None:
 def check_of_map(row: Row, one: Map, classes: tuple[int, ...]) -> None:
     """Refuse a row that would fail when the map is there; ``classes`` says how many examples each has."""
     _check_several(row, one)
-    row.draw.check(row.name, one.recorded, classes)
+    try:
+        row.draw.check(row.name, one.least, classes)
+    except TrainmapError as error:
+        raise TrainmapError(f"{error}{one.stops}") from error
     if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
         materials_of(row.draw.strategy, one)
 

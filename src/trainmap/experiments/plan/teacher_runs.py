@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainmap.compression.quantization import check_scales
+from trainmap.compression.ways import check_way
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.file.teacher_sections import Map as MapSection
 from trainmap.experiments.file.teacher_sections import Teacher as Section
@@ -20,7 +21,6 @@ from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.build import build
-from trainmap.models.zoo import PRETRAINED
 from trainmap.training.recipes import Recipe
 
 
@@ -66,6 +66,10 @@ def add_teacher(draft: Draft, at: int, name: str) -> None:
         made = {seed: Teacher(**_fields(draft, section, recipe, seed)) for seed in section.seeds}
     else:
         compress = section.compress.settled()
+        try:
+            check_way(compress["method"], section.model)
+        except TrainmapError as error:
+            raise draft.variant.wrong((*where, "compress", "method"), error) from error
         if section.compress.fresh:
             compress |= {"finetune_epochs": recipe.epochs, "rate": 1.0}
             _check_fresh(draft, where, section)
@@ -221,7 +225,7 @@ def _check_fresh(draft: Draft, where: Where, section: Section) -> None:
         return
     train = draft.splits.train
     try:
-        check_scales(build(section.model.removesuffix(PRETRAINED), train.classes, train.inputs, 0))
+        check_scales(build(section.model, train.classes, train.inputs, 0, weights=False))
     except TrainmapError as error:
         raise draft.variant.wrong((*where, "compress", "fresh"), error) from error
 

@@ -84,7 +84,7 @@ def counted_in(comparison: Comparison) -> str:
     told += [f"the proxy ({', '.join(proxies)})"] if proxies else []
     told += ["what makes a student smaller"] if smaller else []
     absent = [name for name, there in (("a live teacher", live), ("a proxy", proxies)) if not there]
-    none = f" (no run has {' or '.join(absent)})" if absent else ""
+    none = f"; no run has {' or '.join(absent)}" if absent else ""
     said = f"In the number: {', '.join(told)}{none}."
     once = {part for cell in comparison.cells.values() for part in (cell["once"][0] or "").split(" + ")}
     there = [part for part in ONCE if part in once]

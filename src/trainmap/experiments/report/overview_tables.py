@@ -67,7 +67,7 @@ def elsewhere(found: Sequence[tuple[Group, Report]]) -> list[Grid]:
         what, measure = ELSEWHERE[ending]
         what = "Corrupted test data" if name == "corrupted" else what.format(name)
         for budget, its in _budgets(tables).items():
-            grids.append(_grid(f"{what}, {budget}", _lead(f"{what}: {measure}", its), its))
+            grids.append(_grid(f"{what}, {budget}", _lead(f"{what}, {measure}", its), its))
     return grids
 
 
@@ -116,7 +116,7 @@ def heads_of(tables: Sequence[tuple[Group, str, Sequence[Record]]]) -> list[dict
     several, everyone = len(students) > 1, [name for names in students.values() for name in names]
     says = [
         key
-        for key in (tables[0][0].told if len(set(everyone)) == len(everyone) else {})
+        for key in (tables[0][0].told if tables and len(set(everyone)) == len(everyone) else {})
         if all(group.told.get(key) in students[id(group)] for group, _, _ in tables)
     ]
     found: list[dict[Column, str]] = []

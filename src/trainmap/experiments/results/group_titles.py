@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainmap.experiments.file.fields import short
+from trainmap.experiments.file.fields import written
 from trainmap.experiments.plan.graph import Line
 
 PEOPLES = ("label", "map")
@@ -53,8 +53,8 @@ def phrase(key: str, value: Any) -> str:
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if key != "dataset" and word not in BARE:
-        return f"{word} {short(value)}"
-    return ", ".join(map(short, value)) if isinstance(value, list) else short(value)
+        return f"{word} {written(value)}"
+    return ", ".join(map(written, value)) if isinstance(value, list) else written(value)
 
 
 def _telling(groups: Sequence[Mapping[str, str]]) -> list[str]:

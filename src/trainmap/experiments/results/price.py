@@ -112,9 +112,9 @@ def price_of(tasks: Iterable[Task], done: Done) -> Price:
     once: dict[Key, Spent] = {}
     for digest, ways in taken.items():
         counted, shares = 0.0, {part: max(s for (its, *_), s in ways.items() if its == part) for part, *_ in ways}
-        for part in (part for part in PARTS if part in shares):
-            spent = _own(known[digest], done.get(digest)).times(max(0.0, shares[part] - counted))
-            counted = max(counted, shares[part])
+        for part in (part for part in PARTS if shares.get(part, 0.0) > counted):
+            spent = _own(known[digest], done.get(digest)).times(shares[part] - counted)
+            counted = shares[part]
             if part in ONCE:
                 once[digest, part] = spent
                 continue

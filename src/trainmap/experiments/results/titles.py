@@ -44,7 +44,7 @@ def search_titles(study: Study) -> dict[str, Title]:
     their seed alone have the same."""
 
     def name(entry: Entry, _: Mapping[str, Entry]) -> str:
-        how = entry.config["distillation"]
+        how = entry.config.get("distillation")
         return _on_data(entry, entry.called or (f"{entry.model} + {how['loss']}" if how else entry.model))
 
     return _titles(study, ("search",), name)

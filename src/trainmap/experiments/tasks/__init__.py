@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.map import Map, needed_by
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
     from trainmap.experiments.tasks.part_teacher import PartTeacher
-    from trainmap.experiments.tasks.people import People, counts_path, fingerprint, read_counts
+    from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
     from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
@@ -101,7 +101,7 @@ else:
             "map": "Map needed_by",
             "materials": "ClustersOf Features Logits",
             "part_teacher": "PartTeacher",
-            "people": "People counts_path fingerprint read_counts",
+            "people": "People check_counts counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
             "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
@@ -123,8 +123,8 @@ __all__ = [
     "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "Foreign", "Full", "Hyperparameters",
     "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
     "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_result", "check_search", "counts_path",
-    "fingerprint", "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "needed_by", "plain",
+    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result", "check_search",
+    "counts_path", "fingerprint", "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "needed_by", "plain",
     "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

@@ -74,6 +74,7 @@ class ActiveLearning(Learning):
     def run(self, place: Place) -> Result:
         """Returns ``rounds``: ``labels``, ``test_accuracy``, ``test_macro_f1`` and what each took; the last one's
         metrics, and the sums of what was spent, looking at the pool and choosing included."""
+        self.check_weights()
         data = self.data.load(place.data_root)
         train = data.train
         pool = replace(train, y=np.zeros_like(train.y))  # what looks at the pool has no labels to look at

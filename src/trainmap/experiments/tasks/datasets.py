@@ -53,6 +53,10 @@ class Data(Section):
         parts += [f"training labels of {self.labels}"] if self.labels else []
         noise = f"{short(100 * self.label_noise)} % of the training labels exchanged for another class"
         parts += [f"{noise}, drawn evenly (seed {self.noise_seed})"] if self.label_noise else []
+        parts += [f"{self.leave_out} left out of all parts"] if self.leave_out else []
+        kept = {} if self.limit is None else vars(self.limit)
+        few = [f"{count:,} of {part}" for part, count in kept.items() if count is not None and part != "seed"]
+        parts += [f"drawn of it by seed {kept['seed']}: {', '.join(few)}"] if few else []
         return "; ".join([*parts, f"fingerprint {self.fingerprint[:16]}"])
 
     def load(self, root: str | None) -> Splits:
@@ -121,7 +125,10 @@ class Elsewhere(Section):
         corrupted = (
             f"its corruptions {', '.join(self.corruptions)} at severity {severities}" if self.corruptions else ""
         )
-        return ", ".join(filter(None, ("the test data", corrupted, *(f"the shift {name}" for name in self.shifts))))
+        called = {"shift": "the shift {}", "pairs": "the pairs {}", "outliers": "the unknown examples {}"}
+        sets = [called.get(one.kind, "what is {}").format(name) for name, one in self.sets.items()]
+        shifts = [f"the shift {name}" for name in self.shifts]
+        return ", ".join(filter(None, ("the test data", corrupted, *shifts, *sets)))
 
     @property
     def corrupted(self) -> list[str]:
@@ -133,17 +140,19 @@ Made = Dataset | dict[str, Revised]
 """A set of examples, or the sets of revised examples of ``pairs``."""
 
 
-def foreign(data: Data, one: Foreign, root: str | None, test: Dataset) -> Made:
+def foreign(data: Data, called: str, one: Foreign, root: str | None, test: Dataset) -> Made:
     """A set from elsewhere, made once in a process.
 
     Args:
         data: the dataset whose networks are judged.
+        called: the name of the set, and of revised examples that are one set.
         test: its test part.
 
     Raises:
         TrainmapError: it does not fit the dataset.
     """
-    return _made(one.kind, one.name, root, one.part, tuple(one.labels.items()), data.leave_out, _Like(test))
+    made = _made(one.kind, one.name, root, one.part, tuple(one.labels.items()), data.leave_out, _Like(test))
+    return made if isinstance(made, Dataset) or len(made) > 1 else dict.fromkeys([called], *made.values())
 
 
 def fingerprint_of(made: Made) -> str:
@@ -217,6 +226,8 @@ def load(
     """A dataset, made once in a process, with its label noise in the training part alone: labels of a file, or each
     chosen label exchanged for another class, drawn evenly. ``outlined``: its sizes alone, without its files."""
     if outlined:
+        if leave_out is not None:
+            raise TrainmapError(f"{name} has no columns to leave out by; tables, texts with columns and fsdd have")
         data = outline(name, split_seed, validation, limit)
     else:
         data = as_it_comes(name, root, split_seed, validation, leave_out, limit)

@@ -179,7 +179,9 @@ class Priced(Draw):
         return None if self.count >= len(train) else random_ids(train.ids, self.count, seed)
 
 
-def priced(seen: int, spent: int, forward: int, examples: int, epochs: int, batch: int) -> tuple[int, int | None]:
+def priced(
+    seen: int, spent: int, forward: int, examples: int, epochs: int, batch: int, live: int = 0
+) -> tuple[int, int | None]:
     """What a training may visit for the cost of another one and of a map.
 
     It takes more random examples for as many epochs, up to all of them; what is left then goes into more steps, over
@@ -191,12 +193,13 @@ def priced(seen: int, spent: int, forward: int, examples: int, epochs: int, batc
         forward: FLOPs of a forward pass of one example.
         examples: N, of all the data.
         epochs, batch: of the recipe.
+        live: FLOPs of a forward pass of the teacher, where it runs at every step.
 
     Returns:
         how many examples, at most N; for how many steps, None for the epochs of the recipe. The FLOPs are at most those
         of the other training and the map.
     """
-    whole = seen + spent // training_flops(forward, 1)
+    whole = seen + spent // (training_flops(forward, 1) + live)
     if whole < epochs * examples:
         return whole // epochs, None
     return examples, whole * -(-examples // batch) // examples

@@ -123,7 +123,7 @@ class Sets:
             TrainmapError: they are not what they were when the experiment was planned.
         """
         shifts = {name: load_shift(name, root or "data") for name in asked.shifts}
-        made = {name: foreign(data, one, root, test) for name, one in asked.sets.items()}
+        made = {name: foreign(data, name, one, root, test) for name, one in asked.sets.items()}
         prints = asked.shifts | {name: one.fingerprint for name, one in asked.sets.items()}
         for name, one in (shifts | made).items():
             if fingerprint_of(one) != prints[name]:

@@ -58,6 +58,16 @@ class Map(Task):
         return self.epochs or self.teacher.recorded
 
     @property
+    def least(self) -> int:
+        """Epochs that it is made of at least: a teacher that may stop early is not counted on to go on."""
+        return min(self.recorded, *(one.least for one in self.members))
+
+    @property
+    def stops(self) -> str:
+        """What to add to an error about too few epochs, where one of its teachers may stop before they are there."""
+        return next((one.stops for one in self.members if one.least < self.recorded), "")
+
+    @property
     def whole(self) -> bool:
         """Whether it is a map of all that the teacher's training took."""
         return self.epochs in (None, self.teacher.recorded)
@@ -67,9 +77,9 @@ class Map(Task):
         scores = (
             "every score that it gives" if self.scores is None else ", ".join(("confidence, variability", *self.scores))
         )
-        return (
-            f"of {self.teacher.model}'s recording, {epochs}: {scores}; a region has {self.fraction:.0%} of the examples"
-        )
+        models = " and ".join(dict.fromkeys(one.model for one in self.members))
+        what = "the recording" if len(self.members) == 1 else f"{len(self.members)} recordings"
+        return f"of {what} of {models}, {epochs}: {scores}; a region has {self.fraction:.0%} of the examples"
 
     def cost(self, site: Site) -> Cost:
         columns = 16 if self.scores is None else len(self.scores) + 5

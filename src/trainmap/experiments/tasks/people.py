@@ -90,6 +90,26 @@ def read_counts(path: Path) -> np.ndarray:
     return read_npz(path, ("counts",), what="readable .npz file with an array 'counts'")["counts"]
 
 
+def check_counts(counts: np.ndarray, labels: np.ndarray, name: str) -> None:
+    """Refuse judgements of another dataset, or in another order: the class that most people chose is the label of no
+    more examples than one class for all would be.
+
+    Args:
+        counts: (examples, classes).
+        labels: (examples,) of the test set called ``name``.
+
+    Raises:
+        TrainmapError: they are refused, or no judgements.
+    """
+    label_entropy(counts)  # refuses what are no judgements
+    agree, most = float((counts.argmax(axis=1) == labels).mean()), float(np.bincount(labels).max() / len(labels))
+    if agree <= most < 1:
+        raise TrainmapError(
+            f"most people agree with the labels of {name} on {agree:.0%} of the examples, no more than with one class "
+            "for all; these are judgements of other data, or in another order"
+        )
+
+
 def fingerprint(counts: np.ndarray) -> str:
     """SHA-256 (hex) of the judgements, whatever the type of their numbers."""
     return hashlib.sha256(f"{counts.shape}".encode() + counts.astype("<f8").tobytes()).hexdigest()

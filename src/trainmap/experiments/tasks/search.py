@@ -79,7 +79,9 @@ class Search(OfModel):
 
     def told(self) -> str:
         ends = ", ".join(f"{name} {short(low)} to {short(high)}" for name, (low, high) in self.ranges.items())
-        return f"{counted(self.trials, 'trial')} of {self.model} by Optuna on the validation data: {ends}"
+        on = "all the data" if self.draw is None else f"{self.draw.count:,} examples, {self.draw.told()}"
+        told = f"{counted(self.trials, 'trial')} of {self.model} by Optuna, trained on {on}"
+        return f"{told}, judged on the validation data: {ends}"
 
     def cost(self, site: Site) -> Cost:
         examples = site.examples if self.draw is None else self.draw.count

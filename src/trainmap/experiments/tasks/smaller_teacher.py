@@ -23,7 +23,7 @@ from trainmap.experiments.tasks.teacher import SIGNAL_BYTES, Teacher, swept
 from trainmap.experiments.tasks.tracking import track
 from trainmap.experiments.tasks.watch import Watch
 from trainmap.models.budget import inference_flops, training_flops
-from trainmap.models.zoo import PRETRAINED
+from trainmap.models.build import build
 from trainmap.training.watching import EpochRecorder, Watching
 
 GRAPH = "model.pt2"  # of a quantised network
@@ -68,7 +68,7 @@ class SmallerTeacher(Teacher):
     def network(self, folder: Path, train: Dataset) -> nn.Module:
         if not self.has_layers:
             return load_graph(folder / GRAPH)
-        fresh = self.model_copy(update={"model": self.model.removesuffix(PRETRAINED)}).build(train)
+        fresh = build(self.model, train.classes, train.inputs, self.seed, weights=False)
         return load_weights(fresh, folder / MODEL)
 
     def cost(self, site: Site) -> Cost:

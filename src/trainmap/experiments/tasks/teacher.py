@@ -45,6 +45,18 @@ class Teacher(Learning):
         told = super().identity()
         return told if self.record_test else {name: value for name, value in told.items() if name != "record_test"}
 
+    @property
+    def least(self) -> int:
+        """Epochs that it records at least: the first, and as many as it waits for a better one."""
+        return self.recorded if self.patience is None else min(self.recorded, self.patience + 1)
+
+    @property
+    def stops(self) -> str:
+        """What to add to an error about too few epochs, where it may stop early."""
+        if self.least == self.recorded:
+            return ""
+        return f" (with patience {self.patience} the teacher may stop after {self.least})"
+
     def network_identity(self) -> dict[str, Any]:
         """What those that run its network say of it besides its hash."""
         return {"model": self.model, "seed": self.seed}
