@@ -16,6 +16,7 @@ from trainmap.errors import StoreError, TrainmapError
 from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.planner import plan_graph
+from trainmap.experiments.report.overview_tables import overview
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.searched import arms_of
 from trainmap.experiments.runs.folder import Study, open_study, results, run_study, save_study, study_of, tasks_of
@@ -62,7 +63,7 @@ def of_kind(graph: Graph, kind: type[Any]) -> list[Any]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parts")
-    study, graph = planned(folder)
+    study, graph = planned(folder, "seeds=[0]")
     save_study(study, folder / "out")
     assert all(outcome.finished for outcome in run_study(study, graph, folder / "out", jobs=1))
     return folder
@@ -213,6 +214,7 @@ def test_what_was_found_is_read_again_and_half_of_it_is_refused(tmp_path: Path) 
 # --- done ---
 
 
+@pytest.mark.slow
 def test_what_was_found_on_a_part_is_trained_on_all_the_data(done: Path) -> None:
     study = open_study(done / "out")
     found, tasks = results(study, done / "out"), tasks_of(study)
@@ -227,6 +229,7 @@ def test_what_was_found_on_a_part_is_trained_on_all_the_data(done: Path) -> None
             assert forward == pytest.approx(next(m["flops"] for m in study.models if m["name"] == task.model))
 
 
+@pytest.mark.slow
 def test_searches_of_other_seeds_draw_other_random_parts_and_try_other_values(done: Path) -> None:
     study = open_study(done / "out")
     found, tasks = results(study, done / "out"), tasks_of(study)
@@ -245,6 +248,7 @@ def test_searches_of_other_seeds_draw_other_random_parts_and_try_other_values(do
     assert starts[0] != starts[1]
 
 
+@pytest.mark.slow
 def test_the_arms_are_paired_by_search_and_pay_for_their_map(done: Path) -> None:
     study = open_study(done / "out")
     found = results(study, done / "out")
@@ -265,15 +269,17 @@ def test_the_arms_are_paired_by_search_and_pay_for_their_map(done: Path) -> None
     assert (difference.n, difference.mean) == (2, pytest.approx(np.mean(by_hand)))
 
 
+@pytest.mark.slow
 def test_one_search_is_paired_by_the_seeds_of_the_runs(done: Path, tmp_path: Path) -> None:
-    study, graph = planned(tmp_path, "tuning.seed=3", "tuning.of=[plain]", "tuning.subset=[null]")
+    study, graph = planned(tmp_path, "tuning.seed=3", "tuning.of=[plain]", "tuning.subset=[null]", "seeds=[0]")
     out = done / "out"
     found = {digest: result for digest, result in results(open_study(out), out).items() if digest in graph.nodes}
     (arm,) = arms_of(study, found)
-    assert (arm.unit, sorted(arm.scores("start"))) == ("seeds", [0, 1])
+    assert (arm.unit, sorted(arm.scores("start"))) == ("seeds", [0])
     assert not math.isnan(arm.minus_start(0.95).mean)
 
 
+@pytest.mark.slow
 def test_the_report_says_what_a_search_on_less_data_finds(done: Path) -> None:
     paths = write_study(done / "out")
     text = paths["report.md"].read_text()
@@ -293,7 +299,12 @@ def test_the_report_says_what_a_search_on_less_data_finds(done: Path) -> None:
     assert {entry["kind"] for entry in told} >= {"search", "tuned", "selection", "map"}
 
 
+@pytest.mark.slow
 def test_a_student_of_the_start_is_shared_by_all_searches(done: Path) -> None:
     study = open_study(done / "out")
     starts = [task for task in tasks_of(study).values() if type(task) is Student]
-    assert len(starts) == 2 * 2
+    assert len(starts) == 2
+
+
+def test_a_report_of_searches_alone_has_no_table_of_rows() -> None:
+    assert overview([]) == []

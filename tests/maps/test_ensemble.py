@@ -131,7 +131,7 @@ def test_what_a_member_never_learned_is_infinite_in_the_mean(tmp_path: Path) -> 
     epochs=st.integers(1, 6),
     missing=st.sampled_from([0.0, 0.0, 0.3]),
 )
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pooled_is_within_and_between(
     tmp_path_factory: pytest.TempPathFactory, seed: int, members: int, epochs: int, missing: float
 ) -> None:
@@ -187,6 +187,8 @@ def test_progress_counts_each_member_and_a_memory_that_does_not_suffice_is_told(
     done: list[int] = []
     DataMap.from_dynamics(three, [], on_progress=done.append)
     assert sum(done) == 21
+    with pytest.raises(TrainmapError, match="on_progress must be a function of a number, got 3"):
+        DataMap.from_dynamics(three, [], on_progress=3)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TrainmapError, match="max_memory must be at least"):
         DataMap.from_dynamics(three, [], max_memory=1000)
 
@@ -324,6 +326,7 @@ def test_more_members_agree_more_as_spearman_and_brown_say() -> None:
     assert table["pairs"].to_list()[0] == 60
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_figure_of_fresh_trainings() -> None:
     inside = 0
     truth = agreement_by_members(seeds_of(40, n=300), sizes=[2], pairs=400)["spearman"][0]

@@ -29,7 +29,7 @@ from trainmap.dynamics.stats import Stats
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.kinds import check_kind
-from trainmap.scores.compute import available, epochs_taken, estimate, resolve, score_blocks
+from trainmap.scores.compute import available, check_progress, epochs_taken, estimate, resolve, score_blocks
 from trainmap.scores.table import OF_SEVERAL, Score
 
 Array = NDArray[Any]
@@ -96,6 +96,7 @@ def ensemble_scores(
         epochs, workers, max_memory: see ``trainmap.compute``; one member is read at a time.
         on_progress: called with the number of examples done, of each member.
     """
+    check_progress(on_progress)
     if scores is None:
         held = [available(one, epochs) for one in members]
         wanted: list[Any] = [name for name in held[0] if all(name in other for other in held)]

@@ -99,6 +99,12 @@ def epochs_taken(dynamics: Dynamics, epochs: object) -> int:
     return int(epochs)
 
 
+def check_progress(on_progress: object) -> None:
+    """Refuse what cannot be called."""
+    if on_progress is not None and not callable(on_progress):
+        raise TrainmapError(f"on_progress must be a function of a number, got {shown(on_progress)}")
+
+
 def check_question(dynamics: object, scores: object) -> None:
     """Refuse a path where a recording is needed, and one name where a list of them is."""
     check_kind(dynamics, Dynamics)
@@ -251,8 +257,7 @@ def compute(
         name -> (N,) float64, in row order (``dynamics.ids``). The same bits whatever the blocks and workers.
     """
     chosen = resolve(dynamics, scores, epochs)
-    if on_progress is not None and not callable(on_progress):
-        raise TrainmapError(f"on_progress must be a function of a number, got {shown(on_progress)}")
+    check_progress(on_progress)
     plan = estimate(dynamics, chosen, epochs=epochs, workers=workers, max_memory=max_memory)
     out = {name: np.empty(dynamics.examples) for name in chosen}
     for start, values in score_blocks(dynamics, chosen, plan, epochs):
