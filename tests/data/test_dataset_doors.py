@@ -15,7 +15,7 @@ from trainmap.data.names import check_name
 from trainmap.data.tables import learn_encoding
 from trainmap.errors import TrainmapError
 from trainmap.experiments.demo import plan_demo
-from trainmap.experiments.file.sections import Subset
+from trainmap.experiments.file.teacher_sections import Subset
 from trainmap.experiments.plan.rows import _by_name
 
 

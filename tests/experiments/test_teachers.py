@@ -293,7 +293,7 @@ def test_a_network_that_cannot_round_from_its_start_is_refused(tmp_path: Path, m
 
     from trainmap.experiments.plan import teacher_runs
 
-    def zero_scale(*_: Any) -> nn.Module:
+    def zero_scale(*_: Any, **__: Any) -> nn.Module:
         model = nn.Sequential(nn.BatchNorm1d(4))
         nn.init.zeros_(model[0].weight)  # pyright: ignore[reportArgumentType]
         return model

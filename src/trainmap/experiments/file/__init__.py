@@ -6,6 +6,7 @@ Its files, in reading order::
     fields.py               strict fields
     evaluation_sections.py  what networks are judged on
     questions.py            sections that ask something else than which subset
+    teacher_sections.py     the sections of what is trained first: subsets, teachers, maps
     sections.py             the sections
     variants.py             a file with its scale, its overrides and its grid
     way_sections.py         sections that choose a way and its options
@@ -20,17 +21,8 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
     from trainmap.experiments.file.fields import Section, short, written
-    from trainmap.experiments.file.sections import (
-        Active,
-        Distillation,
-        LeaveOut,
-        Limit,
-        Map,
-        Recipe,
-        Student,
-        Subset,
-        Teacher,
-    )
+    from trainmap.experiments.file.sections import Active, Distillation, LeaveOut, Limit, Student
+    from trainmap.experiments.file.teacher_sections import Map, Recipe, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, TeacherCompression, Without
     from trainmap.experiments.file.yamlfile import Where
@@ -40,7 +32,8 @@ else:
         {
             "evaluation_sections": "Evaluation Outliers Pairs Shift",
             "fields": "Section short written",
-            "sections": "Active Distillation LeaveOut Limit Map Recipe Student Subset Teacher",
+            "sections": "Active Distillation LeaveOut Limit Student",
+            "teacher_sections": "Map Recipe Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule TeacherCompression Without",
             "yamlfile": "Where",

@@ -12,8 +12,9 @@ import numpy as np
 from trainmap.data.dataset import Splits
 from trainmap.data.known_sizes import is_missing
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.sections import Active, Recipe, Student
-from trainmap.experiments.file.sections import Teacher as TeacherSection
+from trainmap.experiments.file.sections import Active, Student
+from trainmap.experiments.file.teacher_sections import Recipe
+from trainmap.experiments.file.teacher_sections import Teacher as TeacherSection
 from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.elsewhere_sets import evaluation_of

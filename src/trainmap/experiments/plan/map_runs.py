@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainmap.errors import counted
-from trainmap.experiments.file.sections import Map as MapSection
+from trainmap.experiments.file.teacher_sections import Map as MapSection
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.map import Map

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from trainmap.audits.suspicion import RULES
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.file.fields import short
-from trainmap.experiments.file.sections import Subset
+from trainmap.experiments.file.teacher_sections import Subset
 from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said

@@ -14,7 +14,7 @@ from typing import Any
 
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.file.sections import Student as StudentSection
-from trainmap.experiments.file.sections import Subset
+from trainmap.experiments.file.teacher_sections import Subset
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.rows import Row, rows_of_one
 from trainmap.experiments.plan.student_runs import Column, Students, columns

@@ -9,8 +9,8 @@ from typing import Any
 from trainmap.compression.quantization import check_scales
 from trainmap.compression.ways import check_way
 from trainmap.errors import TrainmapError, unknown
-from trainmap.experiments.file.sections import Map as MapSection
-from trainmap.experiments.file.sections import Teacher as Section
+from trainmap.experiments.file.teacher_sections import Map as MapSection
+from trainmap.experiments.file.teacher_sections import Teacher as Section
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.map_runs import Maps, add_map, name_of
