@@ -4,6 +4,7 @@ Its files, in reading order::
 
     yamlfile.py             YAML with the line of every value
     fields.py               strict fields
+    data_sections.py        which data an experiment is of
     evaluation_sections.py  what networks are judged on
     questions.py            sections that ask something else than which subset
     sections.py             the sections
@@ -18,13 +19,12 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.experiments.file.data_sections import LeaveOut, Limit
     from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
     from trainmap.experiments.file.fields import Section, short, written
     from trainmap.experiments.file.sections import (
         Active,
         Distillation,
-        LeaveOut,
-        Limit,
         Map,
         Recipe,
         Student,
@@ -38,9 +38,10 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "data_sections": "LeaveOut Limit",
             "evaluation_sections": "Evaluation Outliers Pairs Shift",
             "fields": "Section short written",
-            "sections": "Active Distillation LeaveOut Limit Map Recipe Student Subset Teacher",
+            "sections": "Active Distillation Map Recipe Student Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule TeacherCompression Without",
             "yamlfile": "Where",
