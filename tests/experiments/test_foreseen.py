@@ -165,6 +165,10 @@ REFUSED: Mapping[str, tuple[dict[str, Any], str]] = {
         {"student": {"compress": [None, PRUNE | {"round_to": 1000}]}},
         "students.0.compress.1: no channel can go",
     ),
+    "a teacher whose channels are in thousands": (
+        {"teachers": once(2, compress=PRUNE | {"round_to": 1000})},
+        "teachers.0.compress: no channel can go",
+    ),
     "an option that is a word": (
         {"student": {"distillation": [{"loss": "dkd", "options": {"beta": "much"}}]}},
         "students.0.distillation.0: dkd cannot be computed so",

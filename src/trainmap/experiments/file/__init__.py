@@ -4,6 +4,7 @@ Its files, in reading order::
 
     yamlfile.py             YAML with the line of every value
     fields.py               strict fields
+    data_sections.py        which data an experiment is of
     evaluation_sections.py  what networks are judged on
     questions.py            sections that ask something else than which subset
     teacher_sections.py     the sections of what is trained first: subsets, teachers, maps
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.experiments.file.data_sections import LeaveOut, Limit
     from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
     from trainmap.experiments.file.fields import Section, short, written
-    from trainmap.experiments.file.sections import Active, Distillation, LeaveOut, Limit, Student
+    from trainmap.experiments.file.sections import Active, Distillation, Student
     from trainmap.experiments.file.teacher_sections import Map, Recipe, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, TeacherCompression, Without
@@ -30,9 +32,10 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "data_sections": "LeaveOut Limit",
             "evaluation_sections": "Evaluation Outliers Pairs Shift",
             "fields": "Section short written",
-            "sections": "Active Distillation LeaveOut Limit Student",
+            "sections": "Active Distillation Student",
             "teacher_sections": "Map Recipe Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule TeacherCompression Without",

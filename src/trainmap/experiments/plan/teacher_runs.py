@@ -73,6 +73,10 @@ def add_teacher(draft: Draft, at: int, name: str) -> None:
         if section.compress.fresh:
             compress |= {"finetune_epochs": recipe.epochs, "rate": 1.0}
             _check_fresh(draft, where, section)
+        try:
+            draft.rehearsal.shrink(section.model, recipe, compress)
+        except TrainmapError as error:
+            raise draft.variant.wrong((*where, "compress"), error) from error
         told = {"compress": compress, "patience": None}
         made = {
             seed: SmallerTeacher(
