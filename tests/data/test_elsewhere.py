@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ def write_images(path: Path, size: int, labels: tuple[int, ...], colours: bool =
     return x
 
 
-def write_table(path: Path, **columns: list[object]) -> None:
+def write_table(path: Path, **columns: Sequence[object]) -> None:
     pl.DataFrame(columns).write_parquet(path)
 
 
@@ -126,8 +127,7 @@ def test_what_is_left_out_is_in_no_split_and_its_column_is_no_feature(tmp_path: 
     parts = (splits.train, splits.validation, splits.test)
     assert sorted(np.concatenate([part.ids for part in parts]).tolist()) == [*range(0, 20, 2)]
     assert splits.train.inputs.shape == out.inputs.shape == (1,)
-    for limits, ids in (({"above": 16.5}, [17, 18, 19]), ({"below": 2.0}, [0, 1])):
-        one = LeaveOut("a", **limits)
+    for one, ids in ((LeaveOut("a", above=16.5), [17, 18, 19]), (LeaveOut("a", below=2.0), [0, 1])):
         rest = load_splits("own.parquet", tmp_path, left_out=one)
         assert load_left_out("own.parquet", one, rest.test, tmp_path).ids.tolist() == ids
         assert rest.train.inputs.shape == (3,)  # site: north, south, another word

@@ -81,7 +81,8 @@ def test_consistency_is_right_on_an_example_and_on_all_of_its_revisions() -> Non
     assert consistency(test, np.array([0, 0, 0, 1]), right) == pytest.approx(2 / 3)
     once_wrong = [(first, np.array([1, 0, 0])), (second, np.array([0]))]
     assert consistency(test, np.array([0, 1, 0, 1]), once_wrong) == pytest.approx(1 / 3)
-    for predicted, theirs in ((np.zeros(3, np.int64), right), (np.zeros(4, np.int64), [(second, np.zeros(2))])):
+    short = [(second, np.zeros(2, np.int64))]
+    for predicted, theirs in ((np.zeros(3, np.int64), right), (np.zeros(4, np.int64), short)):
         with pytest.raises(TrainmapError, match="predictions must be of"):
             consistency(test, predicted, theirs)
     with pytest.raises(TrainmapError, match="there are no revisions"):

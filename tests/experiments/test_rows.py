@@ -147,8 +147,8 @@ def test_points_of_one_label_with_other_maps_say_what_tells_them_apart(tmp_path:
 def test_teachers_are_averaged_over_seeds_alone(new: bool) -> None:
     def teacher(digest: str, noise: float, seed: int) -> Entry:
         config, name = {"data": {"label_noise": noise}, "seed": seed}, f"teacher mlp on digits, seed {seed}"
-        told = ("mlp", f"label_noise={noise}") if new else ()
-        return Entry(digest, "teacher", name, (), "digits", "mlp-256", 0, 0, 0, config, *told)
+        told = {"called": "mlp", "point": f"label_noise={noise}"} if new else {}
+        return Entry(digest, "teacher", name, (), "digits", "mlp-256", 0, 0, 0, config, **told)
 
     entries = (teacher("a", 0.0, 1), teacher("b", 0.0, 2), teacher("c", 0.2, 1))
     study = Study("a test", (), 0.95, "cpu", entries, (), (), {})
