@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 def test_a_plan_runs_and_writes_nothing(file: Path, tmp_path: Path) -> None:
     said = call("run", str(file), "--out", str(tmp_path / "out"), "--plan")
     assert "1 task, 0 done" in said
-    assert "3 steps trained now" in said
+    assert "a few steps trained now" in said
     assert not (tmp_path / "out").exists()
 
 

@@ -4,6 +4,7 @@ the data."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from trainmap.experiments.report.teacher_tables import teachers_grids
 from trainmap.experiments.results.facts import ROLES
 from trainmap.experiments.results.records import groups
 from trainmap.experiments.results.versus_random import Report, compare
-from trainmap.experiments.runs.folder import Entry, Study, results, run_study, study_of
+from trainmap.experiments.runs.folder import results, run_study, study_of
 from trainmap.experiments.tasks import student
 from trainmap.experiments.tasks.datasets import load
 
@@ -144,21 +145,21 @@ def test_points_of_one_label_with_other_maps_say_what_tells_them_apart(tmp_path:
 
 
 @pytest.mark.parametrize("new", [True, False])
-def test_teachers_are_averaged_over_seeds_alone(new: bool) -> None:
-    def teacher(digest: str, noise: float, seed: int) -> Entry:
-        config, name = {"data": {"label_noise": noise}, "seed": seed}, f"teacher mlp on digits, seed {seed}"
-        told = {"called": "mlp", "point": f"label_noise={noise}"} if new else {}
-        return Entry(digest, "teacher", name, (), "digits", "mlp-256", 0, 0, 0, config, **told)
-
-    entries = (teacher("a", 0.0, 1), teacher("b", 0.0, 2), teacher("c", 0.2, 1))
-    study = Study("a test", (), 0.95, "cpu", entries, (), (), {})
-    run = {"epochs": 1, "parameters": 1, "train_flops": 1, "train_cpu_seconds": 1.0}
-    done = {entry.hash: {**run, "test_macro_f1": 0.5, "test_accuracy": 0.5} for entry in entries}
+def test_teachers_are_averaged_over_seeds_alone(new: bool, tmp_path: Path) -> None:
+    teachers = "teachers: [{model: mlp-256, name: mlp, epochs: 2, seeds: [7, 8]}]\n"
+    noise = "grid: {cross: {data.label_noise: [0.0, 0.2]}}\n"
+    (tmp_path / "x.yaml").write_text(f"title: teachers\ndata: {{names: [digits]}}\n{teachers}maps: []\n{noise}")
+    variants = load_experiment(tmp_path / "x.yaml")
+    study = study_of(variants, plan_graph(variants, tmp_path / "out"), {})
+    if not new:  # a plan of trainmap 0.1 has neither names nor points
+        study = replace(study, entries=tuple(replace(entry, called="", point="") for entry in study.entries))
+    run = {"epochs": 1, "parameters": 1, "train_flops": 1, "train_seconds": 1.0, "train_cpu_seconds": 1.0}
+    done = {entry.hash: {**run, "test_macro_f1": 0.5, "test_accuracy": 0.5} for entry in study.entries[:3]}
     (grid,) = teachers_grids(study, done)
-    shown = {line.name: line.cells[0].text[-5:] for line in grid.lines}
+    shown = {line.name: line.cells[1].text[-5:] for line in grid.lines}
     if new:
         assert shown == {"mlp on digits (label_noise=0.0)": "ical)", "mlp on digits (label_noise=0.2)": "(n=1)"}
-    assert list(shown.values()) == ["ical)", "(n=1)"]  # a plan of trainmap 0.1 has neither names nor points
+    assert list(shown.values()) == ["ical)", "(n=1)"]
 
 
 def test_a_task_that_points_share_is_not_named_after_one_of_them(tmp_path: Path) -> None:
