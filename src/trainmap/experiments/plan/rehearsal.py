@@ -17,7 +17,6 @@ from trainmap.data.dataset import Dataset
 from trainmap.distillation.settings import Distillation
 from trainmap.errors import TrainmapError, cause
 from trainmap.models.build import build
-from trainmap.models.zoo import PRETRAINED
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
 from trainmap.training.step import Teaching
@@ -74,7 +73,7 @@ class Rehearsal:
         return new
 
     def _network(self, model: str) -> torch.nn.Module:
-        return build(model.removesuffix(PRETRAINED), self.few.classes, self.few.inputs, 0)
+        return build(model, self.few.classes, self.few.inputs, 0, weights=False)
 
     def _trained(self, model: str, recipe: Recipe, teaching: Teaching | None) -> torch.nn.Module:
         network = self._network(model)
