@@ -1,7 +1,7 @@
 """One map of several recordings: what their members say together, and where they do not agree.
 
 With K members (recordings of the same examples, such as the seeds of one network), c_k, v_k the confidence and the
-variability of an example in member k, and n_k the epochs of it in which the example was seen:
+variability of an example in member k, and n_k the epochs of it in which the example was seen::
 
     every score          its mean over the members, (1/K) sum_k s_k
     variability          so too: the mean of the members' own standard deviations, (1/K) sum_k v_k
