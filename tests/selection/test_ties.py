@@ -15,6 +15,7 @@ from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
 from trainmap.schedules import (
     SCHEDULES,
+    Curriculum,
     DisjointRandom,
     FilteredBatches,
     IndependentRandom,
@@ -23,6 +24,7 @@ from trainmap.schedules import (
     OrderedLoss,
     RepeatedAuto,
     RepeatedRandom,
+    ranking_of,
 )
 from trainmap.scores.table import SCORES
 from trainmap.scores.trajectories import Clusters
@@ -199,6 +201,8 @@ FAMILY: dict[str, Callable[[DataMap], Any]] = {
     "map-guided": lambda m: MapGuided(m.ids, epochs=8, start=0.07, end=0.07, explore=0, cut=0.1, seed=1),
     "map-guided, hard": lambda m: MapGuided(m.ids, epochs=8, axis="hard", start=0.07, end=0.07, explore=0, seed=1),
     "map-guided, easy": lambda m: MapGuided(m.ids, epochs=8, axis="easy", start=0.07, end=0.07, explore=0, seed=1),
+    "curriculum": lambda m: Curriculum(ranking_of(m, by_class=False), epochs=1000, start=0.07),
+    "curriculum, by class": lambda m: Curriculum(ranking_of(m), epochs=1000, start=0.07),
     "repeated-auto": lambda m: RepeatedAuto(m, 40, seed=1, held_out=0.9),
 }
 
