@@ -7,24 +7,24 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import studies
 import torch
 
 from trainmap.data.dataset import load_splits
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.plan.graph import Graph
-from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.active_tables import active_grids
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.label_curves import Curves, crossing, curves_of
 from trainmap.experiments.results.statistics import Verdict
 from trainmap.experiments.runs.estimate import estimate
-from trainmap.experiments.runs.folder import Study, results, run_study, study_of
+from trainmap.experiments.runs.folder import results
 from trainmap.experiments.tasks.active_learning import ActiveLearning
 from trainmap.experiments.tasks.place import ROUNDS
 from trainmap.models.budget import training_flops
@@ -46,11 +46,7 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def planned(folder: Path, *sets: str) -> tuple[Study, Graph]:
-    (folder / "tiny.yaml").write_text(TINY)
-    variants = load_experiment(folder / "tiny.yaml", None, sets)
-    graph = plan_graph(variants, folder / "out")
-    return study_of(variants, graph, {}), graph
+planned = partial(studies.planned, TINY)
 
 
 def the_tasks(graph: Graph) -> list[ActiveLearning]:
@@ -60,8 +56,7 @@ def the_tasks(graph: Graph) -> list[ActiveLearning]:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("active")
-    study, graph = planned(folder)
-    assert all(outcome.finished for outcome in run_study(study, graph, folder / "out", jobs=1))
+    studies.run(*planned(folder), folder / "out")
     return folder
 
 

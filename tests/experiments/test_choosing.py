@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import studies
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.plan.graph import Graph
-from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.records import groups, read_of
-from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of, tasks_of
+from trainmap.experiments.runs.folder import made, results, tasks_of
 from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.predict import predict
@@ -40,19 +40,13 @@ seeds: [0]
 """
 
 
-def planned(folder: Path, *sets: str) -> tuple[Study, Graph]:
-    (folder / "tiny.yaml").write_text(TINY)
-    variants = load_experiment(folder / "tiny.yaml", None, sets)
-    graph = plan_graph(variants, folder / "out")
-    return study_of(variants, graph, {}), graph
+planned = partial(studies.planned, TINY)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("strategies")
-    study, graph = planned(folder)
-    outcomes = run_study(study, graph, folder / "out", jobs=1)
-    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
+    studies.run(*planned(folder), folder / "out")
     return folder
 
 

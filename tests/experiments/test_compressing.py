@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import studies
 
 import trainmap as tm
 from trainmap.audits.audit import audit
@@ -22,7 +23,6 @@ from trainmap.experiments.file.way_sections import Compression, Schedule
 from trainmap.experiments.plan.graph import Graph, made_at
 from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
-from trainmap.experiments.runs.folder import run_study, study_of
 from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.judge import prediction_path
 from trainmap.experiments.tasks.scheduled import options_of
@@ -59,12 +59,7 @@ def plan(tmp_path: Path, *sets: str) -> Graph:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("compressed")
-    (folder / "x.yaml").write_text(TINY)
-    variants = load_experiment(folder / "x.yaml", None, ())
-    graph = plan_graph(variants, folder / "out")
-    outcomes = run_study(study_of(variants, graph, {}), graph, folder / "out", jobs=1)
-    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
-    return folder / "out"
+    return studies.run(*studies.planned(TINY, folder), folder / "out")
 
 
 def test_each_student_is_trained_once_whatever_is_made_of_it(tmp_path: Path) -> None:

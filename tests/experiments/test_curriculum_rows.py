@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import studies
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.file.variants import load_experiment
@@ -14,7 +15,7 @@ from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.records import groups, report_of
 from trainmap.experiments.results.versus_random import compare, unopposed
-from trainmap.experiments.runs.folder import results, run_study, study_of, tasks_of
+from trainmap.experiments.runs.folder import results, tasks_of
 from trainmap.experiments.tasks.student import Student
 
 TINY = """\
@@ -127,12 +128,8 @@ def test_a_map_that_cannot_give_the_order_is_refused_before_anything_is_trained(
 
 
 def test_a_curriculum_is_trained_compared_with_random_order_and_pays_for_its_map(tmp_path: Path) -> None:
-    (tmp_path / "x.yaml").write_text(TINY)
-    variants = load_experiment(tmp_path / "x.yaml", None, [])
-    graph = plan_graph(variants, tmp_path / "out")
-    study = study_of(variants, graph, {})
-    outcomes = run_study(study, graph, tmp_path / "out", jobs=1)
-    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
+    study, graph = studies.planned(TINY, tmp_path)
+    studies.run(study, graph, tmp_path / "out")
     tasks = tasks_of(study)
     assert all(tasks[entry.hash].hash == entry.hash for entry in study.entries)
     done = results(study, tmp_path / "out")

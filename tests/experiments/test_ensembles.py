@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+import studies
 from hypothesis import given
 from hypothesis import strategies as st
+from studies import of_kind
 
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.plan.graph import Graph
-from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.price import price_of
-from trainmap.experiments.runs.folder import Study, open_study, results, run_study, save_study, study_of, tasks_of
+from trainmap.experiments.runs.folder import open_study, results, save_study, tasks_of
 from trainmap.experiments.tasks.draws import Priced, Random, priced
 from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.map import Map
@@ -44,15 +43,7 @@ seeds: [0, 1]
 FOUR = "maps=[{name: four, teachers: [mlp-256]}]"
 
 
-def planned(tmp_path: Path, *sets: str) -> tuple[Study, Graph]:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    variants = load_experiment(tmp_path / "tiny.yaml", None, sets)
-    graph = plan_graph(variants, tmp_path / "out")
-    return study_of(variants, graph, {}), graph
-
-
-def of_kind(graph: Graph, kind: type[Any]) -> list[Any]:
-    return [node.task for node in graph.nodes.values() if type(node.task) is kind]
+planned = partial(studies.planned, TINY)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +52,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = "subsets=[full, random, ambiguous, auto, random-at-cost]"
     study, graph = planned(folder, rows, "students.0.distillation=[null]")
     save_study(study, folder / "out")
-    assert all(outcome.finished for outcome in run_study(study, graph, folder / "out", jobs=1))
+    studies.run(study, graph, folder / "out")
     return folder
 
 

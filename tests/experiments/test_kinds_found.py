@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import studies
 
 import trainmap as tm
 from trainmap.data.synthetic import Synthetic, truth_of
 from trainmap.errors import TrainmapError
 from trainmap.experiments.demo import plan_demo
-from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.plan.graph import Graph
-from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.kind_tables import kinds_tables
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.kind_groups import grouped_kinds
-from trainmap.experiments.runs.folder import Study, made, results, run_study, study_of
+from trainmap.experiments.runs.folder import Study, made, results
 from trainmap.maps.found_kinds import find_kinds
 
 SETTINGS = "synthetic:examples=300,features=12,tests=40"
@@ -32,18 +31,13 @@ maps: []
 """
 
 
-def planned(folder: Path, *sets: str) -> tuple[Study, Graph]:
-    (folder / "tiny.yaml").write_text(TINY)
-    variants = load_experiment(folder / "tiny.yaml", None, sets)
-    graph = plan_graph(variants, folder / "out")
-    return study_of(variants, graph, {}), graph
+planned = partial(studies.planned, TINY)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kinds")
-    study, graph = planned(folder)
-    assert all(outcome.finished for outcome in run_study(study, graph, folder / "out", jobs=1))
+    studies.run(*planned(folder), folder / "out")
     return folder
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import studies
 from torch import nn
 
 from trainmap.cli.experiment_verbs import command_of
@@ -27,7 +28,7 @@ from trainmap.experiments.report import study_files, study_plots
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.price import ONCE, PARTS, Spent, completed, price_of
 from trainmap.experiments.runs.estimate import estimate
-from trainmap.experiments.runs.folder import Study, open_study, results, run_study, study_of, tasks_of
+from trainmap.experiments.runs.folder import Study, open_study, results, study_of, tasks_of
 from trainmap.experiments.tasks.learning import live_flops
 from trainmap.experiments.tasks.student import Student
 from trainmap.experiments.tasks.task import Task
@@ -63,8 +64,7 @@ def planned(folder: Path) -> tuple[Study, Graph]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("price")
     study, graph = planned(folder)
-    outcomes = run_study(study, graph, folder / "out", jobs=1)
-    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
+    studies.run(study, graph, folder / "out")
     return folder
 
 

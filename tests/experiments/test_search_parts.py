@@ -5,21 +5,20 @@ from __future__ import annotations
 import csv
 import json
 import math
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import studies
+from studies import of_kind
 
 from trainmap.data.dataset import load_splits
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.experiments.file.variants import load_experiment
-from trainmap.experiments.plan.graph import Graph
-from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.overview_tables import overview
 from trainmap.experiments.report.study_files import write_study
 from trainmap.experiments.results.searched import arms_of
-from trainmap.experiments.runs.folder import Study, open_study, results, run_study, save_study, study_of, tasks_of
+from trainmap.experiments.runs.folder import open_study, results, save_study, tasks_of
 from trainmap.experiments.tasks.place import found_in, leave_found
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.student import Student, Tuned
@@ -49,15 +48,7 @@ tuning:
 """
 
 
-def planned(tmp_path: Path, *sets: str) -> tuple[Study, Graph]:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    variants = load_experiment(tmp_path / "tiny.yaml", None, sets)
-    graph = plan_graph(variants, tmp_path / "out")
-    return study_of(variants, graph, {}), graph
-
-
-def of_kind(graph: Graph, kind: type[Any]) -> list[Any]:
-    return [node.task for node in graph.nodes.values() if type(node.task) is kind]
+planned = partial(studies.planned, TINY)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +56,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("parts")
     study, graph = planned(folder, "seeds=[0]")
     save_study(study, folder / "out")
-    assert all(outcome.finished for outcome in run_study(study, graph, folder / "out", jobs=1))
+    studies.run(study, graph, folder / "out")
     return folder
 
 

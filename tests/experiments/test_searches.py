@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import studies
 
 from trainmap.errors import TrainmapError
-from trainmap.experiments.file.variants import load_experiment
 from trainmap.experiments.plan.graph import Graph, Node
-from trainmap.experiments.plan.planner import plan_graph
 from trainmap.experiments.report.study_files import write_study
-from trainmap.experiments.runs.folder import Study, results, run_study, study_of
+from trainmap.experiments.runs.folder import results
 from trainmap.experiments.tasks.tuning import Hyperparameters, Lesson
 
 TINY = """\
@@ -29,18 +29,13 @@ tuning: {trials: 3, seeds: [7]}
 """
 
 
-def planned(tmp_path: Path, *sets: str) -> tuple[Study, Graph]:
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    variants = load_experiment(tmp_path / "tiny.yaml", None, sets)
-    graph = plan_graph(variants, tmp_path / "out")
-    return study_of(variants, graph, {}), graph
+planned = partial(studies.planned, TINY)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("search")
-    study, graph = planned(folder)
-    assert all(outcome.finished for outcome in run_study(study, graph, folder / "out", jobs=1))
+    studies.run(*planned(folder), folder / "out")
     return folder
 
 

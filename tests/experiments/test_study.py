@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import studies
 from typer.testing import CliRunner
 
 import trainmap as tm
@@ -64,9 +65,7 @@ def planned(tmp_path: Path, out: Path, *sets: str) -> tuple[Study, Graph]:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     study, graph = planned(folder, folder / "out")
-    outcomes = run_study(study, graph, folder / "out", jobs=2)
-    assert [outcome.error for outcome in outcomes if not outcome.finished] == []
-    return folder / "out"
+    return studies.run(study, graph, folder / "out", jobs=2)
 
 
 def test_a_study_writes_every_report(done: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import studies
+from studies import of_kind
 
 import trainmap as tm
 from trainmap.distillation.kept_logits import open_logits
@@ -22,7 +24,7 @@ from trainmap.experiments.results.price import price_of
 from trainmap.experiments.results.records import groups, map_read
 from trainmap.experiments.results.taught import lessons
 from trainmap.experiments.runs.estimate import FIXED_SECONDS
-from trainmap.experiments.runs.folder import Study, made, open_study, results, run_study, study_of, tasks_of
+from trainmap.experiments.runs.folder import Study, made, open_study, results, tasks_of
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.place import CARD, DYNAMICS, EPOCHS, LOGITS, Place
@@ -75,17 +77,8 @@ def plan(tmp_path: Path, *sets: str, text: str = PARTS) -> Graph:
     return plan_graph(load_experiment(tmp_path / "x.yaml", None, sets), tmp_path / "out")
 
 
-def of(graph: Graph, kind: type[Any]) -> list[Any]:
-    return [node.task for node in graph.nodes.values() if type(node.task) is kind]
-
-
 def done(folder: Path, text: str) -> Path:
-    (folder / "x.yaml").write_text(text)
-    variants = load_experiment(folder / "x.yaml")
-    graph = plan_graph(variants, folder / "out")
-    outcomes = run_study(study_of(variants, graph, {}), graph, folder / "out", jobs=1)
-    assert all(outcome.finished for outcome in outcomes), [outcome.error for outcome in outcomes if outcome.error]
-    return folder / "out"
+    return studies.run(*studies.planned(text, folder), folder / "out")
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +102,9 @@ def opened(folder: Path) -> tuple[Study, Mapping[str, Any], Mapping[str, Mapping
 def test_a_mapped_teacher_comes_after_the_map_that_it_is_chosen_from_wherever_it_stands(tmp_path: Path) -> None:
     graph = plan(tmp_path)
     order = list(graph.nodes)
-    picked, drawn = (next(one for one in of(graph, PartTeacher) if bool(one.drawn_from) == chosen) for chosen in (1, 0))
+    picked, drawn = (
+        next(one for one in of_kind(graph, PartTeacher) if bool(one.drawn_from) == chosen) for chosen in (1, 0)
+    )
     chosen = picked.drawn_from["selection"]
     assert isinstance(chosen, Selection)
     assert [order.index(one.hash) for one in (chosen.map.teacher, chosen.map, chosen, picked)] == sorted(
@@ -118,24 +113,22 @@ def test_a_mapped_teacher_comes_after_the_map_that_it_is_chosen_from_wherever_it
     assert chosen.map.teacher.seed == 10
     assert drawn.needs() == {}
     assert picked.draw.count == drawn.draw.count == 356
-    assert len(of(graph, Map)) == 1  # none of a teacher on a part
+    assert len(of_kind(graph, Map)) == 1  # none of a teacher on a part
     forward = next(model["flops"] for model in graph.models)
     assert graph.nodes[picked.hash].cost.flops == 3 * forward * 2 * 356
 
 
 def test_by_default_teachers_on_all_the_data_have_a_map_and_the_others_none(tmp_path: Path) -> None:
     graph = plan(tmp_path, "maps=null")
-    assert [one.teacher.seed for one in of(graph, Map)] == [10]
+    assert [one.teacher.seed for one in of_kind(graph, Map)] == [10]
     graph = plan(tmp_path, "maps=null", text=SMALLER)
-    assert len(of(graph, Map)) == 2
+    assert len(of_kind(graph, Map)) == 2
 
 
 def test_what_is_planned_is_read_from_the_plan_as_the_same_tasks(tmp_path: Path) -> None:
     for text in (PARTS, SMALLER):
-        (tmp_path / "x.yaml").write_text(text)
-        variants = load_experiment(tmp_path / "x.yaml")
-        graph = plan_graph(variants, tmp_path / "out")
-        assert list(tasks_of(study_of(variants, graph, {}))) == list(graph.nodes)
+        study, graph = studies.planned(text, tmp_path)
+        assert list(tasks_of(study)) == list(graph.nodes)
 
 
 def test_every_teacher_is_known_as_one_and_has_an_estimate() -> None:
@@ -155,19 +148,21 @@ def test_every_teacher_is_known_as_one_and_has_an_estimate() -> None:
 )
 def test_a_subset_is_said_as_a_row_is(tmp_path: Path, subset: str, count: int, spec: str) -> None:
     graph = plan(tmp_path, f"teachers.0.subset={subset}", "students=[]")
-    teachers = [one for one in of(graph, PartTeacher) if one.drawn_from]
+    teachers = [one for one in of_kind(graph, PartTeacher) if one.drawn_from]
     assert [one.draw.count for one in teachers] == [pytest.approx(count, abs=1)] * 2
     assert {one.drawn_from["selection"].spec for one in teachers} == {spec}
 
 
 def test_a_row_is_named_as_in_the_table_and_takes_the_experiments_size(tmp_path: Path) -> None:
     graph = plan(tmp_path, "teachers.0.subset=hard", "sizes=[0.25]", "students=[]")
-    assert {one.draw.count for one in of(graph, PartTeacher) if one.drawn_from} == {270}
+    assert {one.draw.count for one in of_kind(graph, PartTeacher) if one.drawn_from} == {270}
 
 
 def test_equal_steps_give_a_teacher_as_many_epochs_as_come_nearest(tmp_path: Path) -> None:
     graph = plan(tmp_path, "teachers.0.budget=equal steps", "students=[]")
-    short, long = (next(one for one in of(graph, PartTeacher) if bool(one.drawn_from) == picked) for picked in (0, 1))
+    short, long = (
+        next(one for one in of_kind(graph, PartTeacher) if bool(one.drawn_from) == picked) for picked in (0, 1)
+    )
     batch = short.recipe.batch
     whole, part = 2 * -(-1078 // batch), -(-356 // batch)
     assert long.recipe == replace(short.recipe, epochs=round(whole / part))
@@ -176,7 +171,9 @@ def test_equal_steps_give_a_teacher_as_many_epochs_as_come_nearest(tmp_path: Pat
 
 def test_a_student_learns_from_the_teachers_run_that_has_its_place(tmp_path: Path) -> None:
     graph = plan(tmp_path)
-    pairs = {(one.seed, one.teaching.source.teacher.seed) for one in of(graph, Student) if one.teaching is not None}
+    pairs = {
+        (one.seed, one.teaching.source.teacher.seed) for one in of_kind(graph, Student) if one.teaching is not None
+    }
     assert pairs == {(0, 20), (1, 21)}
     names = [node.name for node in graph.nodes.values() if node.kind == "teacher logits"]
     assert len(set(names)) == len(names) == 4
@@ -191,10 +188,14 @@ def test_a_student_and_a_mapped_teacher_read_the_map_that_has_their_place(tmp_pa
         "subsets=[ambiguous]",
     )
     read = {
-        (one.seed, one.drawn_from["selection"].map.teacher.seed) for one in of(graph, PartTeacher) if one.drawn_from
+        (one.seed, one.drawn_from["selection"].map.teacher.seed)
+        for one in of_kind(graph, PartTeacher)
+        if one.drawn_from
     }
     assert read == {(20, 10), (21, 11)}
-    read = {(one.seed, one.drawn_from["selection"].map.teacher.seed) for one in of(graph, Student) if one.drawn_from}
+    read = {
+        (one.seed, one.drawn_from["selection"].map.teacher.seed) for one in of_kind(graph, Student) if one.drawn_from
+    }
     assert read == {(0, 10), (1, 11)}
     assert len({(str(line.group), line.map) for line in graph.lines}) == 1  # one table
 
@@ -319,23 +320,23 @@ def test_what_looks_into_layers_refuses_a_network_of_eight_bits(tmp_path: Path, 
 
 def test_the_training_before_is_the_teacher_that_stands_in_the_file_where_they_are_the_same(tmp_path: Path) -> None:
     graph = plan(tmp_path, text=SMALLER)
-    small = of(graph, SmallerTeacher)
-    assert [one.original for one in small] == of(graph, Teacher)
+    small = of_kind(graph, SmallerTeacher)
+    assert [one.original for one in small] == of_kind(graph, Teacher)
     assert [graph.nodes[one.original.hash].called for one in small] == ["float", "float"]
     assert {one.recorded for one in small} == {3}
     graph = plan(tmp_path, "teachers.0.record=sweep", "teachers.1.record=sweep", text=SMALLER)
-    assert [one.original for one in of(graph, SmallerTeacher)] == of(graph, Teacher)
+    assert [one.original for one in of_kind(graph, SmallerTeacher)] == of_kind(graph, Teacher)
     graph = plan(tmp_path, "teachers.1.epochs=1", "teachers.1.record=sweep", text=SMALLER)
-    assert {one.original.record for one in of(graph, SmallerTeacher)} == {"train"}  # nobody reads it
-    assert [graph.nodes[one.original.hash].called for one in of(graph, SmallerTeacher)] == ["pruned before"] * 2
+    assert {one.original.record for one in of_kind(graph, SmallerTeacher)} == {"train"}  # nobody reads it
+    assert [graph.nodes[one.original.hash].called for one in of_kind(graph, SmallerTeacher)] == ["pruned before"] * 2
     graph = plan(tmp_path, "teachers.1.compress={method: sparsify, sparsity: 0.5, fresh: true}", text=SMALLER)
-    assert [one.original for one in of(graph, SmallerTeacher)] == [None, None]
-    assert {one.recorded for one in of(graph, SmallerTeacher)} == {2}
+    assert [one.original for one in of_kind(graph, SmallerTeacher)] == [None, None]
+    assert {one.recorded for one in of_kind(graph, SmallerTeacher)} == {2}
 
 
 def test_a_map_of_fewer_epochs_is_of_those_that_are_recorded(tmp_path: Path) -> None:
     told = "maps=[{teacher: pruned, epochs: %s}]"
-    assert [one.recorded for one in of(plan(tmp_path, told % 3, text=SMALLER), Map)] == [3]
+    assert [one.recorded for one in of_kind(plan(tmp_path, told % 3, text=SMALLER), Map)] == [3]
     with pytest.raises(TrainmapError, match="must be at most 3, the epochs of pruned, got 4"):
         plan(tmp_path, told % 4, text=SMALLER)
 
@@ -462,7 +463,7 @@ def test_one_that_was_killed_goes_on_and_ends_as_if_it_had_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compress: str
 ) -> None:
     graph = plan(tmp_path, f"teachers.1.compress={compress}", "teachers.1.record=sweep", text=SMALLER)
-    task = of(graph, SmallerTeacher)[0]
+    task = of_kind(graph, SmallerTeacher)[0]
     assert task.original is not None
     before = tmp_path / "before"
     task.original.run(Place(before))
