@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 
-from trainmap.checksums import onnx_sealed
+from trainmap.checksums import check_zip, onnx_sealed
 from trainmap.compression.compressed import Compressed
 from trainmap.compression.dependencies import is_depthwise
 from trainmap.compression.onnx_network import OnnxNetwork
@@ -87,11 +86,8 @@ def load_graph(path: str | Path) -> torch.fx.GraphModule:
         TrainmapError: the file is missing, damaged, or no such file.
     """
     file, what, cure = Path(path), "file of a quantised network", "save it again"
+    check_zip(file, what, cure)
     with reading(file, what, cure):
-        file.stat()
-        with zipfile.ZipFile(file) as archive:
-            if damaged := archive.testzip():
-                raise TrainmapError(f"{file} is damaged ({damaged}); {cure}")
         return graph_of(torch.export.load(file))
 
 

@@ -35,7 +35,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
     from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
-    from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weights_fingerprint
+    from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weight_files, weights_fingerprint
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.leave_out import LEFT_OUT, LeaveOut
@@ -60,7 +60,7 @@ else:
         {
             "dataset": "Dataset Splits augment load_out_of_scope load_splits",
             "elsewhere": "Labels Part Revised load_elsewhere load_left_out load_outside load_pairs",
-            "encoder_folders": "encoder_folder needs_transformers weights_fingerprint",
+            "encoder_folders": "encoder_folder needs_transformers weight_files weights_fingerprint",
             "inputs": "Form Inputs as_tensor to_float to_input",
             "known_sizes": "is_missing outline",
             "leave_out": "LEFT_OUT LeaveOut",
@@ -80,6 +80,6 @@ __all__ = [
     "Revised", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name", "check_truth_name",
     "embeddings", "encoder_folder", "is_missing", "is_synthetic", "load_elsewhere", "load_left_out",
     "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "needs_transformers", "outline", "relabelled",
-    "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weights_fingerprint", "write_truth",
+    "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint", "write_truth",
 ]
 # fmt: on

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -239,11 +239,11 @@ def _parts(
         raise TrainmapError(f"validation must be a fraction 0 to below 1, got {validation}")
     rows = open_rows(name, as_path("data" if data_root is None else data_root))
     rows = divide(rows if left_out is None else leave_out(rows, left_out), seed, validation)
-    rows = rows if limit is None else limited(rows, limit)
+    rows = limited(rows, limit)
     train = np.flatnonzero(rows.part == "train")
     x, vocabulary = rows.encode(train)
     told: dict[str, Any] = {"vocabulary": vocabulary, "names": () if outside else rows.called}
-    told |= {"tokenizer": rows.tokenizer, "encoding": None if rows.learn is None else partial(rows.learn, train)}
+    told |= {"tokenizer": rows.tokenizer, "encoding": None if rows.learn is None else cache(partial(rows.learn, train))}
     prefix, classes = ("outside ", 1) if outside else ("", rows.classes)
     if outside and not np.strings.startswith(rows.part, prefix).any():
         raise TrainmapError(f"{name} has no examples outside its classes; clinc150 has")

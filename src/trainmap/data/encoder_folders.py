@@ -74,6 +74,21 @@ def needs_transformers() -> str:
     return "pretrained text encoders need: pip install 'trainmap[text]'"
 
 
+def weight_files(path: str) -> list[Path]:
+    """The files of an encoder's weights.
+
+    Raises:
+        TrainmapError: no encoder, or one without weights in safetensors files.
+    """
+    files = sorted(encoder_folder(path).glob(WEIGHTS))
+    if not files:
+        raise TrainmapError(
+            f"the encoder {path} must have weights in model.safetensors; its folder has none. Save it anew with "
+            "save_pretrained"
+        )
+    return files
+
+
 def weights_fingerprint(path: str) -> str:
     """SHA-256 (hex) of an encoder's configuration and weights: what a run on them starts from, wherever they lie.
 
@@ -81,13 +96,7 @@ def weights_fingerprint(path: str) -> str:
         TrainmapError: no encoder, or one without weights in safetensors files.
     """
     folder = encoder_folder(path)
-    files = sorted(folder.glob(WEIGHTS))
-    if not files:
-        raise TrainmapError(
-            f"the encoder {path} must have weights in model.safetensors; its folder has none. Save it anew with "
-            "save_pretrained"
-        )
-    files.insert(0, folder / CONFIG)
+    files = [folder / CONFIG, *weight_files(path)]
     with reading(folder, "encoder", "restore it from a copy"):
         states = tuple((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
         return _hashed(states)

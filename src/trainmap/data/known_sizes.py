@@ -30,7 +30,7 @@ def outline(name: str, seed: int = 0, validation: float = 0.2, limit: Limit | No
     image = np.zeros((source.channels, source.size, source.size), np.uint8)
     made = Rows(name, y, source.classes, part, lambda train: (image, 0), names=source.names)
     rows = divide(made, seed, validation)
-    rows = rows if limit is None else limited(rows, limit)
+    rows = limited(rows, limit)
     found = []
     for one in PARTS:
         ids = np.flatnonzero(rows.part == one)

@@ -55,7 +55,8 @@ class LeaveOut:
         if self.values:
             known = column.cast(pl.String)
             words = [str(value).lower() if isinstance(value, bool) else str(value) for value in self.values]
-            if strange := [word for word in words if word not in set(known)]:
+            there = set(known.unique())
+            if strange := [word for word in words if word not in there]:
                 raise unknown(f"value of {self.column}", strange[0], known.unique().sort().to_list()[:20])
             return known.is_in(words).to_numpy()
         if not column.dtype.is_numeric():

@@ -17,7 +17,7 @@ from trainmap.data.image_folders import folder_rows
 from trainmap.data.pairs import cad_nli_rows
 from trainmap.data.raw_rows import Rows
 from trainmap.data.sources import DATASETS, find
-from trainmap.data.subwords import encoder_and_length, subwords
+from trainmap.data.subwords import subwords
 from trainmap.data.synthetic import SYNTHETIC, Synthetic, is_synthetic, synthetic_rows
 from trainmap.data.tables import parquet_rows, scikit_rows
 from trainmap.data.texts import embeddings, joined
@@ -67,7 +67,7 @@ def open_rows(name: str | Path, root: Path) -> Rows:
                 f"{plain} is not there, nor under the data root {root}; a dataset is a file, a folder or one of: "
                 f"{', '.join(dict.fromkeys([*READERS, *DATASETS]))}"
             )
-    path, size = _size(plain)
+    path, size = _with_number(plain)
     if is_synthetic(plain):
         rows = synthetic_rows(plain)
     elif plain in READERS:
@@ -102,7 +102,7 @@ def represented(rows: Rows, how: str, root: Path) -> Rows:
     if how == EMBEDDINGS:
         encode = embeddings(joined(rows.texts, rows.pairs), root / "embeddings")
         return replace(rows, name=rows.name + how, encode=encode, learn=None)
-    path, longest = encoder_and_length(how.removeprefix(TOKENS))
+    path, longest = _with_number(how.removeprefix(TOKENS))
     encode, learn, word = subwords(rows.texts, path, longest, rows.pairs)
     title = f"{rows.name}{TOKENS}{Path(path).name}" + (f"@{longest}" if longest else "")
     return replace(rows, name=title, encode=encode, learn=learn, tokenizer=word)
@@ -139,7 +139,7 @@ def check_name(name: str | Path) -> str:
     known = plain in READERS or plain in DATASETS
     if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
         return name
-    if not is_dir(_size(plain)[0]):
+    if not is_dir(_with_number(plain)[0]):
         suffix = Path(plain).suffix.lower()
         if suffix in CONVERTED or suffix in OTHERS or is_file(plain):
             raise TrainmapError(
@@ -162,10 +162,10 @@ def _conversion(path: str, suffix: str) -> str:
     return f"convert it: polars.{CONVERTED[suffix]}('{path}'{tab}).write_parquet('{Path(path).stem}.parquet')"
 
 
-def _size(name: str) -> tuple[str, int | None]:
-    """``pictures@32`` → pictures, 32."""
-    path, at, size = name.rpartition("@")
-    return (path, int(size)) if at and re.fullmatch("[1-9][0-9]{0,5}", size) else (name, None)
+def _with_number(name: str) -> tuple[str, int | None]:
+    """``pictures@32`` → pictures, 32: a size, or a length."""
+    path, at, number = name.rpartition("@")
+    return (path, int(number)) if at and re.fullmatch("[1-9][0-9]{0,5}", number) else (name, None)
 
 
 def _images(name: str, root: Path) -> Rows:

@@ -118,7 +118,7 @@ def divide(rows: Rows, seed: int, validation: float) -> Rows:
     return replace(rows, part=part, ids=ids)
 
 
-def limited(rows: Rows, limit: Limit) -> Rows:
+def limited(rows: Rows, limit: Limit | None) -> Rows:
     """Rows in their parts, of which each part keeps so many, each class in proportion; the others are in the part "".
 
     A draw depends on the ids and labels of the part and on the seed alone.
@@ -126,6 +126,8 @@ def limited(rows: Rows, limit: Limit) -> Rows:
     Raises:
         TrainmapError: more than a part has, or fewer than one.
     """
+    if limit is None:
+        return rows
     assert rows.ids is not None
     part = rows.part.copy()
     for name in PARTS:

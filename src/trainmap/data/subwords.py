@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -118,12 +117,6 @@ def subwords(
         return Subwords(tokenizer, length)
 
     return encode, learn, tokenizer.word
-
-
-def encoder_and_length(told: str) -> tuple[str, int | None]:
-    """``bert@64`` → bert, 64."""
-    path, at, length = told.rpartition("@")
-    return (path, int(length)) if at and re.fullmatch("[1-9][0-9]{0,5}", length) else (told, None)
 
 
 def tokenizer_of(path: str) -> Tokenizer:

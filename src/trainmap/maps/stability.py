@@ -21,7 +21,6 @@ from trainmap.errors import TrainmapError, number, whole
 from trainmap.kinds import check_kind
 from trainmap.maps.agreement import spearman, top_overlap
 from trainmap.maps.over_seeds import SAMPLE as SAMPLE
-from trainmap.maps.over_seeds import agreement_by_members as agreement_by_members
 from trainmap.maps.over_seeds import agreement_matrix as agreement_matrix
 from trainmap.maps.over_seeds import intervals as intervals
 from trainmap.scores.compute import compute, resolve, score_of

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weights_fingerprint
+from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weight_files, weights_fingerprint
 from trainmap.data.inputs import Inputs
 from trainmap.data.subwords import tokenizer_of
 from trainmap.errors import TrainmapError, counted
@@ -114,12 +114,12 @@ def check_encoder(name: str, inputs: Inputs) -> None:
 
 
 def build_encoder(name: str, classes: int, inputs: Inputs, weights: bool) -> nn.Module:
-    """The network of a name, with the encoder's own weights or random ones in their place.
+    """The network of a name that ``check_encoder`` has let through, with the encoder's own weights or random ones in
+    their place.
 
     Raises:
-        TrainmapError: what ``check_encoder`` raises, and weights that are missing or do not fit.
+        TrainmapError: weights that are missing or do not fit.
     """
-    check_encoder(name, inputs)
     path, _ = path_and_layers(name)
     folder, config, tokenizer = encoder_folder(path), _config(name), tokenizer_of(path)
     longest = getattr(config, "max_position_embeddings", None) or inputs.shape[0]
@@ -132,7 +132,7 @@ def build_encoder(name: str, classes: int, inputs: Inputs, weights: bool) -> nn.
 
     with _quiet():
         if weights:
-            weights_fingerprint(path)  # that there are any
+            weight_files(path)  # that there are any
             with reading(folder, "folder of an encoder with its weights", "save it anew with save_pretrained"):
                 encoder, found = AutoModel.from_pretrained(
                     str(folder),

@@ -157,13 +157,9 @@ class CurriculumOptions(Options):
     source: ClassVar[str] = "Wu, Dyer and Neyshabur 2021, arXiv:2012.03107"
     reads_map: ClassVar[bool] = True
 
-    order: Literal["easy-to-hard", "hard-to-easy", "ambiguous-first", "random"] = option(
-        "easy-to-hard", "who comes first by the map; random reads none"
-    )
+    order: Literal[Order, "random"] = option("easy-to-hard", "who comes first by the map; random reads none")
     score: str = option("confidence", "of the map, for easy-to-hard and hard-to-easy", min_length=1)
-    pacing: Literal["linear", "quadratic", "root", "step", "exponential", "log"] = option(
-        "linear", "how the share in use grows"
-    )
+    pacing: Literal[Pacing] = option("linear", "how the share in use grows")
     start: float = option(0.2, "share that is in use at first", gt=0, le=1)
     until: float = option(0.8, "share of the epochs after which all are in use", gt=0, le=2)
     weigh: bool = option(False, "whether all are visited, with weights that become equal")

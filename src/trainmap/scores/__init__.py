@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trainmap.scores.cartography import aleatoric, confidence, slope, threshold_closeness, variability
     from trainmap.scores.compute import (
         available,
+        check_epochs,
         check_progress,
         check_question,
         check_score,
@@ -47,8 +48,8 @@ else:
             "averages": "aum el2n entropy loss",
             "cartography": "aleatoric confidence slope threshold_closeness variability",
             "compute": (
-                "available check_progress check_question check_score epochs_taken estimate resolve score_blocks "
-                "score_of"
+                "available check_epochs check_progress check_question check_score epochs_taken estimate resolve "
+                "score_blocks score_of"
             ),
             "events": "correctness first_learned forgetting forgetting_time learning_time",
             "score_file": "check_scores_name write_scores",
@@ -60,10 +61,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "OF_SEVERAL", "SCORES", "Clusters", "Score", "aleatoric", "aum", "available", "check_progress", "check_question",
-    "check_score", "check_scores_name", "cluster", "confidence", "correctness", "dual", "dyn_unc", "el2n", "entropy",
-    "epochs_taken", "estimate", "first_learned", "forgetting", "forgetting_time", "hard_end", "hard_first",
-    "learning_time", "loss", "of_several", "resolve", "score", "score_blocks", "score_named", "score_of", "sliding",
-    "slope", "tdds", "threshold_closeness", "variability", "write_scores",
+    "OF_SEVERAL", "SCORES", "Clusters", "Score", "aleatoric", "aum", "available", "check_epochs", "check_progress",
+    "check_question", "check_score", "check_scores_name", "cluster", "confidence", "correctness", "dual", "dyn_unc",
+    "el2n", "entropy", "epochs_taken", "estimate", "first_learned", "forgetting", "forgetting_time", "hard_end",
+    "hard_first", "learning_time", "loss", "of_several", "resolve", "score", "score_blocks", "score_named", "score_of",
+    "sliding", "slope", "tdds", "threshold_closeness", "variability", "write_scores",
 ]
 # fmt: on

@@ -78,10 +78,19 @@ def check_score(name: str, epochs: int) -> None:
         TrainmapError: an unknown score, too few epochs, a score of the logits.
     """
     score = score_named(name)
-    if epochs < score.epochs:
-        raise TrainmapError(f"{name} needs a map of at least {score.epochs} epochs, got {epochs}; record more of them")
+    check_epochs(name, score.epochs, epochs)
     if lacking := [need for need in score.needs if need not in SIGNALS]:
         raise TrainmapError(f"{name} needs {', '.join(lacking)}; a recording at level 'signals' has none")
+
+
+def check_epochs(what: str, needed: int, epochs: int) -> None:
+    """Refuse a map with fewer epochs than a score or a strategy needs.
+
+    Raises:
+        TrainmapError: says how many it must be.
+    """
+    if epochs < needed:
+        raise TrainmapError(f"{what} needs a map of at least {needed} epochs, got {epochs}; record more of them")
 
 
 def epochs_taken(dynamics: Dynamics, epochs: object) -> int:

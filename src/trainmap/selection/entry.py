@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError, unknown, whole
 from trainmap.kinds import check_name
+from trainmap.scores.compute import check_epochs
 from trainmap.scores.table import hard_end, score_named
 from trainmap.selection.pool import Pool
 from trainmap.selection.quotas import Balance, equal, first_by_class, proportional
@@ -269,13 +270,3 @@ def usable(strategy: Word, pool: Pool, columns: tuple[str, ...], balance: Balanc
             )
         found &= pool.clusters >= 0
     return found
-
-
-def check_epochs(what: str, needed: int, epochs: int) -> None:
-    """Refuse a map with fewer epochs than a score or a strategy needs.
-
-    Raises:
-        TrainmapError: says how many it must be.
-    """
-    if epochs < needed:
-        raise TrainmapError(f"{what} needs a map of at least {needed} epochs, got {epochs}; record more of them")

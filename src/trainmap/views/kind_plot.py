@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trainmap.errors import TrainmapError
 from trainmap.files import writing
+from trainmap.views.plot import check_picture
 from trainmap.views.style import INK, METADATA, SIZES, SOFT, STYLE, lettering
 
 
@@ -41,9 +42,7 @@ def plot_kinds(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    target, shape = Path(path), (len(scores), len(kinds))
-    if target.suffix.lower() not in METADATA:
-        raise TrainmapError(f"a picture must be {', '.join(METADATA)}, got '{target.name}'; give it one of these ends")
+    target, shape = check_picture(path), (len(scores), len(kinds))
     values = np.asarray(auroc, dtype=np.float64)
     clear = np.ones(shape, bool) if shown is None else np.asarray(shown)
     if values.shape != shape or clear.shape != shape or not all(shape):

@@ -47,18 +47,13 @@ class Draft:
             section = getattr(data, field)
             settings[field] = None if section is None else section.made()
         outlined = graph.outlines and is_missing(name, data.root or "data")
-        first = {"labels": "", "label_noise": 0.0, "leave_out": None, "limit": None}
-        for place, read in (
-            (("names", at), first),
-            (("leave_out",), {"labels": "", "label_noise": 0.0, "limit": None}),
-            (("limit",), {"labels": "", "label_noise": 0.0}),
-            (("labels",), {"label_noise": 0.0}),
-            (("label_noise",), {}),
-        ):
-            try:
-                self.splits: Splits = load(root=data.root, outlined=outlined, **settings | read)
-            except TrainmapError as error:
-                raise variant.wrong(("data", *place), error) from error
+        asked: dict[str, Any] = {"root": data.root, "outlined": outlined, **settings}
+        try:
+            self.splits: Splits = load(**asked)
+        except TrainmapError as error:
+            field = _to_blame(asked)
+            where = ("data", "names", at) if field == "names" else ("data", field)
+            raise variant.wrong(where, error) from error
         train = self.splits.train
         self.data = Data(**settings, fingerprint="" if outlined else self.splits.fingerprint())
         if outlined:
@@ -66,7 +61,7 @@ class Draft:
         self.examples, self.tests, self.classes = len(train), len(self.splits.test), train.classes
         self.class_sizes = tuple(int(count) for count in np.bincount(train.y) if count)
         self.evaluation = evaluation_of(variant, self.data, self.splits.test, graph)
-        self.rehearsal = Rehearsal(None if outlined else train)
+        self.rehearsal = Rehearsal(None if outlined else train, graph.rehearsed)
         self.compresses = any(way for student in self.experiment.students for way in student.compress)
         self.names: dict[str, str] = {}
         self.teachers: dict[str, dict[int, Teacher]] = {}
@@ -197,3 +192,16 @@ class Draft:
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):
             raise self.variant.wrong((*where, "patience"), "early stopping needs validation data; see data.validation")
+
+
+def _to_blame(asked: dict[str, Any]) -> str:
+    """The field of ``data`` without which, and without those that come after it, the data can be loaded."""
+    without: dict[str, Any] = {"leave_out": None, "limit": None, "labels": "", "label_noise": 0.0}
+    left = dict(without)
+    for field in ("names", *without):
+        left.pop(field, None)
+        try:
+            load(**asked | left)
+        except TrainmapError:
+            return field
+    raise AssertionError("the last of these is what failed before")

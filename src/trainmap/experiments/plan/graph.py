@@ -54,7 +54,8 @@ class Line:
         run: hash of the student's run.
         group: what its tables are of: dataset, map, the grid's values.
         labels: ``subset``, ``student``, ``distilled``, ``taught``, ``seed``, ``fraction``, ``budget``; and what the row
-            is, whatever it is called: ``role``, ``draw``, ``series`` (its name without a size).
+            is, whatever it is called: ``role``, ``draw``, ``series`` (its name without a size);
+            where there are such, its ``opponent`` by name, ``answers`` (of a priced opponent), ``teacher`` and ``way``.
         map: hash of the map of the group; "" without one.
     """
 
@@ -70,6 +71,7 @@ class Graph:
     each task the points of the grid that have it.
 
     Attributes:
+        rehearsed: the questions that a ``Rehearsal`` has asked.
         outlines: whether datasets whose files are not there are planned from their known sizes: to look at, not to run.
         absent: what was not there.
     """
@@ -78,6 +80,7 @@ class Graph:
     lines: list[Line] = field(default_factory=list)
     models: list[dict[str, Any]] = field(default_factory=list)
     points: dict[str, list[Variant]] = field(default_factory=dict)
+    rehearsed: set[str] = field(default_factory=set)
     outlines: bool = False
     absent: list[str] = field(default_factory=list)
 

@@ -29,11 +29,11 @@ class Rehearsal:
 
     Args:
         train: its training part; None for data that are not there, of which nothing is tried.
+        asked: the questions that were asked, at all points of a grid; further ones are added.
     """
 
-    def __init__(self, train: Dataset | None) -> None:
-        self.train = train
-        self._asked: set[str] = set()
+    def __init__(self, train: Dataset | None, asked: set[str]) -> None:
+        self.train, self._asked = train, asked
 
     def teach(self, model: str, recipe: Recipe, teacher: str, how: Distillation) -> None:
         """One step of a student beside its teacher.
@@ -67,8 +67,10 @@ class Rehearsal:
         return self.train.subset(self.train.ids[:EXAMPLES])
 
     def _new(self, *question: Any) -> bool:
-        asked = repr(question)
-        new = self.train is not None and asked not in self._asked
+        if self.train is None:
+            return False
+        asked = repr((self.train.name, self.train.classes, self.train.inputs, *question))
+        new = asked not in self._asked
         self._asked.add(asked)
         return new
 

@@ -80,7 +80,7 @@ def rows_of(
     """
     found: list[Row] = []
     for at, subset in enumerate(subsets):
-        made = rows_of_one(subset, subset.sizes or sizes, examples, epochs, scores, ("subsets", at), wrong, check)
+        made = rows_of_one(subset, sizes, examples, epochs, scores, ("subsets", at), wrong, check)
         own = {name: tuple(told) for name in ("seeds", "budgets") if (told := getattr(subset, name)) is not None}
         found += [replace(row, **own) for row in made]
     for row in list(found):
@@ -104,17 +104,21 @@ def part_of(
     scores: Sequence[str] | None,
     wrong: Callable[[Where, object], TrainmapError],
     check: Callable[[Row], None],
+    several: str,
+    moving: str,
 ) -> Row:
-    """The one part of the data that a teacher is trained on; the arguments are those of ``rows_of_one``."""
-    row, *others = rows_of_one(subset, subset.sizes or sizes, examples, 1, scores, where, wrong, check)
+    """The one part of the data that a teacher or a search is trained on; it stays the same during training.
+
+    Args:
+        subset, where, sizes, examples, scores, wrong, check: see ``rows_of_one``.
+        several: what to say where it is of several sizes, which follow.
+        moving: what to say of a row that is no such part.
+    """
+    row, *others = rows_of_one(subset, sizes, examples, 1, scores, where, wrong, check)
     if others:
-        raise wrong(where, f"a teacher is trained on one subset, got {len(others) + 1}; say one size: sizes: [0.33]")
+        raise wrong(where, several.format(len(others) + 1))
     if not row.draw.fixed or row.role == "priced opponent":
-        message = (
-            f"'{row.name}' is no part of the data that stays the same; take random, a region, a spec or a strategy "
-            "(all the data: leave subset out)"
-        )
-        raise wrong(where, message)
+        raise wrong(where, f"'{row.name}' {moving}")
     return row
 
 
@@ -137,7 +141,7 @@ def rows_of_one(
             made = [_scheduled(subset.name, subset.schedule, examples, epochs)]
         else:
             expand = _by_strategy if subset.strategy else _by_name if subset.key else _by_spec
-            made = expand(subset, sizes, examples, scores)
+            made = expand(subset, subset.sizes or sizes, examples, scores)
         for row in made:
             check(row)
     except TrainmapError as error:

@@ -16,7 +16,7 @@ from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.file.sections import Student as StudentSection
 from trainmap.experiments.file.teacher_sections import Subset
 from trainmap.experiments.plan.draft import Draft
-from trainmap.experiments.plan.rows import Row, rows_of_one
+from trainmap.experiments.plan.rows import Row, part_of
 from trainmap.experiments.plan.student_runs import Column, Students, columns
 from trainmap.experiments.tasks.draws import Full
 from trainmap.experiments.tasks.map import Map
@@ -92,17 +92,15 @@ def _row(students: Students, at: int, subset: Subset | None) -> Row | None:
     if subset is None:
         return None
     where, one = ("tuning", "subset", at), students.one
-    sizes = subset.sizes or students.experiment.sizes[:1]
-    scores = None if one is None else one.scores
-    row, *others = rows_of_one(
-        *(subset, sizes, students.draft.examples),
-        *(1, scores, where, students.wrong, students.check),
+    together = "the trials of a search all train on it"
+    row = part_of(
+        *(subset, where, students.experiment.sizes[:1], students.draft.examples),
+        *(None if one is None else one.scores, students.wrong, students.check),
+        several="must be of one size, got {}; write a subset for each",
+        moving=f"must stay the same during training: {together}",
     )
-    if others:
-        raise students.wrong(where, f"must be of one size, got {len(others) + 1}; write a subset for each")
-    if not row.draw.fixed or subset.seeds or subset.budgets:
-        what = "has neither seeds nor budgets" if row.draw.fixed else "must stay the same during training"
-        raise students.wrong(where, f"'{row.name}' {what}: the trials of a search all train on it")
+    if subset.seeds or subset.budgets:
+        raise students.wrong(where, f"'{row.name}' has neither seeds nor budgets: {together}")
     if row.draw.by_map and one is None:
         raise students.wrong(where, f"'{row.name}' reads a map, and there is none; add one under maps")
     return row

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from trainmap.compression.ways import check_way
@@ -143,11 +143,7 @@ class Students:
                         smaller = CompressedStudent(student=made, compress=way.settled())
                         run = self.draft.add(smaller, f"{title}: {name}")
                     for budget in budgets:
-                        line = self.line(run, row, (title, column.taught), made, budget)
-                        if made.teaching:
-                            taught = {"teacher": self.teacher_of(column), "way": f"{title} + {column.lesson}"}
-                            line = replace(line, labels={**line.labels, **taught})
-                        self.draft.graph.lines.append(line)
+                        self.draft.graph.lines.append(self.line(run, row, title, column, made, budget))
 
     def priced(self, base: Student, trained_on: int) -> dict[str, Any]:
         """What a student is trained on, and how long, for the cost of a training on so many examples and of the map;
@@ -179,14 +175,16 @@ class Students:
         assert column.distillation is not None
         return column.distillation.teacher or next(iter(self.draft.teachers))
 
-    def line(self, run: str, row: Row, column: tuple[str, str], made: Student, budget: str) -> Line:
-        """The place of a run in the reports; ``column`` is the student and what it is taught by."""
-        share, (title, taught) = made.draw.count / self.draft.examples, column
-        told = {"subset": row.name, "student": title, "distilled": made.teaching is not None, "taught": taught}
+    def line(self, run: str, row: Row, title: str, column: Column, made: Student, budget: str) -> Line:
+        """The place of a run in the reports; ``title`` is the student's, as it is trained or made smaller."""
+        share, distilled = made.draw.count / self.draft.examples, made.teaching is not None
+        told = {"subset": row.name, "student": title, "distilled": distilled, "taught": column.taught}
         told["seed"] = made.seed
         told |= {"answers": row.count} if isinstance(row.draw, Priced) else {}
         what = {"role": row.role, "draw": made.drawn, "series": row.series}
         what |= {"opponent": row.opponent} if row.opponent else {}
+        if distilled:
+            what |= {"teacher": self.teacher_of(column), "way": f"{title} + {column.lesson}"}
         return Line(
             run,
             self.group,

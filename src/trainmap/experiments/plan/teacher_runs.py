@@ -118,7 +118,12 @@ def add_part(draft: Draft, at: int, name: str, maps: Maps) -> None:
 
     scores = maps[0].scores if maps else None
     sizes = draft.experiment.sizes
-    row = part_of(section.subset, (*where, "subset"), sizes, draft.examples, scores, wrong, check)
+    row = part_of(
+        *(section.subset, (*where, "subset"), sizes, draft.examples, scores, wrong, check),
+        several="a teacher is trained on one subset, got {}; say one size: sizes: [0.33]",
+        moving="is no part of the data that stays the same; take random, a region, a spec or a strategy (all the data: "
+        "leave subset out)",
+    )
     if maps and not row.draw.by_map:
         raise wrong((*where, "map"), f"'{row.name}' needs no map; leave it out")
     if len(maps) > 1 and len(maps) != len(section.seeds):
@@ -236,18 +241,14 @@ def _check_fresh(draft: Draft, where: Where, section: Section) -> None:
 
 def _check_opposed(draft: Draft) -> None:
     """Refuse students of a teacher on a chosen part beside whom none stand of one on as many random examples."""
+    first = next(iter(draft.teachers), "")
     for at, student in enumerate(draft.experiment.students):
-        names = [how.teacher or next(iter(draft.teachers), "") for how in student.distillation if how is not None]
-        taught = [next(iter(draft.teachers[name].values())) for name in names if name in draft.teachers]
-        parts = [one for one in taught if isinstance(one, PartTeacher)]
-        for place, how in enumerate(student.distillation):
-            runs = draft.teachers.get(how.teacher or next(iter(draft.teachers), ""), {}) if how is not None else {}
-            one = next(iter(runs.values()), None)
-            if (
-                isinstance(one, PartTeacher)
-                and one.draw.role == "judged"
-                and not any(other.opposes(one) for other in parts)
-            ):
+        ways = {place: how for place, how in enumerate(student.distillation) if how is not None}
+        runs = {place: draft.teachers.get(how.teacher or first, {}) for place, how in ways.items()}
+        taught = {place: next(iter(its.values())) for place, its in runs.items() if its}
+        parts = {place: one for place, one in taught.items() if isinstance(one, PartTeacher)}
+        for place, one in parts.items():
+            if one.draw.role == "judged" and not any(other.opposes(one) for other in parts.values()):
                 raise draft.variant.wrong(
                     ("students", at, "distillation", place),
                     f"a comparison without random selection of the same size says nothing: add a teacher with subset: "

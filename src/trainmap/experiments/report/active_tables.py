@@ -13,7 +13,7 @@ from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.verdict_words import VERSUS_ENTROPY, VERSUS_RANDOM, Words
 from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
 from trainmap.experiments.results.run_rows import mean_of
-from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts, interval
+from trainmap.experiments.results.statistics import Difference, Verdict, firm_of, interval
 from trainmap.experiments.runs.folder import Study
 from trainmap.views.amounts import show_flops, show_percent, show_seconds
 from trainmap.views.result_plots import Panel, Point, Series, plot_labels
@@ -129,11 +129,8 @@ def _needed(curves: Curves, strategy: str, level: float) -> Cell:
 
 
 def _judged(differences: Mapping[Any, Difference], level: float) -> Judged:
-    held = holm_verdicts(list(differences.values()), level)
-    return {
-        key: (difference, verdict is not Verdict.NONE)
-        for (key, difference), verdict in zip(differences.items(), held, strict=True)
-    }
+    firm = firm_of(differences, level)
+    return {key: (difference, firm[key]) for key, difference in differences.items()}
 
 
 def _said(cell: Cell, found: tuple[Difference, bool] | None, words: Words) -> Cell:
@@ -154,7 +151,7 @@ def _sentence(curves: Curves, level: float) -> Sequence[str]:
     )
     best = max(areas, key=lambda one: areas[one].mean)
     largest = f"{show_difference(areas[best], digits_for(areas))} points, {VERSUS_RANDOM.of(areas[best].verdict)}"
-    stay = sum(verdict is not Verdict.NONE for verdict in holm_verdicts(list(areas.values()), level))
+    stay = sum(firm_of(areas, level).values())
     return [
         f"{curves.title}, {curves.labels[0]:,} to {curves.labels[-1]:,} labels: of "
         f"{counted(len(areas), 'strategy', 'strategies')} {above} beat random by the area under the curve, {below} are "

@@ -71,6 +71,17 @@ def _signed(value: float, digits: int) -> str:
     return text[1:] if not text.strip("+-0.") else text.replace("-", MINUS)
 
 
+def show_number(value: float) -> str:
+    """Three digits behind the point."""
+    return f"{value:.3f}".replace("-", MINUS)
+
+
+def show_between(value: float, low: float | None, high: float | None) -> str:
+    """The same, with its interval where there is one."""
+    ends = "" if low is None or high is None else f" [{show_number(low)}, {show_number(high)}]"
+    return f"{show_number(value)}{ends}"
+
+
 def show_reuses(by_flops: float, by_seconds: float) -> str:
     """``map pays after 4 runs (3 by time)``; infinity is never."""
     if math.isinf(by_flops) and math.isinf(by_seconds):

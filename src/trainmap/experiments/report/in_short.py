@@ -8,7 +8,7 @@ from trainmap.errors import counted
 from trainmap.experiments.report.student_columns import column_names
 from trainmap.experiments.results.facts import PRICED, REFERENCES
 from trainmap.experiments.results.run_rows import Report
-from trainmap.experiments.results.statistics import Verdict, holm_verdicts
+from trainmap.experiments.results.statistics import Verdict, firm_of
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
 
 EQUAL_STEPS = "equal steps"  # the budget in which full data has as many steps as every row
@@ -59,8 +59,7 @@ def _said(comparison: Comparison) -> list[str]:
             f"{gains.count(Verdict.NONE)}."
         )
     if differences:
-        held = holm_verdicts(list(differences.values()), comparison.level)
-        stay = sum(verdict != Verdict.NONE for verdict in held)
+        stay = sum(firm_of(differences, comparison.level).values())
         called = sum(difference.verdict != Verdict.NONE for difference in differences.values())
         said.append(
             f"{where}{counted(len(differences), 'comparison')} at {100 * comparison.level:g} %: about "

@@ -13,7 +13,7 @@ from trainmap.errors import counted
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.verdict_words import Words
 from trainmap.experiments.results.kind_groups import KindGroup, grouped_kinds
-from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts, interval, paired_difference
+from trainmap.experiments.results.statistics import Difference, Verdict, firm_of, interval, paired_difference
 from trainmap.experiments.runs.folder import Study
 from trainmap.maps.found_kinds import GUESSING
 from trainmap.maps.regions import REGIONS
@@ -55,19 +55,19 @@ def _names(group: KindGroup) -> tuple[list[str], list[str]]:
     return sorted(scores, key=lambda name: name != GUESSING), list(dict.fromkeys(one["kind"] for one in its))
 
 
-def _differences(group: KindGroup, field: str, level: float) -> dict[Key, tuple[Difference, Verdict]]:
-    """Of each score and kind the AUROC less one half, and the verdict that stays beside all the others (Holm)."""
+def _differences(group: KindGroup, field: str, level: float) -> dict[Key, tuple[Difference, bool]]:
+    """Of each score and kind the AUROC less one half, and whether its verdict stays beside all the others (Holm)."""
     found: dict[Key, Difference] = {}
     scores, kinds = _names(group)
     for score in scores:
         for kind in kinds:
             if values := group.values(score, kind, field):
                 found[score, kind] = paired_difference(values, dict.fromkeys(values, CHANCE), level)
-    firm = holm_verdicts(list(found.values()), level)
-    return {key: (difference, one) for (key, difference), one in zip(found.items(), firm, strict=True)}
+    firm = firm_of(found, level)
+    return {key: (difference, firm[key]) for key, difference in found.items()}
 
 
-def _scores_grid(group: KindGroup, found: Mapping[Key, tuple[Difference, Verdict]], level: float) -> Grid:
+def _scores_grid(group: KindGroup, found: Mapping[Key, tuple[Difference, bool]], level: float) -> Grid:
     scores, kinds = _names(group)
 
     def cell(score: str, kind: str) -> Cell:
@@ -113,8 +113,8 @@ def _clean_grid(group: KindGroup, level: float) -> Grid:
     )
 
 
-def _judged(cell: Cell, difference: Difference, firm: Verdict) -> Cell:
-    return replace(cell.judged(difference.verdict, ENDS), firm=firm is difference.verdict is not Verdict.NONE)
+def _judged(cell: Cell, difference: Difference, firm: bool) -> Cell:
+    return replace(cell.judged(difference.verdict, ENDS), firm=firm)
 
 
 def _lines(scores: Sequence[str], kinds: Sequence[str], cell: Callable[[str, str], Cell]) -> tuple[GridLine, ...]:
@@ -140,13 +140,13 @@ def _regions_grid(group: KindGroup, level: float) -> Grid:
     return Grid(f"What the regions hold, {group.title}", lead, "region", tuple(kinds), tuple(lines))
 
 
-def _sentence(group: KindGroup, found: Mapping[Key, tuple[Difference, Verdict]], level: float) -> str:
+def _sentence(group: KindGroup, found: Mapping[Key, tuple[Difference, bool]], level: float) -> str:
     """For each kind the score that lies furthest from chance, of those whose verdict stays beside all the others."""
     scores, kinds = _names(group)
     told: list[str] = []
     for kind in kinds:
         its = {score: found[score, kind] for score in scores if score != GUESSING and (score, kind) in found}
-        firm = {score: difference for score, (difference, one) in its.items() if one is not Verdict.NONE}
+        firm = {score: difference for score, (difference, one) in its.items() if one}
         if not firm:
             told.append(f"{kind} by none")
             continue
@@ -159,7 +159,7 @@ def _sentence(group: KindGroup, found: Mapping[Key, tuple[Difference, Verdict]],
     return f"{group.title}: of {counted(n, 'score')}, found best over {_over(group)}: {'; '.join(told)}."
 
 
-def _picture(group: KindGroup, found: Mapping[Key, tuple[Difference, Verdict]], folder: Path, at: int) -> Path:
+def _picture(group: KindGroup, found: Mapping[Key, tuple[Difference, bool]], folder: Path, at: int) -> Path:
     scores, kinds = _names(group)
     there = np.full((len(scores), len(kinds)), np.nan)
     shown = np.zeros(there.shape, bool)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainmap.experiments.report.formats import MINUS
+from trainmap.experiments.report.formats import show_between
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.results.titles import map_titles
 from trainmap.experiments.runs.folder import Study
@@ -90,9 +90,4 @@ def _grid(name: str, found: Mapping[str, Any]) -> Grid:
 def _cell(value: float | None, low: float | None, high: float | None) -> Cell:
     if value is None:
         return NOTHING
-    ends = "" if low is None or high is None else f" [{_signed(low)}, {_signed(high)}]"
-    return Cell(f"{_signed(value)}{ends}")
-
-
-def _signed(value: float) -> str:
-    return f"{value:.3f}".replace("-", MINUS)
+    return Cell(show_between(value, low, high))

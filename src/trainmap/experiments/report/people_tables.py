@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainmap.experiments.report.formats import MINUS
+from trainmap.experiments.report.formats import show_between, show_number
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import interval
@@ -57,8 +57,8 @@ def _scores_grid(name: str, runs: Sequence[Mapping[str, Any]], level: float) -> 
         cells: list[Cell] = []
         for key, low, high in (("spearman", "low", "high"), ("auroc", "auroc_low", "auroc_high")):
             cells.append(_over_runs([run["scores"][at][key] for run in runs], level))
-            ends = "" if first[low] is None else f" [{_signed(first[low])}, {_signed(first[high])}]"
-            cells.append(NOTHING if first[key] is None else Cell(f"{_signed(first[key])}{ends}"))
+            known = first[key] is not None
+            cells.append(Cell(show_between(first[key], first[low], first[high])) if known else NOTHING)
         lines.append(GridLine(first["score"], tuple(cells)))
     one = runs[0]["scores"][0]
     lead = (
@@ -94,8 +94,4 @@ def _over_runs(values: Sequence[float | None], level: float) -> Cell:
         return NOTHING
     found = interval(there, level)
     half = f" ± {found.half_width:.3f}" if len(there) > 1 else ""
-    return Cell(f"{_signed(found.mean)}{half} (n={found.n})")
-
-
-def _signed(value: float) -> str:
-    return f"{value:.3f}".replace("-", MINUS)
+    return Cell(f"{show_number(found.mean)}{half} (n={found.n})")

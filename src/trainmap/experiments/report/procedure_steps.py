@@ -8,7 +8,7 @@ from typing import Any
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import whole_numbers
 from trainmap.experiments.results.price import IN_A_RUN, ONCE
-from trainmap.experiments.runs.folder import Study, tasks_of
+from trainmap.experiments.runs.folder import Study
 from trainmap.experiments.tasks.task import Task
 
 ORDER = ("teacher", "scoring", "other", "teacher logits", "choosing", "search", "training", "compression")
@@ -36,7 +36,7 @@ STEPS_OF: Mapping[str, str] = {
 
 def procedure(study: Study) -> tuple[str, ...]:
     """What was done, from the data to the verdicts, a sentence or two for each step; the last one repeats it."""
-    tasks = tasks_of(study)
+    tasks = study.tasks
     steps = [*_data(study, tasks)]
     kinds = dict.fromkeys(entry.kind for entry in study.entries)
     for kind in sorted(kinds, key=lambda kind: _place(study, tasks, kind)):

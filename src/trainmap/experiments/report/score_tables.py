@@ -16,7 +16,7 @@ from trainmap.experiments.report.grid import NOTHING, Cell, Grid
 from trainmap.experiments.report.student_columns import students_grid
 from trainmap.experiments.report.verdict_words import DISTILLED, VERSUS_FULL, VERSUS_PRICED, VERSUS_RANDOM, Words
 from trainmap.experiments.results.run_rows import METRICS, Report
-from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts, interval
+from trainmap.experiments.results.statistics import Difference, firm_of, interval
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
 
 Place = tuple[str, Column]  # name of the subset, column
@@ -112,12 +112,11 @@ def _differences_grid(
 
 def _judged(differences: Mapping[Place, Difference], level: float, words: Words) -> Callable[[Cell, Place], Cell]:
     """What puts the verdict of a place into its cell, with its bar, and whether it stays beside all others."""
-    firm = dict(zip(differences, holm_verdicts(list(differences.values()), level), strict=True))
+    firm = firm_of(differences, level)
     scale = scale_for(differences)
 
     def judged(cell: Cell, place: Place) -> Cell:
         difference = differences[place]
-        stays = firm[place] == difference.verdict != Verdict.NONE
-        return replace(cell.judged(difference.verdict, words), firm=stays, bar=bar_for(difference, scale))
+        return replace(cell.judged(difference.verdict, words), firm=firm[place], bar=bar_for(difference, scale))
 
     return judged

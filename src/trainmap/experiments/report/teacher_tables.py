@@ -11,10 +11,10 @@ from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
 from trainmap.experiments.results.price import price_of
 from trainmap.experiments.results.run_rows import METRICS, mean_of
-from trainmap.experiments.results.statistics import Verdict, holm_verdicts, interval
+from trainmap.experiments.results.statistics import firm_of, interval
 from trainmap.experiments.results.taught import Lessons, lessons, trained_on
 from trainmap.experiments.results.titles import teacher_titles
-from trainmap.experiments.runs.folder import Study, tasks_of
+from trainmap.experiments.runs.folder import Study
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.views.amounts import show_flops, show_seconds
 
@@ -25,7 +25,7 @@ def teachers_grids(study: Study, done: Done) -> list[Grid]:
     """The table, if a teacher is there, and one for each kind of student that several teachers have."""
     found: dict[str, list[Teacher]] = {}
     titles = teacher_titles(study)
-    tasks = tasks_of(study) if any(digest in done for digest in titles) else {}
+    tasks = study.tasks
     for digest, title in titles.items():
         if digest in done and isinstance(task := tasks[digest], Teacher):
             found.setdefault(str(title), []).append(task)
@@ -60,7 +60,7 @@ def _students(one: Lessons, study: Study, done: Done) -> Grid:
     """The students of each teacher: a line for each, a column for what the students were trained on."""
     differences = one.against_random(study.level)
     digits = digits_for(differences)
-    firm = dict(zip(differences, holm_verdicts([*differences.values()], study.level), strict=True))
+    firm = firm_of(differences, study.level)
     metric, shown = next(iter(METRICS.items()))
 
     def cell(place: tuple[str, str]) -> Cell:
@@ -72,7 +72,7 @@ def _students(one: Lessons, study: Study, done: Done) -> Grid:
             return Cell(text, words="the opponent" if place[0] in one.opponents.values() else "")
         judged = Cell(text, show_difference(differences[place], digits, len(runs)))
         judged = judged.judged(differences[place].verdict, VERSUS_RANDOM)
-        return replace(judged, firm=firm[place] == differences[place].verdict != Verdict.NONE)
+        return replace(judged, firm=firm[place])
 
     lines = tuple(
         GridLine(

@@ -11,7 +11,7 @@ from typing import Any
 from trainmap.experiments.results.price import price_of
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.titles import Title, map_titles
-from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
+from trainmap.experiments.runs.folder import Entry, Study, made
 from trainmap.experiments.tasks.place import MAP
 from trainmap.experiments.tasks.result_fields import MAPS
 from trainmap.experiments.tasks.task import Task
@@ -74,7 +74,6 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
         if entry.kind in MAPS and entry.hash in done:
             groups.setdefault(done[entry.hash]["dataset"], []).append(entry)
     found: list[Pair] = []
-    tasks = tasks_of(study) if any(len(group) > 1 for group in groups.values()) else {}
     for group in groups.values():
         if len(group) > 1:
             maps = [DataMap.open(made(folder, entry) / MAP) for entry in group]
@@ -83,7 +82,7 @@ def pairs(study: Study, done: Done, folder: Path) -> list[Pair]:
                     "name": titles[entry.hash],
                     "maker": makers[entry.hash],
                     "seed": entries[entry.after[0]].config["seed"] if len(entry.after) == 1 else None,
-                    **_told(entry, tasks[entry.hash], done),
+                    **_told(entry, study.tasks[entry.hash], done),
                 }
                 for entry in group
             ]

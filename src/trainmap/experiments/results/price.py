@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainmap.experiments.runs.folder import Study, tasks_of
+from trainmap.experiments.runs.folder import Study
 from trainmap.experiments.tasks.task import Task
 
 Done = Mapping[str, Mapping[str, Any]]
@@ -176,7 +176,7 @@ def completed(study: Study, done: Done) -> tuple[dict[str, dict[str, Any]], list
         study: knows what its networks cost.
         done: results by hash, as they were kept.
     """
-    tasks = tasks_of(study)
+    tasks = study.tasks
     found: dict[str, dict[str, Any]] = {}
     changed: dict[str, int] = {}
     flops = {(model["name"], model["dataset"]): model["flops"] for model in study.models}

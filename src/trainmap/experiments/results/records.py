@@ -17,9 +17,9 @@ from trainmap.experiments.results.facts import NAMES, facts_of
 from trainmap.experiments.results.group_titles import group_key, group_titles
 from trainmap.experiments.results.price import OF_A_MAP, ONCE, Key, Price, Spent, columns_of, price_of, total
 from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_of, mean_of
-from trainmap.experiments.results.statistics import Difference, Verdict, holm_verdicts
+from trainmap.experiments.results.statistics import Difference, firm_of
 from trainmap.experiments.results.versus_random import compare, unopposed
-from trainmap.experiments.runs.folder import Entry, Study, made, tasks_of
+from trainmap.experiments.runs.folder import Entry, Study, made
 from trainmap.experiments.tasks.place import PICTURE
 from trainmap.experiments.tasks.task import Task
 
@@ -62,14 +62,14 @@ def groups(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[Group]:
     for line in study.lines:
         found.setdefault(group_key(line), []).append(line)
     titles = group_titles(study.lines)
-    entries, tasks = {entry.hash: entry for entry in study.entries}, tasks_of(study)
+    entries, tasks = {entry.hash: entry for entry in study.entries}, study.tasks
     made_groups = []
     for key, lines in found.items():
         labels, first = dict(lines[0].group), entries.get(lines[0].map)
         of_map = price_of([tasks[first.hash]], done) if first is not None and first.hash in done else None
         its = [line for line in lines if line.run in done]
         read = {line.run: one for line in its if (one := map_read(tasks[line.run])) is not None}
-        own = {one.hash: price_of([one], done) for one in read.values()}
+        own = {digest: price_of([one], done) for digest, one in {one.hash: one for one in read.values()}.items()}
         rows = tuple(
             _row(
                 *(line, entries, tasks[line.run], done),
@@ -100,11 +100,8 @@ def map_read(task: Task) -> Task | None:
 
 def read_of(task: Task) -> dict[str, bool]:
     """``reads_map`` of a run that is drawn from a map: whether it has any use for it; nothing of any other."""
-    from trainmap.experiments.tasks.compressed_student import CompressedStudent  # torch, which no report of given rows
-    from trainmap.experiments.tasks.student import Student  # needs
-
-    student = task.student if isinstance(task, CompressedStudent) else task
-    return {"reads_map": student.draw.reads_map} if isinstance(student, Student) and student.draw.by_map else {}
+    draw: Any = getattr(getattr(task, "student", task), "draw", None)
+    return {"reads_map": draw.reads_map} if draw is not None and draw.by_map else {}
 
 
 def _row(
@@ -226,11 +223,8 @@ def long_table(group: Group, report: Report, metric: str = "test_macro_f1") -> p
     judged: dict[tuple[Any, ...], tuple[Difference, bool]] = {}
     for one in comparisons:
         differences = one.against_random(metric)
-        for (key, difference), held in zip(
-            differences.items(), holm_verdicts([*differences.values()], one.level), strict=True
-        ):
-            firm = held == difference.verdict != Verdict.NONE
-            judged[(one.budget, key[0], *key[1])] = difference, firm
+        firm = firm_of(differences, one.level)
+        judged |= {(one.budget, key[0], *key[1]): (its, firm[key]) for key, its in differences.items()}
     if not rows:
         return pl.DataFrame()
     cells = averaged(frame_of(rows), metric, report.level)

@@ -11,7 +11,7 @@ from trainmap.experiments.results.price import Spent, price_of, total
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.results.titles import search_titles
-from trainmap.experiments.runs.folder import Entry, Study, tasks_of
+from trainmap.experiments.runs.folder import Entry, Study
 from trainmap.experiments.tasks.task import Task
 
 Done = Mapping[str, Mapping[str, Any]]
@@ -83,7 +83,7 @@ class Arm:
 
 def arms_of(study: Study, done: Done) -> list[Arm]:
     """Every arm of which a search is finished, in the order of the plan."""
-    entries, tasks = {entry.hash: entry for entry in study.entries}, tasks_of(study)
+    entries, tasks = {entry.hash: entry for entry in study.entries}, study.tasks
     groups: dict[tuple[str, str], list[Entry]] = {}
     for digest, title in search_titles(study).items():
         entry = entries[digest]

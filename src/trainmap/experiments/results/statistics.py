@@ -11,12 +11,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
 from trainmap.errors import TrainmapError
+
+K = TypeVar("K")
 
 
 class Verdict(Enum):
@@ -154,6 +157,12 @@ def holm_verdicts(differences: Sequence[Difference], level: float = 0.95) -> lis
         difference.verdict if p < 1 - level else Verdict.NONE
         for difference, p in zip(differences, adjusted, strict=True)
     ]
+
+
+def firm_of(differences: Mapping[K, Difference], level: float = 0.95) -> dict[K, bool]:
+    """Whether each verdict of a family is one and stays by Holm's correction; see ``holm_verdicts``."""
+    held = holm_verdicts([*differences.values()], level)
+    return {key: verdict is not Verdict.NONE for key, verdict in zip(differences, held, strict=True)}
 
 
 def _checked(values: Sequence[float]) -> NDArray[np.float64]:

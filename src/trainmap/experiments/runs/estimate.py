@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainmap.errors import counted
-from trainmap.experiments.runs.folder import Entry, Study, tasks_of
+from trainmap.experiments.runs.folder import Entry, Study
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.search import Search
 from trainmap.models.modes import is_here
@@ -143,7 +143,7 @@ def speeds_of(
     speeds: dict[tuple[str, str], float] = {}
     measured: dict[tuple[str, int], float] = {}
     sources: dict[str, list[str]] = {}
-    entries, tasks = study.entries, tasks_of(study)
+    entries, tasks = study.entries, study.tasks
     forward = {(model["name"], model["dataset"]): model["flops"] for model in study.models}
     keys = dict.fromkeys((model, one.dataset) for one in left for model in (one.model, *one.beside) if model)
     stop = time.perf_counter() + MEASURING_SECONDS

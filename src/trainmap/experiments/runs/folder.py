@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,6 +87,11 @@ class Study:
     lines: tuple[Line, ...]
     models: tuple[Mapping[str, Any], ...]
     provenance: Mapping[str, Any]
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """The tasks by their hashes, made once; see ``tasks_of``."""
+        return tasks_of(self)
 
 
 def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any]) -> Study:

@@ -14,7 +14,7 @@ Its files, in reading order::
     sweeps.py              recorders for ``fit`` that record evaluation passes
     learning.py            what every task that trains a network has
     judge.py               how good a network is, on its own test set and elsewhere
-    teacher.py             A teacher: trained on all the data while it is recorded
+    teacher.py             A teacher: trained while it is recorded, on all the data
     map.py                 A map of a teacher's recording
     ensemble_map.py        one map of several teachers' recordings
     materials.py           what is made of a teacher besides its map
@@ -24,9 +24,9 @@ Its files, in reading order::
     smaller_teacher.py     A teacher that is made smaller
     student.py             A student: trained on what its row draws, taught or not, and judged
     compressed_student.py  what becomes of a trained student when it is made smaller
-    tuning.py              best hyperparameters of a distilled student
+    tuning.py              best hyperparameters of a student
     active_learning.py     a network that asks for labels, round after round
-    search.py              the search for the hyperparameters of a distilled student
+    search.py              the search for the hyperparameters of a student or a teacher
     kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
     choices.py             the words and strategies that a row may choose by, settled

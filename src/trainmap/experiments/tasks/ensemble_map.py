@@ -61,11 +61,6 @@ class Ensemble(Map):
     def judged(self) -> Task:
         return self
 
-    def told(self) -> str:
-        one = f"of {self.teacher.model}'s recording"
-        several = ", ".join(dict.fromkeys(member.model for member in self.members))
-        return super().told().replace(one, f"of {len(self.members)} recordings ({several}) together", 1)
-
     def share_of(self, role: str, result: Mapping[str, Any]) -> float:
         """Of the epochs that a member recorded those that the map is made of."""
         recorded = dict(zip(self.needs(), result["member_epochs"], strict=True))

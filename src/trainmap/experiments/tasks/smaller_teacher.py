@@ -18,11 +18,10 @@ from trainmap.experiments.file.fields import short
 from trainmap.experiments.tasks.judge import costs, judged
 from trainmap.experiments.tasks.learning import forget_checkpoint
 from trainmap.experiments.tasks.place import EPOCHS, MODEL, Place, leave_held_out
-from trainmap.experiments.tasks.task import Cost, Result, Site
-from trainmap.experiments.tasks.teacher import SIGNAL_BYTES, Teacher, swept
+from trainmap.experiments.tasks.task import Result
+from trainmap.experiments.tasks.teacher import Teacher, swept
 from trainmap.experiments.tasks.tracking import track
 from trainmap.experiments.tasks.watch import Watch
-from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.build import build
 from trainmap.training.watching import EpochRecorder, Watching
 
@@ -70,13 +69,6 @@ class SmallerTeacher(Teacher):
             return load_graph(folder / GRAPH)
         fresh = build(self.model, train.classes, train.inputs, self.seed, weights=False)
         return load_weights(fresh, folder / MODEL)
-
-    def cost(self, site: Site) -> Cost:
-        forward, seen = site.forward(self.model), self.recorded * site.examples
-        tests = self.recorded * site.tests if self.record_test else 0
-        sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
-        kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
-        return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
 
     def run(self, place: Place) -> Result:
         data = self.data.load(place.data_root)

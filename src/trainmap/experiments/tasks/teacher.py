@@ -89,8 +89,8 @@ class Teacher(Learning):
 
     def cost(self, site: Site) -> Cost:
         forward = site.forward(self.model)
-        seen = self.recipe.epochs * self.count(site)
-        tests = self.recipe.epochs * site.tests if self.record_test else 0
+        seen = self.recorded * self.count(site)
+        tests = self.recorded * site.tests if self.record_test else 0
         sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
         kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
         return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
