@@ -1,0 +1,54 @@
+"""Many clients, each with its own examples and its own map, and one network: federated learning on Flower.
+
+What a client records, chooses and scores stays with it; what may leave it stands in ``messages.REPLIES``.
+
+Its files, in reading order::
+
+    federation.py         what a federation is told
+    global_thresholds.py  thresholds of all clients together
+    client.py             what one client does
+    messages.py           what travels
+    client_app.py         Flower's ClientApp over a client
+    local_grid.py         all clients in one process
+    aggregation.py        how their networks become one, and which replies are taken
+    server.py             the rounds
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # before flwr is imported: it tells nobody that it runs
+
+if TYPE_CHECKING:
+    from trainmap.federated.aggregation import AGGREGATIONS, Aggregation, aggregation_of
+    from trainmap.federated.client import Client, Told, Weights, weights_of
+    from trainmap.federated.client_app import make_client_app
+    from trainmap.federated.federation import Choice, Federation, Privacy, Recording, participants
+    from trainmap.federated.global_thresholds import Thresholds
+    from trainmap.federated.local_grid import LocalGrid
+    from trainmap.federated.server import Outcome, Round, federate
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "aggregation": "AGGREGATIONS Aggregation aggregation_of",
+            "client": "Client Told Weights weights_of",
+            "client_app": "make_client_app",
+            "server": "Outcome Round federate",
+            "federation": "Choice Federation Privacy Recording participants",
+            "global_thresholds": "Thresholds",
+            "local_grid": "LocalGrid",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "AGGREGATIONS", "Aggregation", "Choice", "Client", "Federation", "LocalGrid", "Outcome", "Privacy", "Recording",
+    "Round", "Thresholds", "Told", "Weights", "aggregation_of", "federate", "make_client_app", "participants",
+    "weights_of",
+]
+# fmt: on

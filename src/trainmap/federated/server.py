@@ -1,0 +1,280 @@
+"""The rounds of a federation, over any Flower grid: who trains, what is averaged, what was refused, what it took."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from flwr.serverapp import Grid
+from numpy.typing import NDArray
+
+from trainmap.errors import StoreError, TrainmapError, counted, some
+from trainmap.federated.aggregation import aggregation_of, averaged, refusal, restore, state_of
+from trainmap.federated.client import Weights
+from trainmap.federated.federation import Federation, participants
+from trainmap.federated.messages import (
+    HELLO,
+    NUMBER,
+    RECORD,
+    TRAIN,
+    WEIGHT,
+    Message,
+    asked,
+    metrics_of,
+    record_of,
+    size_of,
+)
+from trainmap.files import writing
+from trainmap.training.state_file import load_state
+from trainmap.typed import as_type
+
+Array = NDArray[Any]
+SPENT = ("train_flops", "sweep_flops", "seconds", "cpu_seconds")
+
+
+@dataclass(frozen=True)
+class Round:
+    """A finished round.
+
+    Attributes:
+        number: from 1 on; 0 is the network before any training.
+        metrics: of the global network after it, as ``evaluate`` gave them.
+        clients: of each whose training was taken: "examples", "kept", "mapped", by its number as text.
+        refused: of each whose reply was not taken, why.
+        absent: numbers of the clients that were asked and did not answer.
+        bytes_down, bytes_up: of all messages of the round, to the clients and from them.
+        train_flops, sweep_flops, seconds, cpu_seconds: of the clients together; sweeps are their looks at their own
+            examples for the recording.
+    """
+
+    number: int
+    metrics: Mapping[str, float]
+    clients: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[int, ...] = ()
+    bytes_down: int = 0
+    bytes_up: int = 0
+    train_flops: int = 0
+    sweep_flops: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a federation came to.
+
+    Attributes:
+        weights: of the global network at the end.
+        rounds: round 0, before any training, and every finished one.
+    """
+
+    weights: Weights
+    rounds: tuple[Round, ...]
+
+
+def federate(
+    grid: Grid,
+    weights: Weights,
+    trained: Iterable[str],
+    federation: Federation,
+    clients: int,
+    evaluate: Callable[[Weights], Mapping[str, float]],
+    *,
+    file: str | Path | None = None,
+    on_round: Callable[[Round], object] | None = None,
+    timeout: float | None = 3600.0,
+    least: int | None = None,
+) -> Outcome:
+    """Run the rounds.
+
+    In a round the clients that take part (``federation.participants``) get the global network, record it where a
+    checkpoint is due, choose, train, and send theirs; the strategy makes the next global network of what is taken. The
+    clients that sit out get the network only where a checkpoint is due. Replies are put in the order of the clients'
+    numbers first: the result does not depend on who answers first.
+
+    A reply that is not as it must be (``aggregation.refusal``) is refused by the client's number, and the round goes on
+    with the others. A client that does not answer within ``timeout`` is absent. A round in which nothing is taken keeps
+    the network.
+
+    Args:
+        grid: an in-process one (``LocalGrid``), or the one that a Flower ServerApp is given.
+        weights: of the network before any training.
+        trained: the names among them that gradients move; the rest are batch-norm statistics and counters.
+        federation: the settings, as the clients have them.
+        clients: how many there are, K.
+        evaluate: weights -> metrics of the global network, before the first round and after each.
+        file: for the state after every round. When it is there, the federation goes on behind it, and ends as one that
+            was not interrupted.
+        on_round: called with every round as it ends, round 0 first; with those from ``file`` too.
+        timeout: seconds that a round waits for its clients; None: without end.
+        least: how many clients must be there before the first round; all of them by default. It waits for them as long
+            as for a round.
+
+    Raises:
+        TrainmapError: too few clients, two with one number, settings that do not fit.
+        StoreError: a damaged file, or one of another federation.
+    """
+    run = _Run(grid, federation, clients, frozenset(trained), evaluate, timeout)
+    path = None if file is None else Path(file)
+    about = {"federation": federation.to_json(), "clients": str(clients), "model": _names(weights)}
+    current, rounds = {name: np.asarray(value) for name, value in weights.items()}, list[Round]()
+    if path is not None and path.exists():
+        current, rounds = run.resumed(path, about)
+    nodes = run.meet(clients if least is None else least)
+    if not rounds:
+        rounds.append(Round(0, run.measured(current)))
+    for one in rounds:
+        _tell(on_round, one)
+    while len(rounds) <= federation.rounds:
+        current, one = run.round(len(rounds), current, nodes)
+        rounds.append(one)
+        if path is not None:
+            run.save(path, about, current, rounds)
+        _tell(on_round, one)
+    run.last_look(len(rounds), current, nodes)
+    return Outcome(current, tuple(rounds))
+
+
+@dataclass
+class _Run:
+    grid: Grid
+    federation: Federation
+    clients: int
+    trained: frozenset[str]
+    evaluate: Callable[[Weights], Mapping[str, float]]
+    timeout: float | None
+
+    def __post_init__(self) -> None:
+        self.strategy = aggregation_of(self.federation.aggregation).make(self.federation.options)
+        self.told = aggregation_of(self.federation.aggregation).told(self.federation.options)
+
+    def meet(self, least: int) -> dict[int, int]:
+        """Client number -> node id, of all that are there.
+
+        Raises:
+            TrainmapError: too few after the time is up, two with one number, one with a number out of range.
+        """
+        until = None if self.timeout is None else time.monotonic() + self.timeout
+        while True:
+            found = self._present()
+            if len(found) >= least:
+                return found
+            if until is None or time.monotonic() > until or not hasattr(self.grid, "pull_interval"):
+                raise TrainmapError(
+                    f"{counted(least, 'client')} must be there, found {len(found)} (numbers "
+                    f"{some(sorted(found)) or 'none'}); start the others, or ask for fewer"
+                )
+            time.sleep(1.0)
+
+    def _present(self) -> dict[int, int]:
+        nodes = sorted(self.grid.get_node_ids())
+        found: dict[int, int] = {}
+        for reply in self._ask([Message(asked(), node, HELLO, group_id="0") for node in nodes]):
+            if reply.has_error():
+                raise TrainmapError(f"a client cannot take part: {reply.error.reason}")
+            number = int(metrics_of(reply)[NUMBER])
+            if not 0 <= number < self.clients:
+                raise TrainmapError(f"clients are numbered 0 to {self.clients - 1}, one says that it is {number}")
+            if number in found:
+                raise TrainmapError(f"two clients say that they are number {number}; each needs its own")
+            found[number] = reply.metadata.src_node_id
+        return found
+
+    def _ask(self, messages: list[Message]) -> list[Message]:
+        return list(self.grid.send_and_receive(messages, timeout=self.timeout)) if messages else []
+
+    def round(self, number: int, weights: Weights, nodes: Mapping[int, int]) -> tuple[Weights, Round]:
+        """One round: the next network, and what happened."""
+        federation = self.federation
+        chosen = participants(self.clients, federation, number)
+        due, arrays = federation.recording.checkpoint(number), record_of(weights)
+        at = {"round": number, "checkpoint": -1 if due is None else due}
+        asks = {one: (TRAIN, asked(arrays, **at, **self.told)) for one in chosen}
+        if due is not None:
+            asks |= {one: (RECORD, asked(arrays, **at)) for one in nodes if one not in asks}
+        return self._closed(number, weights, nodes, asks)
+
+    def last_look(self, number: int, weights: Weights, nodes: Mapping[int, int]) -> None:
+        """The clients record the finished network too, where a checkpoint is due."""
+        if (due := self.federation.recording.checkpoint(number)) is not None:
+            config = asked(record_of(weights), round=number, checkpoint=due)
+            self._ask([Message(config, node, RECORD, group_id=str(number)) for node in nodes.values()])
+
+    def _closed(
+        self, number: int, weights: Weights, nodes: Mapping[int, int], asks: Mapping[int, tuple[str, Any]]
+    ) -> tuple[Weights, Round]:
+        names = {node: one for one, node in nodes.items()}
+        there = [one for one in asks if one in nodes]
+        messages = [Message(asks[one][1], nodes[one], asks[one][0], group_id=str(number)) for one in there]
+        replies = {names[reply.metadata.src_node_id]: reply for reply in self._ask(messages)}
+        taken, refused = dict[int, Message](), dict[str, str]()
+        for one in sorted(replies):
+            if why := refusal(replies[one], weights, asks[one][0]):
+                refused[str(one)] = why
+            else:
+                taken[one] = replies[one]
+        trained = {one: reply for one, reply in taken.items() if asks[one][0] == TRAIN}
+        made = weights
+        if voting := [reply for reply in trained.values() if metrics_of(reply)[WEIGHT]]:
+            made = averaged(self.strategy, number, voting, weights, set(self.trained))
+        metrics = {one: metrics_of(reply) for one, reply in taken.items()}
+        spent: dict[str, Any] = {name: sum(one[name] for one in metrics.values()) for name in SPENT}
+        return made, Round(
+            number,
+            self.measured(made),
+            {str(one): {name: int(metrics[one][name]) for name in ("examples", "kept", "mapped")} for one in trained},
+            refused,
+            tuple(sorted(set(asks) - set(replies))),
+            sum(map(size_of, messages)),
+            sum(map(size_of, replies.values())),
+            **spent,
+        )
+
+    def measured(self, weights: Weights) -> dict[str, float]:
+        return {name: float(value) for name, value in self.evaluate(weights).items()}
+
+    def save(self, path: Path, about: Mapping[str, str], weights: Weights, rounds: list[Round]) -> None:
+        state = {
+            "run": dict(about),
+            "weights": _tensors(weights),
+            "strategy": {name: _tensors(value) for name, value in state_of(self.strategy).items()},
+            "rounds": [asdict(one) for one in rounds],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path) as handle:
+            torch.save(state, handle)
+
+    def resumed(self, path: Path, about: Mapping[str, str]) -> tuple[Weights, list[Round]]:
+        cure = "remove it to begin anew"
+        state = load_state(path, "state of a federation", cure)
+        if not isinstance(state, dict) or state.keys() != {"run", "weights", "strategy", "rounds"}:
+            raise StoreError(f"{path} is no state of a federation; {cure}")
+        if differs := [name for name in about if state["run"].get(name) != about[name]]:
+            raise StoreError(f"{path} is of another federation (other {', '.join(differs)}); {cure}")
+        restore(self.strategy, {name: _arrays(value) for name, value in state["strategy"].items()})
+        return _arrays(state["weights"]), as_type(list[Round], state["rounds"], path, cure)
+
+
+def _tensors(arrays: Mapping[str, Array]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+
+
+def _arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, Array]:
+    return {name: value.numpy() for name, value in tensors.items()}
+
+
+def _names(weights: Weights) -> str:
+    told = "\n".join(f"{name} {np.asarray(value).shape}" for name, value in weights.items())
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _tell(on_round: Callable[[Round], object] | None, one: Round) -> None:
+    if on_round is not None:
+        on_round(one)
