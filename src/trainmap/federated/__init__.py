@@ -12,6 +12,7 @@ Its files, in reading order::
     local_grid.py         all clients in one process
     aggregation.py        how their networks become one, and which replies are taken
     server.py             the rounds
+    partition.py          who has which examples; noisy clients
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from trainmap.federated.federation import Choice, Federation, Privacy, Recording, participants
     from trainmap.federated.global_thresholds import Thresholds
     from trainmap.federated.local_grid import LocalGrid
+    from trainmap.federated.partition import Noise, Partition, noisy
     from trainmap.federated.server import Outcome, Round, federate
 else:
     __getattr__, __dir__ = lazily(
@@ -42,13 +44,14 @@ else:
             "federation": "Choice Federation Privacy Recording participants",
             "global_thresholds": "Thresholds",
             "local_grid": "LocalGrid",
+            "partition": "Noise Partition noisy",
         },
     )
 
 # fmt: off
 __all__ = [
-    "AGGREGATIONS", "Aggregation", "Choice", "Client", "Federation", "LocalGrid", "Outcome", "Privacy", "Recording",
-    "Round", "Thresholds", "Told", "Weights", "aggregation_of", "federate", "make_client_app", "participants",
-    "weights_of",
+    "AGGREGATIONS", "Aggregation", "Choice", "Client", "Federation", "LocalGrid", "Noise", "Outcome", "Partition",
+    "Privacy", "Recording", "Round", "Thresholds", "Told", "Weights", "aggregation_of", "federate", "make_client_app",
+    "noisy", "participants", "weights_of",
 ]
 # fmt: on
