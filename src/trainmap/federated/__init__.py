@@ -13,6 +13,7 @@ Its files, in reading order::
     aggregation.py        how their networks become one, and which replies are taken
     roll_call.py          who is there
     server.py             the rounds
+    partition.py          who has which examples; noisy clients
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from trainmap.federated.federation import Choice, Federation, Privacy, Recording, participants
     from trainmap.federated.global_thresholds import Thresholds
     from trainmap.federated.local_grid import LocalGrid
+    from trainmap.federated.partition import Noise, Partition, noisy
     from trainmap.federated.server import Outcome, Round, federate
 else:
     __getattr__, __dir__ = lazily(
@@ -43,13 +45,14 @@ else:
             "federation": "Choice Federation Privacy Recording participants",
             "global_thresholds": "Thresholds",
             "local_grid": "LocalGrid",
+            "partition": "Noise Partition noisy",
         },
     )
 
 # fmt: off
 __all__ = [
-    "AGGREGATIONS", "Aggregation", "Choice", "Client", "Federation", "LocalGrid", "Outcome", "Privacy", "Recording",
-    "Round", "Thresholds", "Told", "Weights", "aggregation_of", "federate", "make_client_app", "participants",
-    "weights_of",
+    "AGGREGATIONS", "Aggregation", "Choice", "Client", "Federation", "LocalGrid", "Noise", "Outcome", "Partition",
+    "Privacy", "Recording", "Round", "Thresholds", "Told", "Weights", "aggregation_of", "federate", "make_client_app",
+    "noisy", "participants", "weights_of",
 ]
 # fmt: on
