@@ -632,3 +632,25 @@ def test_a_tensor_without_values_is_refused(run: Run, tmp_path: Path) -> None:
     recorder.update(run.ids[:2], torch.zeros(2, 4, device="meta"), run.labels[:2])
     with pytest.raises(RecordingError, match=r"must be a dense tensor with values, got torch.float32 on meta"):
         recorder.end_epoch()
+
+
+def test_epochs_that_were_sat_out_are_skipped_and_all_nan(tmp_path: Path) -> None:
+    how: dict[str, Any] = {"ids": [1, 2, 3], "labels": [0, 1, 0], "allow_missing": True}
+    with Recorder(tmp_path / "d", 2, **how) as recorder:
+        recorder.skip_to(2)
+        recorder.update([1, 2, 3], np.eye(3, 2), [0, 1, 0])
+        with pytest.raises(RecordingError, match="epoch 2 is recorded or under way; cannot skip to 3"):
+            recorder.skip_to(3)
+        recorder.end_epoch()
+        recorder.skip_to(3)
+        with pytest.raises(RecordingError, match="epoch 3 is recorded or under way; cannot skip to 1"):
+            recorder.skip_to(1)
+    dynamics = Dynamics.open(tmp_path / "d")
+    seen = [np.isfinite(dynamics.column(epoch, "p_gold")) for epoch in range(dynamics.epochs)]
+    assert [one.tolist() for one in seen] == [[False] * 3, [False] * 3, [True] * 3]
+
+
+@pytest.mark.parametrize("how", [{}, {"ids": [1, 2], "labels": [0, 1]}])
+def test_skipping_needs_known_examples_that_may_be_missing(how: dict[str, Any], tmp_path: Path) -> None:
+    with Recorder(tmp_path / "d", 2, **how) as recorder, pytest.raises(RecordingError, match="to skip epochs make"):
+        recorder.skip_to(1)

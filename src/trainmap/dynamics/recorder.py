@@ -349,6 +349,25 @@ class Recorder:
         self._numbers.clear()
         self._tally.start_epoch()
 
+    def skip_to(self, epoch: int) -> None:
+        """Go forward: epochs that showed nothing, all NaN, until ``epoch`` is the next to record: where several
+        recordings have their epochs in common and one of them sat some out.
+
+        Raises:
+            TrainmapError: ``epoch`` is no whole number, or already recorded; the ids are not known yet; the epoch under
+                way has seen something; this recorder does not allow what is missing.
+            StoreError: it could not be written; ``epoch`` says how far it came.
+        """
+        with self._turn:
+            if self._broken or self._refusal is not None:
+                self._check_open()
+            if whole(epoch, "epoch") < self.epoch or self._roster.seen or len(self._held):
+                raise RecordingError(f"epoch {self.epoch} is recorded or under way; cannot skip to {epoch}")
+            if not isinstance(self._roster, Known) or not (self.allow_missing or self.on_error == "warn"):
+                raise RecordingError("to skip epochs make the Recorder with ids=, labels= and allow_missing=True")
+            while self.epoch < epoch:
+                self._write(True)
+
     def rewind(self, epoch: int) -> None:
         """Go back: drop the recorded epochs from ``epoch`` on, and what the epoch under way has seen.
 

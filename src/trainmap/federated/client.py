@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -35,6 +36,8 @@ from trainmap.training.watching import Watching
 Array = NDArray[Any]
 Weights = Mapping[str, Array]
 """A network's state by the names of its parts, as numpy has it."""
+
+log = logging.getLogger("trainmap")
 
 
 @dataclass(frozen=True)
@@ -185,11 +188,11 @@ class Client:
         if self._mapped is not None and self._mapped[0] == due:
             return self._mapped[1]
         dynamics = Dynamics.open(self.folder)
-        seen = [bool(np.isfinite(dynamics.column(at, "p_gold")).all()) for at in range(min(due, dynamics.epochs))]
-        if sum(seen) < max(choice.least, 2):
+        epochs = min(due, dynamics.epochs)
+        whole = sum(bool(np.isfinite(dynamics.column(at, "p_gold")).all()) for at in range(epochs))
+        if whole < choice.least:
             return None
-        columns = choice.request.columns
-        datamap = DataMap.from_dynamics(dynamics, scores=columns, epochs=min(due, dynamics.epochs), workers=1)
+        datamap = DataMap.from_dynamics(dynamics, scores=choice.request.columns, epochs=epochs, workers=1)
         self._mapped = due, datamap
         return datamap
 
@@ -207,15 +210,27 @@ class Client:
         with self._recorder("train", epoch) as recorder:
             yield recorder
 
-    def _recorder(self, source: Any, epoch: int) -> Recorder:
-        """Its recorder at ``epoch``: what it missed is kept as not seen."""
+    def _recorder(self, source: Literal["train", "sweep"], epoch: int) -> Recorder:
+        """Its recorder at ``epoch``: what it missed is kept as not seen, what is ahead goes."""
         how: dict[str, Any] = {"ids": self.data.ids, "labels": self.data.y, "source": source, "allow_missing": True}
-        with Recorder(self.folder, self.data.classes, resume=True, on_error="warn", **how) as recorder:
-            if recorder.epoch > epoch:
-                recorder.rewind(epoch)
-            while recorder.epoch < epoch:
-                recorder.end_epoch()
-        return Recorder(self.folder, self.data.classes, resume=True, **how)
+        with _unsaid():
+            recorder = Recorder(self.folder, self.data.classes, resume=True, **how)
+        (recorder.rewind if recorder.epoch > epoch else recorder.skip_to)(epoch)
+        return recorder
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """A recording goes on at every checkpoint; that is not worth a line in the log."""
+
+    def other(record: logging.LogRecord) -> bool:
+        return "recording goes on" not in str(record.msg)
+
+    log.addFilter(other)
+    try:
+        yield
+    finally:
+        log.removeFilter(other)
 
 
 def load(model: nn.Module, weights: Weights, who: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -43,6 +44,7 @@ class LocalGrid(Grid):
         self.contexts = {
             node: Context(1, node, dict(config), RecordDict(), settings) for node, config in sorted(nodes.items())
         }
+        logging.getLogger("flwr").setLevel(logging.WARNING)  # it would tell of every reply
         TaskIdentity.run_id, TaskIdentity.task_id, TaskIdentity.node_id = 1, 1, SUPERLINK_NODE_ID
 
     def set_run(self, run: Run) -> None:
