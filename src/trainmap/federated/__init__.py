@@ -5,6 +5,7 @@ What a client records, chooses and scores stays with it; what may leave it stand
 Its files, in reading order::
 
     federation.py         what a federation is told
+    histograms.py         what a client tells of its map
     global_thresholds.py  thresholds of all clients together
     client.py             what one client does
     messages.py           what travels
