@@ -14,7 +14,8 @@ Its files, in reading order::
     aggregation.py        how their networks become one, and which replies are taken
     roll_call.py          who is there
     server.py             the rounds
-    partition.py          who has which examples; noisy clients
+    partition.py          who has which examples, and whose labels are wrong
+    noisy_clients.py      whose labels are wrong, found out
     deployment.py         what a run on real machines is told, the folder for it
     real_nodes.py         the apps that run there
 """
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from trainmap.federated.federation import Choice, Federation, Privacy, Recording, participants
     from trainmap.federated.global_thresholds import Thresholds
     from trainmap.federated.local_grid import LocalGrid
+    from trainmap.federated.noisy_clients import DETECTORS, Detector, Evidence, detected, judging
     from trainmap.federated.partition import Noise, Partition, noisy
     from trainmap.federated.server import Outcome, Round, federate
 else:
@@ -50,14 +52,16 @@ else:
             "federation": "Choice Federation Privacy Recording participants",
             "global_thresholds": "Thresholds",
             "local_grid": "LocalGrid",
+            "noisy_clients": "DETECTORS Detector Evidence detected judging",
             "partition": "Noise Partition noisy",
         },
     )
 
 # fmt: off
 __all__ = [
-    "AGGREGATIONS", "Aggregation", "Choice", "Client", "Declined", "Deployment", "Federation", "LocalGrid", "Noise",
-    "Outcome", "Own", "Partition", "Privacy", "Recording", "Round", "Thresholds", "Told", "Weights", "aggregation_of",
-    "federate", "make_client_app", "noisy", "participants", "weights_of", "write_app",
+    "AGGREGATIONS", "DETECTORS", "Aggregation", "Choice", "Client", "Declined", "Deployment", "Detector", "Evidence",
+    "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "Recording", "Round", "Thresholds",
+    "Told", "Weights", "aggregation_of", "detected", "federate", "judging", "make_client_app", "noisy", "participants",
+    "weights_of", "write_app",
 ]
 # fmt: on
