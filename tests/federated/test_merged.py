@@ -82,14 +82,16 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     first = DataMap.from_dynamics(one)
     with pytest.raises(TrainmapError, match="the same number of epochs, got 3, 4"):
         joined([first, replace(first, epochs=3)])
+    with pytest.raises(TrainmapError, match="the same rule of regions, got 'corner 0.3333', 'quantile 0.3333'"):
+        joined([first, DataMap.from_dynamics(other, rule="corner")])
     with pytest.raises(TrainmapError, match="one map or more, got none"):
         joined([])
 
 
 def test_the_map_of_a_federation_lies_beside_that_of_one_client_with_everything(tmp_path: Path) -> None:
-    many = small(tmp_path / "many", sizes=(40, 40, 40), rounds=4)
+    many = small(tmp_path / "many", sizes=(40, 40), rounds=3)
     many.run()
-    alone = small(tmp_path / "one", sizes=(120,), rounds=4)
+    alone = small(tmp_path / "one", sizes=(80,), rounds=3)
     alone.run()
     made = merged_map([Dynamics.open(client.folder) for client in many.clients])
     central = merged_map([Dynamics.open(client.folder) for client in alone.clients])

@@ -1,5 +1,5 @@
-"""One map of all clients' examples, to hold it beside the map of a training in one place. Outside a simulation nobody has
-it."""
+"""One map of all clients' examples, to hold it beside that of a training in one place; nobody has it but in a
+simulation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, counted, some
 from trainmap.kinds import check_kind
-from trainmap.maps.agreement import check_alike
-from trainmap.maps.datamap import DataMap, region_column
+from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import Rule
 
 Array = NDArray[Any]
@@ -61,9 +60,10 @@ def joined(maps: Sequence[DataMap]) -> DataMap:
     """
     if not len(maps):
         raise TrainmapError("a merged map is of one map or more, got none")
-    check_alike(maps, allow=("dataset",))
     first = maps[0]
     for what, found in (
+        ("source", {one.source for one in maps}),
+        ("rule of regions", {f"{one.rule} {one.fraction:.4g}" for one in maps}),
         ("number of epochs", {one.epochs for one in maps}),
         ("kind of ids", {str(one.table["id"].dtype) for one in maps}),
     ):
@@ -75,7 +75,5 @@ def joined(maps: Sequence[DataMap]) -> DataMap:
         raise TrainmapError(
             f"an example is with one client, {counted(len(twice), 'id')} are with several (first: {some(twice)})"
         )
-    axes = [table[name].to_numpy() for name in ("variability", "confidence")]
-    regions = region_column(axes[0], axes[1], first.epochs, first.rule, first.fraction)
-    made = replace(first, table=table.with_columns(regions), dataset="")
+    made = replace(first, table=table.with_columns(region=pl.lit(None, pl.String)), dataset="").with_rule(first.rule)
     return replace(made, dataset=fingerprint(made.ids, made.labels))
