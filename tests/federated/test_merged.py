@@ -82,7 +82,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path) -> None:
     first = DataMap.from_dynamics(one)
     with pytest.raises(TrainmapError, match="the same number of epochs, got 3, 4"):
         joined([first, replace(first, epochs=3)])
-    with pytest.raises(TrainmapError, match="the same rule of regions, got 'corner 0.3333', 'quantile 0.3333'"):
+    with pytest.raises(TrainmapError, match=r"the same rule of regions, got 'corner 0\.3333', 'quantile 0\.3333'"):
         joined([first, DataMap.from_dynamics(other, rule="corner")])
     with pytest.raises(TrainmapError, match="one map or more, got none"):
         joined([])
