@@ -15,6 +15,7 @@ Its files, in reading order::
     roll_call.py          who is there
     server.py             the rounds
     partition.py          who has which examples, and whose labels are wrong
+    merged.py             one map of all clients' examples
     noisy_clients.py      whose labels are wrong, found out
     deployment.py         what a run on real machines is told, the folder for it
     real_nodes.py         the apps that run there
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from trainmap.federated.federation import Choice, Federation, Privacy, Recording, participants
     from trainmap.federated.global_thresholds import Thresholds
     from trainmap.federated.local_grid import LocalGrid
+    from trainmap.federated.merged import joined, merged_map
     from trainmap.federated.noisy_clients import DETECTORS, Detector, Evidence, detected, judging
     from trainmap.federated.partition import Noise, Partition, noisy
     from trainmap.federated.server import Outcome, Round, federate
@@ -52,6 +54,7 @@ else:
             "federation": "Choice Federation Privacy Recording participants",
             "global_thresholds": "Thresholds",
             "local_grid": "LocalGrid",
+            "merged": "joined merged_map",
             "noisy_clients": "DETECTORS Detector Evidence detected judging",
             "partition": "Noise Partition noisy",
         },
@@ -61,7 +64,7 @@ else:
 __all__ = [
     "AGGREGATIONS", "DETECTORS", "Aggregation", "Choice", "Client", "Declined", "Deployment", "Detector", "Evidence",
     "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "Recording", "Round", "Thresholds",
-    "Told", "Weights", "aggregation_of", "detected", "federate", "judging", "make_client_app", "noisy", "participants",
-    "weights_of", "write_app",
+    "Told", "Weights", "aggregation_of", "detected", "federate", "joined", "judging", "make_client_app", "merged_map",
+    "noisy", "participants", "weights_of", "write_app",
 ]
 # fmt: on
