@@ -155,6 +155,7 @@ def test_speakers_of_spoken_digits_are_a_group(tmp_path: Path) -> None:
     splits = load_splits("fsdd", tmp_path, left_out=what)
     assert len(load_left_out("fsdd", what, splits.test, tmp_path)) == 20
     assert len(splits.test) == 10  # takes 0 to 4 of the two digits by the speaker who is left
+    assert set(splits.train.group("speaker").tolist()) == {"ada"}
     with pytest.raises(TrainmapError, match=r"unknown value of speaker 'bo'; did you mean 'bob'"):
         load_splits("fsdd", tmp_path, left_out=LeaveOut("speaker", ("bo",)))
     np.savez(tmp_path / "fsdd.npz", **arrays)

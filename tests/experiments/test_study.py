@@ -263,7 +263,7 @@ def test_a_killed_grid_goes_on_where_it_was(tmp_path: Path, done: Path) -> None:
             assert process.poll() is None, (process.stderr.read() if process.stderr else b"").decode()
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-    study, graph = planned(tmp_path, out)
+    study, (_, graph) = open_study(out), planned(tmp_path, out)
     kept = {entry.hash for entry in study.entries if result_path(out / "runs", entry.hash).exists()}
     assert 4 <= len(kept) < len(study.entries)
     outcomes = run_study(study, graph, out, jobs=2)

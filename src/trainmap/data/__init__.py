@@ -21,6 +21,7 @@ Its files, in reading order::
     names.py          from the name of a dataset to its rows
     relabel.py        other labels, from a file
     leave_out.py      examples that no network is trained on
+    groups.py         what examples belong to
     dataset.py        splits that a network can be trained on
     known_sizes.py    a named dataset without its files
     elsewhere.py      sets from elsewhere, as the networks of a dataset take them

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from trainmap.data.groups import Groups
 from trainmap.data.inputs import Inputs, as_tensor, inputs_of, to_float, to_input
 from trainmap.data.leave_out import LeaveOut, leave_out
 from trainmap.data.names import open_rows
@@ -55,6 +56,7 @@ class Dataset:
         encoding: gives how texts or rows of a table became x, learnt from the training part (when it is asked for);
             None where nothing is learnt. Neither it nor the names are part of a fingerprint.
         tokenizer: whose tokens they are, where they are a pretrained encoder's (``Inputs.tokenizer``).
+        groups: the columns that say what examples belong to; None where the source has none. See ``group``.
 
     Raises:
         TrainmapError: arrays of other shapes or types, ids that repeat, labels out of range.
@@ -69,6 +71,7 @@ class Dataset:
     names: tuple[str, ...] = ()
     encoding: Callable[[], Learnt] | None = None
     tokenizer: str = ""
+    groups: Groups | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -126,6 +129,19 @@ class Dataset:
         """
         rows = self.rows(ids)
         return replace(self, ids=self.ids[rows], x=self.x[rows], y=self.y[rows])
+
+    def group(self, column: str) -> NDArray[Any]:
+        """What each example belongs to, (N,) in row order: ``speaker`` of fsdd and speech-commands, any column of a
+        table or beside texts, a feature or one that was left out by.
+
+        Raises:
+            TrainmapError: no such column, or none at all.
+        """
+        if self.groups is None:
+            raise TrainmapError(
+                f"{self.name} has no columns to group by; tables, texts with columns, fsdd and speech-commands have"
+            )
+        return self.groups.of(self.ids, column, self.name)
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of ids, x, labels and the number of classes, whatever the order of the rows."""
@@ -265,6 +281,7 @@ def _parts(
     if outside and not np.strings.startswith(rows.part, prefix).any():
         raise TrainmapError(f"{name} has no examples outside its classes; clinc150 has")
     assert rows.ids is not None
+    told["groups"] = Groups(rows.ids, rows.groups) if rows.groups else None
     parts = []
     for part in PARTS:
         here = np.flatnonzero(rows.part == prefix + part)

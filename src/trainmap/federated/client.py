@@ -40,6 +40,11 @@ Weights = Mapping[str, Array]
 log = logging.getLogger("trainmap")
 
 
+class Declined(TrainmapError):
+    """What a client cannot do with what it was sent. The message is of networks and settings alone, never of an
+    example: it may leave the client, as no other error's may."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What a client tells of its work: counts and costs. Never an id, a score or anything of one example.
@@ -95,7 +100,7 @@ class Client:
         device: str = "cpu",
     ) -> None:
         if not len(data):
-            raise TrainmapError(f"client {number} has no examples; give it some, or leave it out")
+            raise Declined(f"client {number} has no examples; give it some, or leave it out")
         self.number, self.data, self.name, self.federation = number, data, model, federation
         self.recipe = replace(recipe, epochs=federation.rounds * federation.local_epochs)
         self.folder, self.device = Path(folder) / "dynamics", device
@@ -237,19 +242,19 @@ def load(model: nn.Module, weights: Weights, who: str) -> None:
     """Put weights into a network.
 
     Raises:
-        TrainmapError: other names or shapes, or values that are not finite.
+        Declined: other names or shapes, or values that are not finite.
     """
     ours = model.state_dict()
     if ours.keys() != weights.keys():
         odd = sorted(ours.keys() ^ weights.keys())
-        raise TrainmapError(f"{who}: the global model has other arrays than this network ({some(odd)}); same model?")
+        raise Declined(f"{who}: the global model has other arrays than this network ({some(odd)}); same model?")
     for name, tensor in ours.items():
         if tuple(tensor.shape) != weights[name].shape:
-            raise TrainmapError(
+            raise Declined(
                 f"{who}: {name} of the global model must have shape {tuple(tensor.shape)}, got {weights[name].shape}"
             )
         if not np.isfinite(weights[name]).all():
-            raise TrainmapError(f"{who}: {name} of the global model has values that are not finite")
+            raise Declined(f"{who}: {name} of the global model has values that are not finite")
     model.load_state_dict({name: torch.from_numpy(np.array(weights[name])) for name in ours})
 
 

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from trainmap.errors import TrainmapError, number, shown, whole
+from trainmap.federated.global_thresholds import axis_of
 from trainmap.selection.requests import Request
 from trainmap.selection.words import Plan, parse
 from trainmap.typed import as_type
@@ -56,6 +57,9 @@ class Choice:
             raise TrainmapError(
                 f"'{plan}' reads no map, and {self.bounds} bounds are thresholds on one; leave bounds out"
             )
+        if self.bounds != "local":
+            for part in plan.parts:
+                axis_of(part)
         whole(self.warmup, "warmup", 1)
 
     @property
