@@ -133,9 +133,7 @@ seeds: [0]
 
 def test_federate_is_run_for_a_file_with_clients(file: Path, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    with pytest.raises(
-        TrainmapError, match=r"one.yaml has no section 'federated:'; .* trainmap run .*one.yaml"
-    ):
+    with pytest.raises(TrainmapError, match=r"one.yaml has no section 'federated:'; .* trainmap run .*one.yaml"):
         call("federate", str(file), "--out", out)
     assert not (tmp_path / "out").exists()
     file.write_text(FEDERATED)

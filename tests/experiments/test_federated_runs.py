@@ -257,8 +257,8 @@ def test_noisy_clients_have_other_labels_and_are_the_same_in_all_rows(tmp_path: 
     _, graph = planned(tmp_path, "federated.noise={clients: 0.34, share: 0.4}", "seeds=[3]")
     clean = the_tasks(planned(tmp_path, "seeds=[3]")[1])[0]
     train = clean.data.load(None).train
-    before = clean.holding(train, None)
-    held = [task.holding(train, None) for task in the_tasks(graph)]
+    before = clean.holding(train)
+    held = [task.holding(train) for task in the_tasks(graph)]
     assert {one.noisy for one in held} == {held[0].noisy}
     assert len(held[0].noisy) == 1
     for number, (a, b) in enumerate(zip(before.data, held[0].data, strict=True)):

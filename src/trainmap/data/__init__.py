@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
-    from trainmap.data.dataset import Dataset, Splits, augment, load_groups, load_out_of_scope, load_splits
+    from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
     from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
     from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weight_files, weights_fingerprint
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
@@ -59,7 +59,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
-            "dataset": "Dataset Splits augment load_groups load_out_of_scope load_splits",
+            "dataset": "Dataset Splits augment load_out_of_scope load_splits",
             "elsewhere": "Labels Part Revised load_elsewhere load_left_out load_outside load_pairs",
             "encoder_folders": "encoder_folder needs_transformers weight_files weights_fingerprint",
             "inputs": "Form Inputs as_tensor to_float to_input",
@@ -79,7 +79,7 @@ else:
 __all__ = [
     "DATASETS", "EMBEDDINGS", "KINDS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Limit", "Part",
     "Revised", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name", "check_truth_name",
-    "embeddings", "encoder_folder", "is_missing", "is_synthetic", "load_elsewhere", "load_groups", "load_left_out",
+    "embeddings", "encoder_folder", "is_missing", "is_synthetic", "load_elsewhere", "load_left_out",
     "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "needs_transformers", "outline", "relabelled",
     "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint", "write_truth",
 ]

@@ -21,7 +21,7 @@ from trainmap.data.names import open_rows
 from trainmap.data.raw_rows import PARTS, Learnt, Limit, divide, limited
 from trainmap.data.sources import DATASETS
 from trainmap.dynamics.index import MISSING, find_rows
-from trainmap.errors import TrainmapError, some, unknown
+from trainmap.errors import TrainmapError, some
 from trainmap.kinds import as_path
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Splits",
     "as_tensor",
     "augment",
-    "load_groups",
     "load_out_of_scope",
     "load_splits",
     "to_float",
@@ -241,22 +240,6 @@ def load_out_of_scope(
         TrainmapError: a dataset without such examples, and what ``load_splits`` raises.
     """
     return _parts(name, data_root, seed, validation, None, limit, outside=True)
-
-
-def load_groups(name: str | Path, column: str, data_root: str | Path | None = None) -> dict[int, Any]:
-    """What each example of a dataset belongs to, by its id: its speaker (``fsdd``, column ``speaker``), or what another
-    column of its table says.
-
-    Raises:
-        TrainmapError: no such column, and what ``load_splits`` raises.
-    """
-    rows = open_rows(name, as_path("data" if data_root is None else data_root))
-    if not rows.groups:
-        raise TrainmapError(f"{rows.name} has no columns that say groups; tables, texts with columns and fsdd have")
-    if column not in rows.groups:
-        raise unknown(f"column of {rows.name}", column, [*rows.groups])
-    ids = range(len(rows.y)) if rows.ids is None else rows.ids.tolist()
-    return dict(zip(ids, rows.groups[column].to_list(), strict=True))
 
 
 def _parts(

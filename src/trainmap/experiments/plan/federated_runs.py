@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.util import find_spec
-from typing import Any
 
 from trainmap.errors import TrainmapError
 from trainmap.experiments.plan.draft import Draft
@@ -159,9 +158,8 @@ def _check_parts(draft: Draft, task: FederatedRun) -> None:
     train = draft.rehearsal.train
     if train is None:
         return
-    root: Any = draft.experiment.data.root
     for seed in draft.experiment.seeds:
         try:
-            task.model_copy(update={"seed": seed}).holding(train, root)
+            task.model_copy(update={"seed": seed}).holding(train)
         except TrainmapError as error:
             raise draft.variant.wrong((*WHERE, "partition"), error) from error

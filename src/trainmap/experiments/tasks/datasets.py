@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainmap.audits.planted import plan_flips
-from trainmap.data.dataset import Dataset, Splits, load_groups, load_splits
+from trainmap.data.dataset import Dataset, Splits, load_splits
 from trainmap.data.elsewhere import Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
 from trainmap.data.known_sizes import outline
 from trainmap.data.leave_out import LeaveOut
@@ -208,12 +208,6 @@ def as_it_comes(
 ) -> Splits:
     """A dataset, read once in a process."""
     return load_splits(name, root, split_seed, validation, left_out, limit)
-
-
-@lru_cache(maxsize=2)
-def groups_of(name: str, column: str, root: str | None) -> dict[int, Any]:
-    """What each example belongs to, read once in a process; see ``load_groups``."""
-    return load_groups(name, column, root)
 
 
 @lru_cache(maxsize=2)

@@ -15,7 +15,6 @@ from torch import nn
 from trainmap.data.dataset import Dataset, Splits
 from trainmap.errors import counted
 from trainmap.evaluation.metrics import evaluate
-from trainmap.experiments.tasks.datasets import groups_of
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.place import CLIENTS, EPOCHS, FEDERATION, Place
 from trainmap.experiments.tasks.recipe import recipe_told
@@ -97,6 +96,11 @@ class FederatedRun(Learning):
         return "all" if self.choice.everything else f"{self.choice.plan}{' once' if self.choice.once else ''}"
 
     @property
+    def is_random(self) -> bool:
+        """Whether it is what others are held against: examples that are drawn afresh in every round."""
+        return [part.what for part in self.choice.plan.parts] == ["random"] and not self.choice.once
+
+    @property
     def share(self) -> float:
         """Of its examples that a client trains on in a round."""
         return share_of(self.choice)
@@ -146,15 +150,14 @@ class FederatedRun(Learning):
         flops = training_flops(forward, seen) + inference_flops(forward, looked)
         return Cost(flops, seen, kept + 8 * site.parameters(self.model), self.model)
 
-    def holding(self, train: Dataset, root: str | None) -> Holding:
+    def holding(self, train: Dataset) -> Holding:
         """What each client has.
 
         Raises:
             TrainmapError: what ``partition`` and ``noisy`` refuse, and a column that the data have not.
         """
         column = self.partition.column
-        told = groups_of(self.data.name, column, root) if column else None
-        groups = None if told is None else [told[one] for one in train.ids.tolist()]
+        groups = train.group(column) if column else None
         parts = partition(train.ids, train.y, self.clients, self.partition, self.seed, groups)
         data, wrong = [train.subset(ids) for ids in parts], ()
         if self.noise is not None:
@@ -173,7 +176,7 @@ class FederatedRun(Learning):
 
         self.check_weights()
         data, federation = self.data.load(place.data_root), self.federation
-        holding = self.holding(data.train, place.data_root)
+        holding = self.holding(data.train)
         network = build(self.model, data.train.classes, data.train.inputs, self.seed)
         clients = [
             Client(number, own, self.model, self.recipe, federation, client_folder(place.out, number), self.device)
