@@ -97,7 +97,7 @@ def test_a_reply_of_another_number_is_refused(tmp_path: Path) -> None:
 
     def other(asked: Message, reply: Message) -> Message:
         if asked.metadata.message_type == "train":
-            reply.content[METRICS][NUMBER] = 2
+            reply.content.metric_records[METRICS][NUMBER] = 2
         return reply
 
     run.spoil[1] = other
