@@ -12,6 +12,7 @@ Its files, in reading order::
     client_app.py         Flower's ClientApp over a client
     local_grid.py         all clients in one process
     aggregation.py        how their networks become one, and which replies are taken
+    roll_call.py          who is there
     server.py             the rounds
     partition.py          who has which examples; noisy clients
 """

@@ -16,6 +16,7 @@ from trainmap.federated.client import Weights
 from trainmap.federated.messages import (
     ARRAYS,
     METRICS,
+    NUMBER,
     REPLIES,
     TRAIN,
     WEIGHT,
@@ -91,11 +92,11 @@ def aggregation_of(name: str) -> Aggregation:
     return AGGREGATIONS[name]
 
 
-def refusal(reply: Message, sent: Weights, message_type: str = TRAIN) -> str | None:
+def refusal(reply: Message, sent: Weights, message_type: str = TRAIN, number: int | None = None) -> str | None:
     """Why a reply is not taken: None where it is as it must be.
 
     A reply must have the records and keys of ``REPLIES``; counts that are whole numbers and agree with one another;
-    arrays of the names, shapes and kinds that were sent, all values finite.
+    arrays of the names, shapes and kinds that were sent, all values finite; and be of the client with that number.
     """
     if reply.has_error():
         return reply.error.reason or f"error {reply.error.code}"
@@ -108,6 +109,8 @@ def refusal(reply: Message, sent: Weights, message_type: str = TRAIN) -> str | N
     for name, value in metrics.items():
         if isinstance(value, list) or not math.isfinite(value) or value < 0:
             return f"{name} must be a number from 0 on, got {shown(value)}"
+    if not isinstance(metrics[NUMBER], int) or number not in (None, metrics[NUMBER]):
+        return f"it says that it is client {shown(metrics[NUMBER])}"
     counts = [name for name in (WEIGHT, "examples", "kept") if name in metrics]
     for name in counts:
         if not isinstance(metrics[name], int) or metrics[name] > LARGEST:

@@ -14,13 +14,11 @@ import torch
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from trainmap.errors import StoreError, TrainmapError, counted, some
+from trainmap.errors import StoreError
 from trainmap.federated.aggregation import aggregation_of, averaged, refusal, restore, state_of
 from trainmap.federated.client import Weights
 from trainmap.federated.federation import Federation, participants
 from trainmap.federated.messages import (
-    HELLO,
-    NUMBER,
     RECORD,
     TRAIN,
     WEIGHT,
@@ -30,6 +28,7 @@ from trainmap.federated.messages import (
     record_of,
     size_of,
 )
+from trainmap.federated.roll_call import GONE, RollCall
 from trainmap.files import writing
 from trainmap.training.state_file import load_state
 from trainmap.typed import as_type
@@ -46,8 +45,8 @@ class Round:
         number: from 1 on; 0 is the network before any training.
         metrics: of the global network after it, as ``evaluate`` gave them.
         clients: of each whose training was taken: "examples", "kept", "mapped", by its number as text.
-        refused: of each whose reply was not taken, why.
-        absent: numbers of the clients that were asked and did not answer.
+        refused: of each whose reply was not taken, why; of a node that is no client of this federation, by "node ID".
+        absent: numbers of the clients that were to take part and were not there, or did not answer.
         bytes_down, bytes_up: of all messages of the round, to the clients and from them.
         train_flops, sweep_flops, seconds, cpu_seconds: of the clients together; sweeps are their looks at their own
             examples for the recording.
@@ -100,8 +99,9 @@ def federate(
     numbers first: the result does not depend on who answers first.
 
     A reply that is not as it must be (``aggregation.refusal``) is refused by the client's number, and the round goes on
-    with the others. A client that does not answer within ``timeout`` is absent. A round in which nothing is taken keeps
-    the network.
+    with the others. A client that is not there, or does not answer within ``timeout``, is absent; who is there is
+    looked at again before every round, so that one that comes back takes part again. A round in which nothing is taken
+    keeps the network.
 
     Args:
         grid: an in-process one (``LocalGrid``), or the one that a Flower ServerApp is given.
@@ -115,7 +115,7 @@ def federate(
         on_round: called with every round as it ends, round 0 first; with those from ``file`` too.
         timeout: seconds that a round waits for its clients; None: without end.
         least: how many clients must be there before the first round; all of them by default. It waits for them as long
-            as for a round.
+            as for a round. Before later rounds one must be there.
 
     Raises:
         TrainmapError: too few clients, two with one number, settings that do not fit.
@@ -127,18 +127,19 @@ def federate(
     current, rounds = {name: np.asarray(value) for name, value in weights.items()}, list[Round]()
     if path is not None and path.exists():
         current, rounds = run.resumed(path, about)
-    nodes = run.meet(clients if least is None else least)
+    roll = RollCall(grid, clients)
+    roll.meet(clients if least is None else least, timeout)
     if not rounds:
         rounds.append(Round(0, run.measured(current)))
     for one in rounds:
         _tell(on_round, one)
     while len(rounds) <= federation.rounds:
-        current, one = run.round(len(rounds), current, nodes)
+        current, one = run.round(len(rounds), current, roll.meet(1, timeout), roll.refused)
         rounds.append(one)
         if path is not None:
             run.save(path, about, current, rounds)
         _tell(on_round, one)
-    run.last_look(len(rounds), current, nodes)
+    run.last_look(len(rounds), current, roll.look())
     return Outcome(current, tuple(rounds))
 
 
@@ -155,43 +156,25 @@ class _Run:
         self.strategy = aggregation_of(self.federation.aggregation).make(self.federation.options)
         self.told = aggregation_of(self.federation.aggregation).told(self.federation.options)
 
-    def meet(self, least: int) -> dict[int, int]:
-        """Client number -> node id, of all that are there.
+    def _ask(self, messages: Mapping[int, Message]) -> dict[int, Message]:
+        """Client number -> its reply, of those that answered."""
+        replies = self.grid.send_and_receive(list(messages.values()), timeout=self.timeout) if messages else ()
+        senders = {message.metadata.message_id: one for one, message in messages.items()}
+        return {
+            senders[reply.metadata.reply_to_message_id]: reply
+            for reply in replies
+            if reply.metadata.reply_to_message_id in senders and not (reply.has_error() and reply.error.code in GONE)
+        }
 
-        Raises:
-            TrainmapError: too few after the time is up, two with one number, one with a number out of range.
+    def round(
+        self, number: int, weights: Weights, nodes: Mapping[int, int], strangers: Mapping[str, str]
+    ) -> tuple[Weights, Round]:
+        """One round: the next network, and what happened.
+
+        Args:
+            nodes: client number -> node id, of those that are there.
+            strangers: nodes that cannot take part, and why.
         """
-        until = None if self.timeout is None else time.monotonic() + self.timeout
-        while True:
-            found = self._present()
-            if len(found) >= least:
-                return found
-            if until is None or time.monotonic() > until or not hasattr(self.grid, "pull_interval"):
-                raise TrainmapError(
-                    f"{counted(least, 'client')} must be there, found {len(found)} (numbers "
-                    f"{some(sorted(found)) or 'none'}); start the others, or ask for fewer"
-                )
-            time.sleep(1.0)
-
-    def _present(self) -> dict[int, int]:
-        nodes = sorted(self.grid.get_node_ids())
-        found: dict[int, int] = {}
-        for reply in self._ask([Message(asked(), node, HELLO, group_id="0") for node in nodes]):
-            if reply.has_error():
-                raise TrainmapError(f"a client cannot take part: {reply.error.reason}")
-            number = int(metrics_of(reply)[NUMBER])
-            if not 0 <= number < self.clients:
-                raise TrainmapError(f"clients are numbered 0 to {self.clients - 1}, one says that it is {number}")
-            if number in found:
-                raise TrainmapError(f"two clients say that they are number {number}; each needs its own")
-            found[number] = reply.metadata.src_node_id
-        return found
-
-    def _ask(self, messages: list[Message]) -> list[Message]:
-        return list(self.grid.send_and_receive(messages, timeout=self.timeout)) if messages else []
-
-    def round(self, number: int, weights: Weights, nodes: Mapping[int, int]) -> tuple[Weights, Round]:
-        """One round: the next network, and what happened."""
         federation = self.federation
         chosen = participants(self.clients, federation, number)
         due, arrays = federation.recording.checkpoint(number), record_of(weights)
@@ -199,24 +182,28 @@ class _Run:
         asks = {one: (TRAIN, asked(arrays, **at, **self.told)) for one in chosen}
         if due is not None:
             asks |= {one: (RECORD, asked(arrays, **at)) for one in nodes if one not in asks}
-        return self._closed(number, weights, nodes, asks)
+        return self._closed(number, weights, nodes, asks, strangers)
 
     def last_look(self, number: int, weights: Weights, nodes: Mapping[int, int]) -> None:
         """The clients record the finished network too, where a checkpoint is due."""
         if (due := self.federation.recording.checkpoint(number)) is not None:
             config = asked(record_of(weights), round=number, checkpoint=due)
-            self._ask([Message(config, node, RECORD, group_id=str(number)) for node in nodes.values()])
+            self._ask({one: Message(config, node, RECORD, group_id=str(number)) for one, node in nodes.items()})
 
     def _closed(
-        self, number: int, weights: Weights, nodes: Mapping[int, int], asks: Mapping[int, tuple[str, Any]]
+        self,
+        number: int,
+        weights: Weights,
+        nodes: Mapping[int, int],
+        asks: Mapping[int, tuple[str, Any]],
+        strangers: Mapping[str, str],
     ) -> tuple[Weights, Round]:
-        names = {node: one for one, node in nodes.items()}
         there = [one for one in asks if one in nodes]
-        messages = [Message(asks[one][1], nodes[one], asks[one][0], group_id=str(number)) for one in there]
-        replies = {names[reply.metadata.src_node_id]: reply for reply in self._ask(messages)}
-        taken, refused = dict[int, Message](), dict[str, str]()
+        messages = {one: Message(asks[one][1], nodes[one], asks[one][0], group_id=str(number)) for one in there}
+        replies = self._ask(messages)
+        taken, refused = dict[int, Message](), dict(strangers)
         for one in sorted(replies):
-            if why := refusal(replies[one], weights, asks[one][0]):
+            if why := refusal(replies[one], weights, asks[one][0], one):
                 refused[str(one)] = why
             else:
                 taken[one] = replies[one]
@@ -232,7 +219,7 @@ class _Run:
             {str(one): {name: int(metrics[one][name]) for name in ("examples", "kept", "mapped")} for one in trained},
             refused,
             tuple(sorted(set(asks) - set(replies))),
-            sum(map(size_of, messages)),
+            sum(map(size_of, messages.values())),
             sum(map(size_of, replies.values())),
             **spent,
         )
