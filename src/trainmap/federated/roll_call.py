@@ -1,4 +1,4 @@
-"""Which clients are there, and at which nodes: in one process all of them, on real machines whoever is connected now."""
+"""Which clients are there, at which nodes: in one process all of them, on real machines whoever is connected now."""
 
 from __future__ import annotations
 
