@@ -14,7 +14,11 @@ Its files, in reading order::
     aggregation.py        how their networks become one, and which replies are taken
     roll_call.py          who is there
     server.py             the rounds
-    partition.py          who has which examples; noisy clients
+    partition.py          who has which examples, and whose labels are wrong
+    merged.py             one map of all clients' examples
+    noisy_clients.py      whose labels are wrong, found out
+    deployment.py         what a run on real machines is told, the folder for it
+    real_nodes.py         the apps that run there
 """
 
 from __future__ import annotations
@@ -28,11 +32,14 @@ os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # before flwr is imported:
 
 if TYPE_CHECKING:
     from trainmap.federated.aggregation import AGGREGATIONS, Aggregation, aggregation_of
-    from trainmap.federated.client import Client, Told, Weights, weights_of
+    from trainmap.federated.client import Client, Declined, Told, Weights, weights_of
     from trainmap.federated.client_app import make_client_app
+    from trainmap.federated.deployment import Deployment, Own, write_app
     from trainmap.federated.federation import Choice, Federation, Privacy, Recording, participants
     from trainmap.federated.global_thresholds import Thresholds
     from trainmap.federated.local_grid import LocalGrid
+    from trainmap.federated.merged import joined, merged_map
+    from trainmap.federated.noisy_clients import DETECTORS, Detector, Evidence, detected, judging
     from trainmap.federated.partition import Noise, Partition, noisy
     from trainmap.federated.server import Outcome, Round, federate
 else:
@@ -40,20 +47,24 @@ else:
         __name__,
         {
             "aggregation": "AGGREGATIONS Aggregation aggregation_of",
-            "client": "Client Told Weights weights_of",
+            "client": "Client Declined Told Weights weights_of",
             "client_app": "make_client_app",
             "server": "Outcome Round federate",
+            "deployment": "Deployment Own write_app",
             "federation": "Choice Federation Privacy Recording participants",
             "global_thresholds": "Thresholds",
             "local_grid": "LocalGrid",
+            "merged": "joined merged_map",
+            "noisy_clients": "DETECTORS Detector Evidence detected judging",
             "partition": "Noise Partition noisy",
         },
     )
 
 # fmt: off
 __all__ = [
-    "AGGREGATIONS", "Aggregation", "Choice", "Client", "Federation", "LocalGrid", "Noise", "Outcome", "Partition",
-    "Privacy", "Recording", "Round", "Thresholds", "Told", "Weights", "aggregation_of", "federate", "make_client_app",
-    "noisy", "participants", "weights_of",
+    "AGGREGATIONS", "DETECTORS", "Aggregation", "Choice", "Client", "Declined", "Deployment", "Detector", "Evidence",
+    "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "Recording", "Round", "Thresholds",
+    "Told", "Weights", "aggregation_of", "detected", "federate", "joined", "judging", "make_client_app", "merged_map",
+    "noisy", "participants", "weights_of", "write_app",
 ]
 # fmt: on

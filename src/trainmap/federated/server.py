@@ -25,10 +25,12 @@ from trainmap.federated.messages import (
     RECORD,
     TRAIN,
     WEIGHT,
+    Message,
     asked,
     histogram_in,
     metrics_of,
     record_of,
+    weights_in,
 )
 from trainmap.federated.privacy import spent
 from trainmap.federated.roll_call import RollCall
@@ -50,6 +52,7 @@ class Round:
         clients: of each whose training was taken: "examples", "kept", "mapped", by its number as text.
         refused: of each whose reply was not taken, why; of a node that is no client of this federation, by "node ID".
         absent: numbers of the clients that were to take part and were not there, or did not answer.
+        judged: of each whose training was taken, metrics of its own network, as ``judge`` gave them.
         bytes_down, bytes_up: of all messages of the round, to the clients and from them.
         train_flops, sweep_flops, seconds, cpu_seconds: of the clients together; sweeps are their looks at their own
             examples for the recording.
@@ -63,6 +66,7 @@ class Round:
     clients: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     absent: tuple[int, ...] = ()
+    judged: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     bytes_down: int = 0
     bytes_up: int = 0
     train_flops: int = 0
@@ -94,6 +98,7 @@ def federate(
     clients: int,
     evaluate: Callable[[Weights], Mapping[str, float]],
     *,
+    judge: Callable[[Weights], Mapping[str, float]] | None = None,
     file: str | Path | None = None,
     on_round: Callable[[Round], object] | None = None,
     timeout: float | None = 3600.0,
@@ -118,6 +123,8 @@ def federate(
         federation: the settings, as the clients have them.
         clients: how many there are, K.
         evaluate: weights -> metrics of the global network, before the first round and after each.
+        judge: weights -> metrics of one client's network on data of the server's own; asked for every client that
+            trained in a round. See ``trainmap.federated.noisy_clients``.
         file: for the state after every round. When it is there, the federation goes on behind it, and ends as one that
             was not interrupted.
         on_round: called with every round as it ends, round 0 first; with those from ``file`` too.
@@ -129,7 +136,7 @@ def federate(
         TrainmapError: too few clients, two with one number, settings that do not fit.
         StoreError: a damaged file, or one of another federation.
     """
-    run = _Run(grid, federation, clients, frozenset(trained), evaluate, timeout)
+    run = _Run(grid, federation, clients, frozenset(trained), evaluate, judge, timeout)
     path = None if file is None else Path(file)
     about = {"federation": federation.to_json(), "clients": str(clients), "model": _names(weights)}
     current, rounds = {name: np.asarray(value) for name, value in weights.items()}, list[Round]()
@@ -159,6 +166,7 @@ class _Run:
     clients: int
     trained: frozenset[str]
     evaluate: Callable[[Weights], Mapping[str, float]]
+    judge: Callable[[Weights], Mapping[str, float]] | None
     timeout: float | None
 
     def __post_init__(self) -> None:
@@ -194,9 +202,10 @@ class _Run:
         if at["checkpoint"] >= 0:
             asks |= {one: (RECORD, asked(arrays, **at)) for one in nodes if one not in asks}
         trained = {one: reply for one, reply in asking.ask(asks).items() if asks[one][0] == TRAIN}
-        made = weights
-        if voting := [reply for reply in trained.values() if metrics_of(reply)[WEIGHT]]:
-            made = averaged(self.strategy, number, voting, weights, set(self.trained))
+        made, voting = weights, {one: reply for one, reply in trained.items() if metrics_of(reply)[WEIGHT]}
+        judged = self.judged(voting)  # first: a strategy may empty the replies
+        if voting:
+            made = averaged(self.strategy, number, voting.values(), weights, set(self.trained))
         metrics = {one: metrics_of(reply) for one, reply in trained.items()}
         return made, Round(
             number,
@@ -207,6 +216,7 @@ class _Run:
             },
             asking.refused,
             tuple(sorted(asking.absent)),
+            judged,
             asking.bytes_down,
             asking.bytes_up,
             **asking.spent,
@@ -242,6 +252,12 @@ class _Run:
 
     def measured(self, weights: Weights) -> dict[str, float]:
         return {name: float(value) for name, value in self.evaluate(weights).items()}
+
+    def judged(self, replies: Mapping[int, Message]) -> dict[str, dict[str, float]]:
+        if self.judge is None:
+            return {}
+        found = {one: self.judge(weights_in(reply)) for one, reply in replies.items()}
+        return {str(one): {name: float(value) for name, value in of.items()} for one, of in found.items()}
 
     def save(self, path: Path, about: Mapping[str, str], weights: Weights, rounds: list[Round]) -> None:
         state = {
