@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.integrations.booster_metric import RecordingMetric
+    from trainmap.integrations.stages import record_stages
     from trainmap.maps.agreement import compare
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.over_seeds import intervals
@@ -42,6 +44,8 @@ else:
             "dynamics.signals": "Block",
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
+            "integrations.booster_metric": "RecordingMetric",
+            "integrations.stages": "record_stages",
             "maps.agreement": "compare",
             "maps.datamap": "DataMap",
             "maps.over_seeds": "intervals",
@@ -59,10 +63,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "Score",
-    "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
+    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "RecordingMetric",
+    "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
     "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals", "parse",
-    "plan_flips", "plan_threshold_samples", "plot_map", "score", "select", "select_by",
+    "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
 ]
 # fmt: on
 

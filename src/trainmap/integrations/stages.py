@@ -1,0 +1,291 @@
+"""Trees as they were added: a fitted ensemble predicts after each of its stages, and so has training dynamics."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, softmax
+
+from trainmap.dynamics.recorder import Recorder
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import TrainmapError, whole
+from trainmap.integrations.gold import Gold, gold_of
+
+Array = NDArray[Any]
+
+LEAST = 1e-6
+"""A probability below it is recorded as this: a forest of few trees gives 0, and a loss would be infinite."""
+
+
+def record_stages(
+    model: Any,
+    x: Any,
+    y: Any,
+    path: str | os.PathLike[str],
+    *,
+    ids: Any = None,
+    stages: int = 20,
+    overwrite: bool = False,
+) -> Dynamics:
+    """Record what a fitted ensemble predicts after each of some of its stages, as one epoch each.
+
+    ::
+
+        model = XGBClassifier().fit(x, y)
+        dynamics = tm.record_stages(model, x, y, "dynamics")
+
+    Args:
+        model: a fitted classifier that adds trees one after another: scikit-learn's gradient boosting (plain and
+            histogram), AdaBoost, forests and bagging; of XGBoost, LightGBM and CatBoost the estimators and boosters.
+            After early stopping its best iteration is the last stage. Of a forest, which has no order, stage k is the
+            mean of its first k trees.
+        x: the N examples that it was fitted to, as it takes them.
+        y: (N,) their labels, as it was fitted to them: numbers or words.
+        path: folder of the recording.
+        ids: (N,) of the examples; None: their rows, 0 to N - 1.
+        stages: how many are recorded, evenly spaced, the last among them; all where there are fewer.
+        overwrite: remove the recording that is there.
+
+    Returns:
+        the recording, opened: source "sweep", an epoch for each recorded stage. Classes are numbered in the order of
+        ``model.classes_`` (ascending for a booster of XGBoost or LightGBM, which know numbers alone).
+
+    A probability below 1e-6 is recorded as 1e-6. The cost is one prediction of all trees (of scikit-learn's boosting
+    and CatBoost, of each stage).
+
+    Raises:
+        TrainmapError: a model that has no stages (what to do instead), one that is not fitted, a label that it does not
+            know, x and y of different lengths.
+    """
+    family = _family(model)
+    wanted = whole(stages, "stages", 1)
+    gold = gold_of(y, family.classes(model))
+    total = family.total(model)
+    if total < 1:
+        raise TrainmapError(f"this {type(model).__name__} has no stages; fit it first")
+    ends = np.unique(np.ceil(np.arange(1, min(wanted, total) + 1) * total / min(wanted, total)).astype(int))
+    names = np.arange(len(gold.labels)) if ids is None else ids
+    with Recorder(
+        path, len(gold.classes), ids=names, labels=gold.labels, source="sweep", as_="probabilities", overwrite=overwrite
+    ) as recorder:
+        for p in family.stages(model, x, ends.tolist()):
+            recorder.update(names, checked(p, gold), gold.labels)
+            recorder.end_epoch()
+    return Dynamics.open(os.fspath(path))
+
+
+def checked(p: Array, gold: Gold) -> Array:
+    """(N, C) probabilities, none below ``LEAST``, of as many rows as there are labels."""
+    if p.ndim == 1:
+        p = np.column_stack([1 - p, p])
+    if p.shape != (len(gold.labels), len(gold.classes)):
+        raise TrainmapError(
+            f"the model must predict {len(gold.classes)} classes for each of {len(gold.labels)} labels, got {p.shape}"
+        )
+    p = np.maximum(p.astype(np.float64), LEAST)
+    return p / p.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of ensemble.
+
+    Attributes:
+        name: for people.
+        fits: whether a model is one.
+        classes: of a fitted one, what its classes are called.
+        total: how many stages it has.
+        stages: model, examples, rising ends -> the (N, C) probabilities after each end.
+    """
+
+    name: str
+    fits: Callable[[Any], bool]
+    classes: Callable[[Any], Array]
+    total: Callable[[Any], int]
+    stages: Callable[[Any, Any, list[int]], Iterator[Array]]
+
+
+def _family(model: Any) -> Family:
+    for family in FAMILIES:
+        if family.fits(model):
+            return family
+    name = type(model).__name__
+    if hasattr(model, "partial_fit"):
+        how = "it learns by partial_fit: call it in a loop and hand predict_log_proba to recorder.update each time"
+    else:
+        how = "none of its stages can be asked for what they predict"
+    raise TrainmapError(
+        f"record_stages takes a fitted classifier of {', '.join(one.name for one in FAMILIES)}, got {name}: {how}"
+    )
+
+
+def _from(package: str, *names: str) -> Callable[[Any], bool]:
+    """Whether a model is of one of these classes of a package, or derives from one; nothing is imported."""
+
+    def fits(model: Any) -> bool:
+        return any(
+            base.__module__.partition(".")[0] == package and base.__name__ in names for base in type(model).__mro__
+        )
+
+    return fits
+
+
+def _fitted_classes(model: Any) -> Array:
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        raise TrainmapError(f"this {type(model).__name__} is not fitted; call fit(x, y) first")
+    if isinstance(classes, list):
+        raise TrainmapError(f"this {type(model).__name__} has {len(classes)} outputs; record one label at a time")
+    return np.asarray(classes)
+
+
+# --- scikit-learn ----------------------------------------------------------------------------------------------------
+
+
+def _boosted_total(model: Any) -> int:
+    for name in ("n_iter_", "n_estimators_"):
+        if (count := getattr(model, name, None)) is not None:
+            return int(count)
+    return len(getattr(model, "estimators_", ()))
+
+
+def _boosted(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
+    wanted = set(ends)
+    for number, p in enumerate(model.staged_predict_proba(x), start=1):
+        if number in wanted:
+            yield np.asarray(p)
+
+
+def _forest(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
+    """The mean over the first trees; a tree of a bag sees its own columns, and may not know every class."""
+    values = np.asarray(x)
+    columns = getattr(model, "estimators_features_", None)
+    total, known = np.zeros((len(values), len(model.classes_))), np.arange(len(model.classes_))
+    for first, last in pairwise([0, *ends]):
+        for number in range(first, last):
+            tree = model.estimators_[number]
+            seen = values if columns is None else values[:, columns[number]]
+            theirs = np.asarray(tree.classes_).astype(int)
+            total[:, known[theirs]] += tree.predict_proba(seen)
+        yield total / last
+
+
+# --- boosters by margins: the trees from one stage to the next are added to what was there ---------------------------
+
+
+def _as_probabilities(margin: Array) -> Array:
+    margin = margin.astype(np.float64)
+    if margin.ndim == 1 or margin.shape[1] == 1:
+        p = expit(margin.reshape(len(margin)))
+        return np.column_stack([1 - p, p])
+    return softmax(margin, axis=1)
+
+
+def _xgboost_booster(model: Any) -> Any:
+    booster = model.get_booster() if hasattr(model, "get_booster") else model
+    kind, objective = _xgboost_told(booster)
+    if kind == "dart":
+        raise TrainmapError("dart weighs its trees anew at each stage, which a fitted model does not tell; use gbtree")
+    if not objective.startswith(("binary:logistic", "binary:logitraw", "multi:soft")):
+        raise TrainmapError(f"the objective must be binary:logistic or multi:softprob, got {objective}")
+    return booster
+
+
+def _xgboost_told(booster: Any) -> tuple[str, str]:
+    learner = json.loads(booster.save_config())["learner"]
+    return learner["gradient_booster"]["name"], learner["objective"]["name"]
+
+
+def _xgboost_classes(model: Any) -> Array:
+    if hasattr(model, "get_booster"):
+        return _fitted_classes(model)
+    count = int(json.loads(model.save_config())["learner"]["learner_model_param"]["num_class"])
+    return np.arange(max(2, count))
+
+
+def _xgboost_total(model: Any) -> int:
+    booster = _xgboost_booster(model)
+    best = booster.attr("best_iteration")
+    return booster.num_boosted_rounds() if best is None else int(best) + 1
+
+
+def _xgboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
+    import xgboost
+
+    booster = _xgboost_booster(model)
+    data = x if isinstance(x, xgboost.DMatrix) else xgboost.DMatrix(x, enable_categorical=True)
+    before = data.get_base_margin()
+    try:
+        for first, last in pairwise([0, *ends]):
+            margin = booster.predict(data, output_margin=True, iteration_range=(first, last))
+            data.set_base_margin(margin)
+            yield _as_probabilities(margin)
+    finally:
+        data.set_base_margin(before)
+
+
+def _lightgbm_booster(model: Any) -> Any:
+    booster = model.booster_ if hasattr(model, "booster_") else model
+    objective = str(booster.dump_model(num_iteration=1)["objective"]).split()
+    if not objective or objective[0] not in ("binary", "multiclass"):
+        raise TrainmapError(f"the objective must be binary or multiclass, got {' '.join(objective) or 'none'}")
+    if (scale := [one for one in objective if one.startswith("sigmoid:")]) and scale != ["sigmoid:1"]:
+        raise TrainmapError(f"the sigmoid of LightGBM must have scale 1, got {scale[0]}")
+    return booster
+
+
+def _lightgbm_classes(model: Any) -> Array:
+    if hasattr(model, "booster_"):
+        return _fitted_classes(model)
+    return np.arange(max(2, model.num_model_per_iteration()))
+
+
+def _lightgbm_total(model: Any) -> int:
+    booster = _lightgbm_booster(model)
+    return booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
+
+
+def _lightgbm(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
+    booster = _lightgbm_booster(model)
+    total: Any = 0.0
+    for first, last in pairwise([0, *ends]):
+        total = total + booster.predict(x, raw_score=True, start_iteration=first, num_iteration=last - first)
+        yield _as_probabilities(np.asarray(total))
+
+
+def _catboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
+    wanted = set(ends)
+    staged = model.staged_predict(x, prediction_type="Probability", ntree_end=ends[-1], eval_period=1)
+    for number, p in enumerate(staged, start=1):
+        if number in wanted:
+            yield np.asarray(p)
+
+
+BOOSTED = ("GradientBoostingClassifier", "HistGradientBoostingClassifier", "AdaBoostClassifier")
+FORESTS = ("RandomForestClassifier", "ExtraTreesClassifier", "BaggingClassifier")
+FAMILIES = (
+    Family("scikit-learn's boosting", _from("sklearn", *BOOSTED), _fitted_classes, _boosted_total, _boosted),
+    Family(
+        "scikit-learn's forests",
+        _from("sklearn", *FORESTS),
+        _fitted_classes,
+        lambda model: len(getattr(model, "estimators_", ())),
+        _forest,
+    ),
+    Family("XGBoost", _from("xgboost", "XGBClassifier", "Booster"), _xgboost_classes, _xgboost_total, _xgboost),
+    Family("LightGBM", _from("lightgbm", "LGBMClassifier", "Booster"), _lightgbm_classes, _lightgbm_total, _lightgbm),
+    Family(
+        "CatBoost",
+        _from("catboost", "CatBoostClassifier"),
+        _fitted_classes,
+        lambda model: int(model.tree_count_ or 0),
+        _catboost,
+    ),
+)
