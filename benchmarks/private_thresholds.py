@@ -32,7 +32,9 @@ Array = NDArray[Any]
 def maps(examples: int, seed: int) -> tuple[Array, Array]:
     """Confidence and variability of examples, each (examples,)."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(1, 2, examples) + 0.7 * np.arange(8)[:, None] + generator.normal(0, 0.7, (8, examples)) - 2
+    logits = (
+        generator.normal(1, 2, examples) + 0.7 * np.arange(8)[:, None] + generator.normal(0, 0.7, (8, examples)) - 2
+    )
     p_gold = 1 / (1 + np.exp(-logits))
     return p_gold.mean(0), p_gold.std(0)
 
@@ -64,7 +66,10 @@ def off(found: Thresholds | None, confidence: Array, variability: Array, shares:
 def main(seeds: int = 20) -> None:
     print("examples  epsilon  histograms  " + "  ".join(f"{spec!r}" for spec in (ONE, THREE)))
     for examples in (1_500, 50_000):
-        for privacy in (None, *(Privacy(epsilon, 1e-5, secure) for secure in (False, True) for epsilon in (8, 4, 1, 0.3))):
+        for privacy in (
+            None,
+            *(Privacy(epsilon, 1e-5, secure) for secure in (False, True) for epsilon in (8, 4, 1, 0.3)),
+        ):
             cells = []
             for spec in (ONE, THREE):
                 plan, errors = parse(spec), []
@@ -76,7 +81,10 @@ def main(seeds: int = 20) -> None:
                 half = stats.t.ppf(0.975, seeds - 1) * np.std(errors, ddof=1) / np.sqrt(seeds)
                 cells.append(f"{np.mean(errors):5.2f} ± {half:4.2f}")
             how = "exact" if privacy is None else "secure" if privacy.secure else "open"
-            print(f"{examples:8d}  {'none' if privacy is None else privacy.epsilon:>7}  {how:>10}  {'  '.join(cells)}", flush=True)
+            print(
+                f"{examples:8d}  {'none' if privacy is None else privacy.epsilon:>7}  {how:>10}  {'  '.join(cells)}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
