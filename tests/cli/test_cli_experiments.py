@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,51 @@ def test_the_schema_and_the_status_of_a_study_import_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     code = "import sys, trainmap.experiments.runs.folder; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+FEDERATED = """\
+title: Clients
+data: {names: [digits], validation: 0.8}
+federated: {model: mlp-256, clients: 2, rounds: 2, select: [random]}
+seeds: [0]
+"""
+
+
+def test_federate_is_run_for_a_file_with_clients(file: Path, tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    with pytest.raises(TrainmapError, match=r"one.yaml has no section 'federated:'; .* trainmap run .*one.yaml"):
+        call("federate", str(file), "--out", out)
+    assert not (tmp_path / "out").exists()
+    file.write_text(FEDERATED)
+    assert "3 tasks, 0 done" in call("federate", str(file), "--out", out, "--plan")
+    assert "report.html" in call("federate", str(file), "--out", out, "--jobs", "1")
+    assert "3 tasks, 3 done" in call("run", str(file), "--out", out, "--plan")
+
+
+def test_status_says_the_round_of_a_federation_that_is_under_way(file: Path, tmp_path: Path) -> None:
+    from trainmap.experiments.runs import task_locks
+    from trainmap.experiments.runs.folder import made, open_study
+
+    file.write_text(FEDERATED)
+    out = tmp_path / "out"
+    call("federate", str(file), "--out", str(out), "--jobs", "1")
+    entry = open_study(out).entries[0]
+    (out / "runs" / f"{entry.hash}.json").unlink()
+    (made(out, entry) / "at.txt").write_text("round 7 of 20")
+    assert json.loads(call("status", str(out), "--json"))["at"] == {}  # nobody is at work
+    assert task_locks.take(out / "runs", entry.hash)
+    try:
+        assert f"running: {entry.name}: round 7 of 20" in call("status", str(out))
+    finally:
+        task_locks.release(out / "runs", entry.hash, os.getpid())
+
+
+def test_taking_over_removes_the_locks_of_machines_that_are_gone(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    call("run", str(file), "--out", str(out), "--jobs", "1")
+    (done,) = (out / "runs").glob("*.json")
+    done.unlink()
+    lock = {"pid": 1, "host": "elsewhere", "system": "00000000", "claim": ""}
+    done.with_suffix(".lock").write_text(json.dumps(lock))
+    call("run", str(file), "--out", str(out), "--jobs", "1", "--take-over")  # in place of waiting for 300 seconds
+    assert done.exists()

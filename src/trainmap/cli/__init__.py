@@ -5,7 +5,7 @@ Its files, in reading order::
     targets.py            what is at a place before a verb writes there
     compression_verbs.py  compress, forgets
     exchange_verbs.py     import, export
-    experiment_verbs.py   run, status, report, schema
+    experiment_verbs.py   run, federate, status, report, schema
     verify_verb.py        verify
     app.py                the other verbs, and the command
     arguments.py          what the verbs share: arguments, lists in one word, lines on the terminal

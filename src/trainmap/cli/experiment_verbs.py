@@ -1,9 +1,10 @@
-"""The verbs of experiments: run, status, report, schema."""
+"""The verbs of experiments: run, federate, status, report, schema."""
 
 from __future__ import annotations
 
 import math
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,26 +14,38 @@ import typer
 
 from trainmap.cli.arguments import say, show
 from trainmap.cli.targets import replaceable
-from trainmap.errors import last_line, one_line
+from trainmap.errors import TrainmapError, last_line, one_line
 
 if TYPE_CHECKING:
+    from trainmap.experiments.runs.folder import Study
     from trainmap.experiments.runs.job import Outcome
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="What `trainmap run` wrote into.")]
 
 
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The experiment.")]
+Out = Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")]
+Into = Annotated[bool, typer.Option("--into", help="Put it into a folder that belongs to another file.")]
+ScaleName = Annotated[str | None, typer.Option(help="small or paper: a section of the file put over the rest.")]
+Jobs = Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")]
+Launcher = Annotated[str, typer.Option(help="local, ray or slurm.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: dotted, * for each entry.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Print what would run, its time and disk; run nothing.")]
+TakeOver = Annotated[
+    bool, typer.Option("--take-over", help="Other machines that hold tasks of DIR are gone: do not wait for them.")
+]
+
+
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE.yaml", help="The experiment.")],
-    out: Annotated[Path, typer.Option(help="Where everything goes; a second call goes on where it stopped.")],
-    into: Annotated[bool, typer.Option("--into", help="Put it into a folder that belongs to another file.")] = False,
-    scale: Annotated[str | None, typer.Option(help="small or paper: a section of the file put over the rest.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")] = None,
-    launcher: Annotated[str, typer.Option(help="local, ray or slurm.")] = "local",
-    sets: Annotated[list[str] | None, typer.Option("--set", help="KEY=VALUE: dotted, * for each entry.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would run, its time and disk; run nothing.")] = False,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", help="Other machines that hold tasks of DIR are gone: do not wait for them.")
-    ] = False,
+    file: FileArgument,
+    out: Out,
+    into: Into = False,
+    scale: ScaleName = None,
+    jobs: Jobs = None,
+    launcher: Launcher = "local",
+    sets: Sets = None,
+    plan: PlanOnly = False,
+    take_over: TakeOver = False,
 ) -> None:
     """Run an experiment to its end and write the report.
 
@@ -53,17 +66,44 @@ def run(
     study = study_of(variants, graph, provenance)
     if plan:
         check(study, out, into)
-        return _show_plan(study, out, jobs, variants[0].experiment.data.root, graph.absent)
+        _show_plan(study, out, jobs, variants[0].experiment.data.root, graph.absent)
+        return
     if was_there := claim(study, out, into):
         say(was_there, err=True)
     launch = variants[0].experiment.launch
     settings = {"ray": launch.ray, "slurm": launch.slurm}.get(launcher)
-    with _progress(file.name, len(graph.nodes)) as advance:
-        outcomes = run_study(
-            study, graph, out, jobs, launcher, None if settings is None else settings.model_dump(), advance, take_over
-        )
+    with _progress(file.name, len(graph.nodes), study, out) as advance:
+        told = None if settings is None else settings.model_dump()
+        outcomes = run_study(study, graph, out, jobs, launcher, told, advance, take_over=take_over)
     _say_written(write_outcome(out, outcomes))
-    return None
+
+
+def federate(
+    file: FileArgument,
+    out: Out,
+    into: Into = False,
+    scale: ScaleName = None,
+    jobs: Jobs = None,
+    launcher: Launcher = "local",
+    sets: Sets = None,
+    plan: PlanOnly = False,
+    take_over: TakeOver = False,
+) -> None:
+    """Run an experiment with many clients, each with its own map: the section `federated:` of a file.
+
+    It is `trainmap run` for such files; the bar says the round.
+
+    Example: [bold]trainmap federate experiments/federated_quick.yaml --out federated[/bold]
+    """
+    from trainmap.experiments.file.variants import load_experiment
+
+    variants = load_experiment(file, scale, sets or [])
+    if not any(variant.experiment.federated for variant in variants):
+        raise TrainmapError(
+            f"{file} has no section 'federated:'; add one (model, clients, rounds at least: docs/federated.md), or "
+            f"run it as it is: trainmap run {shlex.quote(str(file))} --out {shlex.quote(str(out))}"
+        )
+    run(file, out, into, scale, jobs, launcher, sets, plan, take_over)
 
 
 def command_of(file: str, scale: str | None, sets: Sequence[str]) -> str:
@@ -102,21 +142,25 @@ def status(
     from rich.table import Table
     from rich.text import Text
 
-    from trainmap.experiments.runs.folder import failures, open_study, states
+    from trainmap.experiments.runs.folder import at_work, failures, open_study, states
 
     study = open_study(folder)
     found, errors = states(study, folder), failures(study, folder)
     kinds = list(dict.fromkeys(entry.kind for entry in study.entries))
     counts = Counter((entry.kind, found[entry.hash]) for entry in study.entries)
     words = ("done", "running", "waiting", "failed", "blocked")
+    running = {entry.name for entry in study.entries if found[entry.hash] == "running"}
+    said = {name: text for name, text in at_work(study, folder).items() if name in running}
     if as_json:
         told = {kind: {word: counts[kind, word] for word in words} for kind in kinds}
-        say(json.dumps({"title": study.title, "tasks": told, "failures": errors}, indent=2))
+        say(json.dumps({"title": study.title, "tasks": told, "at": said, "failures": errors}, indent=2))
         return
     table = Table("task", *words, title=Text(one_line(study.title)), title_justify="left")
     for kind in kinds:
         table.add_row(Text(kind), *(str(counts[kind, word]) for word in words))
     show(table)
+    for name, text in said.items():
+        say(f"running: {one_line(name)}: {text}")
     for name, text in errors.items():
         say(f"failed: {one_line(name)}: {text.strip() if tracebacks else last_line(text)}")
 
@@ -167,18 +211,37 @@ def _show_plan(study: Any, out: Path, jobs: int | None, data_root: str | None, a
     say("speed from " + "; ".join(found.sources) if found.sources else "nothing is left to run")
 
 
+class _Detail:
+    """What the bar says besides the count: how far the tasks under way are, or else which one was finished last."""
+
+    def __init__(self, study: Study, out: Path) -> None:
+        self.study, self.out, self.last = study, out, ""
+        self._since = self._asked = time.time()
+        self._said = ""
+
+    def __str__(self) -> str:
+        from trainmap.experiments.runs.folder import at_work
+
+        if time.time() - self._asked > 1.0:
+            found, self._asked = at_work(self.study, self.out, self._since), time.time()
+            self._said = "; ".join(f"{text} of {one_line(name)}" for name, text in found.items())
+        return self._said or self.last
+
+
 @contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], None]]:
+def _progress(what: str, total: int, study: Study, out: Path) -> Iterator[Callable[[Outcome, int, int], None]]:
     """A bar on the terminal's error stream; failures are told as they come."""
     from rich.progress import TimeElapsedColumn
 
     from trainmap.machine import bars
 
+    detail = _Detail(study, out)
     with bars(TimeElapsedColumn(), detail=True) as bar:
-        task = bar.add_task(what, total=total, detail="")
+        task = bar.add_task(what, total=total, detail=detail)
 
         def advance(outcome: Outcome, done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total, detail=outcome.job.name)
+            detail.last = outcome.job.name
+            bar.update(task, completed=done, total=total)
             if not outcome.finished:
                 word = "blocked" if outcome.blocked else "failed"
                 bar.console.print(f"{word}: {one_line(outcome.job.name)}: {last_line(outcome.error)}")
@@ -186,7 +249,13 @@ def _progress(what: str, total: int) -> Iterator[Callable[[Outcome, int, int], N
         yield advance
 
 
-VERBS: Mapping[str, Callable[..., None]] = {"run": run, "report": report, "status": status, "schema": schema}
+VERBS: Mapping[str, Callable[..., None]] = {
+    "run": run,
+    "federate": federate,
+    "report": report,
+    "status": status,
+    "schema": schema,
+}
 
 
 def register(app: typer.Typer) -> None:

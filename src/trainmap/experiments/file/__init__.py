@@ -8,6 +8,7 @@ Its files, in reading order::
     evaluation_sections.py  what networks are judged on
     questions.py            sections that ask something else than which subset
     teacher_sections.py     the sections of what is trained first: subsets, teachers, maps
+    federated_sections.py   the section of many clients
     sections.py             the sections
     variants.py             a file with its scale, its overrides and its grid
     way_sections.py         sections that choose a way and its options
@@ -22,6 +23,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.experiments.file.data_sections import LeaveOut, Limit
     from trainmap.experiments.file.evaluation_sections import Evaluation, Outliers, Pairs, Shift
+    from trainmap.experiments.file.federated_sections import Federated
     from trainmap.experiments.file.fields import Section, short, written
     from trainmap.experiments.file.sections import Active, Distillation, Student
     from trainmap.experiments.file.teacher_sections import Map, Recipe, Subset, Teacher
@@ -34,6 +36,7 @@ else:
         {
             "data_sections": "LeaveOut Limit",
             "evaluation_sections": "Evaluation Outliers Pairs Shift",
+            "federated_sections": "Federated",
             "fields": "Section short written",
             "sections": "Active Distillation Student",
             "teacher_sections": "Map Recipe Subset Teacher",
@@ -45,8 +48,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "Active", "Compression", "Distillation", "Evaluation", "LeaveOut", "Limit", "Map", "Outliers", "Pairs", "Recipe",
-    "Schedule", "Section", "Shift", "Student", "Subset", "Teacher", "TeacherCompression", "Variant", "Where", "Without",
-    "load_experiment", "schema", "short", "variant_of", "written",
+    "Active", "Compression", "Distillation", "Evaluation", "Federated", "LeaveOut", "Limit", "Map", "Outliers", "Pairs",
+    "Recipe", "Schedule", "Section", "Shift", "Student", "Subset", "Teacher", "TeacherCompression", "Variant", "Where",
+    "Without", "load_experiment", "schema", "short", "variant_of", "written",
 ]
 # fmt: on

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from trainmap.experiments.file.data_sections import Data
 from trainmap.experiments.file.evaluation_sections import Evaluation
+from trainmap.experiments.file.federated_sections import Federated
 from trainmap.experiments.file.fields import Budget, Count, Section, Seed, SeedOrPaired, Share, Words
 from trainmap.experiments.file.questions import Human
 from trainmap.experiments.file.teacher_sections import Map, Recipe, Subset, Teacher
@@ -203,6 +204,8 @@ class Experiment(Section):
     """One, or several for some datasets each; those that hold for a dataset are joined."""
     active: Active | None = None
     """Active learning on the training data, whose labels are hidden."""
+    federated: Federated | None = None
+    """Federated learning on the training data, parted among clients."""
     tuning: Tuning | None = None
     """A search for hyperparameters of students and teachers."""
     human: Human | None = None

@@ -105,9 +105,7 @@ def _runs(experiment: Experiment) -> int:
 def schema() -> dict[str, Any]:
     """The JSON Schema of an experiment file."""
     found = ExperimentFile.model_json_schema()
-    subset = found["$defs"]["Subset"]
-    found["$defs"]["Subset"] = {"anyOf": [{"type": "string"}, subset]}
-    for name in ("Shift", "Pairs", "Outliers"):
+    for name in ("Subset", "Shift", "Pairs", "Outliers", "Partition"):
         found["$defs"][name] = {"anyOf": [{"type": "string"}, found["$defs"][name]]}
     evaluation = found["properties"]["evaluation"]
     evaluation["anyOf"] = [{"$ref": "#/$defs/Evaluation"}, {key: evaluation.pop(key) for key in ("items", "type")}]

@@ -8,6 +8,7 @@ Its files, in reading order::
     map_runs.py        the maps of the graph
     named_rows.py      the rows that have a name of their own
     active_runs.py     active learning on one point of an experiment
+    federated_runs.py  federated learning on one point of an experiment
     people_runs.py     do people find the same examples hard? Teacher → map of the test data beside people's judgement
     planner.py         from an experiment to its graph of tasks
     points.py          what tells the points of a grid apart where they meet

@@ -12,6 +12,7 @@ import numpy as np
 from trainmap.data.dataset import Splits
 from trainmap.data.known_sizes import is_missing
 from trainmap.errors import TrainmapError
+from trainmap.experiments.file.federated_sections import Federated
 from trainmap.experiments.file.sections import Active, Student
 from trainmap.experiments.file.teacher_sections import Recipe
 from trainmap.experiments.file.teacher_sections import Teacher as TeacherSection
@@ -66,13 +67,21 @@ class Draft:
         self.names: dict[str, str] = {}
         self.teachers: dict[str, dict[int, Teacher]] = {}
 
-    def add(self, task: Task, name: str, called: str = "", files: dict[str, Path] | None = None) -> str:
+    def add(
+        self,
+        task: Task,
+        name: str,
+        called: str = "",
+        files: dict[str, Path] | None = None,
+        target: float | None = None,
+    ) -> str:
         """Put a task into the graph, after those that it needs, unless it is there; its hash.
 
         Args:
             name: what people call it.
             called: the same without what its kind, the dataset and a seed add.
             files: that are read besides what others made.
+            target: see ``Entry``.
         """
         points = self.graph.points.setdefault(task.hash, [])
         if points and points[-1] is self.variant and task.hash in self.names:
@@ -84,7 +93,7 @@ class Draft:
         if task.hash not in self.graph.nodes:
             cost = task.cost(self)
             place = self.place(task, name, cost.checkpoint, files or {})
-            self.graph.nodes[task.hash] = Node(name, task, place, self.splits.train.name, cost, called)
+            self.graph.nodes[task.hash] = Node(name, task, place, self.splits.train.name, cost, called, target=target)
         return task.hash
 
     def place(self, task: Task, name: str, checkpoint: bool, files: dict[str, Path]) -> Place:
@@ -134,7 +143,7 @@ class Draft:
             raise self.variant.wrong((*where, "teacher"), f"there is no teacher '{name}'. Known: {known}")
         return self.teachers[name]
 
-    def recipe(self, where: Where, section: TeacherSection | Student | Active, role: str) -> TrainingRecipe:
+    def recipe(self, where: Where, section: TeacherSection | Student | Active | Federated, role: str) -> TrainingRecipe:
         """The recipe of a model, which goes to the report's table."""
         changes: Recipe = section.recipe
         try:

@@ -25,7 +25,7 @@ class Node:
         place: where.
         dataset: of its data.
         cost: expected.
-        called, point: see ``Entry``.
+        called, point, target: see ``Entry``.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Node:
     cost: Cost
     called: str = ""
     point: str = ""
+    target: float | None = None
 
     @property
     def kind(self) -> str:

@@ -11,6 +11,7 @@ from trainmap.experiments.file.variants import Variant
 from trainmap.experiments.plan.active_runs import plan_active
 from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.elsewhere_sets import check_holding
+from trainmap.experiments.plan.federated_runs import plan_federated
 from trainmap.experiments.plan.graph import Graph
 from trainmap.experiments.plan.kind_runs import plan_kinds
 from trainmap.experiments.plan.people_runs import plan_people
@@ -65,6 +66,7 @@ def plan(draft: Draft) -> None:
                 raise draft.variant.wrong(("subsets", at, field), message)
     named = plan_teachers(draft)
     plan_active(draft)
+    plan_federated(draft)
     plan_people(draft)
     plan_kinds(draft)
     plan_searches(draft, named)

@@ -21,6 +21,7 @@ STEPS_OF: Mapping[str, str] = {
     "ensemble": "Make maps of several recordings",
     "kinds": "Look for the known kinds of examples",
     "active": "Ask for labels, round after round",
+    "federated": "Train with many clients",
     "teacher logits": "Keep the teacher's logits",
     "features": "Keep features",
     "clusters": "Cluster the recordings",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         PLAN,
         Entry,
         Study,
+        at_work,
         check,
         claim,
         failures,
@@ -43,7 +44,8 @@ else:
         __name__,
         {
             "folder": (
-                "PLAN Entry Study check claim failures made open_study results run_study states study_of tasks_of"
+                "PLAN Entry Study at_work check claim failures made open_study results run_study states study_of "
+                "tasks_of"
             ),
             "job": "Job Outcome read_record result_path",
             "launch": "run_all",
@@ -53,8 +55,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "COMPRESSED", "DEMO", "PLAN", "Entry", "Job", "Outcome", "Study", "changes", "check", "check_free", "claim",
-    "failures", "made", "open_study", "read_record", "result_path", "results", "run_all", "run_study", "states",
-    "study_of", "tasks_of",
+    "COMPRESSED", "DEMO", "PLAN", "Entry", "Job", "Outcome", "Study", "at_work", "changes", "check", "check_free",
+    "claim", "failures", "made", "open_study", "read_record", "result_path", "results", "run_all", "run_study",
+    "states", "study_of", "tasks_of",
 ]
 # fmt: on

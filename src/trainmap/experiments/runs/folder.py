@@ -32,6 +32,7 @@ from trainmap.experiments.runs.cluster import LAUNCHERS
 from trainmap.experiments.runs.job import Job, Outcome, error_path, read_record, result_path
 from trainmap.experiments.runs.launch import run_all
 from trainmap.experiments.runs.owner import EXPERIMENT, check_free
+from trainmap.experiments.tasks.place import is_at
 from trainmap.experiments.tasks.result_fields import Name, check_result
 from trainmap.experiments.tasks.task import Task
 from trainmap.files import reading
@@ -50,6 +51,7 @@ class Entry:
         called: by people, without what kind of task it is, its dataset and seed; "" in plans of trainmap 0.1.
         point: what tells it apart from tasks of other points of the grid that are called alike: "batch=32".
         beside: see ``Cost``; nothing in plans up to trainmap 0.2.
+        target: the test accuracy to which the rounds of a federation are counted; None: random's at the end.
     """
 
     hash: Name
@@ -65,6 +67,7 @@ class Entry:
     called: str = ""
     point: str = ""
     beside: Mapping[str, Count] = field(default_factory=dict)
+    target: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ def study_of(variants: list[Variant], graph: Graph, provenance: Mapping[str, Any
             node.called,
             node.point,
             node.cost.beside,
+            node.target,
         )
         for digest, node in graph.nodes.items()
     )
@@ -366,6 +370,19 @@ def states(study: Study, folder: str | Path) -> dict[str, str]:
             lost = any(found[other] in ("failed", "blocked") for other in entry.after)
             found[entry.hash] = "blocked" if lost else "waiting"
     return found
+
+
+def at_work(study: Study, folder: str | Path, since: float = 0.0) -> dict[str, str]:
+    """How far the tasks that are under way say that they are, by their names: "round 7 of 20".
+
+    Args:
+        since: seconds since the epoch; what was said before, as by a task that was killed, is not told.
+    """
+    said: dict[str, str] = {}
+    for entry in study.entries:
+        if not result_path(Path(folder) / "runs", entry.hash).exists() and (text := is_at(made(folder, entry), since)):
+            said[entry.name] = text
+    return said
 
 
 def results(study: Study, folder: str | Path) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ Its files, in reading order::
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a student
     active_learning.py     a network that asks for labels, round after round
+    federated_run.py       clients with parts of the data, their rounds in one process
     search.py              the search for the hyperparameters of a student or a teacher
     kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         priced,
     )
     from trainmap.experiments.tasks.ensemble_map import Ensemble
+    from trainmap.experiments.tasks.federated_run import FederatedRun
     from trainmap.experiments.tasks.judge import prediction_path
     from trainmap.experiments.tasks.kinds_found import KindsFound
     from trainmap.experiments.tasks.learning import Learning
@@ -70,7 +72,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
     from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
-    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place
+    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place, is_at
     from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, materials_of
@@ -95,6 +97,7 @@ else:
                 "Scheduled priced"
             ),
             "ensemble_map": "Ensemble",
+            "federated_run": "FederatedRun",
             "judge": "prediction_path",
             "kinds_found": "KindsFound",
             "learning": "Learning",
@@ -102,7 +105,7 @@ else:
             "materials": "ClustersOf Features Logits",
             "part_teacher": "PartTeacher",
             "people": "People check_counts counts_path fingerprint read_counts",
-            "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place",
+            "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place is_at",
             "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
             "selection": "Selection materials_of",
@@ -120,11 +123,11 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
     "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
-    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "Foreign", "Full", "Hyperparameters",
+    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full", "Hyperparameters",
     "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
     "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
     "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result", "check_search",
-    "counts_path", "fingerprint", "fingerprint_of", "foreign", "hash_of", "load", "materials_of", "needed_by", "plain",
-    "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
+    "counts_path", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load", "materials_of", "needed_by",
+    "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
 ]
 # fmt: on

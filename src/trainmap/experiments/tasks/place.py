@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trainmap.checksums import read_sealed, write_sealed
-from trainmap.errors import TrainmapError
+from trainmap.errors import TrainmapError, one_line
 from trainmap.experiments.tasks.result_fields import Found, Share
-from trainmap.files import reading
+from trainmap.files import reading, writing
 from trainmap.typed import as_type
 
 DYNAMICS = "dynamics"
@@ -27,6 +28,9 @@ CLUSTERS = "clusters.npz"
 EVERYWHERE = "everywhere.json"
 TRIALS = "trials.db"
 ROUNDS = "rounds.json"
+CLIENTS = "clients"
+FEDERATION = "federation.pt"
+AT = "at.txt"
 COMPRESSED = "compressed"  # with the suffix of its kind
 
 _HELD_OUT = "held-out.json"
@@ -67,6 +71,29 @@ class Place:
         if role not in self.others:
             raise TrainmapError(f"the task has no folder of '{role}'; it has {', '.join(self.others) or 'none'}")
         return self.others[role] / file
+
+    @contextmanager
+    def at_work(self) -> Iterator[Callable[[str], None]]:
+        """A function that says how far the task is, such as "round 7 of 20", to whoever looks on; see ``is_at``."""
+
+        def say(text: str) -> None:
+            with writing(self.out / AT) as handle:
+                handle.write(text.encode())
+
+        try:
+            yield say
+        finally:
+            (self.out / AT).unlink(missing_ok=True)
+
+
+def is_at(folder: Path, since: float = 0.0) -> str:
+    """How far the task of a folder said that it is, at this time or later; "" where it said nothing. One that was
+    killed says it still."""
+    path = folder / AT
+    try:
+        return one_line(path.read_text("utf-8")) if path.stat().st_mtime >= since else ""
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def leave_held_out(folder: Path, accuracy: float | None) -> None:

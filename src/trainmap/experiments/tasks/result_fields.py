@@ -233,6 +233,54 @@ class Asked:
     rounds: Annotated[tuple[Labelled, ...], Field(min_length=2)]
 
 
+@dataclass(frozen=True)
+class FederatedRound:
+    """Of a federation, after so many rounds."""
+
+    round: Count
+    test_accuracy: Share
+    test_macro_f1: Share
+    clients: Count
+    mapped: Count
+    kept: Share
+    refused: Mapping[str, str]
+    absent: tuple[Count, ...]
+    bytes_down: Count
+    bytes_up: Count
+    train_flops: Cost
+    sweep_flops: Cost
+    train_cpu_seconds: Cost
+
+
+@dataclass(frozen=True)
+class OfClient:
+    """Of a client of a federation; None where it took part in no round, or recorded no map."""
+
+    client: Count
+    examples: Annotated[int, Field(ge=1)]
+    classes: tuple[Count, ...]
+    noisy: bool
+    rounds: Count
+    kept: Share | None
+    confidence: Share | None
+    variability: Share | None
+
+
+@dataclass(frozen=True)
+class FederatedTold:
+    """Of a federation, with all of its rounds, before any training first."""
+
+    train_flops: Cost
+    sweep_flops: Cost
+    train_seconds: Cost
+    train_cpu_seconds: Cost
+    bytes_down: Count
+    bytes_up: Count
+    parameters: Count
+    rounds: Annotated[tuple[FederatedRound, ...], Field(min_length=2)]
+    clients: Annotated[tuple[OfClient, ...], Field(min_length=1)]
+
+
 MAPS = ("map", "ensemble")
 """The kinds of task that make a map of the training data."""
 
@@ -253,6 +301,7 @@ FIELDS: Mapping[str, Any] = {
     "kinds": Kinds,
     "search": Searched,
     "active": Asked,
+    "federated": FederatedTold,
 }
 
 TEACHERS = tuple(kind for kind, fields in FIELDS.items() if fields is Taught)

@@ -8,6 +8,7 @@ from trainmap.experiments.tasks.active_learning import ActiveLearning
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
 from trainmap.experiments.tasks.ensemble_map import Ensemble
+from trainmap.experiments.tasks.federated_run import FederatedRun
 from trainmap.experiments.tasks.kinds_found import KindsFound
 from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
@@ -40,5 +41,6 @@ TASKS: Mapping[str, type[Task]] = {
         SmallerTeacher,
         KindsFound,
         ActiveLearning,
+        FederatedRun,
     )
 }

@@ -1,0 +1,306 @@
+"""Federated learning from its file on: opponents always there and paired by seed, costs whole, nothing lost."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import studies
+import torch
+
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import TrainmapError
+from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.runs.estimate import estimate
+from trainmap.experiments.runs.folder import results
+from trainmap.experiments.tasks.federated_run import FederatedRun, client_folder
+from trainmap.experiments.tasks.place import AT, FEDERATION, is_at
+from trainmap.experiments.tasks.tracking import read_epochs
+from trainmap.models.budget import training_flops
+
+TINY = """\
+title: Clients
+data: {names: [digits], validation: 0.8}
+federated: {model: mlp-256, clients: 3, rounds: 4, recipe: {batch: 16, peak_lr: 0.05}, partition: dirichlet}
+seeds: [0, 1]
+"""
+ROWS = ("all", "33% random", "33% ambiguous", "all at equal compute, 2 rounds")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in a worker: the last bit of a sum depends on the threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+planned = partial(studies.planned, TINY)
+
+
+def the_tasks(graph: Graph) -> list[FederatedRun]:
+    return studies.of_kind(graph, FederatedRun)
+
+
+def rows(graph: Graph) -> list[str]:
+    return [*dict.fromkeys(task.row for task in the_tasks(graph))]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("federated")
+    studies.run(*planned(folder), folder / "out")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(done: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    study, graph = planned(done)
+    told = results(study, done / "out")
+    return {(task.row, task.seed): told[task.hash] for task in the_tasks(graph)}
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_all_random_of_the_size_and_all_at_equal_compute_are_planned_for_each_seed(tmp_path: Path) -> None:
+    counts = Counter((task.row, task.seed) for task in the_tasks(planned(tmp_path)[1]))
+    assert counts == {(name, seed): 1 for name in ROWS for seed in (0, 1)}
+
+
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        ("[all]", ["all", "33% random", "all at equal compute, 1 round"]),
+        ("[all at equal compute, random, all]", ["all", "33% random", "all at equal compute, 1 round"]),
+        ("[random once]", ["all", "33% random", "33% random once", "all at equal compute, 1 round"]),
+        (
+            "[50% auto, 10% ambiguous]",
+            [
+                *("all", "50% random", "10% random", "50% auto", "10% ambiguous"),
+                *("all at equal compute, 3 rounds", "all at equal compute, 1 round"),
+            ],
+        ),
+        (
+            "[10% ambiguous + 23% easy]",
+            ["all", "33% random", "10% ambiguous + 23% easy-to-learn", "all at equal compute, 2 rounds"],
+        ),
+    ],
+)
+def test_the_rows_of_a_selection(tmp_path: Path, select: str, expected: list[str]) -> None:
+    assert rows(planned(tmp_path, f"federated.select={select}")[1]) == expected
+
+
+def test_a_word_without_an_amount_stands_at_each_size(tmp_path: Path) -> None:
+    graph = planned(tmp_path, "sizes=[0.1, 0.25]", "federated.select=[ambiguous]")[1]
+    assert rows(graph)[1:5] == ["10% random", "25% random", "10% ambiguous", "25% ambiguous"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "rounds"),
+    [
+        ((), 2),  # 4 x 0.33 + 3 looks / 3
+        (("federated.rounds=10",), 6),  # 10 x 0.33 + 9 / 3
+        (("federated.rounds=10", "federated.local_epochs=3"), 4),  # 10 x 0.33 + 9 / (3 x 3)
+        (("federated.rounds=10", "federated.participation=0.34"), 12),  # 10 x 0.33 + 9 / (3 x 1/3): all of them look
+        (("federated.rounds=10", "federated.record={every: 3}"), 4),  # 10 x 0.33 + 3 / 3
+        (("federated.rounds=10", "federated.record={source: training}"), 3),  # nothing but the training
+        (("federated.rounds=10", "federated.record={source: training}", "sizes=[0.02]"), 1),
+    ],
+)
+def test_equal_compute_is_the_training_and_the_looks_of_the_row_over_the_training_on_all(
+    tmp_path: Path, sets: tuple[str, ...], rounds: int
+) -> None:
+    (judged, *_) = [task for task in the_tasks(planned(tmp_path, *sets)[1]) if "ambiguous" in task.row]
+    assert judged.equal_rounds == rounds
+
+
+def test_rows_without_a_map_record_nothing_and_do_not_change_with_what_is_said_of_maps(tmp_path: Path) -> None:
+    def apart(*sets: str) -> tuple[set[str], set[str]]:
+        tasks = [task for task in the_tasks(planned(tmp_path, *sets)[1]) if task.own_rounds is None]
+        reads = [task.choice.request.reads_map for task in tasks]
+        assert [task.recording.nothing for task in tasks] == [not one for one in reads]
+        return (
+            {task.hash for task, one in zip(tasks, reads, strict=True) if not one},
+            {task.hash for task, one in zip(tasks, reads, strict=True) if one},
+        )
+
+    plain, mapped = apart()
+    for change in ("federated.warmup=3", "federated.record={every: 2}", "federated.bounds=mixed"):
+        others, its = apart(change)
+        assert others == plain
+        assert its.isdisjoint(mapped)
+
+
+def test_every_other_field_of_the_section_goes_into_all_tasks(tmp_path: Path) -> None:
+    before = {task.hash for task in the_tasks(planned(tmp_path)[1])}
+    for change in (
+        *("clients=4", "rounds=5", "participation=0.5", "local_epochs=2", "aggregation=fedprox", "model=cnn-8"),
+        *("partition=iid", "partition={by: dirichlet, alpha: 0.6}", "partition={by: dirichlet, least: 2}"),
+        *("noise={clients: 0.5, share: 0.3}", "recipe={batch: 8}"),
+    ):
+        after = {task.hash for task in the_tasks(planned(tmp_path, f"federated.{change}")[1])}
+        assert before.isdisjoint(after), change
+    assert before == {task.hash for task in the_tasks(planned(tmp_path, "federated.target=0.9")[1])}
+
+
+def test_a_task_is_found_again_by_what_it_is(tmp_path: Path) -> None:
+    for task in the_tasks(planned(tmp_path, "federated.noise={clients: 0.5, share: 0.3}")[1]):
+        assert FederatedRun.of(json.loads(task.canonical), {}).hash == task.hash
+
+
+def test_a_grid_goes_over_partitions_participation_and_noise(tmp_path: Path) -> None:
+    grid = (
+        "grid={cross: {federated.partition.by: [iid, dirichlet], federated.participation: [0.5, 1.0], "
+        "federated.noise: [null, {clients: 0.5, share: 0.2}]}}"
+    )
+    tasks = the_tasks(planned(tmp_path, "federated.partition={by: iid}", grid)[1])
+    assert len({(task.partition.by, task.participation, task.noise) for task in tasks}) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("federated.select=[33% ambigous]", "federated.select.0: unknown subset 'ambigous'"),
+        ("federated.select=[100 ambiguous]", "federated.select.0: '100 ambiguous' must say a percentage"),
+        ("federated.select=[all, ambiguous once]", "federated.select.1: '33% ambiguous' follows the map"),
+        ("federated.select=[auto, 33% auto]", "federated.select.1: '33% auto' stands twice"),
+        ("federated.select=[]", "federated.select: "),
+        ("federated.rounds=2", "federated.select.0: '33% ambiguous' needs 2 recorded checkpoints"),
+        ("federated.warmup=4", "federated.select.0: '33% ambiguous' needs 4 recorded checkpoints"),
+        ("federated.rounds=0", "federated.rounds: must be greater than or equal to 1"),
+        ("federated.clients=300", "federated.partition: 300 clients with at least 1 example each need 300"),
+        ("federated.clients=200", "federated.partition: no draw of labels Dirichlet 0.5 gave each of 200 clients"),
+        ("federated.partition={by: group, column: speaker}", "federated.partition: digits has no columns"),
+        ("federated.partition={by: group}", "federated.partition: group needs 'column'"),
+        ("federated.partition={by: iid, alpha: 1.0}", "federated.partition: iid has no 'alpha'"),
+        ("federated.aggregation=fedadm", "federated.aggregation: unknown aggregation 'fedadm'; did you mean 'fedadam'"),
+        ("federated.options={mu: 0.1}", "federated.options: fedavg has no options, got 'mu'"),
+        ("federated.privacy={epsilon: 1.0}", "federated: privacy is of what clients tell for global or mixed bounds"),
+        ("federated.participation=0.0", "federated.participation: must be greater than 0"),
+        ("federated.noise={clients: 0.5, share: 0.6}", "federated.noise.share: must be less than or equal to 0.5"),
+        ("federated.model=cnm-8", "federated.model: "),
+        ("federated.client=1", "federated.client: unknown field 'client'; did you mean 'clients'"),
+        ("seeds=[0, 0]", "seeds: must be different"),
+        ("evaluation={corruptions: [fog]}", "evaluation: a federation is judged on the test data alone"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_field_before_any_work(tmp_path: Path, change: str, message: str) -> None:
+    with pytest.raises(TrainmapError) as caught:
+        planned(tmp_path, change)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_flower_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainmap.experiments.plan.federated_runs.find_spec", lambda _: None)
+    with pytest.raises(TrainmapError, match=r"federated: needs Flower: pip install 'trainmap\[federated\]'"):
+        planned(tmp_path)
+
+
+# --- the runs ---------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_a_seed_have_the_same_parts_first_weights_and_participants(
+    found: dict[tuple[str, int], dict[str, Any]],
+) -> None:
+    for seed in (0, 1):
+        its = [found[name, seed] for name in ROWS]
+        assert len({one["rounds"][0]["test_loss"] for one in its}) == 1
+        assert len({json.dumps([[c["examples"], c["classes"]] for c in one["clients"]]) for one in its}) == 1
+    assert found["all", 0]["clients"] != found["all", 1]["clients"]
+
+
+def test_what_is_spent_is_the_training_and_the_looks_and_was_foreseen(done: Path) -> None:
+    study, graph = planned(done)
+    told, forward = results(study, done / "out"), study.models[0]["flops"]
+    for task in the_tasks(graph):
+        result = told[task.hash]
+        examples = sum(one["examples"] for one in result["clients"])
+        for row in result["rounds"]:
+            looked = task.recording.checkpoint(row["round"]) is not None and row["round"]
+            assert row["sweep_flops"] == (examples * forward if looked else 0)
+            kept = round(row["kept"] * examples)
+            seen = training_flops(forward, kept) if row["round"] else 0
+            assert row["train_flops"] == seen + row["sweep_flops"]
+        for name in ("train_flops", "sweep_flops", "train_cpu_seconds", "bytes_up"):
+            assert result[name] == pytest.approx(sum(row[name] for row in result["rounds"]))
+        judged = forward * len(result["rounds"]) * 449
+        assert graph.nodes[task.hash].cost.flops - judged == pytest.approx(result["train_flops"], rel=0.03)
+
+
+def test_clients_say_what_they_have_and_keep_and_where_their_maps_lie(
+    found: dict[tuple[str, int], dict[str, Any]], done: Path
+) -> None:
+    for one in found["33% ambiguous", 0]["clients"]:
+        assert one["examples"] == sum(one["classes"])
+        assert one["kept"] == pytest.approx(0.33, abs=0.5 / one["examples"] + 0.01)
+        assert 0 < one["confidence"] < 1
+        assert not one["noisy"]
+    assert {one["confidence"] for one in found["all", 0]["clients"]} == {None}
+    _, graph = planned(done)
+    task = next(task for task in the_tasks(graph) if "ambiguous" in task.row)
+    out = graph.nodes[task.hash].place.out
+    assert Dynamics.open(client_folder(out, 2) / "dynamics").epochs == 4  # three before a round, and the last network
+    assert [row["epoch"] for row in read_epochs(out / "epochs.csv")] == [0, 1, 2, 3, 4]
+
+
+def test_noisy_clients_have_other_labels_and_are_the_same_in_all_rows(tmp_path: Path) -> None:
+    _, graph = planned(tmp_path, "federated.noise={clients: 0.34, share: 0.4}", "seeds=[3]")
+    clean = the_tasks(planned(tmp_path, "seeds=[3]")[1])[0]
+    train = clean.data.load(None).train
+    before = clean.holding(train)
+    held = [task.holding(train) for task in the_tasks(graph)]
+    assert {one.noisy for one in held} == {held[0].noisy}
+    assert len(held[0].noisy) == 1
+    for number, (a, b) in enumerate(zip(before.data, held[0].data, strict=True)):
+        share = float((a.y != b.y).mean())
+        assert share == pytest.approx(0.4 if number in held[0].noisy else 0, abs=0.5 / len(a) + 1e-9)
+        np.testing.assert_array_equal(a.ids, b.ids)
+
+
+def test_a_killed_task_goes_on_behind_its_last_finished_round_and_says_where_it_is(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, graph = planned(done)
+    task = next(task for task in the_tasks(graph) if "ambiguous" in task.row)
+    place = replace(graph.nodes[task.hash].place, out=tmp_path / "again", logs=tmp_path)
+    said: list[str] = []
+
+    def dying(self: FederatedRun, *rest: Any) -> Any:
+        inner = judge(self, *rest)
+
+        def one(weights: Any) -> Any:
+            said.append(is_at(place.out))
+            if said[-1] == "round 2 of 4" and len(said) == 4:
+                raise KeyboardInterrupt
+            return inner(weights)
+
+        return one
+
+    judge = FederatedRun._judge
+    monkeypatch.setattr(FederatedRun, "_judge", dying)
+    with pytest.raises(KeyboardInterrupt):
+        task.run(place)
+    assert said == ["", "round 0 of 4", "round 1 of 4", "round 2 of 4"]
+    assert (place.out / FEDERATION).exists()
+    result = task.run(place)
+    assert said[4:] == ["round 2 of 4", "round 3 of 4"]  # rounds 3 and 4 alone
+    assert not (place.out / AT).exists()
+    before = results(study, done / "out")[task.hash]
+    assert [row["test_loss"] for row in result["rounds"]] == [row["test_loss"] for row in before["rounds"]]
+    assert result["clients"] == before["clients"]
+
+
+def test_what_is_left_is_estimated(done: Path) -> None:
+    study, _ = planned(done, "seeds=[0, 1, 2]")
+    left = estimate(study, results(study, done / "out"), 1)
+    assert [(line.kind, line.tasks, line.done) for line in left.lines] == [("federated", 12, 8)]
