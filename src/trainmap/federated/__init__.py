@@ -7,12 +7,17 @@ Its files, in reading order::
     federation.py         what a federation is told
     histograms.py         what a client tells of its map
     global_thresholds.py  thresholds of all clients together
+    discrete_noise.py     whole numbers at random
+    privacy.py            how much noise, and what it spends
+    ledger.py             what a client told
     client.py             what one client does
     messages.py           what travels
+    secure_sum.py         histograms added up unseen, by SecAgg+
     client_app.py         Flower's ClientApp over a client
     local_grid.py         all clients in one process
     aggregation.py        how their networks become one, and which replies are taken
     roll_call.py          who is there
+    asking.py             questions of a round, and the replies
     server.py             the rounds
     partition.py          who has which examples, and whose labels are wrong
     merged.py             one map of all clients' examples
