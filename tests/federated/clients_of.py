@@ -51,7 +51,7 @@ class Small:
 
     def __post_init__(self) -> None:
         self.clients = [
-            Client(number, data, self.model, RECIPE, self.federation, self.folder / str(number))
+            Client(number, data, self.model, RECIPE, self.federation, self.folder / str(number), noise="seed")
             for number, data in enumerate(self.data)
         ]
         inner = make_client_app(lambda context: self.clients[int(context.node_config["number"])])

@@ -82,6 +82,21 @@ def test_the_scores_of_maps_by_hand() -> None:
     np.testing.assert_allclose(DETECTORS["low ranks"].score(given), [(3 * 2.5 + 7.5) / 32, (2 * 2.5 + 2 * 6) / 32])
 
 
+def test_the_number_of_examples_that_a_client_says_outlasts_more_noise() -> None:
+    plain, examples = maps_of([0.0, 0.4, 0.05, 0.3], examples=150), np.full(4, 150.0)
+    for name in ("low confidence", "low ranks", "hard corner"):
+        score = DETECTORS[name].score
+        np.testing.assert_allclose(score(Evidence(plain, examples=examples)), score(Evidence(plain)), atol=1e-12)
+        some_said = Evidence(plain, examples=np.array([150, np.nan, 150, np.nan]))
+        np.testing.assert_allclose(score(some_said), score(Evidence(plain)), atol=1e-12)
+    random, areas = np.random.default_rng(0), []
+    for _ in range(20):
+        told = plain + random.normal(0, 4, plain.shape)
+        areas.append([detected(Evidence(told, examples=said), [1, 3])["low confidence"] for said in (examples, None)])
+    said, unsaid = np.mean(areas, axis=0)
+    assert said > unsaid + 0.05
+
+
 def test_a_client_is_compared_with_those_of_its_rounds() -> None:
     nan = np.nan
     losses = np.array([[3.0, 2.0, nan, nan], [nan, 1.0, 0.5, nan], [0.4, nan, 0.6, nan]])
@@ -114,6 +129,7 @@ def test_only_what_there_is_evidence_for_is_said() -> None:
     [
         (lambda: Evidence(), "evidence must be of the same clients"),
         (lambda: Evidence(maps_of([0.0]), np.ones((3, 2)), np.ones((3, 2))), "the same clients"),
+        (lambda: Evidence(maps_of([0.0]), examples=np.ones(2)), "the same clients"),
         (lambda: Evidence(np.ones((2, 3, 3))), r"histograms must be \(K, 24, 16\) numbers"),
         (lambda: Evidence(losses=np.full((3, 2), np.nan)), r"losses and accuracies must be \(T, K\) numbers"),
         (lambda: detected(evidence(), []), "some of the 4 clients, not all, must be noisy, got none"),
@@ -133,6 +149,9 @@ def test_rounds_without_a_judge_are_passed_over() -> None:
     found = Evidence.of(3, rounds)
     np.testing.assert_array_equal(found.losses, [[np.nan, 2.0, np.nan]])
     np.testing.assert_array_equal(found.accuracies, [[np.nan, 0.5, np.nan]])
+    assert found.examples is None
+    told = [*rounds, Round(3, {}, clients={"2": {"examples": 7, "kept": 3, "mapped": 0}})]
+    np.testing.assert_array_equal(Evidence.of(3, told).examples, [np.nan, np.nan, 7])
 
 
 def test_the_server_judges_every_clients_own_network_and_keeps_it_over_a_kill(tmp_path: Path) -> None:

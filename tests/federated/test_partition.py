@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from trainmap.errors import TrainmapError
 from trainmap.federated import Noise, Partition, noisy
@@ -50,6 +52,28 @@ def test_one_client_has_everything_and_ids_may_be_words(how: Partition) -> None:
     words = np.array([f"x{one}" for one in ids])
     (part,) = partition(words, labels, 1, how, seed=0, groups=groups)
     np.testing.assert_array_equal(part, np.sort(words))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    size=st.integers(1, 40),
+    clients=st.integers(1, 12),
+    how=st.sampled_from(WAYS),
+    classes=st.integers(1, 4),
+    seed=st.integers(0, 2**40),
+)
+def test_small_data_is_parted_whole_or_refused(
+    size: int, clients: int, how: Partition, classes: int, seed: int
+) -> None:
+    ids = 10 * np.arange(size)[::-1] - 100
+    try:
+        parts = partition(ids, np.arange(size) % classes, clients, how, seed, groups=np.arange(size) % 5)
+    except TrainmapError:
+        assert how.by != "iid" or size < clients
+        return
+    assert len(parts) == clients
+    assert min(map(len, parts)) >= how.least
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.sort(ids))
 
 
 def test_iid_parts_are_of_one_size() -> None:

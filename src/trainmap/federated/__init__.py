@@ -7,15 +7,21 @@ Its files, in reading order::
     federation.py         what a federation is told
     histograms.py         what a client tells of its map
     global_thresholds.py  thresholds of all clients together
+    discrete_noise.py     whole numbers at random
+    privacy.py            how much noise, and what it spends
+    ledger.py             what a client told
     client.py             what one client does
     messages.py           what travels
+    secure_sum.py         histograms added up unseen, by SecAgg+
     client_app.py         Flower's ClientApp over a client
     local_grid.py         all clients in one process
     aggregation.py        how their networks become one, and which replies are taken
     roll_call.py          who is there
+    asking.py             questions of a round, and the replies
     server.py             the rounds
     partition.py          who has which examples, and whose labels are wrong
     merged.py             one map of all clients' examples
+    under_noise.py        what the noise of privacy does to thresholds
     noisy_clients.py      whose labels are wrong, found out
     deployment.py         what a run on real machines is told, the folder for it
     real_nodes.py         the apps that run there
@@ -42,6 +48,7 @@ if TYPE_CHECKING:
     from trainmap.federated.noisy_clients import DETECTORS, Detector, Evidence, detected, judging
     from trainmap.federated.partition import Noise, Partition, noisy
     from trainmap.federated.server import Outcome, Round, federate
+    from trainmap.federated.under_noise import PrivacyPoint, privacy_curve, told_histograms
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -57,14 +64,15 @@ else:
             "merged": "joined merged_map",
             "noisy_clients": "DETECTORS Detector Evidence detected judging",
             "partition": "Noise Partition noisy",
+            "under_noise": "PrivacyPoint privacy_curve told_histograms",
         },
     )
 
 # fmt: off
 __all__ = [
     "AGGREGATIONS", "DETECTORS", "Aggregation", "Choice", "Client", "Declined", "Deployment", "Detector", "Evidence",
-    "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "Recording", "Round", "Thresholds",
-    "Told", "Weights", "aggregation_of", "detected", "federate", "joined", "judging", "make_client_app", "merged_map",
-    "noisy", "participants", "weights_of", "write_app",
+    "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "PrivacyPoint", "Recording", "Round",
+    "Thresholds", "Told", "Weights", "aggregation_of", "detected", "federate", "joined", "judging", "make_client_app",
+    "merged_map", "noisy", "participants", "privacy_curve", "told_histograms", "weights_of", "write_app",
 ]
 # fmt: on

@@ -13,18 +13,24 @@ from flwr.serverapp.strategy.fedopt import FedOpt
 
 from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.federated.client import Weights
+from trainmap.federated.histograms import SHAPE
 from trainmap.federated.messages import (
     ARRAYS,
+    HISTOGRAM,
     METRICS,
     NUMBER,
     REPLIES,
+    SECURE,
     TRAIN,
     WEIGHT,
     ArrayRecord,
     Message,
+    excess,
+    histogram_in,
     metrics_of,
     weights_in,
 )
+from trainmap.federated.secure_sum import broken
 
 LARGEST = 10**9
 """Examples that a client may say it trained on: more is a mistake or an attack, for it would decide alone."""
@@ -96,18 +102,26 @@ def refusal(reply: Message, sent: Weights, message_type: str = TRAIN, number: in
     """Why a reply is not taken: None where it is as it must be.
 
     A reply must have the records and keys of ``REPLIES``; counts that are whole numbers and agree with one another;
-    arrays of the names, shapes and kinds that were sent, all values finite; and be of the client with that number.
+    arrays of the names, shapes and kinds that were sent, all values finite; a histogram of its one shape, of counts
+    within ``LARGEST``; and be of the client with that number.
     """
     if reply.has_error():
         return reply.error.reason or f"error {reply.error.code}"
     wanted = REPLIES[message_type]
-    if reply.content.keys() != wanted.keys():
-        return f"a reply must have {', '.join(wanted)}, got {', '.join(sorted(reply.content)) or 'nothing'}"
-    metrics = metrics_of(reply)
-    if metrics.keys() != set(wanted[METRICS]):
-        return f"its metrics must be {', '.join(wanted[METRICS])}, got {', '.join(sorted(metrics))}"
+    if why := excess(reply.content, message_type):
+        return why
+    if METRICS in wanted and (why := _wrong_metrics(metrics_of(reply), number)):
+        return why
+    if HISTOGRAM in wanted:
+        return _wrong_histogram(reply)
+    if message_type.startswith(SECURE):
+        return broken(reply, message_type)
+    return _wrong_arrays(reply, sent) if ARRAYS in wanted else None
+
+
+def _wrong_metrics(metrics: Mapping[str, Any], number: int | None) -> str | None:
     for name, value in metrics.items():
-        if isinstance(value, list) or not math.isfinite(value) or value < 0:
+        if not math.isfinite(value) or value < 0:
             return f"{name} must be a number from 0 on, got {shown(value)}"
     if not isinstance(metrics[NUMBER], int) or number not in (None, metrics[NUMBER]):
         return f"it says that it is client {shown(metrics[NUMBER])}"
@@ -117,7 +131,19 @@ def refusal(reply: Message, sent: Weights, message_type: str = TRAIN, number: in
             return f"{name} must be a whole number, at most {LARGEST:,}, got {shown(metrics[name])}"
     if WEIGHT in counts and not metrics[WEIGHT] == metrics["kept"] <= metrics["examples"]:
         return f"it says that it trained on {metrics[WEIGHT]} examples, kept {metrics['kept']} of {metrics['examples']}"
-    return _wrong_arrays(reply, sent) if ARRAYS in wanted else None
+    return None
+
+
+def _wrong_histogram(reply: Message) -> str | None:
+    try:
+        counts = histogram_in(reply)
+    except (ValueError, TypeError, OSError, EOFError) as error:
+        return f"its histogram cannot be read ({type(error).__name__})"
+    if counts.shape != SHAPE or counts.dtype != np.int64:
+        return f"a histogram must be int64 {SHAPE}, got {counts.dtype} {counts.shape}"
+    if counts.min() < -LARGEST or counts.max() > LARGEST:
+        return f"counts of a histogram must be at most {LARGEST:,}, got {counts.min():,} to {counts.max():,}"
+    return None
 
 
 def _wrong_arrays(reply: Message, sent: Weights) -> str | None:

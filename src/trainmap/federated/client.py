@@ -22,6 +22,9 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, some
 from trainmap.federated.federation import Federation
 from trainmap.federated.global_thresholds import Thresholds
+from trainmap.federated.histograms import histogram
+from trainmap.federated.ledger import Ledger
+from trainmap.federated.privacy import Randomness, noised, randomness, share, variance
 from trainmap.maps.datamap import DataMap
 from trainmap.models.budget import inference_flops
 from trainmap.models.build import build
@@ -82,8 +85,10 @@ class Client:
         model: the name of the network, as ``trainmap.models.build`` takes it.
         recipe: of the local training. Its epochs are not read: the learning rate falls over all rounds.
         federation: what all clients are told.
-        folder: for its recording, ``folder/dynamics``; what is there goes on.
+        folder: for its recording, ``folder/dynamics``, and what it told, ``folder/told.json``; what is there goes on.
         device: where to compute.
+        noise: where the noise of its histograms comes from, see ``trainmap.federated.privacy.randomness``. It is the
+            client's own to say; "seed" is for simulations, which repeat, and protects nothing from the server.
 
     Raises:
         TrainmapError: no examples.
@@ -98,12 +103,15 @@ class Client:
         federation: Federation,
         folder: str | Path,
         device: str = "cpu",
+        noise: Randomness = "system",
     ) -> None:
         if not len(data):
             raise Declined(f"client {number} has no examples; give it some, or leave it out")
         self.number, self.data, self.name, self.federation = number, data, model, federation
         self.recipe = replace(recipe, epochs=federation.rounds * federation.local_epochs)
         self.folder, self.device = Path(folder) / "dynamics", device
+        self.noise: Randomness = noise
+        self.ledger = Ledger(Path(folder) / "told.json", federation)
         self._mapped: tuple[int, DataMap] | None = None
 
     @cached_property
@@ -184,6 +192,55 @@ class Client:
                 return beyond, True
             size = min(len(ids), max(1, (len(beyond) + size + 1) // 2))
         return select(datamap, choice.plan, size, seed).ids, True
+
+    def histogram(self, round_number: int) -> Array:
+        """What it tells of its map at the start of a round: with the whole noise, or exact without privacy. One that
+        cannot read its map yet tells of no examples.
+
+        Raises:
+            Declined: nothing is to be told in this round, or not openly; all that may be told was told.
+        """
+        privacy = self.federation.privacy
+        if privacy is not None and privacy.secure:
+            raise Declined(f"client {self.number}: histograms of this federation are told by secure aggregation alone")
+        return self._told(round_number, 1)
+
+    def share(self, round_number: int, clients: int) -> Array:
+        """What it adds to the sum of secure aggregation: with its share of the noise.
+
+        Args:
+            clients: how many at least the sum is opened of.
+
+        Raises:
+            Declined: as ``histogram``.
+        """
+        privacy = self.federation.privacy
+        if privacy is None or not privacy.secure:
+            raise Declined(f"client {self.number}: this federation has no secure aggregation")
+        return self._told(round_number, clients)
+
+    def _told(self, round_number: int, clients: int) -> Array:
+        federation = self.federation
+        if not federation.tells(round_number):
+            raise Declined(f"client {self.number}: no histogram is told in round {round_number}")
+        datamap = self.map(round_number)
+        if datamap is None:
+            exact = histogram(np.empty(0), np.empty(0))
+        else:
+            exact = histogram(datamap.values("confidence"), datamap.values("variability"))
+        if federation.privacy is None:
+            return exact
+        whole = variance(federation.privacy, federation.releases)
+        part = share(whole, clients) if federation.privacy.secure else whole
+        source = randomness(self.noise, federation.seed, self.number, round_number)
+        if self.noise == "seed":  # told again, it is the same by itself
+            return noised(exact, part, source)
+        told = self.ledger.told(round_number, exact, part, source)
+        if told is None:
+            raise Declined(
+                f"client {self.number} has told all {federation.releases} histograms that were accounted for"
+            )
+        return told
 
     def map(self, round_number: int) -> DataMap | None:
         """The map that a round chooses by; None while too few checkpoints have shown it every example."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
 
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
@@ -13,17 +12,18 @@ from flwr.common.constant import ErrorCode
 
 from trainmap.errors import DivergedError, TrainmapError
 from trainmap.federated.client import Client, Declined
+from trainmap.federated.global_thresholds import Thresholds
 from trainmap.federated.messages import (
     HELLO,
-    METRICS,
-    NUMBER,
+    HISTOGRAMS,
     RECORD,
-    MetricRecord,
-    RecordDict,
     config_of,
     told,
+    told_hello,
+    told_histogram,
     weights_in,
 )
+from trainmap.federated.secure_sum import is_secure, masked
 
 ClientOf = Callable[[Context], Client]
 Answer = Callable[[Message, Context], Message]
@@ -41,11 +41,15 @@ def make_client_app(client_of: ClientOf) -> ClientApp:
     @app.train()
     @answering
     def train(message: Message, context: Context) -> Message:
-        client, config = client_of(context), config_of(message)
-        weights, took = weights_in(message), None
+        client = client_of(context)
+        if is_secure(message):
+            return masked(message, context, client.share)
+        config, weights, took = config_of(message), weights_in(message), None
         if (checkpoint := int(config["checkpoint"])) >= 0:
             took = client.record(weights, checkpoint)
-        trained, one = client.train(weights, int(config["round"]), float(config.get("proximal-mu", 0.0)))
+        limits = Thresholds.from_json(config["thresholds"]) if "thresholds" in config else None
+        mu = float(config.get("proximal-mu", 0.0))
+        trained, one = client.train(weights, int(config["round"]), mu, limits)
         return told(message, client.number, one if took is None else one.with_sweep(took), trained)
 
     @app.query(RECORD.partition(".")[2])
@@ -55,12 +59,17 @@ def make_client_app(client_of: ClientOf) -> ClientApp:
         one = client.record(weights_in(message), int(config["checkpoint"]))
         return told(message, client.number, one)
 
+    @app.query(HISTOGRAMS.partition(".")[2])
+    @answering
+    def histogram(message: Message, context: Context) -> Message:
+        client = client_of(context)
+        return told_histogram(message, client.number, client.histogram(int(config_of(message)["round"])))
+
     @app.query(HELLO.partition(".")[2])
     @answering
     def hello(message: Message, context: Context) -> Message:
         client = client_of(context)
-        metrics: dict[str, Any] = {NUMBER: client.number, "examples": len(client.data), "classes": client.data.classes}
-        return Message(RecordDict({METRICS: MetricRecord(metrics)}), reply_to=message)
+        return told_hello(message, client.number, len(client.data), client.data.classes)
 
     return app
 

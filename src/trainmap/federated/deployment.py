@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, number, shown, some, unknown, whole
 from trainmap.federated.client import Client, Declined
 from trainmap.federated.federation import Federation
-from trainmap.federated.partition import Partition, partition
+from trainmap.federated.partition import By, Partition, partition
 from trainmap.files import writing
 from trainmap.models.build import check_model
 from trainmap.training.recipes import Recipe
@@ -104,7 +104,7 @@ class Own:
         data_root: where it looks for data.
         parts: to try things out: of so many parts of the dataset it has the one with its number; every node must say
             the same. 0: all of it.
-        by, alpha: how these parts are made, as ``Partition`` takes them.
+        by, alpha, column: how these parts are made, as ``Partition`` takes them.
         device: where to compute.
 
     Raises:
@@ -116,14 +116,21 @@ class Own:
     folder: str
     data_root: str = "data"
     parts: int = 0
-    by: Literal["iid", "dirichlet", "quantity"] = "iid"
+    by: By = "iid"
     alpha: float = 0.5
+    column: str = ""
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         whole(self.number, "number")
+        _ = self.partition
         if whole(self.parts, "parts") and self.number >= self.parts:
             raise TrainmapError(f"of {self.parts} parts, numbered from 0, there is no number {self.number}")
+
+    @property
+    def partition(self) -> Partition:
+        """How the parts are made."""
+        return Partition(self.by, self.alpha, self.column)
 
     @staticmethod
     def of(node_config: Mapping[str, Plain]) -> Own:
@@ -148,8 +155,8 @@ class Own:
     def _examples(self, seed: int) -> Dataset:
         data = load_splits(self.data, self.data_root, validation=0.0).train
         if self.parts:
-            how = Partition(self.by, self.alpha)
-            return data.subset(partition(data.ids, data.y, self.parts, how, seed)[self.number])
+            groups = data.group(self.column) if self.column else None
+            return data.subset(partition(data.ids, data.y, self.parts, self.partition, seed, groups)[self.number])
         if data.encoding is not None and not data.tokenizer:
             raise Declined(
                 f"client {self.number}: its data becomes numbers by what its own rows teach (a vocabulary, means, "

@@ -192,6 +192,24 @@ class Federation:
                 f"{self.rounds} rounds have {self.recording.made(self.rounds)}; more rounds, or record more often"
             )
 
+        if self.privacy is not None and self.choice.bounds == "local":
+            raise TrainmapError(
+                "privacy is of the histograms that global and mixed bounds read; with local bounds clients tell "
+                "nothing of their maps, so leave it out"
+            )
+
+    def tells(self, round_number: int) -> bool:
+        """Whether clients tell histograms of their maps at the start of a round (from 1 on): the bounds are not local,
+        the map can be read, and it is not that of the round before."""
+        made = self.recording.made(round_number)
+        new = made > self.recording.made(round_number - 1)
+        return self.choice.bounds != "local" and new and made >= self.choice.least
+
+    @property
+    def releases(self) -> int:
+        """How many histograms each client tells in the whole run."""
+        return sum(self.tells(number) for number in range(1, self.rounds + 1))
+
     def to_json(self) -> str:
         """As text, for a message or a command line."""
         return json.dumps(asdict(self), sort_keys=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
 from typing import Any
 from uuid import uuid4
 
@@ -78,8 +79,8 @@ class LocalGrid(Grid):
 
     def _deliver(self, message: Message) -> Message:
         self._seen(message)
-        try:
-            reply = self.app(message, self.contexts[message.metadata.dst_node_id])
+        try:  # of its own copy: a handler may take out what it has read
+            reply = self.app(deepcopy(message), self.contexts[message.metadata.dst_node_id])
         except TrainmapError as error:
             reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, str(error)), reply_to=message)
         reply.metadata.__dict__["_message_id"] = str(uuid4())

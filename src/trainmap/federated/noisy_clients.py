@@ -42,6 +42,8 @@ class Evidence:
         histograms: (K, *histograms.SHAPE) of their maps, exact or noised; None where there are no maps.
         losses, accuracies: (T, K) of the networks that they sent in T rounds, on the server's data; NaN where a client
             sent none. None where nothing was judged.
+        examples: (K,) that each client said it has, NaN where it did not; None where none did. Against noise this is a
+            better number than the sum of a histogram.
 
     Raises:
         TrainmapError: arrays of other shapes, a client that was never judged.
@@ -50,9 +52,11 @@ class Evidence:
     histograms: Array | None = None
     losses: Array | None = None
     accuracies: Array | None = None
+    examples: Array | None = None
 
     def __post_init__(self) -> None:
         clients = {given.shape[shape] for shape, given in self._given() if given.ndim > 1}
+        clients |= set() if self.examples is None else {self.examples.size}
         if len(clients) != 1:
             raise TrainmapError(f"evidence must be of the same clients, one or more, got {sorted(clients)} of them")
         if self.histograms is not None and (
@@ -86,14 +90,15 @@ class Evidence:
             if judged:
                 rows = [[one.get(str(at), {}).get(metric, np.nan) for at in range(clients)] for one in judged]
                 found[name] = np.array(rows, dtype=np.float64)
-        counts = None if histograms is None else np.array(histograms, dtype=np.float64)
-        return Evidence(counts, found.get("losses"), found.get("accuracies"))
+        if said := {int(name): told["examples"] for one in rounds for name, told in one.clients.items()}:
+            found["examples"] = np.array([said.get(at, np.nan) for at in range(clients)], dtype=np.float64)
+        return Evidence(None if histograms is None else np.array(histograms, dtype=np.float64), **found)
 
 
 def low_confidence(evidence: Evidence) -> Array:
-    """One minus the mean confidence of a client's map, (K,): wrong labels are not believed."""
-    counts = _counts(evidence)
-    return 1 - (counts.sum(axis=2) @ CENTRES) / _totals(counts)
+    """One minus the mean confidence of a client's map, (K,): wrong labels are not believed. An example that was never
+    seen, and is not in the histogram, has one of a half."""
+    return 0.5 - _counts(evidence).sum(axis=2) @ (CENTRES - 0.5) / _totals(evidence)
 
 
 def low_ranks(evidence: Evidence) -> Array:
@@ -101,14 +106,13 @@ def low_ranks(evidence: Evidence) -> Array:
     (rank from the top) / N, 1/2 for a client as all others. Unlike the mean, it does not ask how far training is."""
     counts = _counts(evidence).sum(axis=2)
     together = counts.sum(axis=0)
-    above = together[::-1].cumsum()[::-1] - together / 2
-    return (counts @ above) / max(together.sum(), 1.0) / _totals(counts)
+    above = (together[::-1].cumsum()[::-1] - together / 2) / max(together.sum(), 1.0)
+    return 0.5 + counts @ (above - 0.5) / _totals(evidence)
 
 
 def hard_corner(evidence: Evidence) -> Array:
     """The share of a client's examples in the hard corner of the map, (K,): confidence low, and it does not vary."""
-    counts = _counts(evidence)
-    return (counts * HARD_CORNER).sum(axis=(1, 2)) / _totals(counts)
+    return (_counts(evidence) * HARD_CORNER).sum(axis=(1, 2)) / _totals(evidence)
 
 
 def high_loss(evidence: Evidence) -> Array:
@@ -199,9 +203,11 @@ def _counts(evidence: Evidence) -> Array:
     return np.where(possible(), evidence.histograms, 0.0)
 
 
-def _totals(counts: Array) -> Array:
-    """(K,) examples of each client; at least 1, for noise can outweigh a small one's."""
-    return np.maximum(counts.reshape(len(counts), -1).sum(axis=1), 1.0)
+def _totals(evidence: Evidence) -> Array:
+    """(K,) examples of each client, at least 1: as it said, or those in its histogram, which noise can outweigh."""
+    seen = _counts(evidence).sum(axis=(1, 2))
+    said = seen if evidence.examples is None else evidence.examples
+    return np.maximum(np.where(np.isnan(said), seen, said), 1.0)
 
 
 def _judged(values: Array | None) -> Array:

@@ -65,7 +65,7 @@ class RollCall:
     def look(self) -> Mapping[int, int]:
         """``nodes``, as it is now."""
         there, now = set(self.grid.get_node_ids()), time.monotonic()
-        self.nodes = {number: node for number, node in sorted(self.nodes.items()) if node in there}
+        self.nodes = {number: node for number, node in self.nodes.items() if node in there}
         known = set(self.nodes.values())
         self._asked = {node: one for node, one in self._asked.items() if node in there - known}
         self.refused = {name: why for name, why in self.refused.items() if int(name.split()[1]) in self._asked}
@@ -77,6 +77,7 @@ class RollCall:
             for reply in self.grid.pull_messages(list(waiting)):
                 if (node := waiting.get(reply.metadata.reply_to_message_id)) is not None:
                     self._answered(node, reply)
+        self.nodes = dict(sorted(self.nodes.items()))
         return self.nodes
 
     def _answered(self, node: int, reply: Message) -> None:

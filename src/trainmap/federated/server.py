@@ -14,27 +14,32 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from trainmap.errors import StoreError
-from trainmap.federated.aggregation import aggregation_of, averaged, refusal, restore, state_of
+from trainmap.federated.aggregation import aggregation_of, averaged, restore, state_of
+from trainmap.federated.asking import Asking
 from trainmap.federated.client import Weights
 from trainmap.federated.federation import Federation, participants
+from trainmap.federated.global_thresholds import Thresholds, thresholds
+from trainmap.federated.histograms import SHAPE
 from trainmap.federated.messages import (
+    HISTOGRAMS,
     RECORD,
     TRAIN,
     WEIGHT,
     Message,
     asked,
+    histogram_in,
     metrics_of,
     record_of,
-    size_of,
     weights_in,
 )
-from trainmap.federated.roll_call import GONE, RollCall
+from trainmap.federated.privacy import spent
+from trainmap.federated.roll_call import RollCall
+from trainmap.federated.secure_sum import enough, secure_sum
 from trainmap.files import writing
 from trainmap.training.state_file import load_state
 from trainmap.typed import as_type
 
 Array = NDArray[Any]
-SPENT = ("train_flops", "sweep_flops", "seconds", "cpu_seconds")
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,9 @@ class Round:
         bytes_down, bytes_up: of all messages of the round, to the clients and from them.
         train_flops, sweep_flops, seconds, cpu_seconds: of the clients together; sweeps are their looks at their own
             examples for the recording.
+        thresholds: of all clients together, that the choices went by; those of the round before, where none could be
+            made. None with local bounds, and while there are none.
+        epsilon: what the histograms told so far have spent, at the delta of the privacy; None without privacy.
     """
 
     number: int
@@ -65,6 +73,8 @@ class Round:
     sweep_flops: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    thresholds: Thresholds | None = None
+    epsilon: float | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +142,7 @@ def federate(
     current, rounds = {name: np.asarray(value) for name, value in weights.items()}, list[Round]()
     if path is not None and path.exists():
         current, rounds = run.resumed(path, about)
+        run.limits = rounds[-1].thresholds
     roll = RollCall(grid, clients)
     roll.meet(clients if least is None else least, timeout)
     if not rounds:
@@ -159,18 +170,14 @@ class _Run:
     timeout: float | None
 
     def __post_init__(self) -> None:
+        self.limits: Thresholds | None = None  # of all clients together, in force
+        if self.federation.privacy is not None and self.federation.privacy.secure:
+            enough(self.clients)
         self.strategy = aggregation_of(self.federation.aggregation).make(self.federation.options)
         self.told = aggregation_of(self.federation.aggregation).told(self.federation.options)
 
-    def _ask(self, messages: Mapping[int, Message]) -> dict[int, Message]:
-        """Client number -> its reply, of those that answered."""
-        replies = self.grid.send_and_receive(list(messages.values()), timeout=self.timeout) if messages else ()
-        senders = {message.metadata.message_id: one for one, message in messages.items()}
-        return {
-            senders[reply.metadata.reply_to_message_id]: reply
-            for reply in replies
-            if reply.metadata.reply_to_message_id in senders and not (reply.has_error() and reply.error.code in GONE)
-        }
+    def asking(self, number: int, weights: Weights, nodes: Mapping[int, int], strangers: Mapping[str, str]) -> Asking:
+        return Asking(self.grid, self.timeout, number, weights, nodes, dict(strangers))
 
     def round(
         self, number: int, weights: Weights, nodes: Mapping[int, int], strangers: Mapping[str, str]
@@ -181,56 +188,67 @@ class _Run:
             nodes: client number -> node id, of those that are there.
             strangers: nodes that cannot take part, and why.
         """
-        federation = self.federation
+        federation, asking = self.federation, self.asking(number, weights, nodes, strangers)
         chosen = participants(self.clients, federation, number)
         due, arrays = federation.recording.checkpoint(number), record_of(weights)
         at = {"round": number, "checkpoint": -1 if due is None else due}
-        asks = {one: (TRAIN, asked(arrays, **at, **self.told)) for one in chosen}
-        if due is not None:
+        if federation.tells(number):  # all of them record before the histograms are told, and these before the training
+            if due is not None:
+                asking.ask({one: (RECORD, asked(arrays, **at)) for one in nodes})
+            at["checkpoint"] = -1
+            self.limits = self.common(asking) or self.limits
+        limits = {} if self.limits is None else {"thresholds": self.limits.to_json()}
+        asks = {one: (TRAIN, asked(arrays, **at, **self.told, **limits)) for one in chosen}
+        if at["checkpoint"] >= 0:
             asks |= {one: (RECORD, asked(arrays, **at)) for one in nodes if one not in asks}
-        return self._closed(number, weights, nodes, asks, strangers)
-
-    def last_look(self, number: int, weights: Weights, nodes: Mapping[int, int]) -> None:
-        """The clients record the finished network too, where a checkpoint is due."""
-        if (due := self.federation.recording.checkpoint(number)) is not None:
-            config = asked(record_of(weights), round=number, checkpoint=due)
-            self._ask({one: Message(config, node, RECORD, group_id=str(number)) for one, node in nodes.items()})
-
-    def _closed(
-        self,
-        number: int,
-        weights: Weights,
-        nodes: Mapping[int, int],
-        asks: Mapping[int, tuple[str, Any]],
-        strangers: Mapping[str, str],
-    ) -> tuple[Weights, Round]:
-        there = [one for one in asks if one in nodes]
-        messages = {one: Message(asks[one][1], nodes[one], asks[one][0], group_id=str(number)) for one in there}
-        replies = self._ask(messages)
-        taken, refused = dict[int, Message](), dict(strangers)
-        for one in sorted(replies):
-            if why := refusal(replies[one], weights, asks[one][0], one):
-                refused[str(one)] = why
-            else:
-                taken[one] = replies[one]
-        trained = {one: reply for one, reply in taken.items() if asks[one][0] == TRAIN}
+        trained = {one: reply for one, reply in asking.ask(asks).items() if asks[one][0] == TRAIN}
         made, voting = weights, {one: reply for one, reply in trained.items() if metrics_of(reply)[WEIGHT]}
         judged = self.judged(voting)  # first: a strategy may empty the replies
         if voting:
             made = averaged(self.strategy, number, voting.values(), weights, set(self.trained))
-        metrics = {one: metrics_of(reply) for one, reply in taken.items()}
-        spent: dict[str, Any] = {name: sum(one[name] for one in metrics.values()) for name in SPENT}
+        metrics = {one: metrics_of(reply) for one, reply in trained.items()}
         return made, Round(
             number,
             self.measured(made),
-            {str(one): {name: int(metrics[one][name]) for name in ("examples", "kept", "mapped")} for one in trained},
-            refused,
-            tuple(sorted(set(asks) - set(replies))),
+            {
+                str(one): {name: int(told[name]) for name in ("examples", "kept", "mapped")}
+                for one, told in metrics.items()
+            },
+            asking.refused,
+            tuple(sorted(asking.absent)),
             judged,
-            sum(map(size_of, messages.values())),
-            sum(map(size_of, replies.values())),
-            **spent,
+            asking.bytes_down,
+            asking.bytes_up,
+            **asking.spent,
+            thresholds=self.limits,
+            epsilon=self.epsilon(number),
         )
+
+    def common(self, asking: Asking) -> Thresholds | None:
+        """The thresholds of all clients together, from what they tell of their maps now; None where it says nothing."""
+        federation, number = self.federation, asking.number
+        there = {
+            one: node for one, node in asking.nodes.items() if str(one) not in asking.refused.keys() | asking.absent
+        }
+        if federation.privacy is not None and federation.privacy.secure:
+            total = secure_sum(asking.exchange, there.values(), enough(self.clients), number)
+        else:
+            replies = asking.ask({one: (HISTOGRAMS, asked(round=number)) for one in there})
+            total = sum((histogram_in(reply) for reply in replies.values()), np.zeros(SHAPE, np.int64))
+        return None if total is None else thresholds(total, federation.choice.plan)
+
+    def epsilon(self, number: int) -> float | None:
+        """What the histograms of the rounds until then have spent; None where they are not private."""
+        if (privacy := self.federation.privacy) is None:
+            return None
+        told = sum(map(self.federation.tells, range(1, number + 1)))
+        return spent(privacy, self.federation.releases, told)
+
+    def last_look(self, number: int, weights: Weights, nodes: Mapping[int, int]) -> None:
+        """The clients record the finished network too, where a checkpoint is due."""
+        if (due := self.federation.recording.checkpoint(number)) is not None:
+            content = asked(record_of(weights), round=number, checkpoint=due)
+            self.asking(number, weights, nodes, {}).ask(dict.fromkeys(nodes, (RECORD, content)))
 
     def measured(self, weights: Weights) -> dict[str, float]:
         return {name: float(value) for name, value in self.evaluate(weights).items()}
