@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.stages import record_stages
     from trainmap.maps.agreement import compare
+    from trainmap.maps.any_table import map_from_table
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.over_seeds import intervals
     from trainmap.maps.stability import agreement_by_epoch, converged
@@ -47,6 +48,7 @@ else:
             "integrations.booster_metric": "RecordingMetric",
             "integrations.stages": "record_stages",
             "maps.agreement": "compare",
+            "maps.any_table": "map_from_table",
             "maps.datamap": "DataMap",
             "maps.over_seeds": "intervals",
             "maps.stability": "agreement_by_epoch converged",
@@ -65,7 +67,8 @@ else:
 __all__ = [
     "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "RecordingMetric",
     "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
-    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals", "parse",
+    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
+    "map_from_table", "parse",
     "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
 ]
 # fmt: on

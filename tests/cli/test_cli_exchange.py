@@ -57,6 +57,25 @@ def test_a_recording_goes_to_allenai_and_back(recording: Path, tmp_path: Path) -
     assert [item.name for item in (tmp_path / "metrics").iterdir()] == ["td_metrics.jsonl"]
 
 
+def test_a_map_comes_from_a_table_of_scores(recording: Path, tmp_path: Path) -> None:
+    run("export", "allenai", recording, "--metrics-only", "--out", tmp_path)
+    out = tmp_path / "map.parquet"
+    text = run("import", "map", tmp_path / "td_metrics.jsonl", "--epochs", "3", "--out", out)
+    assert "30 examples, confidence, variability, correctness, threshold_closeness, forgetting" in text
+    own = tm.DataMap.from_dynamics(tm.Dynamics.open(recording))
+    np.testing.assert_allclose(tm.DataMap.open(out).values("variability"), own.values("variability"), rtol=1e-12)
+    with pytest.raises(TrainmapError, match="is there already; an import overwrites nothing"):
+        run("import", "map", tmp_path / "td_metrics.jsonl", "--epochs", "3", "--out", out)
+    (tmp_path / "scores.csv").write_text("image,p,sd,note\na,0.5,0.1,x\nb,0.7,0.2,y\n")
+    named = ["--column", "id=image", "--column", "confidence=p", "--column", "variability=sd", "--leave-out", "note"]
+    csv = ["import", "map", tmp_path / "scores.csv", "--epochs", "4", *named, "--out", tmp_path / "other.parquet"]
+    assert "2 examples, confidence" in run(*csv)
+    with pytest.raises(TrainmapError, match="--column is OURS=THEIRS"):
+        run(
+            "import", "map", tmp_path / "scores.csv", "--epochs", "4", "--column", "id", "--out", tmp_path / "x.parquet"
+        )
+
+
 def test_a_recording_goes_to_the_study_and_back_with_a_map(recording: Path, tmp_path: Path) -> None:
     run("export", "study", recording, "--out", tmp_path / "a.json")
     words = ("--classes", "3", "--out", tmp_path / "d", "--map", tmp_path / "map.parquet")

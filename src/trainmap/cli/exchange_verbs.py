@@ -98,6 +98,33 @@ def import_pred_probs(
     say(f"{out}: {_holds(made)}, {counted(made.classes, 'class', 'classes')}")
 
 
+@imports.command("map")
+def import_map(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="A table of scores: .parquet, .csv or .jsonl.")],
+    out: Annotated[Path, typer.Option("--out", metavar="MAP", help="The map to make, FILE.parquet.")],
+    epochs: Annotated[int, typer.Option(help="That the scores were made from; the file does not say.")],
+    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS: id=image, confidence=mean_p, ...")] = None,
+    leave_out: Annotated[str | None, typer.Option(help="Columns that are no scores, separated by commas.")] = None,
+    source: SourceName = "train",
+) -> None:
+    """Import a map that was computed elsewhere: td_metrics.jsonl of allenai/cartography, or any table of scores.
+
+    Example: [bold]trainmap import map td_metrics.jsonl --epochs 6 --out map.parquet[/bold]
+    """
+    from trainmap.maps.any_table import map_from_table
+    from trainmap.maps.map_file import check_map_name
+
+    if check_map_name(out).exists():
+        raise TrainmapError(f"{out} is there already; an import overwrites nothing: choose another name")
+    pairs = [one.partition("=") for one in column or []]
+    if wrong := ["".join(one) for one in pairs if not all(one)]:
+        raise TrainmapError(f"--column is OURS=THEIRS, such as id=image, got '{wrong[0]}'")
+    named = {ours: theirs for ours, _, theirs in pairs}
+    made = map_from_table(path, epochs, columns=named, leave_out=split(leave_out) or [], source=source)  # type: ignore[arg-type]
+    made.save(out)
+    say(f"{out}: {counted(len(made), 'example')}, {', '.join(made.scores)}")
+
+
 @exports.command("allenai")
 def export_allenai(
     dynamics: DynamicsPath,

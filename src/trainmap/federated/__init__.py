@@ -21,6 +21,7 @@ Its files, in reading order::
     server.py             the rounds
     partition.py          who has which examples, and whose labels are wrong
     merged.py             one map of all clients' examples
+    under_noise.py        what the noise of privacy does to thresholds
     noisy_clients.py      whose labels are wrong, found out
     deployment.py         what a run on real machines is told, the folder for it
     real_nodes.py         the apps that run there
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from trainmap.federated.noisy_clients import DETECTORS, Detector, Evidence, detected, judging
     from trainmap.federated.partition import Noise, Partition, noisy
     from trainmap.federated.server import Outcome, Round, federate
+    from trainmap.federated.under_noise import PrivacyPoint, privacy_curve, told_histograms
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -62,14 +64,15 @@ else:
             "merged": "joined merged_map",
             "noisy_clients": "DETECTORS Detector Evidence detected judging",
             "partition": "Noise Partition noisy",
+            "under_noise": "PrivacyPoint privacy_curve told_histograms",
         },
     )
 
 # fmt: off
 __all__ = [
     "AGGREGATIONS", "DETECTORS", "Aggregation", "Choice", "Client", "Declined", "Deployment", "Detector", "Evidence",
-    "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "Recording", "Round", "Thresholds",
-    "Told", "Weights", "aggregation_of", "detected", "federate", "joined", "judging", "make_client_app", "merged_map",
-    "noisy", "participants", "weights_of", "write_app",
+    "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "PrivacyPoint", "Recording", "Round",
+    "Thresholds", "Told", "Weights", "aggregation_of", "detected", "federate", "joined", "judging", "make_client_app",
+    "merged_map", "noisy", "participants", "privacy_curve", "told_histograms", "weights_of", "write_app",
 ]
 # fmt: on

@@ -13,6 +13,7 @@ Its files, in reading order::
     second_split.py     which examples are lost when training goes on with others
     human.py            do people find the same examples hard?
     found_kinds.py      which score finds which kind of example, where the kinds are known
+    any_table.py        a map from anybody's table of scores
     dataset_columns.py  a map's columns beside the rows of a dataset
     exchange.py         maps for other tools
 """
@@ -25,6 +26,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.maps.agreement import FRACTIONS, Comparison, compare, open_pair, plain
+    from trainmap.maps.any_table import map_from_table
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.dataset_columns import add_columns
     from trainmap.maps.exchange import METRICS, export_allenai, export_fiftyone, export_spotlight, study_map
@@ -54,6 +56,7 @@ else:
         __name__,
         {
             "agreement": "FRACTIONS Comparison compare open_pair plain",
+            "any_table": "map_from_table",
             "datamap": "DataMap",
             "dataset_columns": "add_columns",
             "exchange": "METRICS export_allenai export_fiftyone export_spotlight study_map",
@@ -76,7 +79,8 @@ __all__ = [
     "Convergence", "DataMap", "FoundKind", "Rule", "add_columns", "agreement_by_epoch", "agreement_by_members",
     "agreement_matrix", "assign", "check_fraction", "check_map_name", "check_rule", "check_table", "compare",
     "converged", "deepest_first", "depth", "earlier", "export_allenai", "export_fiftyone", "export_spotlight",
-    "find_kinds", "human_agreement", "intervals", "label_entropy", "open_pair", "overlap", "plain", "read_table",
+    "find_kinds", "human_agreement", "intervals", "label_entropy", "map_from_table", "open_pair", "overlap",
+    "plain", "read_table",
     "region_numbers", "study_map", "to_arrow", "unclear", "write_table",
 ]
 # fmt: on

@@ -123,12 +123,12 @@ class FederatedRun(Learning):
         federation = self.federation
         who = counted(self.clients, "client") + (f", {self.noise}" if self.noise else "")
         how = f"{counted(federation.rounds, 'round')} of {counted(self.local_epochs, 'local epoch')}"
-        takes = "" if self.participation == 1 else f", {100 * self.participation:g} % of them in each"
+        takes = "" if self.participation == 1 else f", {100 * self.participation:g} % of them in a round"
         with_ = f"{self.aggregation}{''.join(f', {name} {value:g}' for name, value in self.options.items())}"
         once = ", drawn once" if self.choice.once else ""
         return (
-            f"{self.model}, {recipe_told(self.recipe)}; {who}, parted {self.partition}; {how}{takes}, by {with_}, "
-            f"each on {self.choice.spec}{once}{self._mapped}"
+            f"{self.model}, {recipe_told(self.recipe).partition(', ')[2]}; {who}, parted {self.partition}{takes}, by "
+            f"{with_}; {how}, each on {self.choice.spec}{once}{self._mapped}"
         )
 
     @property
@@ -138,7 +138,8 @@ class FederatedRun(Learning):
         every = "" if self.recording.every == 1 else f" every {self.recording.every} rounds"
         source = "checkpoints" if self.recording.source == "checkpoints" else "their own training"
         private = f", told with epsilon {self.privacy.epsilon:g}" if self.privacy else ""
-        return f" by their maps of {source}{every} ({self.choice.bounds} bounds{private})"
+        after = f"from {counted(self.choice.warmup, 'epoch')} on"
+        return f" by their maps of {source}{every}, {after} ({self.choice.bounds} bounds{private})"
 
     def cost(self, site: Site) -> Cost:
         """FLOPs of the clients' training and looking, and of judging the network after each round."""
