@@ -44,7 +44,8 @@ class Asking:
     spent: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
 
     def ask(self, questions: Mapping[int, tuple[str, RecordDict]]) -> dict[int, Message]:
-        """Client number -> its reply, of those that are taken, in the order of the numbers.
+        """Client number -> its reply, of those that are taken, in the order of the numbers. One that was absent is not
+        asked again in this round: a dead one would be waited for at every question.
 
         Args:
             questions: client number -> what it is asked, a key of ``messages.REPLIES``, and what is sent with it.
@@ -53,7 +54,7 @@ class Asking:
         messages = {
             one: Message(content, self.nodes[one], asked, group_id=str(self.number))
             for one, (asked, content) in questions.items()
-            if one in self.nodes
+            if one in self.nodes and one not in self.absent
         }
         taken = self._taken(messages, {one: asked for one, (asked, _) in questions.items()})
         for reply in taken.values():
