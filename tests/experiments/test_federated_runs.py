@@ -306,6 +306,39 @@ def test_a_killed_task_goes_on_behind_its_last_finished_round_and_says_where_it_
     assert result["clients"] == before["clients"]
 
 
+def test_private_thresholds_repeat_and_say_what_they_spent(tmp_path: Path) -> None:
+    sets = ("seeds=[0]", "federated.bounds=global", "federated.privacy={epsilon: 5.0}")
+    study, graph = planned(tmp_path, *sets)
+    task = next(task for task in the_tasks(graph) if task.choice.request.reads_map)
+    one, two = (
+        task.run(replace(graph.nodes[task.hash].place, out=tmp_path / name, logs=tmp_path)) for name in ("a", "b")
+    )
+    assert [row["test_loss"] for row in one["rounds"]] == [row["test_loss"] for row in two["rounds"]]
+    assert len({client["kept"] for client in one["clients"]}) == 3  # shares differ
+    assert one["rounds"][-1]["epsilon"] == pytest.approx(5, rel=0.01)
+    assert one["rounds"][0]["epsilon"] in (None, 0)
+    (found,) = rounds_of(study, {task.hash: one})
+    assert [*found.rows] == ["33% ambiguous"]
+    bought = federated_grids(study, {task.hash: one})[0][0]
+    assert bought.heads[-1] == "epsilon"
+    assert bought.lines[0].cells[-1].text == "5"
+
+
+def test_rows_of_one_spec_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    grid = (
+        "grid={zip: {federated.bounds: [local, global, global, global], "
+        "federated.privacy: [null, null, {epsilon: 5.0}, {epsilon: 1.0, secure: true}]}}"
+    )
+    study, graph = planned(tmp_path, grid, "seeds=[0]")
+    (found,) = rounds_of(study, {task.hash: result_of([0.1] * 5) for task in the_tasks(graph)})
+    assert [name for name, row in found.rows.items() if row.judged] == [
+        "33% ambiguous (local bounds)",
+        "33% ambiguous (global bounds)",
+        "33% ambiguous (global bounds, epsilon 5)",
+        "33% ambiguous (global bounds, epsilon 1, secure)",
+    ]
+
+
 def test_what_is_left_is_estimated(done: Path) -> None:
     study, _ = planned(done, "seeds=[0, 1, 2]")
     left = estimate(study, results(study, done / "out"), 1)

@@ -134,6 +134,7 @@ def _by_round(one: Rounds, level: float) -> Grid:
 def _bought(one: Rounds, level: float) -> Grid:
     found = {key: _against(one, key, level) for key in OPPONENTS}
     digits = {key: digits_for({name: each for name, (each, _) in part.items()}) for key, part in found.items()}
+    private = any(row.task.privacy is not None for row in one.rows.values())
     lines: list[GridLine] = []
     for name, row in one.rows.items():
         cells = [Cell(show_estimate(interval([*row.accuracy().values()], level), 1))]
@@ -147,15 +148,27 @@ def _bought(one: Rounds, level: float) -> Grid:
         cells.append(Cell(show_flops(spent["train_flops"]), show_percent(spent["sweep_flops"] / spent["train_flops"])))
         cells.append(Cell(show_bytes(round(mean_of([run["bytes_down"] + run["bytes_up"] for run in runs])))))
         cells.append(Cell(show_seconds(mean_of([run["train_cpu_seconds"] for run in runs]))))
+        if private:
+            spent_ = [run["rounds"][-1].get("epsilon") for run in runs]
+            cells.append(NOTHING if None in spent_ else Cell(f"{max(spent_):.3g}"))
         lines.append(GridLine(name, tuple(cells), not row.judged))
     lead = (
         "Test accuracy after the last round, in percent; its differences in points, paired by seed, from random of the "
         "same size, from all data for as many rounds, and from all data for the rounds that this row's compute allows; "
         "a doubled symbol stays under Holm's correction over the column. Then the area under accuracy by rounds (the "
         "mean accuracy of the training), what all clients computed with the share of their looks for their maps, the "
-        "bytes of all messages, and the clients' CPU time."
+        "bytes of all messages, and the clients' CPU time; where thresholds are private, the epsilon that was spent."
     )
-    heads = ("at the end", *(head for head, _ in OPPONENTS.values()), "area", "compute, looks", "bytes", "CPU time")
+    told = ("epsilon",) if private else ()
+    heads = (
+        "at the end",
+        *(head for head, _ in OPPONENTS.values()),
+        "area",
+        "compute, looks",
+        "bytes",
+        "CPU time",
+        *told,
+    )
     return Grid(f"What the rounds bought, {one.title}", lead, "row", heads, tuple(lines))
 
 

@@ -204,7 +204,7 @@ def names_of(tasks: Sequence[FederatedRun]) -> dict[str, str]:
     found: dict[str, str] = {}
     for row, its in alike.items():
         keys = dict.fromkeys(key for said in its.values() for key in said)
-        differ = [key for key in keys if len({said.get(key) for said in its.values()}) > 1]
+        differ = [key for key in keys if len({said[key] for said in its.values() if key in said}) > 1]
         for own, said in its.items():
             told = ", ".join(said[key] for key in differ if said.get(key))
             found[own] = f"{row} ({told})" if told else row
@@ -214,14 +214,14 @@ def names_of(tasks: Sequence[FederatedRun]) -> dict[str, str]:
 def _said(task: FederatedRun) -> dict[str, str]:
     choice, recording, privacy = task.choice, task.recording, task.privacy
     every = "every round" if recording.every == 1 else f"every {recording.every} rounds"
+    private = {} if privacy is None else {"delta": f"delta {privacy.delta:g}", "secure": "secure" * privacy.secure}
     return {
         "bounds": f"{choice.bounds} bounds",
         "warmup": f"warmup {choice.warmup}",
         "source": recording.source,
         "every": every,
         "epsilon": "" if privacy is None else f"epsilon {privacy.epsilon:g}",
-        "delta": "" if privacy is None else f"delta {privacy.delta:g}",
-        "secure": "secure" if privacy is not None and privacy.secure else "",
+        **private,
     }
 
 

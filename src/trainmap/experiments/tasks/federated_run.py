@@ -180,7 +180,16 @@ class FederatedRun(Learning):
         holding = self.holding(data.train)
         network = build(self.model, data.train.classes, data.train.inputs, self.seed)
         clients = [
-            Client(number, own, self.model, self.recipe, federation, client_folder(place.out, number), self.device)
+            Client(
+                number,
+                own,
+                self.model,
+                self.recipe,
+                federation,
+                client_folder(place.out, number),
+                self.device,
+                noise="seed",  # a task repeats
+            )
             for number, own in enumerate(holding.data)
         ]
         app = make_client_app(lambda context: clients[int(context.node_config["number"])])
@@ -245,6 +254,7 @@ def row_of(one: Round) -> dict[str, Any]:
         "bytes_up": one.bytes_up,
         "train_flops": one.train_flops + one.sweep_flops,
         "sweep_flops": one.sweep_flops,
+        "epsilon": one.epsilon,
         "train_seconds": one.seconds,
         "train_cpu_seconds": one.cpu_seconds,
     }
@@ -254,7 +264,8 @@ def numbers_of(one: Round) -> dict[str, float]:
     """A round as a table of epochs has it."""
     row = row_of(one)
     counts = {"epoch": one.number, "refused": len(one.refused), "absent": len(one.absent)}
-    return {**counts, **{name: float(value) for name, value in row.items() if name not in (*counts, "round")}}
+    rest = {name: float(value) for name, value in row.items() if name not in (*counts, "round") and value is not None}
+    return {**counts, **rest}
 
 
 def client_told(client: Client, rounds: Sequence[Round], is_noisy: bool) -> dict[str, Any]:
