@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,26 @@ def test_federate_is_run_for_a_file_with_clients(file: Path, tmp_path: Path) -> 
     assert "3 tasks, 0 done" in call("federate", str(file), "--out", out, "--plan")
     assert "report.html" in call("federate", str(file), "--out", out, "--jobs", "1")
     assert "3 tasks, 3 done" in call("run", str(file), "--out", out, "--plan")
+
+
+def test_federate_writes_a_row_for_real_machines(file: Path, tmp_path: Path) -> None:
+    from trainmap.federated import Deployment
+
+    out, app = tmp_path / "out", tmp_path / "app"
+    file.write_text(FEDERATED)
+    with pytest.raises(TrainmapError, match="say which row goes on real machines, --row, one of: all, "):
+        call("federate", str(file), "--out", str(out), "--app", str(app))
+    with pytest.raises(TrainmapError, match="unknown row '50% ambiguous'"):
+        call("federate", str(file), "--out", str(out), "--app", str(app), "--row", "50% ambiguous")
+    assert str(app) in call("federate", str(file), "--out", str(out), "--app", str(app), "--row", "all")
+    config = tomllib.loads((app / "pyproject.toml").read_text())["tool"]["flwr"]["app"]["config"]
+    told = Deployment.of(config)
+    assert (told.clients, told.federation.rounds, told.model, told.test) == (2, 2, "mlp-256", "digits")
+    assert told.out == str(out.resolve())
+    assert not out.exists()
+    file.write_text(FEDERATED.replace("select", "noise: {clients: 0.5, share: 0.2}, select"))
+    with pytest.raises(TrainmapError, match="noise changes the data of a simulation"):
+        call("federate", str(file), "--out", str(out), "--app", str(app), "--row", "all")
 
 
 def test_status_says_the_round_of_a_federation_that_is_under_way(file: Path, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Federated learning from its file on: opponents always there and paired by seed, costs whole, nothing lost."""
+"""Federated learning from its file to its report: opponents always there, paired by seed, costs whole, nothing lost."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -18,11 +19,16 @@ import torch
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
 from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.report.federated_tables import federated_grids
+from trainmap.experiments.report.study_files import write_study
+from trainmap.experiments.results.round_curves import Rounds, Row, rounds_of
+from trainmap.experiments.results.statistics import Verdict
 from trainmap.experiments.runs.estimate import estimate
 from trainmap.experiments.runs.folder import results
 from trainmap.experiments.tasks.federated_run import FederatedRun, client_folder
 from trainmap.experiments.tasks.place import AT, FEDERATION, is_at
 from trainmap.experiments.tasks.tracking import read_epochs
+from trainmap.federated.federation import Choice
 from trainmap.models.budget import training_flops
 
 TINY = """\
@@ -300,7 +306,176 @@ def test_a_killed_task_goes_on_behind_its_last_finished_round_and_says_where_it_
     assert result["clients"] == before["clients"]
 
 
+def test_private_thresholds_repeat_and_say_what_they_spent(tmp_path: Path) -> None:
+    sets = ("seeds=[0]", "federated.bounds=global", "federated.privacy={epsilon: 5.0}")
+    study, graph = planned(tmp_path, *sets)
+    task = next(task for task in the_tasks(graph) if task.choice.request.reads_map)
+    one, two = (
+        task.run(replace(graph.nodes[task.hash].place, out=tmp_path / name, logs=tmp_path)) for name in ("a", "b")
+    )
+    assert [row["test_loss"] for row in one["rounds"]] == [row["test_loss"] for row in two["rounds"]]
+    assert len({client["kept"] for client in one["clients"]}) == 3  # shares differ
+    assert one["rounds"][-1]["epsilon"] == pytest.approx(5, rel=0.01)
+    assert one["rounds"][0]["epsilon"] in (None, 0)
+    (found,) = rounds_of(study, {task.hash: one})
+    assert [*found.rows] == ["33% ambiguous"]
+    bought = federated_grids(study, {task.hash: one})[0][0]
+    assert bought.heads[-1] == "epsilon"
+    assert bought.lines[0].cells[-1].text == "5"
+
+
+def test_rows_of_one_spec_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    grid = (
+        "grid={zip: {federated.bounds: [local, global, global, global], "
+        "federated.privacy: [null, null, {epsilon: 5.0}, {epsilon: 1.0, secure: true}]}}"
+    )
+    study, graph = planned(tmp_path, grid, "seeds=[0]")
+    (found,) = rounds_of(study, {task.hash: result_of([0.1] * 5) for task in the_tasks(graph)})
+    assert [name for name, row in found.rows.items() if row.judged] == [
+        "33% ambiguous (local bounds)",
+        "33% ambiguous (global bounds)",
+        "33% ambiguous (global bounds, epsilon 5)",
+        "33% ambiguous (global bounds, epsilon 1, secure)",
+    ]
+
+
 def test_what_is_left_is_estimated(done: Path) -> None:
     study, _ = planned(done, "seeds=[0, 1, 2]")
     left = estimate(study, results(study, done / "out"), 1)
     assert [(line.kind, line.tasks, line.done) for line in left.lines] == [("federated", 12, 8)]
+
+
+# --- the report -------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_has_the_tables_the_pictures_every_round_and_every_client(done: Path) -> None:
+    paths = write_study(done / "out")
+    report = paths["report.md"].read_text()
+    for title in ("What the rounds bought", "Accuracy by round", "To ", "Clients"):
+        assert f"## {title}" in report
+    assert "mlp-256 on digits, 3 clients, 4 rounds, by the accuracy at the end: " in report
+    assert "| **all at equal compute, 2 rounds** |" in report
+    assert "| kept, 33% ambiguous |" in report
+    for picture in ("federated-rounds", "federated-flops", "federated-bytes", "clients"):
+        assert (done / "out" / "plots" / f"{picture}.png").is_file()
+    rows = list(csv.DictReader(paths["federated.csv"].read_text().splitlines()))
+    assert len(rows) == 2 * (3 * 5 + 3)
+    assert {row["federation"] for row in rows} == {"mlp-256 on digits"}
+    clients = list(csv.DictReader(paths["clients.csv"].read_text().splitlines()))
+    assert len(clients) == 2 * 4 * 3
+    assert {one["row"] for one in clients if one["confidence"]} == {"33% ambiguous"}
+    assert "All federations" not in report
+    assert "Federated learning" in paths["report.html"].read_text()
+
+
+def test_a_report_of_what_is_not_whole_yet_makes_no_comparison(done: Path) -> None:
+    study, graph = planned(done)
+    told = results(study, done / "out")
+    for lacking in ("all", "33% random", "33% ambiguous"):
+        part = {task.hash: told[task.hash] for task in the_tasks(graph) if task.row != lacking}
+        grids, said, rows, _ = federated_grids(study, part)
+        assert len(grids) == (3 if lacking == "33% random" else 4)  # no target without it
+        assert not any(line.name == lacking for grid in grids for line in grid.lines)
+        assert bool(said) == (lacking != "33% ambiguous")
+        assert lacking not in {row["row"] for row in rows}
+    assert federated_grids(study, {}) == ([], [], [], [])
+
+
+def test_points_of_a_grid_have_tables_of_their_own_where_opponents_differ(tmp_path: Path) -> None:
+    grid = "grid={cross: {federated.participation: [1.0, 0.34], federated.warmup: [2, 3]}}"
+    study, graph = planned(tmp_path, grid, "seeds=[0]")
+    told = {task.hash: result_of([0.1] * 5) for task in the_tasks(graph)}
+    first, second = rounds_of(study, told)
+    assert (first.title, second.title) == (
+        "mlp-256 on digits (participation=1.0)",
+        "mlp-256 on digits (participation=0.34)",
+    )
+    judged = ["33% ambiguous (warmup 2)", "33% ambiguous (warmup 3)"]
+    assert [*first.rows] == ["all", "33% random", "all at equal compute, 2 rounds", *judged]
+    assert [*second.rows] == ["all", "33% random", "all at equal compute, 4 rounds", *judged]
+    for row in judged:
+        assert first.rows[row].against == {
+            "all": "all",
+            "random": "33% random",
+            "equal": "all at equal compute, 2 rounds",
+        }
+    overview, *others = federated_grids(study, told)[0]
+    assert overview.title == "All federations"
+    assert len(overview.lines) == 4
+    assert all(grid.aside for grid in others)
+
+
+def test_each_row_is_held_against_random_of_its_size_and_all_data_at_its_compute(tmp_path: Path) -> None:
+    study, graph = planned(tmp_path, "seeds=[0]", "federated.select=[50% ambiguous, 10% auto, 50% random once]")
+    (found,) = rounds_of(study, {task.hash: result_of([0.1] * 5) for task in the_tasks(graph)})
+    against = {name: (row.against.get("random"), row.against.get("equal")) for name, row in found.rows.items()}
+    assert against["50% ambiguous"] == ("50% random", "all at equal compute, 3 rounds")
+    assert against["10% auto"] == ("10% random", "all at equal compute, 1 round")
+    assert against["50% random once"] == ("50% random", "all at equal compute, 2 rounds")
+    assert against["all"] == against["all at equal compute, 1 round"] == (None, None)
+
+
+# --- the curves by hand -----------------------------------------------------------------------------------------------
+
+
+def result_of(accuracies: list[float], flops: int = 10) -> dict[str, Any]:
+    """Of a run whose rounds take so many FLOPs, 3 bytes down and one up."""
+    spent = {"train_flops": flops, "sweep_flops": 0, "bytes_down": 3, "bytes_up": 1, "train_cpu_seconds": 1.0}
+    rest = {"test_macro_f1": 0.0, "clients": 1, "mapped": 0, "kept": 0.3, "refused": {}, "absent": []}
+    rounds = [
+        {"round": number, "test_accuracy": value, **rest, **{name: bool(number) * one for name, one in spent.items()}}
+        for number, value in enumerate(accuracies)
+    ]
+    client = {"client": 0, "examples": 5, "classes": [5], "noisy": False, "rounds": 4, "kept": 0.3}
+    return {**spent, "rounds": rounds, "clients": [client | {"confidence": None, "variability": None}]}
+
+
+def curves(task: FederatedRun, random: list[list[float]], auto: list[list[float]]) -> Rounds:
+    """Two rows, each with the accuracies of its seeds; a round of auto takes twice the FLOPs."""
+    runs = {seed: result_of(values) for seed, values in enumerate(random)}
+    its = {seed: result_of(values, 20) for seed, values in enumerate(auto)}
+    other = task.model_copy(update={"choice": Choice("33% auto")})
+    rows = (Row("random", task, runs, {}), Row("auto", other, its, {"random": "random"}))
+    return Rounds("t", {row.name: row for row in rows})
+
+
+@pytest.fixture
+def random_task(tmp_path: Path) -> FederatedRun:
+    return next(task for task in the_tasks(planned(tmp_path, "seeds=[0]")[1]) if task.is_random)
+
+
+def test_a_curve_goes_by_rounds_bytes_and_flops(random_task: FederatedRun) -> None:
+    found = curves(random_task, random=[[0.1, 0.4, 0.6]], auto=[[0.1, 0.6, 0.7]])
+    assert found.rows["auto"].curve(0) == ([0, 1, 2], [0.1, 0.6, 0.7])
+    assert found.rows["auto"].curve(0, "bytes")[0] == [0, 4, 8]
+    assert found.rows["auto"].curve(0, "flops")[0] == [0, 20, 40]
+    assert found.rows["auto"].areas() == {0: pytest.approx((0.35 + 0.65) / 2)}
+    assert found.rows["random"].accuracy(2) == {0: 0.6}
+    assert found.rows["random"].accuracy(3) == {}
+
+
+def test_what_a_target_takes_is_along_straight_lines_and_a_bound_where_it_is_not_reached(
+    random_task: FederatedRun,
+) -> None:
+    found = curves(random_task, random=[[0.1, 0.4, 0.6], [0.1, 0.4, 0.8]], auto=[[0.1, 0.7, 0.7], [0.1, 0.2, 0.3]])
+    assert found.target == pytest.approx(0.7)
+    needed = found.needed("auto", "flops", 0.95)
+    assert needed is not None
+    assert (needed.by_seed, needed.whole, needed.mean.mean) == ({0: pytest.approx(20)}, False, pytest.approx(30))
+    lower = replace(found, asked=0.25).needed("auto", "rounds", 0.95)
+    assert lower is not None
+    assert lower.by_seed == {0: pytest.approx(0.25), 1: pytest.approx(1.5)}
+    assert not found.saved("auto", "random", "rounds", 0.95).n
+
+
+def test_what_is_saved_is_a_share_of_what_the_opponent_takes(random_task: FederatedRun) -> None:
+    random = [[0.0, 0.5, 1.0], [0.0, 0.5, 1.0], [0.0, 0.4, 0.8]]
+    auto = [[0.0, 0.8, 1.0], [0.0, 1.0, 1.0], [0.0, 0.8, 1.0]]
+    found = replace(curves(random_task, random, auto), asked=0.4)
+    rounds = found.saved("auto", "random", "rounds", 0.95)
+    assert (rounds.n, rounds.mean) == (3, pytest.approx((0.5 + 0.4 + 0.5) / (0.8 + 0.8 + 1.0) - 1))
+    assert rounds.verdict is Verdict.BELOW
+    flops = found.saved("auto", "random", "flops", 0.95)
+    assert flops.mean == pytest.approx(2 * (0.5 + 0.4 + 0.5) / (0.8 + 0.8 + 1.0) - 1)
+    assert found.against("auto", "random", 0.95, 1).mean == pytest.approx((0.3 + 0.5 + 0.4) / 3)
+    assert not found.against("auto", "equal", 0.95).n

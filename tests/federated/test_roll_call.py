@@ -14,7 +14,8 @@ from tests.federated.clients_of import Small, small
 
 from trainmap.errors import TrainmapError
 from trainmap.federated import Choice, LocalGrid, Recording
-from trainmap.federated.messages import HELLO, METRICS, NUMBER
+from trainmap.federated.asking import Asking
+from trainmap.federated.messages import HELLO, METRICS, NUMBER, asked, record_of
 from trainmap.federated.roll_call import RollCall
 
 
@@ -136,3 +137,14 @@ def test_an_error_tells_the_server_its_kind_and_nothing_of_an_example(tmp_path: 
     assert rounds[2].refused.keys() == {"0"}
     assert rounds[2].refused["0"].endswith("this client's own log has it whole")
     assert not any(character.isdigit() for character in rounds[2].refused["0"])
+
+
+def test_one_that_is_absent_is_not_waited_for_again_in_the_round(tmp_path: Path) -> None:
+    run = coming(small(tmp_path), {}, {"train": {NODES[2]}})
+    asking = Asking(run.grid, 1.0, 1, {}, NODES)
+    question = {one: ("train", asked(record_of({}), round=1, checkpoint=-1)) for one in NODES}
+    asking.ask(question)
+    assert asking.absent == {2}
+    before = len(run.messages)
+    asking.ask(question)
+    assert {one.metadata.dst_node_id for one in run.messages[before:]} & set(NODES.values()) == {NODES[0], NODES[1]}

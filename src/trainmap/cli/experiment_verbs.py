@@ -17,6 +17,7 @@ from trainmap.cli.targets import replaceable
 from trainmap.errors import TrainmapError, last_line, one_line
 
 if TYPE_CHECKING:
+    from trainmap.experiments.file.variants import Variant
     from trainmap.experiments.runs.folder import Study
     from trainmap.experiments.runs.job import Outcome
 
@@ -88,10 +89,15 @@ def federate(
     sets: Sets = None,
     plan: PlanOnly = False,
     take_over: TakeOver = False,
+    app: Annotated[
+        Path | None, typer.Option(help="Run nothing: write the folder that `flwr run` takes; --out is the server's.")
+    ] = None,
+    row: Annotated[str | None, typer.Option(help="With --app: which row, as plan and report call it.")] = None,
 ) -> None:
     """Run an experiment with many clients, each with its own map: the section `federated:` of a file.
 
-    It is `trainmap run` for such files; the bar says the round.
+    It is `trainmap run` for such files; the bar says the round. With --app one of its rows is made ready for real
+    machines instead: docs/deploying.md.
 
     Example: [bold]trainmap federate experiments/federated_quick.yaml --out federated[/bold]
     """
@@ -103,7 +109,20 @@ def federate(
             f"{file} has no section 'federated:'; add one (model, clients, rounds at least: docs/federated.md), or "
             f"run it as it is: trainmap run {shlex.quote(str(file))} --out {shlex.quote(str(out))}"
         )
-    run(file, out, into, scale, jobs, launcher, sets, plan, take_over)
+    if app is None:
+        run(file, out, into, scale, jobs, launcher, sets, plan, take_over)
+    else:
+        _write_app(variants, out, app, row)
+
+
+def _write_app(variants: Sequence[Variant], out: Path, app: Path, row: str | None) -> None:
+    from trainmap.experiments.plan.planner import plan_graph
+    from trainmap.experiments.tasks.on_machines import deployment_of, run_of_row
+    from trainmap.federated.deployment import write_app
+
+    graph = plan_graph(variants, out)
+    task = run_of_row((node.task for node in graph.nodes.values()), row)
+    say(str(write_app(app, deployment_of(task, out, variants[0].experiment.data.root))))
 
 
 def command_of(file: str, scale: str | None, sets: Sequence[str]) -> str:

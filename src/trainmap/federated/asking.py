@@ -26,6 +26,7 @@ class Asking:
         number: of the round.
         weights: that are sent in it.
         nodes: client number -> node id, of those that are there.
+        deviation: of the noise that is on a count of a histogram.
         refused: of each client whose reply was not taken, why, by its number as text; the first reason.
         absent: the clients that were asked and were not there, or did not answer.
         bytes_down, bytes_up: of all messages so far.
@@ -37,6 +38,7 @@ class Asking:
     number: int
     weights: Weights
     nodes: Mapping[int, int]
+    deviation: float = 0.0
     refused: dict[str, str] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)
     bytes_down: int = 0
@@ -44,7 +46,8 @@ class Asking:
     spent: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(SPENT, 0))
 
     def ask(self, questions: Mapping[int, tuple[str, RecordDict]]) -> dict[int, Message]:
-        """Client number -> its reply, of those that are taken, in the order of the numbers.
+        """Client number -> its reply, of those that are taken, in the order of the numbers. One that was absent is not
+        asked again in this round: a dead one would be waited for at every question.
 
         Args:
             questions: client number -> what it is asked, a key of ``messages.REPLIES``, and what is sent with it.
@@ -53,7 +56,7 @@ class Asking:
         messages = {
             one: Message(content, self.nodes[one], asked, group_id=str(self.number))
             for one, (asked, content) in questions.items()
-            if one in self.nodes
+            if one in self.nodes and one not in self.absent
         }
         taken = self._taken(messages, {one: asked for one, (asked, _) in questions.items()})
         for reply in taken.values():
@@ -74,7 +77,7 @@ class Asking:
         self.absent |= messages.keys() - replies.keys()
         taken = dict[int, Message]()
         for one in sorted(replies):
-            if why := refusal(replies[one], self.weights, asked[one], one):
+            if why := refusal(replies[one], self.weights, asked[one], one, self.deviation):
                 self.refused.setdefault(str(one), why)
             else:
                 taken[one] = replies[one]

@@ -12,6 +12,7 @@ Its files, in reading order::
     model_table.py   the catalogue of networks
     kind_plot.py     which score finds which kind
     result_plots.py  pictures of an experiment's results
+    client_dots.py   the clients of federations on one map
     amounts.py       how amounts are written for people: shares, FLOPs, seconds, bytes
 """
 
@@ -23,6 +24,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.views.amounts import show_bytes, show_flops, show_percent, show_seconds
+    from trainmap.views.client_dots import Dot, DotPanel, plot_clients
     from trainmap.views.forgets import of_flips, of_measured, plot_flips
     from trainmap.views.kind_plot import plot_kinds
     from trainmap.views.model_table import show
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         plot_costs,
         plot_labels,
         plot_members,
+        plot_rounds,
         plot_sizes,
     )
     from trainmap.views.side_by_side import of_audit
@@ -43,11 +46,12 @@ else:
         __name__,
         {
             "amounts": "show_bytes show_flops show_percent show_seconds",
+            "client_dots": "Dot DotPanel plot_clients",
             "forgets": "of_flips of_measured plot_flips",
             "kind_plot": "plot_kinds",
             "model_table": "show",
             "plot": "check_picture plot_map",
-            "result_plots": "Panel Point Series plot_costs plot_labels plot_members plot_sizes",
+            "result_plots": "Panel Point Series plot_costs plot_labels plot_members plot_rounds plot_sizes",
             "side_by_side": "of_audit",
             "style": "FAINT INK SOFT STYLE",
         },
@@ -55,8 +59,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "FAINT", "INK", "SOFT", "STYLE", "Panel", "Point", "Series", "check_picture", "of_audit", "of_flips", "of_measured",
-    "plot_costs", "plot_flips", "plot_kinds", "plot_labels", "plot_map", "plot_members", "plot_sizes", "show",
-    "show_bytes", "show_flops", "show_percent", "show_seconds",
+    "FAINT", "INK", "SOFT", "STYLE", "Dot", "DotPanel", "Panel", "Point", "Series", "check_picture", "of_audit",
+    "of_flips", "of_measured", "plot_clients", "plot_costs", "plot_flips", "plot_kinds", "plot_labels", "plot_map",
+    "plot_members", "plot_rounds", "plot_sizes", "show", "show_bytes", "show_flops", "show_percent", "show_seconds",
 ]
 # fmt: on

@@ -1,5 +1,5 @@
-"""Pictures of the results of an experiment: what accuracy costs, how it grows with a subset's size or with labels, how
-many recordings a ranking needs."""
+"""Pictures of the results of an experiment: what accuracy costs, how it grows with a subset's size, with labels or with
+the rounds of a federation, how many recordings a ranking needs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import matplotlib.style
 from matplotlib.axes import Axes
@@ -22,9 +22,13 @@ from trainmap.views.style import FAINT, INK, METADATA, PALETTE, SIZES, SOFT, STY
 COLUMNS = 3  # panels side by side
 PANEL = 3.4  # inches
 TITLE = 44  # characters that fit over a panel
+BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "bytes"))
 UNITS = ((1e15, "PFLOPs"), (1e12, "TFLOPs"), (1e9, "GFLOPs"), (1e6, "MFLOPs"), (1.0, "FLOPs"))
 MEMBERS = "members of each of two ensembles"
 MARKERS = "osD^vPX*<>hp"
+DASHES: Mapping[str, Any] = {"o": "--", "s": ":", "D": "-.", "^": (0, (1, 3))}
+"""Of opponents, which are all grey."""
+DOTS = 12  # on a line, about
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,34 @@ def plot_labels(panels: Sequence[Panel], path: str | Path) -> Path:
     return _plot(panels, path, ["labels"] * len(panels), ("test accuracy, percent", 100.0), _draw_band)
 
 
+def plot_rounds(panels: Sequence[Panel], path: str | Path, across: Literal["rounds", "bytes", "flops"]) -> Path:
+    """Test accuracy (percent) against the rounds of a federation, or against what they took until then: bytes of all
+    messages, or FLOPs of the clients. One line for each row with its interval as a band, from 0 to 100."""
+    upward = ("test accuracy, percent", 100.0)
+
+    def draw(axis: Axes, *told: Any) -> object:
+        line = _draw_band(axis, *told)
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(low, -2.0), min(high, 102.0))
+        return line
+
+    if across == "rounds":
+        return _plot(panels, path, ["rounds"] * len(panels), upward, draw)
+    what, known = ("clients' compute", UNITS) if across == "flops" else ("messages", BYTES)
+    units = [_unit(panel, known) for panel in panels]
+    scaled = [_scaled(panel, size) for panel, (size, _) in zip(panels, units, strict=True)]
+    return _plot(scaled, path, [f"{what}, {unit}" for _, unit in units], upward, draw)
+
+
 def plot_members(panels: Sequence[Panel], path: str | Path) -> Path:
     """Spearman's correlation of two ensembles without a common member against the number of members of each."""
     return _plot(panels, path, [MEMBERS] * len(panels), ("Spearman's correlation", 1.0))
 
 
-def _unit(panel: Panel) -> tuple[float, str]:
-    """FLOPs of a unit that suits the most costly training of a panel, and its name."""
+def _unit(panel: Panel, units: Sequence[tuple[float, str]] = UNITS) -> tuple[float, str]:
+    """How many FLOPs (or bytes) a unit is that suits what costs most in a panel, and its name."""
     most = max((point.x for series in panel.series for point in series.points), default=1.0)
-    return next((size, unit) for size, unit in UNITS if most >= size)
+    return next((size, unit) for size, unit in units if most >= size)
 
 
 def _scaled(panel: Panel, size: float) -> Panel:
@@ -203,7 +226,8 @@ def _draw_band(axis: Axes, series: Series, colour: object, marker: str, scale: f
         marker=marker,
         markersize=4,
         linewidth=1.3,
-        linestyle="--" if series.opponent else "-",
+        markevery=max(1, len(points) // DOTS),
+        linestyle=DASHES.get(marker, "--") if series.opponent else "-",
         zorder=4 if series.opponent else 2,
     )
     return line

@@ -44,7 +44,8 @@ def plan_federated(draft: Draft) -> None:
     _check_aggregation(draft)
     ways = _ways(draft)
     tasks = {way: _task(draft, way, seeds[0]) for way in ways}
-    asked = [way for way in ways if way.choice.request.reads_map] or [way for way in ways if not way.choice.everything]
+    chosen = [way for way in ways if not way.choice.everything]
+    asked = [way for way in chosen if not tasks[way].is_random] or chosen
     equal = dict.fromkeys(tasks[way].equal_rounds for way in asked)
     _check_parts(draft, tasks[ways[0]])
     name = federated.name or federated.model

@@ -15,6 +15,8 @@ Its files, in reading order::
     people_tables.py       do people find the same examples hard? The tables
     search_tables.py       the tables of a search for hyperparameters
     active_tables.py       active learning: what labels buy
+    federated_tables.py    federated learning: what rounds buy, and who the clients are
+    federated_plots.py     the curves of federations, and their clients on one map
     teacher_tables.py      the table of an experiment's teachers: a line for each, over its seeds
     overview_tables.py     the whole of an experiment in one table
     in_short.py            what the main tables say, in sentences that follow from their verdicts

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import whole_numbers
 from trainmap.experiments.results.price import IN_A_RUN, ONCE
 from trainmap.experiments.runs.folder import Study
 from trainmap.experiments.tasks.task import Task
+
+T = TypeVar("T")
 
 ORDER = ("teacher", "scoring", "other", "teacher logits", "choosing", "search", "training", "compression")
 """The steps of a line, by the parts of a price: what a task of a part does comes after those before it."""
@@ -94,8 +96,30 @@ def _done(study: Study, tasks: Mapping[str, Task], kind: str) -> str:
             seed = getattr(tasks[entry.hash], "seed", None)
             seeds |= {} if seed is None else {seed: None}
     several = kind != "selection"
+    shared, phrases = _common(phrases)
     told = [f"{phrase} ({_seeds([*seeds])})" if seeds and several else phrase for phrase, seeds in phrases.items()]
-    return "; ".join(told)
+    return shared + _by_settings(told)
+
+
+def _common(phrases: Mapping[str, T]) -> tuple[str, dict[str, T]]:
+    """What several phrases all begin with, up to a semicolon, and the rest of each."""
+    parts = [phrase.split("; ") for phrase in phrases]
+    same = 0
+    while len(parts) > 1 and all(same < len(part) - 1 and part[same] == parts[0][same] for part in parts):
+        same += 1
+    rest = {"; ".join(part[same:]): value for part, value in zip(parts, phrases.values(), strict=True)}
+    return ("; ".join(parts[0][:same]) + ": " if same else ""), rest
+
+
+def _by_settings(told: Sequence[str]) -> str:
+    """Phrases of which several begin with the same settings: "settings: one; another | others: one; another"."""
+    its: dict[str, list[str]] = {}
+    for phrase in told:
+        settings, _, rest = phrase.rpartition("; ")
+        its.setdefault(settings, []).append(rest)
+    if len(its) < 2 or len(its) == len(told):
+        return "; ".join(told)
+    return " | ".join(f"{settings}: {'; '.join(rest)}".removeprefix(": ") for settings, rest in its.items())
 
 
 def _seeds(seeds: Sequence[int]) -> str:

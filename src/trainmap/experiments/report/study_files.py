@@ -11,6 +11,8 @@ from trainmap.experiments.report.active_tables import active_grids, active_pictu
 from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
+from trainmap.experiments.report.federated_plots import federated_pictures
+from trainmap.experiments.report.federated_tables import federated_grids
 from trainmap.experiments.report.html_page import html
 from trainmap.experiments.report.kind_tables import kinds_tables
 from trainmap.experiments.report.latex_tables import latex
@@ -38,8 +40,8 @@ def write_study(folder: str | Path) -> dict[str, Path]:
     ``results.json`` (every finished task) and ``plots/``; where there is something to say ``forgotten.csv`` (what each
     compressed student predicts differently, by region), ``trials.csv`` (of a search), ``people.csv`` (each score of a
     map beside people's judgement), ``kinds.csv`` (each score beside the known kinds of examples), ``active.csv`` (every
-    round of active learning), ``agreement.csv`` (every two maps of a dataset), ``members.csv`` (how far ensembles
-    agree, by their members).
+    round of active learning), ``federated.csv`` (every round of a federation), ``clients.csv`` (its clients),
+    ``agreement.csv`` (every two maps of a dataset), ``members.csv`` (how far ensembles agree, by their members).
 
     Raises:
         StoreError: a folder without an experiment, a damaged file.
@@ -85,18 +87,20 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
     people, told, judged = people_grids(study, done)
     kinds, found_kinds, kind_rows, kind_pictures = kinds_tables(study, done, place / "plots")
     active, bought, asked = active_grids(study, done)
+    federated, reached, by_round, clients = federated_grids(study, done)
     agreeing = pairs(study, done, place)
     members, counted = member_grids(study, done)
     page = Page(
         study.title,
-        (*in_all(study, done, tables, failed), *bought, *found_out, *told, *found_kinds),
+        (*in_all(study, done, tables, failed), *bought, *reached, *found_out, *told, *found_kinds),
         (
-            *(*overview(tables), *active, *elsewhere(found), *compressed, *searched, *people, *kinds),
+            *(*overview(tables), *active, *federated, *elsewhere(found), *compressed, *searched, *people, *kinds),
             *(*teachers_grids(study, done), *agreement_grids(agreeing, study.level), *members, *overlaps(study, done)),
         ),
         pictures=(
             *pictures(tables, place / "plots"),
             *active_pictures(study, done, place / "plots"),
+            *federated_pictures(study, done, place / "plots"),
             *member_pictures(study, done, place / "plots"),
             *kind_pictures,
         ),
@@ -118,6 +122,8 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         "people.csv": judged,
         "kinds.csv": kind_rows,
         "active.csv": asked,
+        "federated.csv": by_round,
+        "clients.csv": clients,
         "agreement.csv": [pair.flat() for pair in agreeing],
         "members.csv": counted,
     }

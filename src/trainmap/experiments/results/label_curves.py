@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,7 +77,7 @@ class Curves:
         return Needed(interval(counted, level), sum(one is not None for one in crossed))
 
 
-def crossing(labels: tuple[int, ...], accuracy: list[float], target: float) -> float | None:
+def crossing(labels: Sequence[float], accuracy: Sequence[float], target: float) -> float | None:
     """Where a curve first reaches a target, between two rounds along a straight line; None where it never does."""
     for place, value in enumerate(accuracy):
         if value >= target:

@@ -27,6 +27,7 @@ Its files, in reading order::
     tuning.py              best hyperparameters of a student
     active_learning.py     a network that asks for labels, round after round
     federated_run.py       clients with parts of the data, their rounds in one process
+    on_machines.py         such a run for real machines
     search.py              the search for the hyperparameters of a student or a teacher
     kinds_found.py         which score finds which kind of example
     people.py              do people find the same examples hard? A map of the test data beside people's judgement
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.learning import Learning
     from trainmap.experiments.tasks.map import Map, needed_by
     from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
+    from trainmap.experiments.tasks.on_machines import deployment_of, run_of_row
     from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place, is_at
@@ -103,6 +105,7 @@ else:
             "learning": "Learning",
             "map": "Map needed_by",
             "materials": "ClustersOf Features Logits",
+            "on_machines": "deployment_of run_of_row",
             "part_teacher": "PartTeacher",
             "people": "People check_counts counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place is_at",
@@ -126,8 +129,9 @@ __all__ = [
     "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full", "Hyperparameters",
     "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
     "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result", "check_search",
-    "counts_path", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load", "materials_of", "needed_by",
-    "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "settled",
+    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result",
+    "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at",
+    "load", "materials_of", "needed_by", "plain", "prediction_path", "priced", "read_counts", "read_epochs",
+    "request_of", "run_of_row", "settled",
 ]
 # fmt: on

@@ -123,12 +123,12 @@ class FederatedRun(Learning):
         federation = self.federation
         who = counted(self.clients, "client") + (f", {self.noise}" if self.noise else "")
         how = f"{counted(federation.rounds, 'round')} of {counted(self.local_epochs, 'local epoch')}"
-        takes = "" if self.participation == 1 else f", {100 * self.participation:g} % of them in each"
+        takes = "" if self.participation == 1 else f", {100 * self.participation:g} % of them in a round"
         with_ = f"{self.aggregation}{''.join(f', {name} {value:g}' for name, value in self.options.items())}"
         once = ", drawn once" if self.choice.once else ""
         return (
-            f"{self.model}, {recipe_told(self.recipe)}; {who}, parted {self.partition}; {how}{takes}, by {with_}, "
-            f"each on {self.choice.spec}{once}{self._mapped}"
+            f"{self.model}, {recipe_told(self.recipe).partition(', ')[2]}; {who}, parted {self.partition}{takes}, by "
+            f"{with_}; {how}, each on {self.choice.spec}{once}{self._mapped}"
         )
 
     @property
@@ -138,7 +138,8 @@ class FederatedRun(Learning):
         every = "" if self.recording.every == 1 else f" every {self.recording.every} rounds"
         source = "checkpoints" if self.recording.source == "checkpoints" else "their own training"
         private = f", told with epsilon {self.privacy.epsilon:g}" if self.privacy else ""
-        return f" by their maps of {source}{every} ({self.choice.bounds} bounds{private})"
+        after = f"from {counted(self.choice.warmup, 'epoch')} on"
+        return f" by their maps of {source}{every}, {after} ({self.choice.bounds} bounds{private})"
 
     def cost(self, site: Site) -> Cost:
         """FLOPs of the clients' training and looking, and of judging the network after each round."""
@@ -179,7 +180,16 @@ class FederatedRun(Learning):
         holding = self.holding(data.train)
         network = build(self.model, data.train.classes, data.train.inputs, self.seed)
         clients = [
-            Client(number, own, self.model, self.recipe, federation, client_folder(place.out, number), self.device)
+            Client(
+                number,
+                own,
+                self.model,
+                self.recipe,
+                federation,
+                client_folder(place.out, number),
+                self.device,
+                noise="seed",  # a task repeats
+            )
             for number, own in enumerate(holding.data)
         ]
         app = make_client_app(lambda context: clients[int(context.node_config["number"])])
@@ -244,6 +254,7 @@ def row_of(one: Round) -> dict[str, Any]:
         "bytes_up": one.bytes_up,
         "train_flops": one.train_flops + one.sweep_flops,
         "sweep_flops": one.sweep_flops,
+        "epsilon": one.epsilon,
         "train_seconds": one.seconds,
         "train_cpu_seconds": one.cpu_seconds,
     }
@@ -253,7 +264,8 @@ def numbers_of(one: Round) -> dict[str, float]:
     """A round as a table of epochs has it."""
     row = row_of(one)
     counts = {"epoch": one.number, "refused": len(one.refused), "absent": len(one.absent)}
-    return {**counts, **{name: float(value) for name, value in row.items() if name not in (*counts, "round")}}
+    rest = {name: float(value) for name, value in row.items() if name not in (*counts, "round") and value is not None}
+    return {**counts, **rest}
 
 
 def client_told(client: Client, rounds: Sequence[Round], is_noisy: bool) -> dict[str, Any]:

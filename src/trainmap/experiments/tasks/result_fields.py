@@ -250,6 +250,7 @@ class FederatedRound:
     train_flops: Cost
     sweep_flops: Cost
     train_cpu_seconds: Cost
+    epsilon: Cost | None = None
 
 
 @dataclass(frozen=True)
