@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from trainmap.cli.app import app
+from trainmap.cli.experiment_verbs import _Detail
 from trainmap.errors import TrainmapError
 
 ONE = """\
@@ -174,6 +175,11 @@ def test_status_says_the_round_of_a_federation_that_is_under_way(file: Path, tmp
     (out / "runs" / f"{entry.hash}.json").unlink()
     (made(out, entry) / "at.txt").write_text("round 7 of 20")
     assert json.loads(call("status", str(out), "--json"))["at"] == {}  # nobody is at work
+    detail = _Detail(open_study(out), out)
+    detail.last = "a task"
+    assert str(detail) == "a task"
+    detail._asked, detail._since = 0.0, (made(out, entry) / "at.txt").stat().st_mtime
+    assert str(detail) == f"round 7 of 20: {entry.name}"
     assert task_locks.take(out / "runs", entry.hash)
     try:
         assert f"running: {entry.name}: round 7 of 20" in call("status", str(out))

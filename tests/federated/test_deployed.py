@@ -22,12 +22,14 @@ from trainmap.federated import (
     LocalGrid,
     Outcome,
     Own,
+    Privacy,
     Recording,
     federate,
     make_client_app,
     weights_of,
     write_app,
 )
+from trainmap.federated.global_thresholds import thresholds
 from trainmap.models.build import build
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are found by /proc")
@@ -99,6 +101,29 @@ def test_two_supernodes_reach_the_network_of_one_process_to_the_last_bit(tmp_pat
         assert np.array_equal(here.column(0, "p_gold"), there.column(0, "p_gold"))
     assert [one["absent"] for one in rounds_of(told)] == [[], [], []]
     assert not list(all_of_it.ours())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(700)
+def test_three_supernodes_add_their_noised_histograms_up_unseen(tmp_path: Path) -> None:
+    choice, privacy = Choice("50% ambiguous", bounds="global"), Privacy(8.0, secure=True)
+    told = deployment(tmp_path, Federation(rounds=3, choice=choice, privacy=privacy), 3, timeout=100.0)
+    with machines(tmp_path / "m", secure=True) as all_of_it:
+        all_of_it.superlink()
+        for number in range(3):
+            all_of_it.supernode(number, node_config(tmp_path, number, 3))
+        all_of_it.flwr("run", str(write_app(tmp_path / "app", told)), "here")
+        finished(all_of_it, told, 500.0)  # eleven questions, and a process for each answer
+    ledgers = [json.loads((tmp_path / f"client{number}" / "told.json").read_text()) for number in range(3)]
+    assert [[one["round"] for one in ledger["told"]] for ledger in ledgers] == [[3]] * 3
+    total = np.sum([ledger["told"][0]["counts"] for ledger in ledgers], axis=0)
+    found = thresholds(total, choice.plan)
+    assert found is not None
+    rounds = rounds_of(told)
+    assert rounds[3]["thresholds"] == json.loads(found.to_json())
+    assert 7.5 < rounds[3]["epsilon"] <= 8.0
+    assert not any(one["refused"] or one["absent"] for one in rounds)
+    assert [rounds[3]["clients"][name]["mapped"] for name in "012"] == [1, 1, 1]
 
 
 @pytest.mark.slow

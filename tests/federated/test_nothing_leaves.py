@@ -52,7 +52,7 @@ ALLOWED = {
         {"secaggplus_configs": {"masked_params"}, "fitres.parameters": set(), **FITRES},
     ],
     "query.record": [{"metrics": {"client", *COSTS}}],
-    "query.histogram": [{"histogram": {"counts"}, "metrics": {"client"}}],
+    "query.histogram": [{"histogram": {"counts"}, "metrics": {"client", "examples"}}],
     "query.hello": [{"metrics": {"client", "examples", "classes"}}],
 }
 """Type of a message -> what a reply to it may be; None: the names of the network's arrays."""
@@ -250,7 +250,7 @@ def test_a_reply_with_anything_else_is_not_made() -> None:
         with pytest.raises(TrainmapError, match=f"may not leave this client: .*{why}"):
             reply(asked(), HELLO, records)
     with pytest.raises(TrainmapError, match="may not leave this client: a histogram is"):
-        told_histogram(asked(), 0, np.zeros(5, np.int64))
+        told_histogram(asked(), 0, 5, np.zeros(5, np.int64))
     for weights in ({"w": np.zeros((2, 4))}, {"w": np.zeros((2, 3)), "ids": np.arange(3)}):
         with pytest.raises(TrainmapError, match="may not leave this client: its network has other arrays"):
             told(asked(), 0, Told(3, 3), weights)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dp_accounting.pld.privacy_loss_distribution import from_discrete_gaussian_mechanism
+from flwr.app import Array, ArrayRecord, Message
 from scipy import stats
 from tests.federated.clients_of import small
 
@@ -19,8 +21,10 @@ from trainmap.errors import StoreError, TrainmapError
 from trainmap.federated import Choice, Federation, Privacy, Recording
 from trainmap.federated.client import Declined
 from trainmap.federated.discrete_noise import discrete_gaussian
+from trainmap.federated.global_thresholds import thresholds
 from trainmap.federated.histograms import SHAPE
 from trainmap.federated.ledger import Ledger
+from trainmap.federated.messages import HISTOGRAM, HISTOGRAMS, histogram_in
 from trainmap.federated.privacy import LEAST, multiplier, noised, randomness, share, spent, variance
 
 GLOBAL = Choice("33% ambiguous", bounds="global")
@@ -126,7 +130,7 @@ def test_which_rounds_tell_is_known_before_the_run(settings: dict[str, Any], tol
 
 
 def test_a_run_tells_exactly_as_often(tmp_path: Path) -> None:
-    run = small(tmp_path, rounds=6, choice=GLOBAL, recording=Recording(every=2), privacy=Privacy(30.0))
+    run = small(tmp_path, (20, 15, 10), rounds=6, choice=GLOBAL, recording=Recording(every=2), privacy=Privacy(30.0))
     rounds = run.run().rounds
     asked = [
         one
@@ -216,3 +220,74 @@ def test_a_client_on_a_real_node_draws_its_noise_from_the_operating_system(tmp_p
 def test_privacy_without_anything_to_protect_is_refused() -> None:
     with pytest.raises(TrainmapError, match="local bounds"):
         Federation(rounds=5, choice=Choice("33% ambiguous"), privacy=Privacy())
+
+
+def telling(change: Any) -> Any:
+    """A client that spoils its histogram."""
+
+    def spoil(asked: Message, reply: Message) -> Message:
+        if asked.metadata.message_type == HISTOGRAMS:
+            counts = change(histogram_in(reply).copy())
+            reply.content[HISTOGRAM] = ArrayRecord(counts if isinstance(counts, dict) else {"counts": Array(counts)})
+        return reply
+
+    return spoil
+
+
+def _far(counts: Any) -> Any:
+    counts[3, 3] = 10**18
+    return counts
+
+
+@pytest.mark.parametrize("privacy", [None, Privacy(20.0)])
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda counts: np.full(SHAPE, np.nan), "a histogram must be int64"),
+        (lambda counts: counts[:1], "a histogram must be int64"),
+        (_far, "counts of 15 examples must be 0 to 15, got .* to 1,000,000,000,000,000,000"),
+        (lambda counts: counts - 10**6, "counts of 15 examples must be 0 to 15"),
+        (lambda counts: 0 * counts + 13, "it says that it has 15 examples, and counts"),
+        (lambda counts: {"counts": Array(counts), "ids": Array(np.arange(3))}, "its histogram must be counts"),
+    ],
+)
+def test_a_broken_histogram_is_refused_by_name_and_the_thresholds_are_of_the_others(
+    change: Any, why: str, privacy: Privacy | None, tmp_path: Path
+) -> None:
+    run = small(tmp_path, (20, 15, 10), rounds=3, choice=GLOBAL, privacy=privacy)
+    told = dict[int, Any]()
+
+    def kept(number: int) -> Any:
+        def keep(asked: Message, reply: Message) -> Message:
+            if asked.metadata.message_type == HISTOGRAMS:
+                told[number] = histogram_in(reply)
+            return reply
+
+        return keep
+
+    run.spoil = {0: kept(0), 1: telling(change), 2: kept(2)}
+    last = run.run().rounds[-1]
+    assert re.search(why, last.refused["1"])
+    assert last.refused.keys() == {"1"}
+    assert last.clients.keys() == {"0", "1", "2"}
+    assert last.thresholds == thresholds(told[0] + told[2], GLOBAL.plan)
+
+
+def test_a_run_that_was_killed_goes_on_with_the_same_thresholds_and_budget(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"rounds": 5, "choice": GLOBAL, "privacy": Privacy(20.0)}
+
+    class Killed(Exception):
+        pass
+
+    def stop(one: Any) -> None:
+        if one.number == 3:
+            raise Killed
+
+    whole = small(tmp_path / "whole", (20, 15, 10), **settings).run()
+    with pytest.raises(Killed):
+        small(tmp_path / "cut", (20, 15, 10), **settings).run(file=tmp_path / "state.pt", on_round=stop)
+    after = small(tmp_path / "cut", (20, 15, 10), **settings).run(file=tmp_path / "state.pt")
+    assert [(one.thresholds, one.epsilon) for one in whole.rounds] == [
+        (one.thresholds, one.epsilon) for one in after.rounds
+    ]
+    assert all((whole.weights[name] == value).all() for name, value in after.weights.items())

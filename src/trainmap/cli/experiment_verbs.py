@@ -243,7 +243,7 @@ class _Detail:
 
         if time.time() - self._asked > 1.0:
             found, self._asked = at_work(self.study, self.out, self._since), time.time()
-            self._said = "; ".join(f"{text} of {one_line(name)}" for name, text in found.items())
+            self._said = "; ".join(f"{text}: {one_line(name)}" for name, text in found.items())
         return self._said or self.last
 
 

@@ -34,6 +34,8 @@ from trainmap.federated.secure_sum import broken
 
 LARGEST = 10**9
 """Examples that a client may say it trained on: more is a mistake or an attack, for it would decide alone."""
+UNLIKELY = 8.0
+"""Standard deviations that no noise is off: less than once in 10^14."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,15 @@ def aggregation_of(name: str) -> Aggregation:
     return AGGREGATIONS[name]
 
 
-def refusal(reply: Message, sent: Weights, message_type: str = TRAIN, number: int | None = None) -> str | None:
+def refusal(
+    reply: Message, sent: Weights, message_type: str = TRAIN, number: int | None = None, deviation: float = 0.0
+) -> str | None:
     """Why a reply is not taken: None where it is as it must be.
 
     A reply must have the records and keys of ``REPLIES``; counts that are whole numbers and agree with one another;
-    arrays of the names, shapes and kinds that were sent, all values finite; a histogram of its one shape, of counts
-    within ``LARGEST``; and be of the client with that number.
+    arrays of the names, shapes and kinds that were sent, all values finite; a histogram of its one shape, of no more
+    examples than it says that it has, but for noise of this standard deviation (``UNLIKELY`` of them); and be of the
+    client with that number.
     """
     if reply.has_error():
         return reply.error.reason or f"error {reply.error.code}"
@@ -113,7 +118,7 @@ def refusal(reply: Message, sent: Weights, message_type: str = TRAIN, number: in
     if METRICS in wanted and (why := _wrong_metrics(metrics_of(reply), number)):
         return why
     if HISTOGRAM in wanted:
-        return _wrong_histogram(reply)
+        return _wrong_histogram(reply, deviation)
     if message_type.startswith(SECURE):
         return broken(reply, message_type)
     return _wrong_arrays(reply, sent) if ARRAYS in wanted else None
@@ -134,15 +139,18 @@ def _wrong_metrics(metrics: Mapping[str, Any], number: int | None) -> str | None
     return None
 
 
-def _wrong_histogram(reply: Message) -> str | None:
+def _wrong_histogram(reply: Message, deviation: float) -> str | None:
     try:
         counts = histogram_in(reply)
     except (ValueError, TypeError, OSError, EOFError) as error:
         return f"its histogram cannot be read ({type(error).__name__})"
     if counts.shape != SHAPE or counts.dtype != np.int64:
         return f"a histogram must be int64 {SHAPE}, got {counts.dtype} {counts.shape}"
-    if counts.min() < -LARGEST or counts.max() > LARGEST:
-        return f"counts of a histogram must be at most {LARGEST:,}, got {counts.min():,} to {counts.max():,}"
+    examples, noise = metrics_of(reply)["examples"], UNLIKELY * deviation
+    if counts.min() < -noise or counts.max() > examples + noise:
+        return f"counts of {examples} examples must be 0 to {examples}, got {counts.min():,} to {counts.max():,}"
+    if counts.sum() > examples + noise * counts.size**0.5:
+        return f"it says that it has {examples} examples, and counts {counts.sum():,}"
     return None
 
 

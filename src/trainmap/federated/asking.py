@@ -26,6 +26,7 @@ class Asking:
         number: of the round.
         weights: that are sent in it.
         nodes: client number -> node id, of those that are there.
+        deviation: of the noise that is on a count of a histogram.
         refused: of each client whose reply was not taken, why, by its number as text; the first reason.
         absent: the clients that were asked and were not there, or did not answer.
         bytes_down, bytes_up: of all messages so far.
@@ -37,6 +38,7 @@ class Asking:
     number: int
     weights: Weights
     nodes: Mapping[int, int]
+    deviation: float = 0.0
     refused: dict[str, str] = field(default_factory=dict)
     absent: set[int] = field(default_factory=set)
     bytes_down: int = 0
@@ -75,7 +77,7 @@ class Asking:
         self.absent |= messages.keys() - replies.keys()
         taken = dict[int, Message]()
         for one in sorted(replies):
-            if why := refusal(replies[one], self.weights, asked[one], one):
+            if why := refusal(replies[one], self.weights, asked[one], one, self.deviation):
                 self.refused.setdefault(str(one), why)
             else:
                 taken[one] = replies[one]

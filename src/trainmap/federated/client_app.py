@@ -63,7 +63,8 @@ def make_client_app(client_of: ClientOf) -> ClientApp:
     @answering
     def histogram(message: Message, context: Context) -> Message:
         client = client_of(context)
-        return told_histogram(message, client.number, client.histogram(int(config_of(message)["round"])))
+        counts = client.histogram(int(config_of(message)["round"]))
+        return told_histogram(message, client.number, len(client.data), counts)
 
     @app.query(HELLO.partition(".")[2])
     @answering

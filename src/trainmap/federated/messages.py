@@ -33,7 +33,7 @@ REPLIES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     TRAIN: {ARRAYS: (), METRICS: (NUMBER, WEIGHT, *TOLD)},
     RECORD: {METRICS: (NUMBER, *TOLD)},
     HELLO: {METRICS: (NUMBER, "examples", "classes")},
-    HISTOGRAMS: {HISTOGRAM: ("counts",), METRICS: (NUMBER,)},
+    HISTOGRAMS: {HISTOGRAM: ("counts",), METRICS: (NUMBER, "examples")},
     **{
         f"{SECURE}.{stage}": {"secaggplus_configs": keys, **records}
         for stage, keys, records in (
@@ -89,10 +89,12 @@ def told_hello(message: Message, number: int, examples: int, classes: int) -> Me
     return reply(message, HELLO, {METRICS: MetricRecord(metrics)})
 
 
-def told_histogram(message: Message, number: int, counts: NDArray[Any]) -> Message:
+def told_histogram(message: Message, number: int, examples: int, counts: NDArray[Any]) -> Message:
     """A client's reply of its histogram, as it may be seen."""
-    records = {HISTOGRAM: ArrayRecord({"counts": Array(counts)}), METRICS: MetricRecord({NUMBER: number})}
-    return reply(message, HISTOGRAMS, records)
+    metrics: dict[str, Any] = {NUMBER: number, "examples": examples}
+    return reply(
+        message, HISTOGRAMS, {HISTOGRAM: ArrayRecord({"counts": Array(counts)}), METRICS: MetricRecord(metrics)}
+    )
 
 
 def histogram_in(message: Message) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -32,7 +33,7 @@ from trainmap.federated.messages import (
     record_of,
     weights_in,
 )
-from trainmap.federated.privacy import spent
+from trainmap.federated.privacy import spent, variance
 from trainmap.federated.roll_call import RollCall
 from trainmap.federated.secure_sum import enough, secure_sum
 from trainmap.files import writing
@@ -171,13 +172,16 @@ class _Run:
 
     def __post_init__(self) -> None:
         self.limits: Thresholds | None = None  # of all clients together, in force
-        if self.federation.privacy is not None and self.federation.privacy.secure:
-            enough(self.clients)
+        self.deviation, privacy = 0.0, self.federation.privacy
+        if privacy is not None:
+            self.deviation = math.sqrt(variance(privacy, self.federation.releases))
+            if privacy.secure:
+                enough(self.clients)
         self.strategy = aggregation_of(self.federation.aggregation).make(self.federation.options)
         self.told = aggregation_of(self.federation.aggregation).told(self.federation.options)
 
     def asking(self, number: int, weights: Weights, nodes: Mapping[int, int], strangers: Mapping[str, str]) -> Asking:
-        return Asking(self.grid, self.timeout, number, weights, nodes, dict(strangers))
+        return Asking(self.grid, self.timeout, number, weights, nodes, self.deviation, dict(strangers))
 
     def round(
         self, number: int, weights: Weights, nodes: Mapping[int, int], strangers: Mapping[str, str]

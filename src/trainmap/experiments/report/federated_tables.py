@@ -201,7 +201,7 @@ def _to_target(one: Rounds, level: float) -> Iterator[Grid]:
         cells = [_needed(one, name, across, show[across], level) for across in show]
         for opponent, what in columns:
             found = saved[opponent].get((name, what))
-            shown = NOTHING if found is None else Cell(f"{show_difference(found[0], 0)} %")
+            shown = NOTHING if found is None else Cell(show_difference(found[0], 0))
             cells.append(_said(shown, found, SAVES))
         lines.append(GridLine(name, tuple(cells), not row.judged))
     whose = "as the file asks" if one.asked is not None else "random's mean at the end"
