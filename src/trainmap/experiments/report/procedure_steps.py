@@ -112,14 +112,22 @@ def _common(phrases: Mapping[str, T]) -> tuple[str, dict[str, T]]:
 
 
 def _by_settings(told: Sequence[str]) -> str:
-    """Phrases of which several begin with the same settings: "settings: one; another | others: one; another"."""
+    """Phrases of which several begin with the same settings: "settings: one; another | others: one; another"; settings
+    of which the same is told stand together: "each of (settings) (others): one; another"."""
     its: dict[str, list[str]] = {}
     for phrase in told:
         settings, _, rest = phrase.rpartition("; ")
         its.setdefault(settings, []).append(rest)
     if len(its) < 2 or len(its) == len(told):
         return "; ".join(told)
-    return " | ".join(f"{settings}: {'; '.join(rest)}".removeprefix(": ") for settings, rest in its.items())
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for settings, rest in its.items():
+        alike.setdefault(tuple(rest), []).append(settings)
+    parts: list[str] = []
+    for rest, ways in alike.items():
+        way = ways[0] if len(ways) == 1 else f"each of {' '.join(f'({one})' for one in ways)}"
+        parts.append(f"{way}: {'; '.join(rest)}".removeprefix(": "))
+    return " | ".join(parts)
 
 
 def _seeds(seeds: Sequence[int]) -> str:
