@@ -173,6 +173,13 @@ def test_the_server_leaves_its_rounds_and_its_network_and_goes_on(tmp_path: Path
     assert again.rounds == outcome.rounds
 
 
+def test_a_project_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("mine")
+    with pytest.raises(TrainmapError, match=r"has a pyproject\.toml already, which is not overwritten"):
+        write_app(tmp_path, deployment())
+    assert (tmp_path / "pyproject.toml").read_text() == "mine"
+
+
 def test_a_round_is_a_line() -> None:
     one = Round(3, {"accuracy": 0.5, "loss": 1.25, "macro_f1": 0.4}, {"0": {}}, {"2": "why"}, (1,))
     assert line_of(one, 5) == "round 3 of 5, accuracy 0.5000, loss 1.2500, trained 0, absent 1, refused 2 (why)"

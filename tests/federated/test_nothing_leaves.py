@@ -113,7 +113,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "training": {"recording": Recording("training")},
     "global": {"choice": GLOBAL},
     "mixed": {"choice": Choice("20% ambiguous + 20% hard-to-learn", bounds="mixed")},
-    "training, some": {"choice": Choice("33% random"), "recording": Recording("training"), "participation": 0.6},
+    "training, some": {
+        "choice": Choice("33% random"),
+        "recording": Recording("training"),
+        "participation": 0.6,
+        "rounds": 8,
+    },
     "private": {"choice": GLOBAL, "privacy": Privacy(5.0)},
     "private, mixed, some": {"choice": MIXED, "privacy": Privacy(5.0), "participation": 0.5},
     "secure": {"choice": GLOBAL, "privacy": Privacy(5.0, secure=True)},
