@@ -364,9 +364,7 @@ def test_a_row_for_real_machines_is_named_as_the_report_does_and_is_one_run_but_
     )
     noise = "grid={zip: {federated.participation: [1.0, 0.34], federated.record.every: [1, 2]}}"
     tasks = the_tasks(planned(tmp_path, noise, "federated.rounds=6")[1])
-    with pytest.raises(
-        TrainmapError, match=r"participation .1.0, 0.34.; .*say --row, one of: 33% ambiguous .every rou"
-    ):
+    with pytest.raises(TrainmapError, match=r"participation .1.0, 0.34.; .*--row, one of: 33% ambiguous .every rou"):
         run_of_row(tasks, "33% ambiguous")
     assert run_of_row(tasks, "33% ambiguous (every 2 rounds)").recording.every == 2
     with pytest.raises(TrainmapError) as caught:

@@ -33,6 +33,7 @@ from trainmap.federated import (
     Round,
     write_app,
 )
+from trainmap.federated.partition import Partition
 from trainmap.federated.real_nodes import client_app, client_of, line_of, serve
 from trainmap.models.build import build
 from trainmap.models.predict import predict
@@ -40,9 +41,8 @@ from trainmap.training.state_file import load_state
 
 FEDERATION = Federation(rounds=2, choice=Choice("50% random"), recording=Recording(every=2))
 
-PRIVATE = Federation(
-    rounds=3, choice=Choice("50% ambiguous", bounds="global"), privacy=Privacy(1.0, secure=True)
-).to_json()
+GLOBAL = Choice("50% ambiguous", bounds="global")
+PRIVATE = Federation(rounds=3, choice=GLOBAL, privacy=Privacy(1.0, secure=True)).to_json()
 
 
 def deployment(**more: Any) -> Deployment:
@@ -81,10 +81,10 @@ def test_the_folder_for_flwr_run_is_a_flower_app_without_code(tmp_path: Path) ->
         ({"federation": '{"rounds": 0}'}, "rounds must be"),
         (
             {"federation": '{"rounds": 2, "aggregation": "fedavgg"}'},
-            "unknown aggregation 'fedavgg'; did you mean 'fedavg'",
+            "did you mean 'fedavg'",
         ),
         ({"federation": '{"rounds": 2, "options": {"mu": 1}}'}, "fedavg has no options, got 'mu'"),
-        ({"federation": PRIVATE.replace("1.0", "1e-300")}, "no noise makes 1 histograms"),
+        ({"federation": PRIVATE.replace('"epsilon": 1.0', '"epsilon": 1e-300')}, "no noise makes 1 histograms"),
         ({"federation": PRIVATE}, "secure aggregation needs at least 3 clients, got 2"),
         ({"recipe": '{"epochs": "many"}'}, "'recipe.epochs'"),
         ({"time-out": 3}, "did you mean 'timeout'"),
@@ -106,6 +106,11 @@ def test_settings_that_do_not_fit_are_refused(change: dict[str, Any], why: str) 
         ({"by": "luck"}, "'by'"),
         ({"partition-id": 0}, "unknown setting of node_config"),
         ({"folder": None}, "node_config must say folder"),
+        ({"parts": None, "by": "dirichlet", "alpha": 1.0}, "by, alpha: how parts .* without parts .* say parts=K"),
+        ({"parts": 0, "alpha": 0.5}, "error, alpha: how parts are made"),
+        ({"parts": None, "by": "iid"}, "error, by: how parts are made"),
+        ({"parts": None, "by": "group", "column": "speaker"}, "error, by, column: how parts are made"),
+        ({"column": "speaker"}, "by iid reads no column"),
     ],
 )
 def test_what_a_node_says_wrongly_is_refused(change: dict[str, Any], why: str) -> None:
@@ -119,6 +124,13 @@ def test_parts_are_disjoint_and_together_all(tmp_path: Path) -> None:
     owns = [Own(number, "digits", str(tmp_path), parts=3, by="dirichlet") for number in range(3)]
     ids = np.concatenate([own.client(told).data.ids for own in owns])
     assert np.array_equal(np.sort(ids), np.sort(load_splits("digits", validation=0.0).train.ids))
+
+
+def test_how_parts_are_made_is_as_a_partition_has_it_where_nothing_is_said() -> None:
+    config = {"number": 0, "data": "digits", "folder": "/here"}
+    assert Own.of(config).partition == Own.of({**config, "parts": 2}).partition == Partition()
+    assert Own.of({**config, "parts": 2, "by": "dirichlet", "alpha": 1.0}).partition == Partition("dirichlet", 1.0)
+    assert Own.of({**config, "parts": 2, "by": "group", "column": "a"}).partition == Partition("group", column="a")
 
 
 def test_a_client_whose_data_is_another_is_declined(tmp_path: Path) -> None:

@@ -68,3 +68,34 @@ def test_predictions_that_are_no_probabilities_are_refused(tmp_path: Path) -> No
             metric(np.full(len(y), -3.0), data)
         with pytest.raises(TrainmapError, match="as whole numbers"):
             metric(np.full(len(y), 0.5), xgboost.DMatrix(x, y + 0.5))
+
+
+def test_numbers_of_two_classes_are_not_taken_for_probabilities(tmp_path: Path) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    data = xgboost.DMatrix(x, y)
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities") as recorder:
+        metric = RecordingMetric(recorder, data)
+        how: dict[str, Any] = {"evals": [(data, "train")], "custom_metric": metric, "verbose_eval": False}
+        with pytest.raises(TrainmapError, match="exactly 0 or 1, as numbers of classes are; use multi:softprob"):
+            xgboost.train({"objective": "multi:softmax", "num_class": 2, "nthread": 1}, data, 2, **how)
+        xgboost.train({"objective": "multi:softprob", "num_class": 2, "nthread": 1}, data, 2, **how)
+    assert Dynamics.open(tmp_path / "d").epochs == 2
+
+
+@pytest.mark.parametrize("boosting", ["rf", "dart"])
+def test_what_has_no_stages_afterwards_is_recorded_while_it_trains(boosting: str, tmp_path: Path) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    data, seen = lightgbm.Dataset(np.asarray(x), y), []
+    params = {"objective": "binary", "boosting": boosting, "bagging_freq": 1, "bagging_fraction": 0.5, "drop_rate": 0.9}
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities") as recorder:
+        lightgbm.train(
+            {**params, "num_leaves": 4, "verbose": -1, "num_threads": 1},
+            data,
+            4,
+            valid_sets=[data],
+            feval=RecordingMetric(recorder, data),
+            callbacks=[lambda now: seen.append(np.asarray(now.model.predict(x)))],
+        )
+    dynamics = Dynamics.open(tmp_path / "d")
+    for epoch, p in enumerate(seen):
+        np.testing.assert_allclose(dynamics.column(epoch, "p_gold"), np.where(y == 1, p, 1 - p), rtol=1e-5)

@@ -10,8 +10,11 @@ from typing import Any
 import catboost
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
+from scipy.sparse import coo_matrix, csc_matrix, csr_array, csr_matrix
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.ensemble import (
     AdaBoostClassifier,
@@ -23,6 +26,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVC
 
 from trainmap import DataMap
 from trainmap.errors import TrainmapError
@@ -155,6 +159,41 @@ def test_other_objectives_and_dart_are_refused(tmp_path: Path) -> None:
         booster = xgboost.train({"objective": "binary:logistic", **params}, data, 2)
         with pytest.raises(TrainmapError, match=why):
             record_stages(booster, data, y, tmp_path / "d")
+
+
+@pytest.mark.parametrize(("boosting", "why"), [("rf", "rf takes the mean"), ("dart", "dart weighs .* RecordingMetric")])
+def test_lightgbm_whose_stages_are_no_sums_is_refused(boosting: str, why: str, tmp_path: Path) -> None:
+    x, y = two()
+    how: dict[str, Any] = {"num_leaves": 4, "subsample": 0.5, "subsample_freq": 1, "verbose": -1, "n_jobs": 1}
+    model = lightgbm.LGBMClassifier(boosting_type=boosting, n_estimators=3, **how).fit(x, y)
+    named = {"objective": "binary", "boost": {"rf": "random_forest"}.get(boosting, boosting)}
+    booster = lightgbm.train({**named, **how}, lightgbm.Dataset(x, y), 3)
+    for one in (model, model.booster_, booster, lightgbm.Booster(model_str=booster.model_to_string())):
+        with pytest.raises(TrainmapError, match=why):
+            record_stages(one, x, y, tmp_path / "d")
+    assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("name", ["random forest", "extra trees", "bagging"])
+@pytest.mark.parametrize("kind", [csr_matrix, csc_matrix, coo_matrix, csr_array, pd.DataFrame])
+def test_forests_take_sparse_examples_and_data_frames(name: str, kind: Any, tmp_path: Path) -> None:
+    x, y = two()
+    x = np.where(x > np.median(x, axis=0), x, 0.0)
+    model = fitted(MODELS[name](), kind(x), y)
+    dynamics = record_stages(model, kind(x), y, tmp_path / "d", stages=2)
+    p = np.maximum(model.predict_proba(kind(x))[np.arange(len(y)), y], LEAST)
+    np.testing.assert_allclose(dynamics.column(1, "p_gold"), p, rtol=2e-4, atol=2e-6)
+
+
+def test_a_bag_of_what_gives_no_probabilities_is_refused_before_anything_is_removed(tmp_path: Path) -> None:
+    x, y = load_wine(return_X_y=True)
+    before = record_stages(fitted(MODELS["bagging"](), x, y), x, y, tmp_path / "d", stages=2)
+    model = BaggingClassifier(SVC(), n_estimators=3).fit(x, y)
+    with pytest.raises(TrainmapError, match=r"made of SVC, which gives no prob.* fit it to .*\(SVC\(\.\.\.\)\)"):
+        record_stages(model, x, y, tmp_path / "d", overwrite=True)
+    assert before.column(1, "p_gold").shape == (len(y),)
+    calibrated = BaggingClassifier(CalibratedClassifierCV(SVC(), cv=3), n_estimators=2, random_state=0).fit(x, y)
+    assert record_stages(calibrated, x, y, tmp_path / "e").epochs == 2
 
 
 def test_predictions_and_labels_of_different_lengths_are_refused(tmp_path: Path) -> None:

@@ -92,6 +92,11 @@ def test_columns_are_named_and_a_label_may_lack(tmp_path: Path) -> None:
         (without(label=["cat", "dog", "cat"]), {}, "label must be class indices, got '(cat|dog)'"),
         ({name: [] for name in TABLE}, {}, "hold no numbers|no rows|must be"),
         (without(guid=[4, 5, 6]), {"columns": {"id": "guid"}}, "has a column 'id' besides 'guid'"),
+        (without("id", guid=[4, 5, 6], trainmap_id=[1, 2, 3]), {}, "has a column 'trainmap_id' besides 'guid'"),
+        (without(trainmap_id=[1, 2, 3]), {}, "has a column 'trainmap_id' besides 'id'"),
+        (without(one=[1, 2, 3], guid=[1, 2, 3]), {"columns": {"id": "one"}}, "has a column 'id' besides 'one'"),
+        (without(gold=[1, 2, 3]), {}, "has a column 'gold' besides 'label'"),
+        (without(forgetfulness=["a", "b", "c"]), {}, "1 column hold no numbers .*forgetting"),
         (TABLE, {"leave_out": ["mine"], "columns": {"score": "mine"}}, "to be read and left out"),
         (3, {}, "a table must be a polars or pandas data frame"),
         ("scores.xlsx", {}, "unknown kind of table '.xlsx'"),
@@ -100,6 +105,42 @@ def test_columns_are_named_and_a_label_may_lack(tmp_path: Path) -> None:
 def test_tables_that_are_no_maps_are_refused(table: Any, how: dict[str, Any], why: str) -> None:
     with pytest.raises(TrainmapError, match=why):
         map_from_table(table, epochs=5, **how)
+
+
+@pytest.mark.parametrize("columns", [None, {"forgetting": "forgetfulness"}])
+def test_a_forgetfulness_of_1000_is_never_however_the_column_is_found(columns: Any) -> None:
+    datamap = map_from_table(without(forgetfulness=[0.0, 2.0, 1000.0]), epochs=5, columns=columns)
+    assert datamap.values("forgetting").tolist() == [2.0, np.inf, 0.0]
+    other = {"slope": "forgetfulness"}
+    assert map_from_table(without(forgetfulness=[0, 2, 1000]), 5, columns=other).values("slope")[1] == 1000.0
+
+
+def test_an_alias_that_is_taken_for_something_else_is_no_second_one() -> None:
+    table = without("id", guid=[3, 1, 2], trainmap_id=[7, 8, 9])
+    datamap = map_from_table(table, epochs=5, columns={"place": "trainmap_id"})
+    assert datamap.ids.tolist() == [1, 2, 3]
+    assert datamap.values("place").tolist() == [8.0, 9.0, 7.0]
+    assert map_from_table(table, epochs=5, columns={"id": "trainmap_id"}, leave_out=["guid"]).ids.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("written", "ids"),
+    [
+        (("7", "10", "-8"), [-8, 7, 10]),
+        (("007", "10", "8"), ["007", "10", "8"]),
+        (('"007"', '"010"', '"8"'), ["007", "010", "8"]),
+        (("123456789012345678901", "1", "2"), ["1", "123456789012345678901", "2"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["id", "guid", "image"])
+def test_ids_of_a_csv_file_stay_as_they_are_written(
+    name: str, written: tuple[str, ...], ids: list[Any], tmp_path: Path
+) -> None:
+    lines = [f"0.{row},{one},0.1,01" for row, one in enumerate(written)]
+    (tmp_path / "t.csv").write_text("\n".join([f"confidence,{name},variability,mine", *lines, ""]))
+    datamap = map_from_table(tmp_path / "t.csv", epochs=5, columns={"id": "image"} if name == "image" else None)
+    assert datamap.ids.tolist() == ids
+    assert datamap.values("mine").tolist() == [1.0] * 3
 
 
 @pytest.mark.parametrize("name", ["no.csv", "torn.parquet", "torn.jsonl"])

@@ -106,7 +106,7 @@ class Own:
         data_root: where it looks for data.
         parts: to try things out: of so many parts of the dataset it has the one with its number; every node must say
             the same. 0: all of it.
-        by, alpha, column: how these parts are made, as ``Partition`` takes them.
+        by, alpha, column: how these parts are made, as ``Partition`` has them where None; for ``parts`` alone.
         device: where to compute.
 
     Raises:
@@ -118,21 +118,31 @@ class Own:
     folder: str
     data_root: str = "data"
     parts: int = 0
-    by: By = "iid"
-    alpha: float = 0.5
-    column: str = ""
+    by: By | None = None
+    alpha: float | None = None
+    column: str | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         whole(self.number, "number")
         _ = self.partition
-        if whole(self.parts, "parts") and self.number >= self.parts:
+        if not whole(self.parts, "parts") and self._of_parts:
+            raise TrainmapError(
+                f"{', '.join(self._of_parts)}: how parts are made, but without parts the node trains on all of its "
+                "data; say parts=K, alike on every node, or leave this out"
+            )
+        if self.parts and self.number >= self.parts:
             raise TrainmapError(f"of {self.parts} parts, numbered from 0, there is no number {self.number}")
 
     @property
     def partition(self) -> Partition:
         """How the parts are made."""
-        return Partition(self.by, self.alpha, self.column)
+        return Partition(**self._of_parts)
+
+    @property
+    def _of_parts(self) -> dict[str, Any]:
+        told = {"by": self.by, "alpha": self.alpha, "column": self.column}
+        return {name: value for name, value in told.items() if value is not None}
 
     @staticmethod
     def of(node_config: Mapping[str, Plain]) -> Own:

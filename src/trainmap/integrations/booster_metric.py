@@ -34,7 +34,8 @@ class RecordingMetric:
         ids: (N,) of its rows; None: 0 to N - 1.
         every: rounds from one recorded one to the next; the round ``every`` is the first.
 
-    The objective must be a classifier's (binary:logistic, multi:softprob; binary, multiclass), labels 0 to C - 1.
+    The objective must be a classifier's (binary:logistic, multi:softprob; binary, multiclass), labels 0 to C - 1; not
+    multi:softmax, which predicts numbers of classes.
     The metric is called "recorded_error", lower is better: name another one for early stopping. A probability below
     1e-6 is recorded as 1e-6.
 
@@ -61,6 +62,11 @@ class RecordingMetric:
             raise TrainmapError(
                 f"predictions must be probabilities, got {p.min():.3g} to {p.max():.3g}; use an objective of a "
                 "classifier, such as binary:logistic or multi:softprob"
+            )
+        if p.size and p.ndim == 1 and np.isin(p, (0, 1)).all():
+            raise TrainmapError(
+                "predictions must be probabilities, all of these are exactly 0 or 1, as numbers of classes are; use "
+                "multi:softprob (not multi:softmax) or binary:logistic"
             )
         p = checked(p, gold)
         if data is self.data:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from scipy.special import expit, softmax
 
 from trainmap.dynamics.recorder import Recorder
@@ -163,11 +164,22 @@ def _boosted(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
             yield np.asarray(p)
 
 
+def _forest_total(model: Any) -> int:
+    trees = getattr(model, "estimators_", ())
+    if odd := [tree for tree in trees if not hasattr(tree, "predict_proba")]:
+        name = type(odd[0]).__name__
+        raise TrainmapError(
+            f"this {type(model).__name__} is made of {name}, which gives no probabilities; fit it to an estimator that "
+            f"has predict_proba, such as a tree or CalibratedClassifierCV({name}(...))"
+        )
+    return len(trees)
+
+
 def _forest(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
     """The mean over the first trees; a tree of a bag sees its own columns, and may not know every class."""
-    values = np.asarray(x)
+    values: Any = x.tocsr() if issparse(x) else np.asarray(x)  # a data frame's columns go by their place
     columns = getattr(model, "estimators_features_", None)
-    total, known = np.zeros((len(values), len(model.classes_))), np.arange(len(model.classes_))
+    total, known = np.zeros((values.shape[0], len(model.classes_))), np.arange(len(model.classes_))
     for first, last in pairwise([0, *ends]):
         for number in range(first, last):
             tree = model.estimators_[number]
@@ -233,6 +245,17 @@ def _xgboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
 
 def _lightgbm_booster(model: Any) -> Any:
     booster = model.booster_ if hasattr(model, "booster_") else model
+    told = booster.model_to_string(num_iteration=1).splitlines()  # booster.params has any of several names for it
+    if "[boosting: rf]" in told:
+        raise TrainmapError(
+            "LightGBM's rf takes the mean of its trees, whose stages are not sums; use gbdt, scikit-learn's "
+            "RandomForestClassifier, or record it while it trains, by RecordingMetric"
+        )
+    if "[boosting: dart]" in told:
+        raise TrainmapError(
+            "dart weighs its trees anew at each stage, which a fitted model does not tell; use gbdt, or record it "
+            "while it trains, by RecordingMetric"
+        )
     objective = str(booster.dump_model(num_iteration=1)["objective"]).split()
     if not objective or objective[0] not in ("binary", "multiclass"):
         raise TrainmapError(f"the objective must be binary or multiclass, got {' '.join(objective) or 'none'}")
@@ -276,7 +299,7 @@ FAMILIES = (
         "scikit-learn's forests",
         _from("sklearn", *FORESTS),
         _fitted_classes,
-        lambda model: len(getattr(model, "estimators_", ())),
+        _forest_total,
         _forest,
     ),
     Family("XGBoost", _from("xgboost", "XGBClassifier", "Booster"), _xgboost_classes, _xgboost_total, _xgboost),

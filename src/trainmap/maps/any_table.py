@@ -54,20 +54,22 @@ def map_from_table(
             ``.ndjson``). It needs the columns id, confidence (0 to 1) and variability (0 to 1); label (class indices)
             and correctness (a count of epochs) where it has them. Every other column of numbers is a score by its name.
         epochs: that the scores were made from; such a file does not say.
-        columns: our name -> the table's. ``guid``, ``gold`` and ``forgetfulness`` are known without.
+        columns: our name -> the table's. ``guid`` (or ``trainmap_id``), ``gold`` and ``forgetfulness`` are known
+            without; where two columns say the same, one must be left out.
         leave_out: columns that are not to be scores; those that hold no numbers must be among them.
         source: what was recorded.
         rule, fraction: of the regions, see ``trainmap.maps.regions``.
 
     Returns:
         a map like any other. A correctness that is not there is NaN; so are scores that are null. Where a file has
-        ``forgetfulness`` 1000 (never right), forgetting is infinite.
+        ``forgetfulness`` 1000 (never right), forgetting is infinite. Ids are numbers or text as the table has them; in
+        CSV they are numbers if all are written as numbers are, and text if one is not, as with zeros in front: "007".
 
     Raises:
         TrainmapError: a column that is missing or holds something else, ids that repeat, values out of range.
         StoreError: a file that cannot be read.
     """
-    frame = _frame(table)
+    frame = _frame(table, [columns["id"]] if columns and "id" in columns else ["id", *ALIASES["id"]])
     frame = _named(frame, dict(columns or {}), list(leave_out))
     if not frame.height:
         raise TrainmapError("the table has no rows; a map needs at least one example")
@@ -93,14 +95,14 @@ def map_from_table(
     )
 
 
-def _frame(table: Any) -> pl.DataFrame:
-    """Whatever it is as a polars frame."""
+def _frame(table: Any, id_names: list[str]) -> pl.DataFrame:
+    """Whatever it is as a polars frame; its ids have one of these names."""
     if isinstance(table, pl.DataFrame):
         return table
     if isinstance(table, pl.LazyFrame):
         return table.collect()
     if isinstance(table, str | Path):
-        return _read(Path(table))
+        return _read(Path(table), id_names)
     if isinstance(table, Mapping):
         return pl.DataFrame({str(name): pl.Series(np.asarray(column)) for name, column in table.items()})
     if type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "columns"):
@@ -119,16 +121,27 @@ READERS: Mapping[str, Any] = {
 }
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read(path: Path, id_names: list[str]) -> pl.DataFrame:
     if (suffix := path.suffix.lower()) not in READERS:
         raise unknown("kind of table", suffix or path.name, READERS)
     with reading(path, "table"):
         path.stat()
         try:
             how = {"infer_schema_length": None} if suffix != ".parquet" else {}
-            return READERS[suffix](path, **how)
+            frame = READERS[suffix](path, **how)
+            return _ids_as_written(frame, path, id_names) if suffix == ".csv" else frame
         except (pl.exceptions.PolarsError, UnicodeError) as error:
             raise StoreError(f"{path} cannot be read as {suffix[1:]}: {shown(str(error).splitlines()[0])}") from error
+
+
+def _ids_as_written(frame: pl.DataFrame, path: Path, id_names: list[str]) -> pl.DataFrame:
+    """Ids of a CSV file that were taken for numbers but say more, such as "007", or too large, as text."""
+    for name in id_names:
+        if name in frame.columns and frame[name].dtype.is_integer():
+            text = pl.read_csv(path, columns=[name], infer_schema=False)[name]
+            if frame[name].dtype == pl.Int128 or not text.eq_missing(frame[name].cast(pl.String)).all():
+                frame = frame.with_columns(text)
+    return frame
 
 
 def _named(frame: pl.DataFrame, columns: dict[str, str], leave_out: list[str]) -> pl.DataFrame:
@@ -140,16 +153,16 @@ def _named(frame: pl.DataFrame, columns: dict[str, str], leave_out: list[str]) -
         raise TrainmapError(f"'{both[0]}' is to be read and left out; say one of them")
     frame = frame.drop(leave_out)
     for ours, others in ALIASES.items():
-        for theirs in others:
-            if ours not in (*frame.columns, *columns) and theirs in frame.columns and theirs not in columns.values():
-                columns[ours] = theirs
-                if theirs == "forgetfulness":
-                    never = pl.when(pl.col(theirs) == NEVER).then(np.inf).otherwise(pl.col(theirs).cast(pl.Float64))
-                    frame = frame.with_columns(never.alias(theirs))
+        free = [name for name in (ours, *others) if name in frame.columns and name not in columns.values()]
+        if ours not in columns and free:
+            columns[ours] = free.pop(0)
+        if free:
+            raise _besides(free[0], columns[ours])
     if double := [ours for ours, theirs in columns.items() if ours in frame.columns and ours != theirs]:
-        raise TrainmapError(
-            f"the table has a column '{double[0]}' besides '{columns[double[0]]}'; leave one of them out"
-        )
+        raise _besides(double[0], columns[double[0]])
+    if (theirs := columns.get("forgetting")) == "forgetfulness" and frame[theirs].dtype.is_numeric():
+        never = pl.when(pl.col(theirs) == NEVER).then(np.inf).otherwise(pl.col(theirs).cast(pl.Float64))
+        frame = frame.with_columns(never.alias(theirs))
     frame = frame.rename({theirs: ours for ours, theirs in columns.items()})
     if lacking := [name for name in ("id", *AXES[:2]) if name not in frame.columns]:
         raise TrainmapError(
@@ -163,6 +176,10 @@ def _named(frame: pl.DataFrame, columns: dict[str, str], leave_out: list[str]) -
             f"{counted(len(odd), 'column')} hold no numbers ({some(odd, 6)}); pass leave_out={odd[:6]!r} to do without"
         )
     return frame
+
+
+def _besides(one: str, other: str) -> TrainmapError:
+    return TrainmapError(f"the table has a column '{one}' besides '{other}'; leave one of them out")
 
 
 def _labels(frame: pl.DataFrame) -> pl.Series:
