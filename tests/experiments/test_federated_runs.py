@@ -26,6 +26,7 @@ from trainmap.experiments.results.statistics import Verdict
 from trainmap.experiments.runs.estimate import estimate
 from trainmap.experiments.runs.folder import results
 from trainmap.experiments.tasks.federated_run import FederatedRun, client_folder
+from trainmap.experiments.tasks.on_machines import run_of_row
 from trainmap.experiments.tasks.place import AT, FEDERATION, is_at
 from trainmap.experiments.tasks.tracking import read_epochs
 from trainmap.federated.federation import Choice
@@ -189,6 +190,14 @@ def test_a_grid_goes_over_partitions_participation_and_noise(tmp_path: Path) -> 
         ("federated.aggregation=fedadm", "federated.aggregation: unknown aggregation 'fedadm'; did you mean 'fedadam'"),
         ("federated.options={mu: 0.1}", "federated.options: fedavg has no options, got 'mu'"),
         ("federated.privacy={epsilon: 1.0}", "federated: privacy is of what clients tell for global or mixed bounds"),
+        (
+            "federated.clients=2 & federated.bounds=global & federated.privacy={secure: true, epsilon: 1.0}",
+            "federated.privacy: secure aggregation needs at least 3 clients, got 2",
+        ),
+        (
+            "federated.bounds=mixed & federated.privacy={epsilon: 1.0e-300}",
+            "federated.privacy: no noise makes 2 histograms (1e-300, 1e-05)-private",
+        ),
         ("federated.participation=0.0", "federated.participation: must be greater than 0"),
         ("federated.noise={clients: 0.5, share: 0.6}", "federated.noise.share: must be less than or equal to 0.5"),
         ("federated.model=cnm-8", "federated.model: "),
@@ -199,7 +208,7 @@ def test_a_grid_goes_over_partitions_participation_and_noise(tmp_path: Path) -> 
 )
 def test_a_mistake_is_one_line_with_its_field_before_any_work(tmp_path: Path, change: str, message: str) -> None:
     with pytest.raises(TrainmapError) as caught:
-        planned(tmp_path, change)
+        planned(tmp_path, *change.split(" & "))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -337,6 +346,34 @@ def test_rows_of_one_spec_are_told_apart_by_what_differs(tmp_path: Path) -> None
     ]
 
 
+def test_a_row_for_real_machines_is_named_as_the_report_does_and_is_one_run_but_for_the_seed(tmp_path: Path) -> None:
+    bounds = "grid={cross: {federated.bounds: [local, global]}}"
+    tasks = the_tasks(planned(tmp_path, bounds)[1])
+    chosen = run_of_row(tasks, "33% ambiguous (global bounds)")
+    assert (chosen.choice.bounds, chosen.seed) == ("global", 0)
+    assert run_of_row(tasks, "33% random").is_random
+    with pytest.raises(TrainmapError, match=r"unknown row '33% ambiguous .mixed bounds.'; did you mean '33% ambiguous"):
+        run_of_row(tasks, "33% ambiguous (mixed bounds)")
+    with pytest.raises(TrainmapError) as caught:
+        run_of_row(tasks, "33% ambiguous")
+    assert str(caught.value) == (
+        "row '33% ambiguous' is of several runs, which differ in federated.bounds ('local', 'global'); real machines "
+        "have one: say --row, one of: 33% ambiguous (local bounds), 33% ambiguous (global bounds)"
+    )
+    noise = "grid={zip: {federated.participation: [1.0, 0.34], federated.record.every: [1, 2]}}"
+    tasks = the_tasks(planned(tmp_path, noise, "federated.rounds=6")[1])
+    with pytest.raises(TrainmapError, match=r"participation .1.0, 0.34.; .*--row, one of: 33% ambiguous .every rou"):
+        run_of_row(tasks, "33% ambiguous")
+    assert run_of_row(tasks, "33% ambiguous (every 2 rounds)").recording.every == 2
+    with pytest.raises(TrainmapError) as caught:
+        run_of_row(tasks, "all")
+    assert str(caught.value) == (
+        "row 'all' is of several runs, which differ in federated.participation (1.0, 0.34); real machines have one: "
+        "say it, --set grid={} --set federated.participation=1.0"
+    )
+    assert run_of_row(the_tasks(planned(tmp_path, noise, "grid={}", "federated.rounds=6")[1]), "all").row == "all"
+
+
 def test_what_is_left_is_estimated(done: Path) -> None:
     study, _ = planned(done, "seeds=[0, 1, 2]")
     left = estimate(study, results(study, done / "out"), 1)
@@ -456,14 +493,43 @@ def test_what_a_target_takes_is_along_straight_lines_and_a_bound_where_it_is_not
     random_task: FederatedRun,
 ) -> None:
     found = curves(random_task, random=[[0.1, 0.4, 0.6], [0.1, 0.4, 0.8]], auto=[[0.1, 0.7, 0.7], [0.1, 0.2, 0.3]])
-    assert found.target == pytest.approx(0.7)
+    assert (found.target, found.whose) == (0.6, "the lowest of random's at the end")
+    all_of_random = found.needed("random", "rounds", 0.95)
+    assert all_of_random is not None
+    assert all_of_random.whole
     needed = found.needed("auto", "flops", 0.95)
     assert needed is not None
-    assert (needed.by_seed, needed.whole, needed.mean.mean) == ({0: pytest.approx(20)}, False, pytest.approx(30))
+    assert (needed.by_seed, needed.whole) == ({0: pytest.approx(20 * 5 / 6)}, False)
+    assert needed.mean.mean == pytest.approx((20 * 5 / 6 + 40) / 2)
     lower = replace(found, asked=0.25).needed("auto", "rounds", 0.95)
     assert lower is not None
     assert lower.by_seed == {0: pytest.approx(0.25), 1: pytest.approx(1.5)}
     assert not found.saved("auto", "random", "rounds", 0.95).n
+    assert replace(found, asked=0.25).whose == "as the file asks"
+
+
+@pytest.mark.parametrize(("kept", "fair"), [(0.41, False), (0.351, False), (0.35, True), (0.309, False)])
+def test_a_row_that_keeps_another_share_than_its_spec_says_is_held_against_all_data_alone(
+    tmp_path: Path, kept: float, fair: bool
+) -> None:
+    study, graph = planned(tmp_path, "seeds=[0, 1]", "federated.bounds=global")
+    told = {task.hash: result_of([0.1, 0.2, 0.3 + task.seed / 10, 0.5, 0.6]) for task in the_tasks(graph)}
+    for task in the_tasks(graph):
+        if task.choice.request.reads_map:
+            for row in told[task.hash]["rounds"][3:]:
+                row.update(mapped=1, kept=kept)
+    (found,) = rounds_of(study, told)
+    row = found.rows["33% ambiguous"]
+    assert row.kept == pytest.approx(kept)  # of the rounds in which maps chose: 0.3 in the others
+    assert row.label == f"33% ambiguous (kept {100 * kept:.0f} %)"
+    assert set(row.against) == ({"all", "random", "equal"} if fair else {"all"})
+    assert [one.kept for one in found.rows.values() if one is not row] == [None] * 3
+    grids, (said,), _, _ = federated_grids(study, told)
+    for grid in grids[:3]:
+        assert "more than 2 points off the spec's, there is no verdict against random and against all" in grid.lead
+        assert row.label in [line.name for line in grid.lines]
+    assert ("random of the same size" in said) == ("equal compute" in said) == fair
+    assert f"all data shown: {row.label}" in said
 
 
 def test_what_is_saved_is_a_share_of_what_the_opponent_takes(random_task: FederatedRun) -> None:

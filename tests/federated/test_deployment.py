@@ -20,12 +20,29 @@ from trainmap.checksums import read_sealed
 from trainmap.data import Dataset, load_splits
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
-from trainmap.federated import Choice, Declined, Deployment, Federation, LocalGrid, Own, Recording, Round, write_app
+from trainmap.evaluation.metrics import evaluate
+from trainmap.federated import (
+    Choice,
+    Declined,
+    Deployment,
+    Federation,
+    LocalGrid,
+    Own,
+    Privacy,
+    Recording,
+    Round,
+    write_app,
+)
 from trainmap.federated.partition import Partition
 from trainmap.federated.real_nodes import client_app, client_of, line_of, serve
+from trainmap.models.build import build
+from trainmap.models.predict import predict
 from trainmap.training.state_file import load_state
 
 FEDERATION = Federation(rounds=2, choice=Choice("50% random"), recording=Recording(every=2))
+
+GLOBAL = Choice("50% ambiguous", bounds="global")
+PRIVATE = Federation(rounds=3, choice=GLOBAL, privacy=Privacy(1.0, secure=True)).to_json()
 
 
 def deployment(**more: Any) -> Deployment:
@@ -62,6 +79,13 @@ def test_the_folder_for_flwr_run_is_a_flower_app_without_code(tmp_path: Path) ->
         ({"least": 3}, "least must be at most 2"),
         ({"federation": "{"}, "federation must be JSON"),
         ({"federation": '{"rounds": 0}'}, "rounds must be"),
+        (
+            {"federation": '{"rounds": 2, "aggregation": "fedavgg"}'},
+            "did you mean 'fedavg'",
+        ),
+        ({"federation": '{"rounds": 2, "options": {"mu": 1}}'}, "fedavg has no options, got 'mu'"),
+        ({"federation": PRIVATE.replace('"epsilon": 1.0', '"epsilon": 1e-300')}, "no noise makes 1 histograms"),
+        ({"federation": PRIVATE}, "secure aggregation needs at least 3 clients, got 2"),
         ({"recipe": '{"epochs": "many"}'}, "'recipe.epochs'"),
         ({"time-out": 3}, "did you mean 'timeout'"),
         ({"model": None}, "run_config must say model"),
@@ -178,6 +202,20 @@ def test_a_project_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match=r"has a pyproject\.toml already, which is not overwritten"):
         write_app(tmp_path, deployment())
     assert (tmp_path / "pyproject.toml").read_text() == "mine"
+
+
+def test_the_server_judges_with_the_flips_of_the_recipe(tmp_path: Path) -> None:
+    told = deployment(out=str(tmp_path / "out"), test="digits", recipe=replace(RECIPE, flips=True))
+    nodes = {
+        5 + number: {"number": number, "data": "digits", "parts": 2, "folder": str(tmp_path / str(number))}
+        for number in range(2)
+    }
+    outcome = serve(LocalGrid(client_app, nodes, told.run_config()), told)
+    network, test = build(MODEL, told.classes, told.inputs, FEDERATION.seed), load_splits("digits").test
+    network.load_state_dict(load_state(tmp_path / "out" / "model.pt", "network"))
+    losses = [evaluate(predict(network, test, flips), test.y).loss for flips in (True, False)]
+    assert outcome.rounds[-1].metrics["loss"] == pytest.approx(losses[0], rel=1e-4)
+    assert losses[0] != pytest.approx(losses[1], rel=1e-2)
 
 
 def test_a_round_is_a_line() -> None:

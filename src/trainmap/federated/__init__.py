@@ -16,9 +16,11 @@ Its files, in reading order::
     client_app.py         Flower's ClientApp over a client
     local_grid.py         all clients in one process
     aggregation.py        how their networks become one, and which replies are taken
+    feasible.py           whether a federation can be run
     roll_call.py          who is there
     asking.py             questions of a round, and the replies
     server.py             the rounds
+    measuring.py          how good a global network is
     partition.py          who has which examples, and whose labels are wrong
     merged.py             one map of all clients' examples
     under_noise.py        what the noise of privacy does to thresholds
@@ -41,9 +43,11 @@ if TYPE_CHECKING:
     from trainmap.federated.client import Client, Declined, Told, Weights, weights_of
     from trainmap.federated.client_app import make_client_app
     from trainmap.federated.deployment import Deployment, Own, write_app
+    from trainmap.federated.feasible import check_federation
     from trainmap.federated.federation import Choice, Federation, Privacy, Recording, participants
     from trainmap.federated.global_thresholds import Thresholds
     from trainmap.federated.local_grid import LocalGrid
+    from trainmap.federated.measuring import measured
     from trainmap.federated.merged import joined, merged_map
     from trainmap.federated.noisy_clients import DETECTORS, Detector, Evidence, detected, judging
     from trainmap.federated.partition import Noise, Partition, noisy
@@ -58,9 +62,11 @@ else:
             "client_app": "make_client_app",
             "server": "Outcome Round federate",
             "deployment": "Deployment Own write_app",
+            "feasible": "check_federation",
             "federation": "Choice Federation Privacy Recording participants",
             "global_thresholds": "Thresholds",
             "local_grid": "LocalGrid",
+            "measuring": "measured",
             "merged": "joined merged_map",
             "noisy_clients": "DETECTORS Detector Evidence detected judging",
             "partition": "Noise Partition noisy",
@@ -72,7 +78,8 @@ else:
 __all__ = [
     "AGGREGATIONS", "DETECTORS", "Aggregation", "Choice", "Client", "Declined", "Deployment", "Detector", "Evidence",
     "Federation", "LocalGrid", "Noise", "Outcome", "Own", "Partition", "Privacy", "PrivacyPoint", "Recording", "Round",
-    "Thresholds", "Told", "Weights", "aggregation_of", "detected", "federate", "joined", "judging", "make_client_app",
-    "merged_map", "noisy", "participants", "privacy_curve", "told_histograms", "weights_of", "write_app",
+    "Thresholds", "Told", "Weights", "aggregation_of", "check_federation", "detected", "federate", "joined", "judging",
+    "make_client_app", "measured", "merged_map", "noisy", "participants", "privacy_curve", "told_histograms",
+    "weights_of", "write_app",
 ]
 # fmt: on

@@ -14,6 +14,7 @@ from trainmap.data.dataset import Dataset, load_splits
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, number, shown, some, unknown, whole
 from trainmap.federated.client import Client, Declined
+from trainmap.federated.feasible import check_federation
 from trainmap.federated.federation import Federation
 from trainmap.federated.partition import By, Partition, partition
 from trainmap.files import writing
@@ -47,7 +48,7 @@ class Deployment:
         least: clients that must be there before the first round; 0 for all of them.
 
     Raises:
-        TrainmapError: values out of range, or a network that does not take the inputs.
+        TrainmapError: values out of range, a network that does not take the inputs, or as ``check_federation``.
     """
 
     federation: Federation
@@ -67,6 +68,7 @@ class Deployment:
         whole(self.clients, "clients", 1)
         whole(self.classes, "classes", 2)
         check_model(self.model, self.inputs)
+        check_federation(self.federation, self.clients)
         if self.names and len(self.names) != self.classes:
             raise TrainmapError(f"there are {self.classes} classes, got {len(self.names)} names of them")
         if not Path(self.out).is_absolute():

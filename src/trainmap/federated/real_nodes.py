@@ -15,15 +15,14 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from trainmap.checksums import write_sealed
-from trainmap.data.dataset import Dataset, load_splits
-from trainmap.evaluation.metrics import evaluate
-from trainmap.federated.client import Client, Weights, load, weights_of
+from trainmap.data.dataset import load_splits
+from trainmap.federated.client import Client, Weights, weights_of
 from trainmap.federated.client_app import make_client_app
 from trainmap.federated.deployment import Deployment, Own
+from trainmap.federated.measuring import measured
 from trainmap.federated.server import Outcome, Round, federate
 from trainmap.files import writing
 from trainmap.models.build import build
-from trainmap.models.predict import predict
 
 STATE, ROUNDS, MODEL = "state.pt", "rounds.json", "model.pt"
 MAY_CHANGE = ("out", "data-root", "timeout", "least", "federation", "clients")
@@ -66,7 +65,7 @@ def serve(grid: Grid, told: Deployment) -> Outcome:
     rounds: list[dict[str, Any]] = []
 
     def measure(weights: Weights) -> Mapping[str, float]:
-        return {} if test is None else measured(network, weights, test)
+        return {} if test is None else measured(network, weights, test, told.recipe.flips)
 
     def on_round(one: Round) -> None:
         rounds.append(asdict(one))
@@ -92,12 +91,6 @@ def serve(grid: Grid, told: Deployment) -> Outcome:
     with writing(out / MODEL) as handle:
         torch.save({name: torch.from_numpy(value.copy()) for name, value in outcome.weights.items()}, handle)
     return outcome
-
-
-def measured(network: torch.nn.Module, weights: Weights, test: Dataset) -> dict[str, float]:
-    """The metrics of a global network on test data."""
-    load(network, weights, "the server")
-    return asdict(evaluate(predict(network, test), test.y))
 
 
 def line_of(one: Round, rounds: int) -> str:

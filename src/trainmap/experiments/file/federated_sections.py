@@ -96,7 +96,7 @@ class Federated(Section):
     recipe: Recipe = Recipe()
     """Of the local training; its learning rate falls over all rounds."""
     target: Share | None = None
-    """The test accuracy to which rounds, bytes and compute are counted; random's mean at the end by default."""
+    """The test accuracy to which rounds, bytes and compute are counted; else the lowest of random's at the end."""
 
     @property
     def epochs(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from importlib.util import find_spec
@@ -47,6 +47,7 @@ def plan_federated(draft: Draft) -> None:
     chosen = [way for way in ways if not way.choice.everything]
     asked = [way for way in chosen if not tasks[way].is_random] or chosen
     equal = dict.fromkeys(tasks[way].equal_rounds for way in asked)
+    _check_privacy(draft, tasks.values())
     _check_parts(draft, tasks[ways[0]])
     name = federated.name or federated.model
     for way, own in [*((way, None) for way in ways), *((ways[0], rounds) for rounds in equal)]:
@@ -152,6 +153,17 @@ def _check_aggregation(draft: Draft) -> None:
         aggregation.make(federated.options)
     except TrainmapError as error:
         raise draft.variant.wrong((*WHERE, "options"), error) from error
+
+
+def _check_privacy(draft: Draft, tasks: Iterable[FederatedRun]) -> None:
+    """That there is noise for so much privacy, and that secure aggregation has clients enough."""
+    from trainmap.federated.feasible import check_federation  # flwr
+
+    for task in tasks:
+        try:
+            check_federation(task.federation, task.clients)
+        except TrainmapError as error:
+            raise draft.variant.wrong((*WHERE, "privacy"), error) from error
 
 
 def _check_parts(draft: Draft, task: FederatedRun) -> None:

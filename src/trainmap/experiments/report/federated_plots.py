@@ -46,7 +46,7 @@ def _series(row: Row, across: Across, level: float) -> Series:
     for place in range(len(curves[0][0])):
         found = interval([y[place] for _, y in curves], level)
         points.append(Point(mean_of([x[place] for x, _ in curves]), found.mean, found.low, found.high))
-    return Series(row.name, tuple(points), not row.judged)
+    return Series(row.label, tuple(points), not row.judged)
 
 
 def _dots(one: Rounds) -> Iterator[DotPanel]:

@@ -16,7 +16,7 @@ from trainmap.experiments.report.verdict_words import (
     VERSUS_RANDOM,
     Words,
 )
-from trainmap.experiments.results.round_curves import Across, Opponent, Rounds, Row, rounds_of
+from trainmap.experiments.results.round_curves import OFF, Across, Opponent, Rounds, Row, rounds_of
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import Difference, Verdict, firm_of, interval
 from trainmap.experiments.runs.folder import Study
@@ -44,6 +44,11 @@ WHAT: Mapping[Across, str] = {"rounds": "rounds", "flops": "compute"}
 """What is compared on the way to a target; bytes go as rounds do."""
 COLUMNS = 5  # rounds that a table shows
 CLIENTS = 24  # that a table shows
+UNLIKE = (
+    " 'Kept' is the share that clients trained on by thresholds of all of them, mean over the rounds in which maps "
+    f"chose and over seeds; where it is more than {100 * OFF:g} points off the spec's, there is no verdict against "
+    "random and against all data at equal compute, which have the spec's."
+)
 
 
 def federated_grids(
@@ -90,13 +95,14 @@ def _overview(found: Sequence[Rounds], level: float) -> Grid:
             one = held[key].get((at, name))
             shown = NOTHING if one is None else Cell(show_difference(one[0], digits[key]))
             cells.append(_said(shown, one, words))
-        lines.append(GridLine(f"{found[at].title}: {name}", tuple(cells)))
+        lines.append(GridLine(f"{found[at].title}: {row.label}", tuple(cells)))
     lead = (
         "Test accuracy after the last round, in percent, and its differences in points, paired by seed: from random of "
         "the same size, from all data for as many rounds, from all data for the rounds that the row's compute allows. "
         "A doubled symbol stays under Holm's correction over the whole column."
     )
     heads = ("at the end", *(head for head, _ in OPPONENTS.values()))
+    lead += UNLIKE if any(map(_unlike, found)) else ""
     return Grid("All federations", lead, "federation and row", heads, tuple(lines))
 
 
@@ -121,12 +127,14 @@ def _by_round(one: Rounds, level: float) -> Grid:
         return _said(Cell(show_estimate(interval(values, level), 1)), judged.get((name, place)), VERSUS_RANDOM)
 
     lines = tuple(
-        GridLine(name, tuple(cell(name, place) for place in places), not row.judged) for name, row in one.rows.items()
+        GridLine(row.label, tuple(cell(name, place) for place in places), not row.judged)
+        for name, row in one.rows.items()
     )
     lead = (
         "Test accuracy of the global network in percent, mean over seeds ± half of the interval, and the verdict "
         "against random of the same size after as many rounds, paired by seed: the rows of a seed have the same "
         "clients, first weights and participants. A doubled symbol stays under Holm's correction over the table."
+        f"{_unlike(one)}"
     )
     return Grid(f"Accuracy by round, {one.title}", lead, "row", tuple(f"round {place}" for place in places), lines)
 
@@ -151,13 +159,14 @@ def _bought(one: Rounds, level: float) -> Grid:
         if private:
             spent_ = [run["rounds"][-1].get("epsilon") for run in runs]
             cells.append(NOTHING if None in spent_ else Cell(f"{max(spent_):.3g}"))
-        lines.append(GridLine(name, tuple(cells), not row.judged))
+        lines.append(GridLine(row.label, tuple(cells), not row.judged))
     lead = (
         "Test accuracy after the last round, in percent; its differences in points, paired by seed, from random of the "
         "same size, from all data for as many rounds, and from all data for the rounds that this row's compute allows; "
         "a doubled symbol stays under Holm's correction over the column. Then the area under accuracy by rounds (the "
         "mean accuracy of the training), what all clients computed with the share of their looks for their maps, the "
         "bytes of all messages, and the clients' CPU time; where thresholds are private, the epsilon that was spent."
+        f"{_unlike(one)}"
     )
     told = ("epsilon",) if private else ()
     heads = (
@@ -203,18 +212,22 @@ def _to_target(one: Rounds, level: float) -> Iterator[Grid]:
             found = saved[opponent].get((name, what))
             shown = NOTHING if found is None else Cell(show_difference(found[0], 0))
             cells.append(_said(shown, found, SAVES))
-        lines.append(GridLine(name, tuple(cells), not row.judged))
-    whose = "as the file asks" if one.asked is not None else "random's mean at the end"
+        lines.append(GridLine(row.label, tuple(cells), not row.judged))
     lead = (
-        f"Rounds, bytes and the clients' FLOPs to {100 * one.target:.1f} % test accuracy ({whose}), along straight "
+        f"Rounds, bytes and the clients' FLOPs to {100 * one.target:.1f} % test accuracy ({one.whose}), along straight "
         "lines between the rounds, mean over seeds ± half of the interval; ≥ says that some seeds do not get there "
         "and count with all that they took. Where all seeds of a row and of an opponent get there: how many percent "
         "more or less it takes of the opponent's mean, paired by seed. A doubled symbol stays under Holm's correction "
-        "over the columns of an opponent."
+        f"over the columns of an opponent.{_unlike(one)}"
     )
     against = [f"{WHAT[what]} {OPPONENTS[opponent][0]}" for opponent, what in columns]
     heads = ("rounds", "bytes", "compute", *against)
     yield Grid(f"To {100 * one.target:.1f} %, {one.title}", lead, "row", heads, tuple(lines))
+
+
+def _unlike(one: Rounds) -> str:
+    """What a lead says where rows keep another share than their spec's."""
+    return UNLIKE if any(row.kept is not None for row in one.rows.values()) else ""
 
 
 def _needed(one: Rounds, name: str, across: Across, show: Any, level: float) -> Cell:
@@ -313,7 +326,7 @@ def _sentence(one: Rounds, level: float) -> Sequence[str]:
             (Verdict.BELOW, f"worse than {phrase}"),
             (Verdict.NONE, f"no difference from {phrase} shown"),
         ):
-            if names := [name for name, (each, _) in found.items() if each.verdict is verdict]:
+            if names := [one.rows[name].label for name, (each, _) in found.items() if each.verdict is verdict]:
                 told.append(f"{words}: {', '.join(names)}")
     if not told:
         return []

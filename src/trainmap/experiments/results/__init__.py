@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         price_of,
     )
     from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
-    from trainmap.experiments.results.round_curves import Across, Opponent, Rounds, Row, rounds_of
+    from trainmap.experiments.results.round_curves import OFF, Across, Opponent, Rounds, Row, rounds_of
     from trainmap.experiments.results.run_rows import METRICS, Report, mean_of
     from trainmap.experiments.results.searched import Arm, Searched, arms_of
     from trainmap.experiments.results.statistics import (
@@ -66,7 +66,7 @@ else:
             "forgotten": "Forgotten Runs compressed_cells forgotten_of",
             "kind_groups": "KindGroup grouped_kinds",
             "label_curves": "ENTROPY RANDOM Curves curves_of",
-            "round_curves": "Across Opponent Row Rounds rounds_of",
+            "round_curves": "OFF Across Opponent Row Rounds rounds_of",
             "map_pairs": "Pair pairs",
             "price": "BESIDE IN_A_RUN OF_A_MAP ONCE PARTS Price completed part_column price_of",
             "records": "Group groups has_random long_table report_of",
@@ -81,10 +81,10 @@ else:
 
 # fmt: off
 __all__ = [
-    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "OF_A_MAP", "ONCE", "PARTS", "PRICED", "RANDOM",
-    "REFERENCES", "UNITS", "Across", "Arm", "Column", "Comparison", "Curves", "Difference", "Estimate", "Forgotten",
-    "Group", "KindGroup", "Lessons", "Opponent", "Pair", "Price", "Report", "Rounds", "Row", "Runs", "Searched",
-    "Verdict", "arms_of", "compare", "completed", "compressed_cells", "curves_of", "facts_of", "firm_of",
+    "BESIDE", "CLOCKS", "ENTROPY", "IN_A_RUN", "METRICS", "NAMES", "OFF", "OF_A_MAP", "ONCE", "PARTS", "PRICED",
+    "RANDOM", "REFERENCES", "UNITS", "Across", "Arm", "Column", "Comparison", "Curves", "Difference", "Estimate",
+    "Forgotten", "Group", "KindGroup", "Lessons", "Opponent", "Pair", "Price", "Report", "Rounds", "Row", "Runs",
+    "Searched", "Verdict", "arms_of", "compare", "completed", "compressed_cells", "curves_of", "facts_of", "firm_of",
     "forgotten_of", "grouped_kinds", "groups", "has_random", "interval", "lessons", "long_table", "map_titles",
     "mean_of", "paired_difference", "pairs", "part_column", "people_titles", "price_of", "reads_map", "report_of",
     "rounds_of", "search_titles", "teacher_titles", "trained_on", "verdict_of",

@@ -3,27 +3,29 @@ random, all data, and all data at equal compute, by seed."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any, Literal, cast
 
 import numpy as np
 
 from trainmap.experiments.results.label_curves import crossing
+from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import Difference, Estimate, interval, paired_difference
 from trainmap.experiments.results.titles import Title
 from trainmap.experiments.runs.folder import Entry, Study
+from trainmap.experiments.tasks.federated_rows import names_of, of_row, table_of
 from trainmap.experiments.tasks.federated_run import FederatedRun
+from trainmap.views.amounts import show_percent
 
 Done = Mapping[str, Mapping[str, Any]]
 Across = Literal["rounds", "bytes", "flops"]
 """What a curve goes along: rounds, bytes of all messages, FLOPs of the clients with their looks."""
 Opponent = Literal["random", "all", "equal"]
-OWN = ("seed", "own_rounds", "choice", "recording", "privacy")
-"""The fields of a task that rows of one table may differ in."""
+OFF = 0.02
+"""How far the share that clients keep may be off their spec's for a row to be held against opponents of that share."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Row:
         name: "33% ambiguous".
         task: of its first seed.
         runs: seed -> result.
-        against: opponent -> the name of its row.
+        against: opponent -> the name of its row; all data alone where ``keeps_as_said`` is not so.
     """
 
     name: str
@@ -46,6 +48,29 @@ class Row:
     def judged(self) -> bool:
         """Whether it is no opponent: neither all data nor random as it is drawn for others."""
         return not self.task.choice.everything and not self.task.is_random
+
+    @property
+    def kept(self) -> float | None:
+        """Of the examples of the clients that trained, the share that they trained on, where thresholds of all clients
+        choose, so that the spec does not say it: the mean over the rounds in which maps chose (all of them, where none
+        did) and over seeds. None for the other rows."""
+        if self.task.choice.bounds == "local":
+            return None
+        return mean_of([_kept(run["rounds"]) for run in self.runs.values()])
+
+    @property
+    def keeps_as_said(self) -> bool:
+        """Whether its clients kept the share that its spec says, by ``OFF``: random and all data at equal compute are
+        planned for that share."""
+        return self.kept is None or abs(self.kept - self.task.share) <= OFF + 1e-9
+
+    @property
+    def label(self) -> str:
+        """Its name for people, with what its clients kept: "33% ambiguous (global bounds, kept 41 %)"."""
+        if self.kept is None:
+            return self.name
+        told = f"kept {show_percent(self.kept)}"
+        return f"{self.name[:-1]}, {told})" if self.name.endswith(")") else f"{self.name} ({told})"
 
     def curve(self, seed: int, across: Across = "rounds") -> tuple[list[float], list[float]]:
         """Of a run: how far it was after each round, from before the first on, and its test accuracy there."""
@@ -102,20 +127,31 @@ class Rounds:
     asked: float | None = None
 
     @property
-    def target(self) -> float | None:
-        """The test accuracy that is counted to: as asked, or random's mean at the end; None without a finished one."""
-        random = next((row for row in self.rows.values() if row.task.is_random), None)
-        if self.asked is not None or random is None:
-            return self.asked
-        return float(np.mean([*random.accuracy().values()]))
+    def random(self) -> Row | None:
+        """The first random row; None without a finished one."""
+        return next((row for row in self.rows.values() if row.task.is_random), None)
 
-    def against(self, name: str, opponent: Opponent, level: float, place: int | None = -1) -> Difference:
-        """A row minus one of its opponents, paired by seed: of the accuracy after a round, or for None of the areas."""
+    @property
+    def target(self) -> float | None:
+        """The test accuracy that is counted to: as asked, or the lowest of the first random row's at the end, to which
+        each of its seeds gets; None without a finished one."""
+        if self.asked is not None or self.random is None:
+            return self.asked
+        return min(self.random.accuracy().values())
+
+    @property
+    def whose(self) -> str:
+        """Where the target is from."""
+        if self.asked is not None or self.random is None:
+            return "as the file asks"
+        return f"the lowest of {self.random.name}'s at the end"
+
+    def against(self, name: str, opponent: Opponent, level: float, place: int = -1) -> Difference:
+        """The accuracy of a row after a round minus that of one of its opponents, paired by seed."""
         other = self.rows.get(self.rows[name].against.get(opponent, ""))
         if other is None:
             return paired_difference({}, {}, level)
-        a, b = (one.areas() if place is None else one.accuracy(place) for one in (self.rows[name], other))
-        return paired_difference(a, b, level)
+        return paired_difference(self.rows[name].accuracy(place), other.accuracy(place), level)
 
     def needed(self, name: str, across: Across, level: float) -> Needed | None:
         """What a row takes to the target, along the straight lines between the rounds."""
@@ -148,7 +184,7 @@ def rounds_of(study: Study, done: Done) -> list[Rounds]:
     tables: dict[str, list[Entry]] = {}
     for entry in study.entries:
         if entry.kind == "federated":
-            tables.setdefault(_shared(entry), []).append(entry)
+            tables.setdefault(table_of(cast(FederatedRun, tasks[entry.hash])), []).append(entry)
     made: list[Rounds] = []
     for entries in tables.values():
         its = {entry.hash: cast(FederatedRun, tasks[entry.hash]) for entry in entries}
@@ -157,17 +193,28 @@ def rounds_of(study: Study, done: Done) -> list[Rounds]:
         first: dict[str, FederatedRun] = {}
         for entry in entries:
             if entry.hash in done:
-                name = names[_of_row(its[entry.hash])]
+                name = names[of_row(its[entry.hash])]
                 runs.setdefault(name, {})[its[entry.hash].seed] = done[entry.hash]
                 first.setdefault(name, its[entry.hash])
         order = sorted(first, key=lambda name: _place(first[name]))
-        rows = {name: Row(name, first[name], runs[name], opponents(first[name], first)) for name in order}
+        rows = {name: _held(Row(name, first[name], runs[name], opponents(first[name], first))) for name in order}
         asked = next((entry.target for entry in entries if entry.target is not None), None)
         if rows:
             all_ = entries[0]  # as it is planned
             title = Title(f"{all_.called or all_.model} on {all_.dataset}", all_.point)
             made.append(Rounds(str(title), rows, asked))
     return made
+
+
+def _held(row: Row) -> Row:
+    """The row without the opponents that have another share than it has."""
+    return row if row.keeps_as_said else replace(row, against={k: v for k, v in row.against.items() if k == "all"})
+
+
+def _kept(rounds: Sequence[Mapping[str, Any]]) -> float:
+    """The mean over the rounds of a run in which maps chose, or over all that anybody trained in."""
+    trained = [row["kept"] for row in rounds if row["clients"] and row["round"]]
+    return mean_of([row["kept"] for row in rounds if row["mapped"]] or trained)
 
 
 def _place(task: FederatedRun) -> int:
@@ -190,49 +237,3 @@ def opponents(task: FederatedRun, rows: Mapping[str, FederatedRun]) -> dict[Oppo
         found["random"] = find(lambda one: one.is_random and math.isclose(one.share, task.share))
         found["equal"] = find(lambda one: one.own_rounds == equal)
     return {key: name for key, name in found.items() if name and (own or key == "all")}
-
-
-def names_of(tasks: Sequence[FederatedRun]) -> dict[str, str]:
-    """What each row is called in its table, with as much of what is said of its maps as tells rows of one spec apart.
-
-    Returns:
-        what is a row's own (``_of_row``) -> its name.
-    """
-    alike: dict[str, dict[str, dict[str, str]]] = {}
-    for task in tasks:
-        alike.setdefault(task.row, {})[_of_row(task)] = _said(task)
-    found: dict[str, str] = {}
-    for row, its in alike.items():
-        keys = dict.fromkeys(key for said in its.values() for key in said)
-        differ = [key for key in keys if len({said[key] for said in its.values() if key in said}) > 1]
-        for own, said in its.items():
-            told = ", ".join(said[key] for key in differ if said.get(key))
-            found[own] = f"{row} ({told})" if told else row
-    return found
-
-
-def _said(task: FederatedRun) -> dict[str, str]:
-    choice, recording, privacy = task.choice, task.recording, task.privacy
-    every = "every round" if recording.every == 1 else f"every {recording.every} rounds"
-    private = {} if privacy is None else {"delta": f"delta {privacy.delta:g}", "secure": "secure" * privacy.secure}
-    return {
-        "bounds": f"{choice.bounds} bounds",
-        "warmup": f"warmup {choice.warmup}",
-        "source": recording.source,
-        "every": every,
-        "epsilon": "" if privacy is None else f"epsilon {privacy.epsilon:g}",
-        **private,
-    }
-
-
-def _of_row(task: FederatedRun) -> str:
-    """What is a row's own among those of its table."""
-    identity = task.identity()
-    return json.dumps([identity[name] for name in OWN if name != "seed"], sort_keys=True)
-
-
-def _shared(entry: Entry) -> str:
-    """What the rows of one table share: all but what they train on, for how many rounds of their own, and the seed."""
-    shared = {name: value for name, value in entry.config.items() if name not in OWN}
-    shared["recipe"] = {name: value for name, value in entry.config["recipe"].items() if name != "epochs"}
-    return json.dumps(shared, sort_keys=True)

@@ -51,7 +51,7 @@ class Entry:
         called: by people, without what kind of task it is, its dataset and seed; "" in plans of trainmap 0.1.
         point: what tells it apart from tasks of other points of the grid that are called alike: "batch=32".
         beside: see ``Cost``; nothing in plans up to trainmap 0.2.
-        target: the test accuracy to which the rounds of a federation are counted; None: random's at the end.
+        target: the test accuracy to which the rounds of a federation are counted; None: random's lowest at the end.
     """
 
     hash: Name

@@ -27,6 +27,7 @@ Its files, in reading order::
     tuning.py              best hyperparameters of a student
     active_learning.py     a network that asks for labels, round after round
     federated_run.py       clients with parts of the data, their rounds in one process
+    federated_rows.py      what the rows of such runs are called
     on_machines.py         such a run for real machines
     search.py              the search for the hyperparameters of a student or a teacher
     kinds_found.py         which score finds which kind of example
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         priced,
     )
     from trainmap.experiments.tasks.ensemble_map import Ensemble
+    from trainmap.experiments.tasks.federated_rows import names_of, of_row, table_of
     from trainmap.experiments.tasks.federated_run import FederatedRun
     from trainmap.experiments.tasks.judge import prediction_path
     from trainmap.experiments.tasks.kinds_found import KindsFound
@@ -99,6 +101,7 @@ else:
                 "Scheduled priced"
             ),
             "ensemble_map": "Ensemble",
+            "federated_rows": "names_of of_row table_of",
             "federated_run": "FederatedRun",
             "judge": "prediction_path",
             "kinds_found": "KindsFound",
@@ -131,7 +134,7 @@ __all__ = [
     "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
     "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result",
     "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at",
-    "load", "materials_of", "needed_by", "plain", "prediction_path", "priced", "read_counts", "read_epochs",
-    "request_of", "run_of_row", "settled",
+    "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
+    "read_epochs", "request_of", "run_of_row", "settled", "table_of",
 ]
 # fmt: on

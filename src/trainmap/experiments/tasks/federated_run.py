@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from torch import nn
 
 from trainmap.data.dataset import Dataset, Splits
 from trainmap.errors import counted
-from trainmap.evaluation.metrics import evaluate
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.place import CLIENTS, EPOCHS, FEDERATION, Place
 from trainmap.experiments.tasks.recipe import recipe_told
@@ -26,7 +24,6 @@ from trainmap.federated.partition import Noise, Partition, noisy, partition
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.build import build
 from trainmap.models.cost import parameters
-from trainmap.models.predict import predict
 
 if TYPE_CHECKING:
     from trainmap.federated.server import Round
@@ -212,11 +209,9 @@ class FederatedRun(Learning):
     def _judge(self, network: nn.Module, data: Splits) -> Callable[[Weights], dict[str, float]]:
         """Weights → test metrics of the network."""
 
-        def judge(weights: Weights) -> dict[str, float]:
-            network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
-            return asdict(evaluate(predict(network, data.test, self.recipe.flips, self.device), data.test.y))
+        from trainmap.federated.measuring import measured
 
-        return judge
+        return lambda weights: measured(network, weights, data.test, self.recipe.flips, self.device)
 
     @contextmanager
     def _telling(self, place: Place, rounds: list[Round]) -> Iterator[Callable[[Round], None]]:
