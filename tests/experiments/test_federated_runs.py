@@ -119,8 +119,6 @@ def test_a_word_without_an_amount_stands_at_each_size(tmp_path: Path) -> None:
         (("federated.rounds=10", "federated.local_epochs=3"), 4),  # 10 x 0.33 + 9 / (3 x 3)
         (("federated.rounds=10", "federated.participation=0.34"), 12),  # 10 x 0.33 + 9 / (3 x 1/3): all of them look
         (("federated.rounds=10", "federated.record={every: 3}"), 4),  # 10 x 0.33 + 3 / 3
-        (("federated.rounds=10", "federated.record={source: training}"), 3),  # nothing but the training
-        (("federated.rounds=10", "federated.record={source: training}", "sizes=[0.02]"), 1),
     ],
 )
 def test_equal_compute_is_the_training_and_the_looks_of_the_row_over_the_training_on_all(

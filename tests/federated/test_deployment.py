@@ -197,6 +197,13 @@ def test_the_server_leaves_its_rounds_and_its_network_and_goes_on(tmp_path: Path
     assert again.rounds == outcome.rounds
 
 
+def test_a_project_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("mine")
+    with pytest.raises(TrainmapError, match=r"has a pyproject\.toml already, which is not overwritten"):
+        write_app(tmp_path, deployment())
+    assert (tmp_path / "pyproject.toml").read_text() == "mine"
+
+
 def test_the_server_judges_with_the_flips_of_the_recipe(tmp_path: Path) -> None:
     told = deployment(out=str(tmp_path / "out"), test="digits", recipe=replace(RECIPE, flips=True))
     nodes = {

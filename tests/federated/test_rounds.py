@@ -14,7 +14,16 @@ from tests.federated.clients_of import RECIPE, parts_of_digits, small
 
 from trainmap import Dynamics
 from trainmap.errors import StoreError, TrainmapError
-from trainmap.federated import AGGREGATIONS, Choice, Client, Federation, Recording, participants, weights_of
+from trainmap.federated import (
+    AGGREGATIONS,
+    Choice,
+    Client,
+    Federation,
+    Privacy,
+    Recording,
+    participants,
+    weights_of,
+)
 from trainmap.federated.client import load, proximal
 from trainmap.federated.messages import ARRAYS, METRICS, record_of, weights_in
 from trainmap.models.build import build
@@ -269,6 +278,10 @@ def test_too_few_clients_and_two_with_one_number_are_errors(tmp_path: Path) -> N
         ({"rounds": 3, "participation": 1.5}, "participation must be"),
         ({"rounds": 2, "choice": Choice("33% ambiguous")}, "needs 2 recorded checkpoints"),
         ({"rounds": 9, "choice": Choice("33% auto"), "recording": Recording(nothing=True)}, "nothing is recorded"),
+        (
+            {"rounds": 9, "choice": Choice("33% auto"), "recording": Recording("training")},
+            "only what was chosen before",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], why: str) -> None:
@@ -298,3 +311,90 @@ def test_settings_travel_as_text() -> None:
         rounds=9, participation=0.5, aggregation="fedprox", options={"proximal_mu": 0.1}, choice=Choice("33% auto")
     )
     assert Federation.from_json(federation.to_json()) == federation
+
+
+def test_a_recording_belongs_to_one_federation(tmp_path: Path) -> None:
+    data = parts_of_digits([30])[0]
+    first = Client(0, data, "mlp-256", RECIPE, Federation(rounds=3), tmp_path)
+    weights = weights_of(build("mlp-256", 10, data.inputs, 0))
+    first.record(weights, 0)
+    again = Client(0, data, "mlp-256", RECIPE, Federation(rounds=3), tmp_path)
+    again.record(weights, 1)
+    other = Client(0, data, "mlp-256", RECIPE, Federation(rounds=3, seed=1), tmp_path)
+    with pytest.raises(TrainmapError, match="client 0: its folder has the recording of another federation"):
+        other.record(weights, 2)
+    assert Dynamics.open(first.folder).epochs == 2
+
+
+def test_only_checkpoints_have_rounds_between_them() -> None:
+    with pytest.raises(TrainmapError, match="a training is recorded in each round"):
+        Recording("training", every=2)
+
+
+def lose(run: Any, number: int) -> None:
+    """From now on nobody is at the node of this client."""
+    node = 1000 - 7 * number
+    there = [one for one in run.grid.get_node_ids() if one != node]
+    run.grid.get_node_ids = lambda: there
+
+
+def test_a_federation_goes_on_with_as_many_as_its_last_round_had(tmp_path: Path) -> None:
+    def leave(run: Any) -> Any:
+        return lambda one: lose(run, 1) if one.number == 1 else None
+
+    whole = small(tmp_path / "whole", rounds=4)
+    told = whole.run(on_round=leave(whole)).rounds
+    assert [one.absent for one in told] == [(), (), (1,), (1,), (1,)]
+
+    class Killed(Exception):
+        pass
+
+    def stop(run: Any) -> Any:
+        def on_round(one: Any) -> None:
+            leave(run)(one)
+            if one.number == 2:
+                raise Killed
+
+        return on_round
+
+    cut = small(tmp_path / "cut", rounds=4)
+    with pytest.raises(Killed):
+        cut.run(file=tmp_path / "state.pt", on_round=stop(cut))
+    after = small(tmp_path / "cut", rounds=4)
+    lose(after, 1)
+    outcome = after.run(file=tmp_path / "state.pt")
+    assert [one.absent for one in outcome.rounds] == [one.absent for one in told]
+    assert [one.metrics for one in outcome.rounds] == [one.metrics for one in told]
+    finished = small(tmp_path / "cut", rounds=4)
+    lose(finished, 0)
+    assert len(finished.run(file=tmp_path / "state.pt").rounds) == 5
+
+
+def test_a_state_agrees_on_whatever_else_is_told(tmp_path: Path) -> None:
+    small(tmp_path / "a", rounds=1).run(file=tmp_path / "state.pt", settings="batch 16")
+    with pytest.raises(StoreError, match=r"of another federation \(other settings"):
+        small(tmp_path / "a", rounds=1).run(file=tmp_path / "state.pt", settings="batch 32")
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_client_that_was_lost_in_a_round_is_not_asked_again_in_it(secure: bool, tmp_path: Path) -> None:
+    choice, privacy = Choice("33% ambiguous", bounds="global"), Privacy(50.0, secure=secure)
+    run = small(tmp_path, (20, 15, 10, 10, 10), rounds=4, choice=choice, privacy=privacy)
+    asked: list[str] = []
+    plain = run.grid.send_and_receive
+
+    def without(messages: Any, **how: Any) -> Any:
+        kept = list(messages)
+        asked.extend(one.metadata.message_type for one in kept if one.metadata.dst_node_id == 1000)
+        mute = [one for one in kept if one.metadata.dst_node_id != 1000]
+        return plain(mute, **how)
+
+    def first(one: Any) -> None:
+        if one.number == 2:  # in round 3 histograms are told
+            run.grid.send_and_receive = without
+
+    rounds = run.run(on_round=first).rounds
+    assert rounds[3].absent == (0,)
+    assert asked[0] == "query.record"
+    assert asked.count("query.record") >= 1
+    assert len(asked) <= 3  # one question a round, and the last look

@@ -109,6 +109,10 @@ def federate(
             f"{file} has no section 'federated:'; add one (model, clients, rounds at least: docs/federated.md), or "
             f"run it as it is: trainmap run {shlex.quote(str(file))} --out {shlex.quote(str(out))}"
         )
+    if app is None and row is not None:
+        raise TrainmapError("--row goes with --app alone: it names the row that is made ready for real machines")
+    if app is not None and plan:
+        raise TrainmapError("--app runs nothing and --plan writes nothing; say one of them")
     if app is None:
         run(file, out, into, scale, jobs, launcher, sets, plan, take_over)
     else:

@@ -25,6 +25,7 @@ from trainmap.federated.global_thresholds import Thresholds
 from trainmap.federated.histograms import histogram
 from trainmap.federated.ledger import Ledger
 from trainmap.federated.privacy import Randomness, noised, randomness, share, variance
+from trainmap.files import read_json, write_json
 from trainmap.maps.datamap import DataMap
 from trainmap.models.budget import inference_flops
 from trainmap.models.build import build
@@ -40,6 +41,8 @@ Array = NDArray[Any]
 Weights = Mapping[str, Array]
 """A network's state by the names of its parts, as numpy has it."""
 
+STAMP = "federation.json"
+"""Beside a recording: a checksum of the settings of the federation that it belongs to."""
 log = logging.getLogger("trainmap")
 
 
@@ -212,7 +215,8 @@ class Client:
             clients: how many at least the sum is opened of.
 
         Raises:
-            Declined: as ``histogram``.
+            Declined: as ``histogram``; or it told its part in this round before. Of two sums of one round, one of them
+                without a client, the difference would be that client's counts.
         """
         privacy = self.federation.privacy
         if privacy is None or not privacy.secure:
@@ -235,6 +239,8 @@ class Client:
         source = randomness(self.noise, federation.seed, self.number, round_number)
         if self.noise == "seed":  # told again, it is the same by itself
             return noised(exact, part, source)
+        if federation.privacy.secure and self.ledger.has(round_number):
+            raise Declined(f"client {self.number} has told its part of the sum of round {round_number} before")
         told = self.ledger.told(round_number, exact, part, source)
         if told is None:
             raise Declined(
@@ -273,12 +279,26 @@ class Client:
             yield recorder
 
     def _recorder(self, source: Literal["train", "sweep"], epoch: int) -> Recorder:
-        """Its recorder at ``epoch``: what it missed is kept as not seen, what is ahead goes."""
+        """Its recorder at ``epoch``: what it missed is kept as not seen, what is ahead goes.
+
+        Raises:
+            Declined: the folder has the recording of another federation.
+        """
+        self._own_folder()
         how: dict[str, Any] = {"ids": self.data.ids, "labels": self.data.y, "source": source, "allow_missing": True}
         with _unsaid():
             recorder = Recorder(self.folder, self.data.classes, resume=True, **how)
         (recorder.rewind if recorder.epoch > epoch else recorder.skip_to)(epoch)
         return recorder
+
+    def _own_folder(self) -> None:
+        """A recording belongs to one federation: epochs of two are not of the same networks."""
+        stamp, ours = self.folder.parent / STAMP, self.ledger.about
+        if not stamp.exists() and not self.folder.exists():
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            write_json(stamp, {"federation": ours})
+        elif not stamp.exists() or read_json(stamp, "federation of a recording") != {"federation": ours}:
+            raise Declined(f"client {self.number}: its folder has the recording of another federation; give it another")
 
 
 @contextmanager

@@ -197,8 +197,11 @@ def write_app(folder: str | Path, told: Deployment) -> Path:
         the folder.
 
     Raises:
+        TrainmapError: there is a pyproject.toml already.
         StoreError: it cannot be written.
     """
+    if (Path(folder) / "pyproject.toml").exists():
+        raise TrainmapError(f"{folder} has a pyproject.toml already, which is not overwritten; take another folder")
     lines = [
         "[project]",
         'name = "federated-maps"',

@@ -91,7 +91,8 @@ class Recording:
         source: ``checkpoints``: every client, whether it trains in the round or not, looks at all its examples with the
             global model as it was broadcast (a recording of source "sweep": its epochs are the same networks for all
             clients); ``training``: a client records the logits of its own training steps, in the rounds that it takes
-            part in (source "train", free; what it does not visit, or sits out, is NaN).
+            part in (source "train", free; what it does not visit, or sits out, is NaN). No choice reads such a map: it
+            would know only what was chosen before.
         every: with checkpoints, rounds from one to the next; the first round is not recorded, its network knows
             nothing.
         nothing: record nothing at all.
@@ -107,7 +108,8 @@ class Recording:
     def __post_init__(self) -> None:
         if self.source not in get_args(Source):
             raise TrainmapError(f"source must be {' or '.join(get_args(Source))}, got {shown(self.source)}")
-        whole(self.every, "every", 1)
+        if whole(self.every, "every", 1) > 1 and self.source != "checkpoints":
+            raise TrainmapError(f"every is of checkpoints; a training is recorded in each round, got {self.every}")
 
     def checkpoint(self, round_number: int) -> int | None:
         """The number, from 0 on, of the checkpoint that is recorded at the start of a round (from 1 on); None if none
@@ -117,10 +119,10 @@ class Recording:
         return (round_number - 2) // self.every
 
     def made(self, round_number: int) -> int:
-        """How many epochs a recording has when a round (from 1 on) chooses."""
-        if self.nothing or round_number < 2:
+        """How many checkpoints are recorded when a round (from 1 on) chooses."""
+        if self.nothing or self.source != "checkpoints" or round_number < 2:
             return 0
-        return (round_number - 2) // self.every + 1 if self.source == "checkpoints" else round_number - 1
+        return (round_number - 2) // self.every + 1
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ class Privacy:
     ``trainmap.federated.privacy``.
 
     Attributes:
-        epsilon, delta: of everything that a client's histograms tell of one example, over all rounds together.
+        epsilon, delta: of everything that a client's histograms tell of one example, over all rounds together, given
+            the networks that were sent (which are not private).
         secure: add the histograms by secure aggregation (Flower's SecAgg+), so that the server sees their sum alone;
             each client then adds its share of the noise.
 
@@ -186,12 +189,16 @@ class Federation:
             raise TrainmapError(f"participation must be above 0 and at most 1, got {self.participation}")
         if self.choice.request.reads_map and self.recording.nothing:
             raise TrainmapError(f"'{self.choice.spec}' reads a map, and nothing is recorded; let the clients record")
+        if self.choice.request.reads_map and self.recording.source == "training":
+            raise TrainmapError(
+                f"'{self.choice.spec}' reads a map, and a recording of the training would show it only what was chosen "
+                "before; record checkpoints"
+            )
         if self.choice.request.reads_map and self.recording.made(self.rounds) < self.choice.least:
             raise TrainmapError(
                 f"'{self.choice.spec}' needs {self.choice.least} recorded checkpoints before it chooses, and "
                 f"{self.rounds} rounds have {self.recording.made(self.rounds)}; more rounds, or record more often"
             )
-
         if self.privacy is not None and self.choice.bounds == "local":
             raise TrainmapError(
                 "privacy is of the histograms that global and mixed bounds read; with local bounds clients tell "

@@ -70,6 +70,10 @@ class Ledger:
         self._write([*releases, Release(round_number, question, tuple(map(tuple, counts.tolist())))])
         return counts
 
+    def has(self, round_number: int) -> bool:
+        """Whether something was told in a round."""
+        return any(one.round == round_number for one in self._read())
+
     def _read(self) -> list[Release]:
         if not self.file.exists():
             return []

@@ -25,6 +25,8 @@ from trainmap.files import writing
 from trainmap.models.build import build
 
 STATE, ROUNDS, MODEL = "state.pt", "rounds.json", "model.pt"
+MAY_CHANGE = ("out", "data-root", "timeout", "least", "federation", "clients")
+"""Of a deployment: what may be another when it goes on, and what its state tells apart by itself."""
 log = logging.getLogger("flwr")
 
 
@@ -82,6 +84,9 @@ def serve(grid: Grid, told: Deployment) -> Outcome:
         on_round=on_round,
         timeout=told.timeout,
         least=told.least or None,
+        settings=json.dumps(
+            {name: value for name, value in asdict(told).items() if name not in MAY_CHANGE}, default=str
+        ),
     )
     with writing(out / MODEL) as handle:
         torch.save({name: torch.from_numpy(value.copy()) for name, value in outcome.weights.items()}, handle)

@@ -8,6 +8,7 @@ wraps around.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -41,6 +42,7 @@ from trainmap.federated.histograms import SHAPE
 from trainmap.federated.messages import SECURE, ArrayRecord, ConfigRecord, Message, RecordDict, reply
 
 Array = NDArray[Any]
+log = logging.getLogger("trainmap")
 MODULUS = 2**32
 FEWEST = 3
 """Clients that a sum needs: of two, each could take its own away and have the other's."""
@@ -156,7 +158,8 @@ def _sum_once(exchange: Exchange, there: list[int], least: int, round_number: in
         workflow(cast(Any, _Grid(exchange)), context)
     except _DroppedOut:
         raise
-    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
+    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+        log.warning("round %d: what the clients told opens no sum (%s: %s)", round_number, type(error).__name__, error)
         return None  # keys or shares that are none
     return None if strategy.mean is None else np.rint(strategy.mean * strategy.clients).astype(np.int64)
 

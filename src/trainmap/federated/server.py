@@ -104,6 +104,7 @@ def federate(
     on_round: Callable[[Round], object] | None = None,
     timeout: float | None = 3600.0,
     least: int | None = None,
+    settings: str = "",
 ) -> Outcome:
     """Run the rounds.
 
@@ -131,7 +132,9 @@ def federate(
         on_round: called with every round as it ends, round 0 first; with those from ``file`` too.
         timeout: seconds that a round waits for its clients; None: without end.
         least: how many clients must be there before the first round; all of them by default. It waits for them as long
-            as for a round. Before later rounds one must be there.
+            as for a round. Before later rounds one must be there; a federation that goes on waits for as many as the
+            last round had.
+        settings: what else ``file`` must agree on, such as the clients' recipe.
 
     Raises:
         TrainmapError: too few clients, two with one number, settings that do not fit.
@@ -140,12 +143,16 @@ def federate(
     run = _Run(grid, federation, clients, frozenset(trained), evaluate, judge, timeout)
     path = None if file is None else Path(file)
     about = {"federation": federation.to_json(), "clients": str(clients), "model": _names(weights)}
+    about |= {"settings": settings} if settings else {}
     current, rounds = {name: np.asarray(value) for name, value in weights.items()}, list[Round]()
     if path is not None and path.exists():
         current, rounds = run.resumed(path, about)
         run.limits = rounds[-1].thresholds
-    roll = RollCall(grid, clients)
-    roll.meet(clients if least is None else least, timeout)
+    roll, there = RollCall(grid, clients), clients if least is None else least
+    if len(rounds) > 1:
+        there = max(1, min(there, clients - len(rounds[-1].absent)))
+    if len(rounds) <= federation.rounds:
+        roll.meet(there, timeout)
     if not rounds:
         rounds.append(Round(0, run.measured(current)))
     for one in rounds:
@@ -232,7 +239,9 @@ class _Run:
         """The thresholds of all clients together, from what they tell of their maps now; None where it says nothing."""
         federation, number = self.federation, asking.number
         there = {
-            one: node for one, node in asking.nodes.items() if str(one) not in asking.refused.keys() | asking.absent
+            one: node
+            for one, node in asking.nodes.items()
+            if one not in asking.absent and str(one) not in asking.refused
         }
         if federation.privacy is not None and federation.privacy.secure:
             total = secure_sum(asking.exchange, there.values(), enough(self.clients), number)

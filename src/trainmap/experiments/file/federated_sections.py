@@ -49,11 +49,9 @@ class Noise(Section):
 
 
 class Record(Section):
-    """When clients record the dynamics of their own examples, for rows that read a map."""
+    """When clients record the dynamics of their own examples, for rows that read a map: every client looks at all its
+    examples with the network as it was broadcast, which counts as compute of the clients."""
 
-    source: Literal["checkpoints", "training"] = "checkpoints"
-    """``checkpoints``: every client looks at all its examples with the network as it was broadcast (counted as compute
-    of the clients). ``training``: the logits of its own training steps (free)."""
     every: Count = 1
     """Rounds from one checkpoint to the next."""
 

@@ -103,7 +103,7 @@ def _way(draft: Draft, spec: str) -> Choosing:
     record, told = federated.record, federated.privacy
     return Choosing(
         Choice(text, once, federated.bounds, federated.warmup),
-        Recording(record.source, record.every),
+        Recording(every=record.every),
         None if told is None else Privacy(told.epsilon, told.delta, told.secure),
     )
 

@@ -133,10 +133,9 @@ class FederatedRun(Learning):
         if self.recording.nothing:
             return ""
         every = "" if self.recording.every == 1 else f" every {self.recording.every} rounds"
-        source = "checkpoints" if self.recording.source == "checkpoints" else "their own training"
         private = f", told with epsilon {self.privacy.epsilon:g}" if self.privacy else ""
         after = f"from {counted(self.choice.warmup, 'epoch')} on"
-        return f" by their maps of {source}{every}, {after} ({self.choice.bounds} bounds{private})"
+        return f" by their maps of checkpoints{every}, {after} ({self.choice.bounds} bounds{private})"
 
     def cost(self, site: Site) -> Cost:
         """FLOPs of the clients' training and looking, and of judging the network after each round."""
