@@ -34,9 +34,13 @@ FILES: dict[str, tuple[str, ...]] = {  # verb and option -> its words and the en
     "export fiftyone --out": ("export fiftyone MAP --out TARGET", ".json"),
     "export spotlight --out": ("export spotlight MAP --out TARGET", ".parquet", ".csv"),
 }
-FOLDERS = {"run --out", "demo --out", "compress --out"}  # below, and tests/experiments/test_owner.py
-NEW = {"import allenai --out", "import study --out", "import pred-probs --out", "export allenai --out"}
-WRITES = ("--out", "--plot")
+FOLDERS = {"run --out", "federate --out", "demo --out", "compress --out"}  # below, and tests/experiments/test_owner.py
+NEW = {
+    *(f"import {what} --out" for what in ("allenai", "study", "pred-probs", "map")),
+    "export allenai --out",
+    "federate --app",
+}
+WRITES = ("--out", "--plot", "--app")
 CASES = [(verb, words, suffix) for verb, (words, *suffixes) in FILES.items() for suffix in suffixes]
 
 
