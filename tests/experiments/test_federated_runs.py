@@ -450,6 +450,15 @@ def test_each_row_is_held_against_random_of_its_size_and_all_data_at_its_compute
     assert against["all"] == against["all at equal compute, 1 round"] == (None, None)
 
 
+@pytest.mark.parametrize("grid", ["{}", "{cross: {federated.participation: [1.0, 0.34]}}"])
+def test_one_seed_makes_no_verdict_in_words(grid: str, tmp_path: Path) -> None:
+    study, graph = planned(tmp_path, f"grid={grid}", "seeds=[0]")
+    (said,) = federated_grids(study, {task.hash: result_of([0.1] * 5) for task in the_tasks(graph)})[1]
+    assert "one seed, which cannot tell a difference from chance; give more seeds" in said
+    assert "no difference" not in said
+    assert ("33% ambiguous 10.0 %" in said) == (grid == "{}")
+
+
 # --- the curves by hand -----------------------------------------------------------------------------------------------
 
 
