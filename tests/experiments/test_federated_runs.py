@@ -211,6 +211,7 @@ def test_a_mistake_is_one_line_with_its_field_before_any_work(tmp_path: Path, ch
         planned(tmp_path, *change.split(" & "))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count(": federated.") <= 1  # one place
 
 
 def test_without_flower_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
