@@ -211,6 +211,7 @@ def test_a_mistake_is_one_line_with_its_field_before_any_work(tmp_path: Path, ch
         planned(tmp_path, *change.split(" & "))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count(": federated.") <= 1  # one place
 
 
 def test_without_flower_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,6 +449,15 @@ def test_each_row_is_held_against_random_of_its_size_and_all_data_at_its_compute
     assert against["10% auto"] == ("10% random", "all at equal compute, 1 round")
     assert against["50% random once"] == ("50% random", "all at equal compute, 2 rounds")
     assert against["all"] == against["all at equal compute, 1 round"] == (None, None)
+
+
+@pytest.mark.parametrize("grid", ["{}", "{cross: {federated.participation: [1.0, 0.34]}}"])
+def test_one_seed_makes_no_verdict_in_words(grid: str, tmp_path: Path) -> None:
+    study, graph = planned(tmp_path, f"grid={grid}", "seeds=[0]")
+    (said,) = federated_grids(study, {task.hash: result_of([0.1] * 5) for task in the_tasks(graph)})[1]
+    assert "one seed, which cannot tell a difference from chance; give more seeds" in said
+    assert "no difference" not in said
+    assert ("33% ambiguous 10.0 %" in said) == (grid == "{}")
 
 
 # --- the curves by hand -----------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_columns_are_named_and_a_label_may_lack(tmp_path: Path) -> None:
     assert datamap.labels.tolist() == [-1, -1]
     assert np.isnan(datamap.values("correctness")).all()
     assert datamap.scores == ["confidence", "variability", "correctness"]
-    with pytest.raises(TrainmapError, match=r"1 column hold no numbers .*leave_out=\['note'\]"):
+    with pytest.raises(TrainmapError, match=r"these columns hold no numbers: .*leave_out=\['note'\]"):
         map_from_table(table, epochs=3, columns=named)
 
 
@@ -86,17 +86,18 @@ def test_columns_are_named_and_a_label_may_lack(tmp_path: Path) -> None:
         (without("confidence"), {}, "a map needs id, confidence, variability; the table has no confidence"),
         (without("id", image=[1, 2, 3]), {}, "the table has no id: name the column"),
         (TABLE, {"columns": {"id": "imge"}}, "unknown column 'imge'"),
-        (without(confidence=[0.1, 1.5, 0.2]), {}, "confidence must be 0 to 1, 1 example have another"),
+        (without(confidence=[0.1, 1.5, 0.2]), {}, "confidence must be 0 to 1, and is another for 1 example"),
         (without(correctness=[6.0, 1.0, 0.0]), {}, "correctness must be 0 to 5"),
+        (without(confidence=["0.5", "high", "0.1"]), {}, "confidence must be numbers, row 1 has 'high'"),
         (without(id=[1, 1, 2]), {}, "ids must be distinct; 1 came more than once"),
         (without(label=["cat", "dog", "cat"]), {}, "label must be class indices, got '(cat|dog)'"),
-        ({name: [] for name in TABLE}, {}, "hold no numbers|no rows|must be"),
+        ({name: [] for name in TABLE}, {}, "the table has no rows"),
         (without(guid=[4, 5, 6]), {"columns": {"id": "guid"}}, "has a column 'id' besides 'guid'"),
         (without("id", guid=[4, 5, 6], trainmap_id=[1, 2, 3]), {}, "has a column 'trainmap_id' besides 'guid'"),
         (without(trainmap_id=[1, 2, 3]), {}, "has a column 'trainmap_id' besides 'id'"),
         (without(one=[1, 2, 3], guid=[1, 2, 3]), {"columns": {"id": "one"}}, "has a column 'id' besides 'one'"),
         (without(gold=[1, 2, 3]), {}, "has a column 'gold' besides 'label'"),
-        (without(forgetfulness=["a", "b", "c"]), {}, "1 column hold no numbers .*forgetting"),
+        (without(forgetfulness=["a", "b", "c"]), {}, "these columns hold no numbers: .*forgetting"),
         (TABLE, {"leave_out": ["mine"], "columns": {"score": "mine"}}, "to be read and left out"),
         (3, {}, "a table must be a polars or pandas data frame"),
         ("scores.xlsx", {}, "unknown kind of table '.xlsx'"),

@@ -70,9 +70,9 @@ def map_from_table(
         StoreError: a file that cannot be read.
     """
     frame = _frame(table, [columns["id"]] if columns and "id" in columns else ["id", *ALIASES["id"]])
-    frame = _named(frame, dict(columns or {}), list(leave_out))
     if not frame.height:
         raise TrainmapError("the table has no rows; a map needs at least one example")
+    frame = _named(frame, dict(columns or {}), list(leave_out))
     ids = to_ids(frame["id"].to_numpy() if frame["id"].dtype.is_integer() else frame["id"].to_list())
     known, order = sort_ids(ids)
     frame = frame[order]
@@ -167,19 +167,31 @@ def _named(frame: pl.DataFrame, columns: dict[str, str], leave_out: list[str]) -
     if lacking := [name for name in ("id", *AXES[:2]) if name not in frame.columns]:
         raise TrainmapError(
             f"a map needs {', '.join(('id', *AXES[:2]))}; the table has no {lacking[0]}: name the column that it is by "
-            f"columns={{'{lacking[0]}': ...}}, of {some(frame.columns, 12)}"
+            f"columns={{'{lacking[0]}': ...}} (--column {lacking[0]}=...), of {some(frame.columns, 12)}"
         )
     frame = frame.drop([name for name in PLACES if name in frame.columns and name not in columns])
     odd = [name for name in frame.columns if name not in KEYS and not frame[name].dtype.is_numeric()]
+    for name in AXES:
+        if name in odd:
+            raise TrainmapError(f"{name} must be numbers, {_first_word(frame[name])}")
     if odd:
         raise TrainmapError(
-            f"{counted(len(odd), 'column')} hold no numbers ({some(odd, 6)}); pass leave_out={odd[:6]!r} to do without"
+            f"these columns hold no numbers: {some(odd, 6)}; pass leave_out={odd[:6]!r} (--leave-out "
+            f"{','.join(odd[:6])}) to do without"
         )
     return frame
 
 
 def _besides(one: str, other: str) -> TrainmapError:
     return TrainmapError(f"the table has a column '{one}' besides '{other}'; leave one of them out")
+
+
+def _first_word(column: pl.Series) -> str:
+    """Where a column that should be numbers has something else."""
+    text = column.cast(pl.String)
+    words = text.is_not_null() & text.cast(pl.Float64, strict=False).is_null()
+    at = int(words.arg_max() or 0)
+    return f"row {at} has {shown(column[at])}"
 
 
 def _labels(frame: pl.DataFrame) -> pl.Series:
@@ -203,6 +215,6 @@ def _check_range(name: str, values: Any, high: float, ids: Any) -> None:
     if bad.any():
         at = int(bad.argmax())
         raise TrainmapError(
-            f"{name} must be 0 to {high:g}, {counted(int(bad.sum()), 'example')} have another (first: id "
+            f"{name} must be 0 to {high:g}, and is another for {counted(int(bad.sum()), 'example')} (first: id "
             f"{shown(ids[at])}, {values[at]:g})"
         )

@@ -41,6 +41,7 @@ def plan_federated(draft: Draft) -> None:
         raise wrong(("evaluation",), "a federation is judged on the test data alone; leave evaluation out")
     if len(seeds := draft.experiment.seeds) > len(set(seeds)):
         raise wrong(("seeds",), f"must be different for a federation, got {seeds}")
+    draft.recipe(WHERE, federated, "federated")  # here, so that an unknown network is told once
     _check_aggregation(draft)
     ways = _ways(draft)
     tasks = {way: _task(draft, way, seeds[0]) for way in ways}

@@ -42,6 +42,7 @@ PHRASES: Mapping[Opponent, str] = {
 }
 WHAT: Mapping[Across, str] = {"rounds": "rounds", "flops": "compute"}
 """What is compared on the way to a target; bytes go as rounds do."""
+ALONE = "one seed, which cannot tell a difference from chance; give more seeds."
 COLUMNS = 5  # rounds that a table shows
 CLIENTS = 24  # that a table shows
 UNLIKE = (
@@ -305,6 +306,8 @@ def _in_all(found: Sequence[Rounds], level: float) -> list[str]:
                     f"against {phrase} better in {better}, worse in {worse}, no difference in {none} ({firm} firm)"
                 )
         told.append(f"{name}, in {counted(len(found), 'federation')}: {'; '.join(each)}.")
+    if told and all(len(row.runs) < 2 for one in found for row in one.rows.values()):
+        return [f"{counted(len(found), 'federation')}: {ALONE}"]
     return told and [*told, "Firm verdicts stay under Holm's correction over all federations and rows."]
 
 
@@ -332,6 +335,11 @@ def _sentence(one: Rounds, level: float) -> Sequence[str]:
         return []
     task = next(iter(one.rows.values())).task
     who = f"{counted(task.clients, 'client')}, {counted(task.rounds, 'round')}"
+    if all(len(row.runs) < 2 for row in one.rows.values()):
+        ends = ", ".join(
+            f"{row.label} {100 * value:.1f} %" for row in one.rows.values() for value in row.accuracy().values()
+        )
+        return [f"{one.title}, {who}: {ALONE} At the end: {ends}."]
     return [
         f"{one.title}, {who}, by the accuracy at the end: {'; '.join(told)}. {firm} of these verdicts stay under "
         "Holm's correction."

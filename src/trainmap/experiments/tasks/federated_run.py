@@ -133,7 +133,8 @@ class FederatedRun(Learning):
         if self.recording.nothing:
             return ""
         every = "" if self.recording.every == 1 else f" every {self.recording.every} rounds"
-        private = f", told with epsilon {self.privacy.epsilon:g}" if self.privacy else ""
+        told = self.privacy
+        private = f", told with epsilon {told.epsilon:g}{' as a secure sum' if told.secure else ''}" if told else ""
         after = f"from {counted(self.choice.warmup, 'epoch')} on"
         return f" by their maps of checkpoints{every}, {after} ({self.choice.bounds} bounds{private})"
 
