@@ -63,8 +63,8 @@ def test_no_name_is_parsed_in_the_rooms_of_results() -> None:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import) and any(name.name == "re" for name in node.names):
                     assert path.name in ESCAPES, path
-                if isinstance(node, ast.Attribute) and path.name not in ESCAPES:
-                    assert node.attr not in PARSERS, (path, node.lineno)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and path.name not in ESCAPES:
+                    assert node.func.attr not in PARSERS, (path, node.lineno)  # a task's partition is a field
 
 
 def test_rows_are_judged_by_what_they_are_and_not_by_how_they_are_called() -> None:

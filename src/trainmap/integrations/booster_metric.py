@@ -43,12 +43,18 @@ class RecordingMetric:
         rounds: that were seen of the training data.
 
     Raises:
-        TrainmapError: when called: predictions that are no probabilities of the labels' classes.
+        TrainmapError: a recorder that is none; when called: predictions that are no probabilities of the labels'
+            classes.
     """
 
     __name__ = NAME
 
     def __init__(self, recorder: Recorder, data: Any, *, ids: Any = None, every: int = 1) -> None:
+        if not isinstance(recorder, Recorder):
+            raise TrainmapError(
+                "recorder must be a Recorder(path, classes, source='sweep', as_='probabilities'), got "
+                f"{type(recorder).__name__}"
+            )
         self.recorder, self.data, self.ids, self.every = recorder, data, ids, whole(every, "every", 1)
         self.rounds = 0
 

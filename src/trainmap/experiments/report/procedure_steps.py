@@ -116,8 +116,8 @@ def _by_settings(told: Sequence[str]) -> str:
     of which the same is told stand together: "each of (settings) (others): one; another"."""
     its: dict[str, list[str]] = {}
     for phrase in told:
-        settings, _, rest = phrase.rpartition("; ")
-        its.setdefault(settings, []).append(rest)
+        *settings, rest = phrase.split("; ")
+        its.setdefault("; ".join(settings), []).append(rest)
     if len(its) < 2 or len(its) == len(told):
         return "; ".join(told)
     alike: dict[tuple[str, ...], list[str]] = {}
@@ -126,7 +126,7 @@ def _by_settings(told: Sequence[str]) -> str:
     parts: list[str] = []
     for rest, ways in alike.items():
         way = ways[0] if len(ways) == 1 else f"each of {' '.join(f'({one})' for one in ways)}"
-        parts.append(f"{way}: {'; '.join(rest)}".removeprefix(": "))
+        parts.append(f"{way}: {'; '.join(rest)}" if way else "; ".join(rest))
     return " | ".join(parts)
 
 
