@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,17 @@ settings.load_profile("trainmap")
 
 Record = Callable[..., Dynamics]
 Random = Callable[..., Block]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in a worker: the last bit of a sum depends on the threads."""
+    import torch  # which few of these tests need
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import studies
-import torch
 
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError
@@ -41,13 +39,7 @@ seeds: [0, 1]
 ROWS = ("all", "33% random", "33% ambiguous", "all at equal compute, 2 rounds")
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As in a worker: the last bit of a sum depends on the threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 planned = partial(studies.planned, TINY)

@@ -5,6 +5,7 @@ Its files, in reading order::
     formats.py             numbers as people read them
     verdict_words.py       the words for a verdict
     grid.py                A table for people as a value: what stands in each cell
+    judged_cells.py        cells with the verdict of a difference
     student_columns.py     the frame of a table with one line per subset and one column per student
     score_tables.py        the tables of one comparison
     cost_tables.py         what it cost

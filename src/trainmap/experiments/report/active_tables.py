@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import digits_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
-from trainmap.experiments.report.verdict_words import VERSUS_ENTROPY, VERSUS_RANDOM, Words
+from trainmap.experiments.report.judged_cells import judged_of, with_verdict
+from trainmap.experiments.report.verdict_words import VERSUS_ENTROPY, VERSUS_RANDOM
 from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
 from trainmap.experiments.results.run_rows import mean_of
-from trainmap.experiments.results.statistics import Difference, Verdict, firm_of, interval
+from trainmap.experiments.results.statistics import Verdict, firm_of, interval
 from trainmap.experiments.runs.folder import Study
 from trainmap.views.amounts import show_flops, show_percent, show_seconds
 from trainmap.views.result_plots import Panel, Point, Series, plot_labels
 
 Done = Mapping[str, Mapping[str, Any]]
-Judged = Mapping[Any, tuple[Difference, bool]]  # with whether the verdict stays under Holm's correction
 
 TOLD = ("labels", "test_accuracy", "test_macro_f1", "train_flops", "pool_flops", "train_cpu_seconds")
 
@@ -64,14 +63,14 @@ def _series(curves: Curves, strategy: str, level: float) -> Series:
 def _by_labels(curves: Curves, level: float) -> Grid:
     others = [strategy for strategy in curves.runs if strategy != RANDOM]
     places = range(1, len(curves.labels))
-    judged = _judged(
+    judged = judged_of(
         {(strategy, place): curves.against(RANDOM, strategy, level, place) for strategy in others for place in places},
         level,
     )
 
     def cell(strategy: str, place: int) -> Cell:
         shown = Cell(show_estimate(interval(list(curves.accuracy(strategy, place).values()), level), 1))
-        return _said(shown, judged.get((strategy, place)), VERSUS_RANDOM)
+        return with_verdict(shown, judged.get((strategy, place)), VERSUS_RANDOM)
 
     lines = tuple(
         GridLine(strategy, tuple(cell(strategy, place) for place in range(len(curves.labels))), strategy == RANDOM)
@@ -88,7 +87,7 @@ def _by_labels(curves: Curves, level: float) -> Grid:
 
 def _bought(curves: Curves, level: float) -> Grid:
     against = {
-        other: _judged(
+        other: judged_of(
             {one: curves.against(other, one, level) for one in curves.runs if one not in (other, RANDOM)}, level
         )
         for other in (RANDOM, ENTROPY)
@@ -100,7 +99,7 @@ def _bought(curves: Curves, level: float) -> Grid:
         for other, words in ((RANDOM, VERSUS_RANDOM), (ENTROPY, VERSUS_ENTROPY)):
             found = against[other].get(strategy)
             shown = NOTHING if found is None else Cell(show_difference(found[0], digits[other]))
-            cells.append(_said(shown, found, words))
+            cells.append(with_verdict(shown, found, words))
         cells.append(_needed(curves, strategy, level))
         spent = {name: mean_of([run[name] for run in runs.values()]) for name in TOLD[3:]}
         cells.append(Cell(show_flops(spent["train_flops"]), show_seconds(spent["train_cpu_seconds"])))
@@ -126,18 +125,6 @@ def _needed(curves: Curves, strategy: str, level: float) -> Cell:
     half = "" if labels.low != labels.low else f" ± {labels.half_width:.0f}"
     bound = "≥ " if found.reached < labels.n else ""
     return Cell(f"{bound}{labels.mean:.0f}{half} ({found.reached} of {labels.n} get there)")
-
-
-def _judged(differences: Mapping[Any, Difference], level: float) -> Judged:
-    firm = firm_of(differences, level)
-    return {key: (difference, firm[key]) for key, difference in differences.items()}
-
-
-def _said(cell: Cell, found: tuple[Difference, bool] | None, words: Words) -> Cell:
-    """The cell with its verdict; without one where nothing could be compared."""
-    if found is None or not found[0].n:
-        return cell
-    return replace(cell.judged(found[0].verdict, words), firm=found[1])
 
 
 def _sentence(curves: Curves, level: float) -> Sequence[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import digits_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
+from trainmap.experiments.report.judged_cells import Judged, judged_of, with_verdict
 from trainmap.experiments.report.verdict_words import (
     SAVES,
     VERSUS_ALL_DATA,
@@ -18,12 +19,11 @@ from trainmap.experiments.report.verdict_words import (
 )
 from trainmap.experiments.results.round_curves import OFF, Across, Opponent, Rounds, Row, rounds_of
 from trainmap.experiments.results.run_rows import mean_of
-from trainmap.experiments.results.statistics import Difference, Verdict, firm_of, interval
+from trainmap.experiments.results.statistics import Verdict, interval
 from trainmap.experiments.runs.folder import Study
 from trainmap.views.amounts import show_bytes, show_flops, show_percent, show_seconds
 
 Done = Mapping[str, Mapping[str, Any]]
-Judged = Mapping[Any, tuple[Difference, bool]]  # with whether the verdict stays under Holm's correction
 
 TOLD = (
     *("round", "test_accuracy", "test_macro_f1", "clients", "mapped", "kept", "bytes_down", "bytes_up"),
@@ -95,7 +95,7 @@ def _overview(found: Sequence[Rounds], level: float) -> Grid:
         for key, (_, words) in OPPONENTS.items():
             one = held[key].get((at, name))
             shown = NOTHING if one is None else Cell(show_difference(one[0], digits[key]))
-            cells.append(_said(shown, one, words))
+            cells.append(with_verdict(shown, one, words))
         lines.append(GridLine(f"{found[at].title}: {row.label}", tuple(cells)))
     lead = (
         "Test accuracy after the last round, in percent, and its differences in points, paired by seed: from random of "
@@ -117,7 +117,7 @@ def _by_round(one: Rounds, level: float) -> Grid:
     last = next(iter(one.rows.values())).task.rounds
     places = [*dict.fromkeys(max(1, round(last * (at + 1) / COLUMNS)) for at in range(COLUMNS))]
     held = [name for name, row in one.rows.items() if "random" in row.against]
-    judged = _judged(
+    judged = judged_of(
         {(name, place): one.against(name, "random", level, place) for name in held for place in places}, level
     )
 
@@ -125,7 +125,7 @@ def _by_round(one: Rounds, level: float) -> Grid:
         values = [*one.rows[name].accuracy(place).values()]
         if not values:
             return NOTHING
-        return _said(Cell(show_estimate(interval(values, level), 1)), judged.get((name, place)), VERSUS_RANDOM)
+        return with_verdict(Cell(show_estimate(interval(values, level), 1)), judged.get((name, place)), VERSUS_RANDOM)
 
     lines = tuple(
         GridLine(row.label, tuple(cell(name, place) for place in places), not row.judged)
@@ -150,7 +150,7 @@ def _bought(one: Rounds, level: float) -> Grid:
         for key, (_, words) in OPPONENTS.items():
             each = found[key].get(name)
             shown = NOTHING if each is None else Cell(show_difference(each[0], digits[key]))
-            cells.append(_said(shown, each, words))
+            cells.append(with_verdict(shown, each, words))
         cells.append(Cell(show_estimate(interval([*row.areas().values()], level), 1)))
         runs = [*row.runs.values()]
         spent = {part: mean_of([run[part] for run in runs]) for part in ("train_flops", "sweep_flops")}
@@ -185,7 +185,7 @@ def _bought(one: Rounds, level: float) -> Grid:
 def _against(one: Rounds, opponent: Opponent, level: float) -> Judged:
     """The differences of the last accuracies from one opponent, a family."""
     found = {name: one.against(name, opponent, level) for name, row in one.rows.items() if opponent in row.against}
-    return _judged({name: each for name, each in found.items() if each.n}, level)
+    return judged_of({name: each for name, each in found.items() if each.n}, level)
 
 
 def _to_target(one: Rounds, level: float) -> Iterator[Grid]:
@@ -202,7 +202,7 @@ def _to_target(one: Rounds, level: float) -> Iterator[Grid]:
             (name, what) for name, row in one.rows.items() if opponent in row.against for what in WHAT
         ]
         found = {(name, what): one.saved(name, opponent, what, level) for name, what in keys}
-        saved[opponent] = _judged({key: each for key, each in found.items() if each.n}, level)
+        saved[opponent] = judged_of({key: each for key, each in found.items() if each.n}, level)
     columns: list[tuple[Opponent, Across]] = [
         (opponent, what) for opponent in OPPONENTS for what in WHAT if any(key[1] == what for key in saved[opponent])
     ]
@@ -212,7 +212,7 @@ def _to_target(one: Rounds, level: float) -> Iterator[Grid]:
         for opponent, what in columns:
             found = saved[opponent].get((name, what))
             shown = NOTHING if found is None else Cell(show_difference(found[0], 0))
-            cells.append(_said(shown, found, SAVES))
+            cells.append(with_verdict(shown, found, SAVES))
         lines.append(GridLine(row.label, tuple(cells), not row.judged))
     lead = (
         f"Rounds, bytes and the clients' FLOPs to {100 * one.target:.1f} % test accuracy ({one.whose}), along straight "
@@ -276,18 +276,6 @@ def _kept(share: float | None) -> Cell:
     return NOTHING if share is None else Cell(show_percent(share))
 
 
-def _judged(differences: Mapping[Any, Difference], level: float) -> Judged:
-    firm = firm_of(differences, level)
-    return {key: (difference, firm[key]) for key, difference in differences.items()}
-
-
-def _said(cell: Cell, found: tuple[Difference, bool] | None, words: Words) -> Cell:
-    """The cell with its verdict; without one where nothing could be compared."""
-    if found is None or not found[0].n:
-        return cell
-    return replace(cell.judged(found[0].verdict, words), firm=found[1])
-
-
 def _in_all(found: Sequence[Rounds], level: float) -> list[str]:
     """Of each row in how many federations it is better or worse than its opponents, by the accuracy at the end."""
     held: dict[Opponent, Judged] = {key: _of_all(found, key, level) for key in OPPONENTS}
@@ -315,7 +303,7 @@ def _of_all(found: Sequence[Rounds], opponent: Opponent, level: float) -> Judged
     """The differences of all rows that are judged, in all federations, from one opponent: a family."""
     judged = [(at, name) for at, one in enumerate(found) for name, row in one.rows.items() if row.judged]
     each = {(at, name): found[at].against(name, opponent, level) for at, name in judged}
-    return _judged({where: one for where, one in each.items() if one.n}, level)
+    return judged_of({where: one for where, one in each.items() if one.n}, level)
 
 
 def _sentence(one: Rounds, level: float) -> Sequence[str]:
