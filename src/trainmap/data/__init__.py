@@ -11,6 +11,7 @@ Its files, in reading order::
     subwords.py       texts as a pretrained encoder's tokens
     audio.py          sounds as pictures
     tables.py         tables as numbers
+    column_roles.py   which column is the label, the id, the text
     index_columns.py  columns that are an index and no feature
     leaks.py          columns that give the label away
     image_folders.py  pictures from anywhere
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.leave_out import LEFT_OUT, LeaveOut
-    from trainmap.data.names import EMBEDDINGS, check_name
+    from trainmap.data.names import EMBEDDINGS, check_name, short_name
     from trainmap.data.raw_rows import Limit
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
@@ -65,7 +66,7 @@ else:
             "inputs": "Form Inputs as_tensor to_float to_input",
             "known_sizes": "is_missing outline",
             "leave_out": "LEFT_OUT LeaveOut",
-            "names": "EMBEDDINGS check_name",
+            "names": "EMBEDDINGS check_name short_name",
             "raw_rows": "Limit",
             "relabel": "relabelled",
             "sources": "DATASETS",
