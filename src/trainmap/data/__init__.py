@@ -82,6 +82,7 @@ __all__ = [
     "Revised", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name", "check_truth_name",
     "embeddings", "encoder_folder", "is_missing", "is_synthetic", "load_elsewhere", "load_left_out",
     "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "needs_transformers", "outline", "relabelled",
-    "short_name", "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint", "write_truth",
+    "short_name", "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint",
+    "write_truth",
 ]
 # fmt: on
