@@ -21,7 +21,7 @@ import trainmap as tm
 from trainmap.errors import RecordingError, StoreError, TrainmapError
 
 
-def made(folder: Path, job: Job = Job(), model: Any = None, data: Any = None, **more: Any) -> Trainer:  # noqa: B008
+def made(folder: Path, job: Job = Job(), model: Any = None, data: Any = None, **more: Any) -> Any:  # noqa: B008
     collator = more.pop("data_collator", None)
     return Trainer(
         Network() if model is None else model,
