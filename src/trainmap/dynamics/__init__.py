@@ -2,12 +2,14 @@
 
 Its files, in reading order::
 
+    supervision.py      kinds of supervision: the columns of each
     signals.py          from logits and a gold label to the few numbers that are kept
     signal_chunks.py    the arithmetic of the six signals
     logit_precision.py  which numbers can be logits, and in what precision they are kept
     probabilities.py    probabilities where logits belong
     arrays.py           what a loop hands over, as numpy
     given.py            what a Recorder is told at its beginning
+    class_names.py      labels as a caller has them, as class numbers
     held.py             batches that wait on an accelerator
     visits.py           an epoch that visits examples several times
     roster.py           who the examples are, and who was seen
@@ -16,6 +18,15 @@ Its files, in reading order::
     growing.py          examples that come first in a later epoch
     refused.py          batches that are left out
     epoch.py            the epoch under way: batches in, columns out
+    plain_epoch.py      the same of plain numbers
+    class_reading.py    how a batch of each kind is read: of classes
+    number_reading.py   of plain numbers, and of regression
+    multilabel_reading.py  of several labels an example
+    token_losses.py     the loss of every token
+    token_reading.py    of sequences
+    part_reading.py     of each label or token as an example of its own
+    reading.py          which reader a recording has
+    taking.py           the epoch under way as a recorder takes it
     recorder.py         Recorder, the one that is used in a training loop
     columns.py          an epoch on disk
     examples.py         examples.parquet
