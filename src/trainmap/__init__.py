@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from trainmap.errors import RecordingError, StoreError, TrainmapError
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.stages import record_stages
+    from trainmap.integrations.with_ids import with_ids
     from trainmap.maps.agreement import compare
     from trainmap.maps.any_table import map_from_table
     from trainmap.maps.datamap import DataMap
@@ -47,6 +48,7 @@ else:
             "errors": "RecordingError StoreError TrainmapError",
             "integrations.booster_metric": "RecordingMetric",
             "integrations.stages": "record_stages",
+            "integrations.with_ids": "with_ids",
             "maps.agreement": "compare",
             "maps.any_table": "map_from_table",
             "maps.datamap": "DataMap",
@@ -70,6 +72,7 @@ __all__ = [
     "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
     "map_from_table", "parse",
     "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
+    "with_ids",
 ]
 # fmt: on
 
