@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     )
     from trainmap.dynamics.logit_precision import check_logits, halved, masks, widened
     from trainmap.dynamics.manifest import MOST_CLASSES, Manifest, versions, write_manifest
+    from trainmap.dynamics.part_reading import split_parts
     from trainmap.dynamics.probabilities import refuse_probabilities
     from trainmap.dynamics.recorder import Recorder
     from trainmap.dynamics.signals import (
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
     )
     from trainmap.dynamics.stats import NEVER, Stats
     from trainmap.dynamics.store import Dynamics, fingerprint
+    from trainmap.dynamics.supervision import KNOWN_ENDS, SHARES, End, Kind, Per, Signal
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -94,20 +96,24 @@ else:
             "index": "MISSING find_rows id_hash ids_from_arrow ids_to_arrow lowest of_one_kind rising rows_of sort_ids",
             "logit_precision": "check_logits halved masks widened",
             "manifest": "MOST_CLASSES Manifest versions write_manifest",
+            "part_reading": "split_parts",
             "probabilities": "refuse_probabilities",
             "recorder": "Recorder",
             "signals": "FLOAT_SIGNALS SIGNALS UNKNOWN_LABEL Block empty_signals read_only signals_from_logits",
             "stats": "NEVER Stats",
             "store": "Dynamics fingerprint",
+            "supervision": "KNOWN_ENDS SHARES End Kind Per Signal",
         },
     )
 
 # fmt: off
 __all__ = [
-    "FLOAT_SIGNALS", "MISSING", "MOST_CLASSES", "NEVER", "SIGNALS", "UNKNOWN_LABEL", "Block", "Dynamics", "Manifest",
-    "Recorder", "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint",
+    "FLOAT_SIGNALS", "KNOWN_ENDS", "MISSING", "MOST_CLASSES", "NEVER", "SHARES", "SIGNALS", "UNKNOWN_LABEL", "Block",
+    "Dynamics", "End", "Kind", "Manifest", "Per", "Recorder", "Signal", "Stats", "check_flag", "check_logits",
+    "check_recording", "empty_signals", "find_rows", "fingerprint",
     "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind",
     "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids",
+    "split_parts",
     "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns", "write_examples",
     "write_manifest",
 ]

@@ -172,6 +172,24 @@ class Dynamics:
     def every(self) -> int | None:
         return self.manifest.every
 
+    def check_classes(self, what: str) -> None:
+        """Refuse a recording that is not of classes, one gold class for each example: ``what`` needs it.
+
+        Raises:
+            TrainmapError: names the kind that this one is of.
+        """
+        if self.kind != "classes":
+            raise TrainmapError(
+                f"{what} needs a recording of classes, with one gold class for each example; {self.path} is of kind "
+                f"'{self.kind}'"
+            )
+
+    @property
+    def main_signal(self) -> str:
+        """What a map of it is of, and what is shown of it where nobody says what: "p_gold", or its first signal."""
+        said = self.manifest.signals
+        return "p_gold" if said is None else said[0].name
+
     @property
     def source(self) -> str:
         """ "train" (logits of the training step) or "sweep" (an evaluation pass after the epoch)."""
