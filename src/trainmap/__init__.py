@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
     from trainmap.integrations.booster_metric import RecordingMetric
+    from trainmap.integrations.jax_recorder import JaxRecorder
+    from trainmap.integrations.keras_recorder import KerasRecorder
+    from trainmap.integrations.sklearn_recorder import SklearnRecorder
     from trainmap.integrations.stages import record_stages
     from trainmap.maps.agreement import compare
     from trainmap.maps.any_table import map_from_table
@@ -46,6 +49,9 @@ else:
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
             "integrations.booster_metric": "RecordingMetric",
+            "integrations.jax_recorder": "JaxRecorder",
+            "integrations.keras_recorder": "KerasRecorder",
+            "integrations.sklearn_recorder": "SklearnRecorder",
             "integrations.stages": "record_stages",
             "maps.agreement": "compare",
             "maps.any_table": "map_from_table",
@@ -65,8 +71,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "RecordingMetric",
-    "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
+    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder", "Recorder", "RecordingError", "RecordingMetric",
+    "Score", "Selection", "SklearnRecorder", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
     "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
     "map_from_table", "parse",
     "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
