@@ -11,6 +11,7 @@ Its files, in reading order::
     subwords.py       texts as a pretrained encoder's tokens
     audio.py          sounds as pictures
     tables.py         tables as numbers
+    column_roles.py   which column is the label, the id, the text
     index_columns.py  columns that are an index and no feature
     leaks.py          columns that give the label away
     image_folders.py  pictures from anywhere
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.leave_out import LEFT_OUT, LeaveOut
-    from trainmap.data.names import EMBEDDINGS, check_name
+    from trainmap.data.names import EMBEDDINGS, check_name, short_name
     from trainmap.data.raw_rows import Limit
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
@@ -65,7 +66,7 @@ else:
             "inputs": "Form Inputs as_tensor to_float to_input",
             "known_sizes": "is_missing outline",
             "leave_out": "LEFT_OUT LeaveOut",
-            "names": "EMBEDDINGS check_name",
+            "names": "EMBEDDINGS check_name short_name",
             "raw_rows": "Limit",
             "relabel": "relabelled",
             "sources": "DATASETS",
@@ -81,6 +82,7 @@ __all__ = [
     "Revised", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name", "check_truth_name",
     "embeddings", "encoder_folder", "is_missing", "is_synthetic", "load_elsewhere", "load_left_out",
     "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "needs_transformers", "outline", "relabelled",
-    "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint", "write_truth",
+    "short_name", "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint",
+    "write_truth",
 ]
 # fmt: on

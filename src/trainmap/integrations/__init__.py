@@ -2,13 +2,19 @@
 
 Its files, in reading order::
 
-    gold.py            labels as a framework has them
-    stages.py          ensembles of trees, after they were fitted
-    booster_metric.py  XGBoost and LightGBM while they train
-    own_recorder.py    the recorder of an adapter, and where its epochs go on
-    sklearn_recorder.py  scikit-learn while it trains
-    jax_recorder.py    JAX, one step late
-    keras_recorder.py  Keras 3
+    gold.py                 labels as a framework has them
+    stages.py               ensembles of trees, after they were fitted
+    booster_metric.py       XGBoost and LightGBM while they train
+    identified.py           a dataset whose items say who they are
+    identified_streams.py   the same of a stream
+    identified_columns.py   of a Hugging Face dataset
+    identified_batches.py   of a loader
+    with_ids.py             with_ids: the one door to these
+    intake.py               what every adapter does with its recorder
+    sklearn_recorder.py     scikit-learn while it trains
+    jax_recorder.py         JAX, one step late
+    keras_recorder.py       Keras 3
+    lightning_recorder.py   Lightning
 """
 
 from __future__ import annotations
@@ -20,8 +26,11 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.gold import Gold, gold_of
+    from trainmap.integrations.identified import Identified, check_indexed, known_ids
+    from trainmap.integrations.intake import Intake
     from trainmap.integrations.jax_recorder import JaxRecorder
     from trainmap.integrations.keras_recorder import KerasRecorder
+    from trainmap.integrations.lightning_recorder import LightningRecorder
     from trainmap.integrations.sklearn_recorder import SklearnRecorder
     from trainmap.integrations.stages import record_stages
 else:
@@ -30,11 +39,27 @@ else:
         {
             "booster_metric": "RecordingMetric",
             "gold": "Gold gold_of",
+            "identified": "Identified check_indexed known_ids",
+            "intake": "Intake",
             "jax_recorder": "JaxRecorder",
             "keras_recorder": "KerasRecorder",
+            "lightning_recorder": "LightningRecorder",
             "sklearn_recorder": "SklearnRecorder",
             "stages": "record_stages",
         },
     )
 
-__all__ = ["Gold", "JaxRecorder", "KerasRecorder", "RecordingMetric", "SklearnRecorder", "gold_of", "record_stages"]
+__all__ = [
+    "Gold",
+    "Identified",
+    "Intake",
+    "JaxRecorder",
+    "KerasRecorder",
+    "LightningRecorder",
+    "RecordingMetric",
+    "SklearnRecorder",
+    "check_indexed",
+    "gold_of",
+    "known_ids",
+    "record_stages",
+]
