@@ -75,12 +75,11 @@ else:
 
 # fmt: off
 __all__ = [
-    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder", "LightningRecorder", "Recorder", "RecordingError", "RecordingMetric",
-    "Score", "Selection", "SklearnRecorder", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
-    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
-    "map_from_table", "parse",
-    "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
-    "with_ids",
+    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder",
+    "LightningRecorder", "Recorder", "RecordingError", "RecordingMetric", "Score", "Selection", "SklearnRecorder",
+    "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit", "audit_threshold_samples",
+    "compare", "compute", "converged", "fingerprint", "hard_first", "intervals", "map_from_table", "parse",
+    "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by", "with_ids",
 ]
 # fmt: on
 

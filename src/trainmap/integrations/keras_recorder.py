@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from inspect import signature
 from typing import Any
@@ -248,10 +249,11 @@ class KerasRecorder:
         bound = signature(self._before["fit"]).bind(*arguments, **named)
         given = bound.arguments
         if given.get("y") is not None:
-            if (weights := given.get("class_weight")) is not None and given.get("sample_weight") is None:
-                given["sample_weight"] = _weights(_part(given["y"], self.output), weights)
-                given["class_weight"] = None  # Keras takes it for a plain array of labels alone
             given["y"] = self.with_ids(given["y"])
+            if (weights := given.get("class_weight")) is not None and given.get("sample_weight") is None:
+                _split(given)  # weights of classes are of the training alone, those of examples of the validation too
+                given["sample_weight"] = _weights(_part(given["y"][Y], self.output), weights)
+                given["class_weight"] = None  # Keras takes it for a plain array of labels alone
             if (weights := given.get("sample_weight")) is not None and _bare(weights) is weights:
                 given["sample_weight"] = {ID: np.zeros(len(given["y"][ID]), np.float32), Y: weights}
         turns = keras.callbacks.LambdaCallback(
@@ -259,7 +261,8 @@ class KerasRecorder:
         )
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(turns)
+            turns.set_model(self.model)
+            callbacks.callbacks.insert(0, turns)
         else:
             given["callbacks"] = [
                 turns,
@@ -316,8 +319,11 @@ def _part(value: Any, output: str | int | None) -> Any:
 def _classes(model: Any, output: str | int | None) -> int:
     """How many classes the length of the output tells; one number is for two."""
     shape = getattr(model, "output_shape", None) if model.built else None
-    if isinstance(shape, dict) or (isinstance(shape, list) and shape and isinstance(shape[0], tuple)):
+    if isinstance(shape, dict):
         shape = _part(shape, output)
+    elif isinstance(shape, list | tuple) and shape and isinstance(shape[0], list | tuple):  # of several, in their order
+        named = dict(zip(getattr(model, "output_names", ()), shape, strict=False))
+        shape = tuple(_part(named if isinstance(output, str) or output is None else shape, output))
     if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
         raise TrainmapError("the model does not tell the length of its output; build it first, or pass classes=")
     return max(2, shape[-1])
@@ -335,9 +341,10 @@ def _are_probabilities(loss: Any, output: str | int | None) -> bool:
 
 
 def _first(y: Any) -> Any:
+    """The first of the arrays that labels are made of."""
     import keras
 
-    return keras.tree.flatten(y)[0]
+    return next(iter(keras.tree.flatten(y) or ()))
 
 
 def _fits(ids: Array | None) -> bool:
@@ -362,6 +369,19 @@ def _check_gold(y: Any) -> None:
         raise TrainmapError(f"labels must be whole numbers or one-hot, got {gold.reshape(-1)[strange[0]]:g}")
     elif gold.dtype.kind not in "iufb":
         raise TrainmapError(f"labels must be numbers of classes, as Keras takes them, got {gold.dtype}")
+
+
+def _split(given: dict[str, Any]) -> None:
+    """Part the last examples off for validation, as ``validation_split`` does."""
+    import keras
+
+    share = given.pop("validation_split", 0.0)
+    if not share or given.get("validation_data") is not None:
+        return
+    whole, rows = (given["x"], given["y"]), len(_first(given["y"]))
+    last = math.floor(rows * (1.0 - share))
+    given["x"], given["y"] = (keras.tree.map_structure(lambda part: part[:last], one) for one in whole)
+    given["validation_data"] = keras.tree.map_structure(lambda part: part[last:], whole)
 
 
 def _weights(y: Any, weights: dict[int, float]) -> Array:

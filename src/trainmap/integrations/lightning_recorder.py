@@ -75,7 +75,7 @@ class ApartCollate:
         return batch
 
 
-class LightningRecorder(Callback):
+class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
     """Records a Lightning training; neither the data nor ``training_step`` change.
 
     ::
