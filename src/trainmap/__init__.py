@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.integrations.attach import attach
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.stages import record_stages
     from trainmap.integrations.with_ids import with_ids
@@ -46,6 +47,7 @@ else:
             "dynamics.signals": "Block",
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
+            "integrations.attach": "attach",
             "integrations.booster_metric": "RecordingMetric",
             "integrations.stages": "record_stages",
             "integrations.with_ids": "with_ids",
@@ -68,7 +70,8 @@ else:
 # fmt: off
 __all__ = [
     "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "RecordingMetric",
-    "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
+    "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "attach",
+    "audit",
     "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
     "map_from_table", "parse",
     "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
