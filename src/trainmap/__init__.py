@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.integrations.attach import attach
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.jax_recorder import JaxRecorder
     from trainmap.integrations.keras_recorder import KerasRecorder
@@ -50,6 +51,7 @@ else:
             "dynamics.signals": "Block",
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
+            "integrations.attach": "attach",
             "integrations.booster_metric": "RecordingMetric",
             "integrations.jax_recorder": "JaxRecorder",
             "integrations.keras_recorder": "KerasRecorder",
@@ -77,9 +79,10 @@ else:
 __all__ = [
     "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder",
     "LightningRecorder", "Recorder", "RecordingError", "RecordingMetric", "Score", "Selection", "SklearnRecorder",
-    "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit", "audit_threshold_samples",
-    "compare", "compute", "converged", "fingerprint", "hard_first", "intervals", "map_from_table", "parse",
-    "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by", "with_ids",
+    "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "attach", "audit",
+    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
+    "map_from_table", "parse", "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select",
+    "select_by", "with_ids",
 ]
 # fmt: on
 

@@ -11,6 +11,10 @@ Its files, in reading order::
     identified_batches.py   of a loader
     with_ids.py             with_ids: the one door to these
     intake.py               what every adapter does with its recorder
+    trainer_tap.py          what passes through a Trainer of Transformers or TRL
+    trainer_outputs.py      what its network says, for each kind of supervision
+    attachment.py           what is put on a Trainer
+    attach.py               attach: the one door to these
     sklearn_recorder.py     scikit-learn while it trains
     jax_recorder.py         JAX, one step late
     keras_recorder.py       Keras 3
