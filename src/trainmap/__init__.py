@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.explorer.explored import explore
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.stages import record_stages
     from trainmap.maps.agreement import compare
@@ -45,6 +46,7 @@ else:
             "dynamics.signals": "Block",
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
+            "explorer.explored": "explore",
             "integrations.booster_metric": "RecordingMetric",
             "integrations.stages": "record_stages",
             "maps.agreement": "compare",
@@ -65,11 +67,11 @@ else:
 
 # fmt: off
 __all__ = [
-    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "RecordingMetric",
-    "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
-    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
-    "map_from_table", "parse",
-    "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
+    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError",
+    "RecordingMetric", "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise",
+    "agreement_by_epoch", "audit", "audit_threshold_samples", "compare", "compute", "converged", "explore",
+    "fingerprint", "hard_first", "intervals", "map_from_table", "parse", "plan_flips", "plan_threshold_samples",
+    "plot_map", "record_stages", "score", "select", "select_by",
 ]
 # fmt: on
 
