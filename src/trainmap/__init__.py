@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trainmap.explorer.explored import explore
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.stages import record_stages
+    from trainmap.integrations.with_ids import with_ids
     from trainmap.maps.agreement import compare
     from trainmap.maps.any_table import map_from_table
     from trainmap.maps.datamap import DataMap
@@ -49,6 +50,7 @@ else:
             "explorer.explored": "explore",
             "integrations.booster_metric": "RecordingMetric",
             "integrations.stages": "record_stages",
+            "integrations.with_ids": "with_ids",
             "maps.agreement": "compare",
             "maps.any_table": "map_from_table",
             "maps.datamap": "DataMap",
@@ -71,7 +73,7 @@ __all__ = [
     "RecordingMetric", "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise",
     "agreement_by_epoch", "audit", "audit_threshold_samples", "compare", "compute", "converged", "explore",
     "fingerprint", "hard_first", "intervals", "map_from_table", "parse", "plan_flips", "plan_threshold_samples",
-    "plot_map", "record_stages", "score", "select", "select_by",
+    "plot_map", "record_stages", "score", "select", "select_by", "with_ids",
 ]
 # fmt: on
 

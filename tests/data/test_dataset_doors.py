@@ -76,9 +76,8 @@ def test_a_data_root_that_is_no_path_is_refused() -> None:
         ("x.strange", "convert it to .parquet or .npz"),
         ("x.PARQUET", "rename it to 'x.parquet'"),
         ("x.NPZ", "rename it to 'x.npz'"),
-        ("x.csv", "convert it: polars.read_csv('x.csv').write_parquet('x.parquet')"),
-        ("x.CSV", "convert it: polars.read_csv('x.CSV').write_parquet('x.parquet')"),
-        ("x.jsonl", "convert it: polars.read_ndjson('x.jsonl').write_parquet('x.parquet')"),
+        ("x.CSV", "rename it to 'x.csv'"),
+        ("x.json", "convert it: polars.read_json('x.json').write_parquet('x.parquet')"),
     ],
 )
 def test_a_file_of_another_kind_gets_its_own_cure(

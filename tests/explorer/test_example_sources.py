@@ -102,9 +102,10 @@ def test_a_hugging_face_dataset_is_read_row_by_row_in_hand_and_from_a_folder(fol
 def test_named_datasets_show_pictures_texts_rows_and_sounds(tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
 
+    bunch: Any = load_digits()
     digits = examples_of("digits", np.array([1796]))
     pixels = np.asarray(Image.open(io.BytesIO(digits.of(1796).media[0].content)))
-    np.testing.assert_array_equal(pixels, load_digits().images[1796].astype(int) * 255 // 16)
+    np.testing.assert_array_equal(pixels, bunch.images[1796].astype(int) * 255 // 16)
     row = examples_of("breast-cancer", np.array([3])).of(3)
     assert len(row.fields) == 30
     assert not row.media

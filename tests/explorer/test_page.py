@@ -279,7 +279,7 @@ def test_one_file_works_without_a_network(digits: Path, look: Look, browser: Any
     page.focus("#tm-epoch")
     page.keyboard.press("Home")
     until(page, "now.epoch === 1")
-    confidence = explorer.first.recording.column(0, "p_gold")
+    confidence = tm.Dynamics.open(digits / "seed0").column(0, "p_gold")
     shown = page.evaluate("() => Array.from(trainmapExplorer.state.values('confidence'))")
     np.testing.assert_allclose(shown, confidence, atol=1e-5)
     page.click("[data-tab=review]")
@@ -290,7 +290,7 @@ def test_one_file_works_without_a_network(digits: Path, look: Look, browser: Any
         page.click("text=Save the relabel sheet")
     sheet = pl.read_csv(caught.value.path())
     assert sheet.columns == ["id", "label", "decision", "before"]
-    assert sheet["id"].to_list() == explorer.found.suspected[:1].tolist()
+    assert sheet["id"].to_list() == tm.audit(tm.Dynamics.open(digits / "seed0")).suspected[:1].tolist()
     page.reload()
     page.wait_for_selector("[data-ready=true]")
     assert page.evaluate("() => trainmapExplorer.state.now.decisions.size") == 1

@@ -16,17 +16,18 @@ from trainmap.audits.precision import Quality
 from trainmap.audits.thresholds import warnings_of
 from trainmap.cells import cells
 from trainmap.dynamics.index import ids_from_arrow
-from trainmap.errors import TrainmapError, whole
+from trainmap.errors import TrainmapError, counted, whole
 from trainmap.files import writing
 from trainmap.maps.map_file import to_arrow
+from trainmap.told import Lines, Told
 
 Array = NDArray[Any]
 
 DENSE = 11_000  # classes up to which a matrix of all pairs is made: 968 MB, and as much again for ``confusion + 1``
 
 
-@dataclass(frozen=True, eq=False)
-class Audit:
+@dataclass(frozen=True, eq=False, repr=False)
+class Audit(Told):
     """What an audit found; made by ``audit`` or ``audit_threshold_samples``.
 
     Attributes:
@@ -55,6 +56,20 @@ class Audit:
 
     def __len__(self) -> int:
         return self.table.height
+
+    def told(self) -> Lines:
+        """What it is in a few lines."""
+        found = self.suspected
+        lines: dict[str, object] = {
+            "labels": f"{len(self):,}, {len(found):,} look wrong ({len(found) / max(1, len(self)):.1%})",
+            "first": ", ".join(map(str, found[:5].tolist())) + (", ..." if len(found) > 5 else "") or "none",
+            "rule": f"{self.rule}, from {self.threshold:g} on; {counted(self.epochs, 'epoch')} ({self.source})",
+        }
+        if self.quality is not None:
+            lines["quality"] = str(self.quality)
+        if self.warnings:
+            lines["mind"] = self.warnings[0] + (f" (and {len(self.warnings) - 1} more)" if self.warnings[1:] else "")
+        return "Audit", lines | {"look": "audit.table, audit.suspected, audit.by_class"}
 
     @property
     def suspected(self) -> Array:

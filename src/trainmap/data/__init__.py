@@ -11,6 +11,7 @@ Its files, in reading order::
     subwords.py       texts as a pretrained encoder's tokens
     audio.py          sounds as pictures
     tables.py         tables as numbers
+    column_roles.py   which column is the label, the id, the text
     index_columns.py  columns that are an index and no feature
     leaks.py          columns that give the label away
     image_folders.py  pictures from anywhere
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.data.column_roles import Roles
     from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
     from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
     from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weight_files, weights_fingerprint
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.leave_out import LEFT_OUT, LeaveOut
-    from trainmap.data.names import EMBEDDINGS, check_name, open_rows, representation
+    from trainmap.data.names import EMBEDDINGS, check_name, open_rows, representation, short_name
     from trainmap.data.raw_rows import Limit, Rows
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
@@ -61,6 +63,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "column_roles": "Roles",
             "dataset": "Dataset Splits augment load_out_of_scope load_splits",
             "elsewhere": "Labels Part Revised load_elsewhere load_left_out load_outside load_pairs",
             "encoder_folders": "encoder_folder needs_transformers weight_files weights_fingerprint",
@@ -69,7 +72,7 @@ else:
             "inputs": "Form Inputs as_tensor to_float to_input",
             "known_sizes": "is_missing outline",
             "leave_out": "LEFT_OUT LeaveOut",
-            "names": "EMBEDDINGS check_name open_rows representation",
+            "names": "EMBEDDINGS check_name open_rows representation short_name",
             "raw_rows": "Limit Rows",
             "relabel": "relabelled",
             "sources": "DATASETS",
@@ -82,10 +85,11 @@ else:
 # fmt: off
 __all__ = [
     "DATASETS", "EMBEDDINGS", "KINDS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Limit", "Part",
-    "Revised", "Rows", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name",
+    "Revised", "Roles", "Rows", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name",
     "check_truth_name", "embeddings", "encoder_folder", "folder_files", "hub_parts", "in_order", "is_missing",
     "is_synthetic", "load_elsewhere", "load_left_out", "load_out_of_scope", "load_outside", "load_pairs",
-    "load_splits", "needs_transformers", "open_rows", "outline", "relabelled", "representation", "to_float",
-    "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint", "write_truth",
+    "load_splits", "needs_transformers", "open_rows", "outline", "relabelled", "representation", "short_name",
+    "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint",
+    "write_truth",
 ]
 # fmt: on

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from trainmap.data.audio import fsdd_rows, speech_commands_rows
+from trainmap.data.column_roles import Roles
 from trainmap.data.hub import hub_rows
 from trainmap.data.image_folders import folder_rows
 from trainmap.data.pairs import cad_nli_rows
@@ -19,24 +20,22 @@ from trainmap.data.raw_rows import Rows
 from trainmap.data.sources import DATASETS, find
 from trainmap.data.subwords import subwords
 from trainmap.data.synthetic import SYNTHETIC, Synthetic, is_synthetic, synthetic_rows
-from trainmap.data.tables import parquet_rows, scikit_rows
+from trainmap.data.tables import parquet_rows, scikit_rows, text_table_rows
 from trainmap.data.texts import embeddings, joined
 from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.files import as_it_stands_or_under, is_dir, is_file
 from trainmap.parquet_files import read_frame
+from trainmap.text_tables import TEXT_TABLES
 
 DIGITS_TEST = 0.25
 """The digits have no official test set: this share is set aside, the same for every seed."""
 EMBEDDINGS = "+embeddings"
 TOKENS = "+tokens:"
 """In front of the path of a pretrained encoder."""
-FILES = (".npz", ".parquet")
+TABLES = (".parquet", *TEXT_TABLES)
+FILES = (".npz", *TABLES)
 CONVERTED = {
-    ".csv": "read_csv",
-    ".tsv": "read_csv",
     ".json": "read_json",
-    ".jsonl": "read_ndjson",
-    ".ndjson": "read_ndjson",
     ".xlsx": "read_excel",
     ".feather": "read_ipc",
     ".arrow": "read_ipc",
@@ -53,7 +52,9 @@ def open_rows(name: str | Path, root: Path) -> Rows:
         TrainmapError: an unknown name, files that are missing or not what they must be, a failed download.
     """
     name = check_name(name)
-    plain, how = representation(name)
+    said, how = representation(name)
+    roles = _roles(said)
+    plain = roles.name
     if plain.endswith(FILES):
         plain = str(as_it_stands_or_under(root, plain))
         if is_dir(plain):
@@ -75,9 +76,11 @@ def open_rows(name: str | Path, root: Path) -> Rows:
     elif plain in DATASETS or plain.endswith(".npz"):
         rows = _images(plain, root)
     elif plain.endswith(".parquet"):
-        rows = parquet_rows(plain)
+        rows = parquet_rows(plain, columns=roles.columns)
+    elif plain.endswith(TEXT_TABLES):
+        rows = text_table_rows(plain, roles.columns)
     elif plain.startswith("hf:"):
-        rows = hub_rows(path.removeprefix("hf:"), size)
+        rows = hub_rows(path.removeprefix("hf:"), size, roles.columns)
     else:
         rows = folder_rows(as_it_stands_or_under(root, path.removeprefix("folder:")), size)
     return represented(rows, how, root)
@@ -117,6 +120,13 @@ def representation(name: str) -> tuple[str, str]:
     return plain, name.removeprefix(plain)
 
 
+def short_name(name: str) -> str:
+    """What people call it: the file without folder, ending and what is said of its columns; any other name as it is."""
+    said, how = representation(name)
+    plain = _roles(said).name
+    return (Path(plain).stem + how) if plain.endswith(FILES) else Path(name).name
+
+
 def check_name(name: str | Path) -> str:
     """The name as text, where it can be that of a dataset; before anything is read.
 
@@ -130,12 +140,16 @@ def check_name(name: str | Path) -> str:
             "file, images to a .npz file, and give its path"
         )
     name = str(name)
-    plain, how = representation(name)
+    said, how = representation(name)
+    roles = _roles(said)
+    plain = roles.name
     if how == TOKENS:
         raise TrainmapError(f"'{name}' must say whose tokens: {name}minilm-l6-v2, or the path of an encoder")
     if is_synthetic(plain):
         Synthetic.of(plain)
         return name
+    if roles.columns and not (plain.endswith(TABLES) or plain.startswith("hf:")):
+        raise TrainmapError(f"columns are those of a table ({', '.join(TABLES)}) or of hf:..., got '{name}'")
     known = plain in READERS or plain in DATASETS
     if known or plain.endswith(FILES) or plain.startswith(("hf:", "folder:")):
         return name
@@ -143,13 +157,18 @@ def check_name(name: str | Path) -> str:
         suffix = Path(plain).suffix.lower()
         if suffix in CONVERTED or suffix in OTHERS or is_file(plain):
             raise TrainmapError(
-                "a dataset's file is .parquet (a table: label, perhaps text) or .npz (images), got "
-                f"{name}; {_conversion(plain, suffix)}"
+                "a dataset's file is .parquet, .csv, .tsv or .jsonl (a table: label, perhaps text) or .npz (images), "
+                f"got {name}; {_conversion(plain, suffix)}"
             )
         if (small := plain.lower()) in READERS or small in DATASETS or is_synthetic(small):
             raise TrainmapError(f"unknown dataset {shown(name)}; did you mean '{small}'? Names are in small letters")
         raise unknown("dataset", name, dict.fromkeys([*READERS, *DATASETS]))
     return name
+
+
+def _roles(said: str) -> Roles:
+    """What a name says of columns; the settings of synthetic data are none."""
+    return Roles(said, {}) if is_synthetic(said) else Roles.of(said)
 
 
 def _conversion(path: str, suffix: str) -> str:
@@ -158,8 +177,7 @@ def _conversion(path: str, suffix: str) -> str:
         return f"rename it to '{Path(path).with_suffix(suffix).name}'"
     if suffix not in CONVERTED:
         return "convert it to .parquet or .npz"
-    tab = ", separator='\\t'" if suffix == ".tsv" else ""
-    return f"convert it: polars.{CONVERTED[suffix]}('{path}'{tab}).write_parquet('{Path(path).stem}.parquet')"
+    return f"convert it: polars.{CONVERTED[suffix]}('{path}').write_parquet('{Path(path).stem}.parquet')"
 
 
 def _with_number(name: str) -> tuple[str, int | None]:

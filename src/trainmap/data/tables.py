@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import frexp
@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trainmap.data.column_roles import by_role
 from trainmap.data.index_columns import index_names, pandas_index
 from trainmap.data.leaks import leaks
 from trainmap.data.raw_rows import Encode, Rows, label_numbers, part_names
@@ -21,6 +22,7 @@ from trainmap.data.texts import joined, tokens, vocabulary_of
 from trainmap.errors import TrainmapError, some
 from trainmap.files import reading
 from trainmap.parquet_files import read_frame
+from trainmap.text_tables import read_text_table
 
 log = logging.getLogger("trainmap")
 
@@ -222,8 +224,13 @@ def _check_features(name: str, features: pl.DataFrame) -> None:
             )
 
 
-def parquet_rows(path: str, label: str = "label", name: str | None = None) -> Rows:
+def parquet_rows(
+    path: str, label: str = "label", name: str | None = None, columns: Mapping[str, str] | None = None
+) -> Rows:
     """The rows of a Parquet file; see ``table_rows``.
+
+    Args:
+        columns: role -> the column that it is in the file; see ``column_roles``.
 
     Raises:
         TrainmapError: a file that is missing or cannot be read, and what ``table_rows`` raises.
@@ -235,7 +242,35 @@ def parquet_rows(path: str, label: str = "label", name: str | None = None) -> Ro
             if len(ids) != len(frame):  # before memory is taken for as many as the note says
                 raise ValueError(f"{len(frame)} rows, and by pandas' note on it {len(ids)} ids")
             frame = frame.with_columns(id=pl.Series(ids, dtype=pl.Int64))
-    return table_rows(name or Path(path).stem, frame, label, index)
+    name = name or Path(path).stem
+    return table_rows(name, by_role(name, frame, columns or {}), label, index)
+
+
+def text_table_rows(path: str, columns: Mapping[str, str] | None = None) -> Rows:
+    """The rows of a ``.csv``, ``.tsv`` or ``.jsonl`` file; see ``table_rows`` and ``text_tables``.
+
+    A column is of numbers where all of its cells are; where only a few are not ("NA", "?"), the logger "trainmap" warns
+    that it is taken for words. An empty cell is a missing value.
+    """
+    frame, name = read_text_table(path), Path(path).stem
+    for column in frame:
+        if column.dtype == pl.String and (odd := _odd_words(column)):
+            log.warning(
+                "%s: column '%s' is read as words: %d of %d cells are no numbers (%s); where these mean a missing "
+                "value, fill them in",
+                name,
+                column.name,
+                len(odd),
+                len(column),
+                some(sorted(set(odd)), 3),
+            )
+    return table_rows(name, by_role(name, frame, columns or {}))
+
+
+def _odd_words(column: pl.Series) -> list[str]:
+    """The cells that make words of a column of numbers: a tenth of them at most."""
+    strange = column.drop_nulls().filter(column.drop_nulls().cast(pl.Float64, strict=False).is_null())
+    return strange.to_list() if 0 < len(strange) <= len(column) / 10 else []
 
 
 def scikit_rows(name: str, bunch: Any) -> Rows:

@@ -33,9 +33,10 @@ from trainmap.dynamics.parts import join_parts
 from trainmap.dynamics.processes import has_parts
 from trainmap.dynamics.signals import Block, empty_signals, read_only
 from trainmap.dynamics.stats import Stats, read_stats
-from trainmap.errors import StoreError, TrainmapError
+from trainmap.errors import StoreError, TrainmapError, counted
 from trainmap.files import reading
 from trainmap.kinds import check_path
+from trainmap.told import Lines, Told
 
 Array = NDArray[Any]
 
@@ -57,8 +58,8 @@ def fingerprint(ids: Any, labels: Any) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
-class Dynamics:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dynamics(Told):
     """What was recorded of a training run; made by ``Dynamics.open``.
 
     Attributes:
@@ -74,6 +75,18 @@ class Dynamics:
     ids: Array
     labels: Array
     checked: bool = True
+
+    def told(self) -> Lines:
+        """What it is in a few lines."""
+        sources = {"train": "of the training step", "sweep": "of a look after every epoch"}
+        classes = f", {counted(self.classes, 'class', 'classes')}" if self.classes else ""
+        return "Dynamics", {
+            "examples": f"{self.examples:,}{classes}",
+            "epochs": f"{self.epochs}, numbers {sources.get(self.source, self.source)}",
+            "holds": ", ".join(self.signals) if self.manifest.epochs else f"level '{self.level}'",
+            "folder": self.path,
+            "look": "tm.DataMap.from_dynamics(dynamics), tm.audit(dynamics), dynamics.block()",
+        }
 
     @staticmethod
     def open(path: str | Path, allow_missing: bool = False, verify: bool = True) -> Dynamics:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.data import check_name, folder_files, hub_parts, in_order, open_rows
+from trainmap.data import Roles, check_name, folder_files, hub_parts, in_order, open_rows
 from trainmap.data.names import representation
 from trainmap.dynamics.index import MISSING, find_rows, sort_ids
 from trainmap.errors import TrainmapError, shown, some
@@ -107,19 +107,21 @@ def own_paths(ids: Array) -> Examples | None:
 
 
 def _of_path(name: str, ids: Array, root: Path) -> Examples:
+    whole, said = name, Roles.of(name)
+    name = said.name
     path = next((one for one in (Path(name), root / name) if is_dir(one) or is_file(one)), Path(name))
     if is_dir(path) and _is_saved(path):
         return _of_hugging_face(_parts_of(hub_parts(str(path))), ids, path.name)
     if is_dir(path) and not name.startswith(("hf:", "folder:")):
         return _of_folder(path, ids)
     if is_file(path) and path.suffix.lower() in TABLES:
-        return _of_table(path, ids)
+        return _of_table(path, ids, said.columns.get("id"))
     if name.startswith("folder:"):
         inner = name.removeprefix("folder:").partition("@")[0]
         return _of_folder(next((one for one in (Path(inner), root / inner) if is_dir(one)), Path(inner)), ids)
     if name.startswith("hf:"):
         return _of_hugging_face(_parts_of(hub_parts(name.removeprefix("hf:").partition("@")[0])), ids, name)
-    return _of_named(check_name(name), ids, root)
+    return _of_named(check_name(whole), ids, root)
 
 
 def _of_named(name: str, ids: Array, root: Path) -> Examples:
@@ -204,7 +206,7 @@ def _inside(folder: Path, path: Path) -> Path:
     return whole
 
 
-def _of_table(path: Path, ids: Array) -> Examples:
+def _of_table(path: Path, ids: Array, named: str | None = None) -> Examples:
     """Rows of a table; of a Parquet file only the row groups that somebody looks at are read."""
     kind = path.suffix.lower()
     if kind == ".parquet":
@@ -215,7 +217,7 @@ def _of_table(path: Path, ids: Array) -> Examples:
             names = file.schema_arrow.names
             row_of = partial(_row_of_parquet, path, file, OrderedDict())
             total = file.metadata.num_rows
-            column = _id_column(names)
+            column = _id_column(path, names, named)
             known = None if column is None else read_frame(path, "table of examples", [column])[column]
     else:
         import polars as pl
@@ -228,7 +230,7 @@ def _of_table(path: Path, ids: Array) -> Examples:
             frame = how.get(kind, lambda: pl.read_ndjson(path))()
         names, total = frame.columns, frame.height
         row_of = partial(frame.row, named=True)
-        column = _id_column(names)
+        column = _id_column(path, names, named)
         known = None if column is None else frame[column]
     if known is None:
         keys = np.arange(total, dtype=np.int64)
@@ -259,8 +261,10 @@ def _text_or_number(known: Any, ids: Array) -> Any:
     return pl.String if ids.dtype.kind == "U" else pl.Int64
 
 
-def _id_column(names: Sequence[str]) -> str | None:
-    return next((name for name in ID_COLUMNS if name in names), None)
+def _id_column(path: Path | str, names: Sequence[str], named: str | None = None) -> str | None:
+    if named is not None and named not in names:
+        raise TrainmapError(f"{path}: there must be a column '{named}', got {some(names, 20)}")
+    return named or next((name for name in ID_COLUMNS if name in names), None)
 
 
 def _row_of_parquet(path: Path, file: Any, held: OrderedDict[int, Any], row: int) -> Mapping[str, Any]:
@@ -295,7 +299,7 @@ def _of_hugging_face(data: Any, ids: Array, name: str = "") -> Examples:
     features = parts[0].features
     named = next((one for one in features.values() if type(one).__name__ == "ClassLabel"), None)
     names = tuple(map(str, named.names)) if named is not None else ()
-    if (column := _id_column(columns)) is not None:
+    if (column := _id_column("data", columns)) is not None:
         keys = np.concatenate([np.asarray(part[column][:]) for part in parts])
         keys = keys.astype(np.str_) if ids.dtype.kind == "U" else keys
         if keys.dtype.kind not in "iuU":

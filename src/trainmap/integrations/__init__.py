@@ -2,9 +2,15 @@
 
 Its files, in reading order::
 
-    gold.py            labels as a framework has them
-    stages.py          ensembles of trees, after they were fitted
-    booster_metric.py  XGBoost and LightGBM while they train
+    gold.py                 labels as a framework has them
+    stages.py               ensembles of trees, after they were fitted
+    booster_metric.py       XGBoost and LightGBM while they train
+    identified.py           a dataset whose items say who they are
+    identified_streams.py   the same of a stream
+    identified_columns.py   of a Hugging Face dataset
+    identified_batches.py   of a loader
+    with_ids.py             with_ids: the one door to these
+    intake.py               what every adapter does with its recorder
 """
 
 from __future__ import annotations
@@ -16,10 +22,28 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.gold import Gold, gold_of
+    from trainmap.integrations.identified import Identified, check_indexed, known_ids
+    from trainmap.integrations.intake import Intake
     from trainmap.integrations.stages import record_stages
 else:
     __getattr__, __dir__ = lazily(
-        __name__, {"booster_metric": "RecordingMetric", "gold": "Gold gold_of", "stages": "record_stages"}
+        __name__,
+        {
+            "booster_metric": "RecordingMetric",
+            "gold": "Gold gold_of",
+            "identified": "Identified check_indexed known_ids",
+            "intake": "Intake",
+            "stages": "record_stages",
+        },
     )
 
-__all__ = ["Gold", "RecordingMetric", "gold_of", "record_stages"]
+__all__ = [
+    "Gold",
+    "Identified",
+    "Intake",
+    "RecordingMetric",
+    "check_indexed",
+    "gold_of",
+    "known_ids",
+    "record_stages",
+]

@@ -13,11 +13,12 @@ from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.index import ids_to_arrow, sort_ids
 from trainmap.dynamics.signals import UNKNOWN_LABEL
 from trainmap.dynamics.store import fingerprint
-from trainmap.errors import StoreError, TrainmapError, counted, shown, some, unknown, whole
-from trainmap.files import reading
+from trainmap.errors import TrainmapError, counted, shown, some, unknown, whole
 from trainmap.maps.datamap import DataMap, region_column
 from trainmap.maps.map_file import AXES
 from trainmap.maps.regions import Rule
+from trainmap.parquet_files import read_frame
+from trainmap.text_tables import TEXT_TABLES, read_text_table
 
 KEYS = ("id", "label")
 ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -50,9 +51,10 @@ def map_from_table(
         datamap = tm.map_from_table(frame, epochs=10, columns={"id": "image", "confidence": "mean_p"})
 
     Args:
-        table: a polars or pandas data frame, a dict of columns, or a file: ``.parquet``, ``.csv``, ``.jsonl`` (or
-            ``.ndjson``). It needs the columns id, confidence (0 to 1) and variability (0 to 1); label (class indices)
-            and correctness (a count of epochs) where it has them. Every other column of numbers is a score by its name.
+        table: a polars or pandas data frame, a dict of columns, or a file: ``.parquet``, ``.csv``, ``.tsv``,
+            ``.jsonl`` (or ``.ndjson``). It needs the columns id, confidence (0 to 1) and variability (0 to 1); label
+            (class indices) and correctness (a count of epochs) where it has them. Every other column of numbers is a
+            score by its name.
         epochs: that the scores were made from; such a file does not say.
         columns: our name -> the table's. ``guid`` (or ``trainmap_id``), ``gold`` and ``forgetfulness`` are known
             without; where two columns say the same, one must be left out.
@@ -108,40 +110,18 @@ def _frame(table: Any, id_names: list[str]) -> pl.DataFrame:
     if type(table).__module__.partition(".")[0] == "pandas" and hasattr(table, "columns"):
         return pl.DataFrame({str(name): pl.Series(table[name].to_numpy()) for name in table.columns})
     raise TrainmapError(
-        "a table must be a polars or pandas data frame, a dict of columns, or a file (.parquet, .csv, .jsonl), got "
-        f"{type(table).__name__}"
+        "a table must be a polars or pandas data frame, a dict of columns, or a file (.parquet, .csv, .tsv, .jsonl), "
+        f"got {type(table).__name__}"
     )
 
 
-READERS: Mapping[str, Any] = {
-    ".parquet": pl.read_parquet,
-    ".csv": pl.read_csv,
-    ".jsonl": pl.read_ndjson,
-    ".ndjson": pl.read_ndjson,
-}
-
-
 def _read(path: Path, id_names: list[str]) -> pl.DataFrame:
-    if (suffix := path.suffix.lower()) not in READERS:
-        raise unknown("kind of table", suffix or path.name, READERS)
-    with reading(path, "table"):
-        path.stat()
-        try:
-            how = {"infer_schema_length": None} if suffix != ".parquet" else {}
-            frame = READERS[suffix](path, **how)
-            return _ids_as_written(frame, path, id_names) if suffix == ".csv" else frame
-        except (pl.exceptions.PolarsError, UnicodeError) as error:
-            raise StoreError(f"{path} cannot be read as {suffix[1:]}: {shown(str(error).splitlines()[0])}") from error
-
-
-def _ids_as_written(frame: pl.DataFrame, path: Path, id_names: list[str]) -> pl.DataFrame:
-    """Ids of a CSV file that were taken for numbers but say more, such as "007", or too large, as text."""
-    for name in id_names:
-        if name in frame.columns and frame[name].dtype.is_integer():
-            text = pl.read_csv(path, columns=[name], infer_schema=False)[name]
-            if frame[name].dtype == pl.Int128 or not text.eq_missing(frame[name].cast(pl.String)).all():
-                frame = frame.with_columns(text)
-    return frame
+    suffix = path.suffix.lower()
+    if suffix in TEXT_TABLES:
+        return read_text_table(path, id_names)
+    if suffix != ".parquet":
+        raise unknown("kind of table", suffix or path.name, (".parquet", *TEXT_TABLES))
+    return read_frame(path, "table")
 
 
 def _named(frame: pl.DataFrame, columns: dict[str, str], leave_out: list[str]) -> pl.DataFrame:

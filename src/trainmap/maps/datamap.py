@@ -19,21 +19,22 @@ from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, rows_of
 from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
 from trainmap.dynamics.store import Dynamics, fingerprint
-from trainmap.errors import StoreError, TrainmapError, shown
+from trainmap.errors import StoreError, TrainmapError, counted, shown
 from trainmap.kinds import check_name
 from trainmap.maps.ensemble import check_members, ensemble_scores
 from trainmap.maps.map_file import AXES, check_map, check_ranges, read_map, write_map
-from trainmap.maps.regions import OR_NONE, Rule, check_fraction, check_rule, overlap, region_numbers, unclear
+from trainmap.maps.regions import OR_NONE, REGIONS, Rule, check_fraction, check_rule, overlap, region_numbers, unclear
 from trainmap.scores.compute import available, check_question, compute, epochs_taken
 from trainmap.scores.table import OF_SEVERAL, score_named
+from trainmap.told import Lines, Told
 
 Array = NDArray[Any]
 
 KEYS = ("id", "label")
 
 
-@dataclass(frozen=True, eq=False)
-class DataMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class DataMap(Told):
     """The map of a dataset; made by ``DataMap.from_dynamics`` or ``DataMap.open``.
 
     Attributes:
@@ -66,6 +67,18 @@ class DataMap:
         ids = self.table["id"]
         if not len(ids) or ids.null_count() or not (ids.slice(1) > ids.slice(0, len(ids) - 1)).all():
             raise TrainmapError("a map's table must have at least one row, and its ids must ascend without repeating")
+
+    def told(self) -> Lines:
+        """What it is in a few lines."""
+        counts = dict(self.table["region"].value_counts().iter_rows())
+        regions = ", ".join(f"{name} {counts[name]:,}" for name in REGIONS if name in counts)
+        several = f" of {counted(self.members, 'recording')}" if self.members > 1 else ""
+        return "DataMap", {
+            "examples": f"{len(self):,}, {counted(self.epochs, 'epoch')} ({self.source}){several}",
+            "regions": f"cannot be told: {self.unclear}" if self.unclear else f"{regions} (rule {self.rule})",
+            "scores": ", ".join(self.scores),
+            "look": "datamap.table, tm.plot_map(datamap, 'map.png'), tm.select(datamap, '33% random')",
+        }
 
     @staticmethod
     def from_dynamics(

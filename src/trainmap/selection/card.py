@@ -20,10 +20,12 @@ from trainmap.dynamics.index import MISSING, find_rows, ids_from_arrow, ids_to_a
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import StoreError, TrainmapError, short, some, whole
 from trainmap.files import as_json, as_written, read_json, reading, writing
+from trainmap.integrations.identified import check_indexed, known_ids
 from trainmap.kinds import as_path, check_kind, check_path
 from trainmap.maps.datamap import DataMap
 from trainmap.parquet_files import read_parquet
-from trainmap.selection.subset import check_indexed, taken
+from trainmap.selection.subset import column_of_ids, taken
+from trainmap.told import Lines, Told
 from trainmap.typed import as_type, of_type
 
 Array = NDArray[Any]
@@ -42,8 +44,8 @@ class Taken:
     passed_over: int
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Selection(Told):
     """Chosen examples; made by ``trainmap.select``, ``Selection.of`` or ``Selection.open``.
 
     Attributes:
@@ -69,6 +71,17 @@ class Selection:
     dataset: str
     map: str
     numbered: bool = False
+
+    def told(self) -> Lines:
+        """What it is in a few lines."""
+        first = ", ".join(map(str, self.ids[:5].tolist())) + (", ..." if len(self) > 5 else "")
+        return "Selection", {
+            "examples": f"{len(self):,} of {self.examples:,} ({self.fraction:.1%}), seed {self.seed}",
+            "asked for": self.spec,
+            "parts": "; ".join(f"{part.part}: {part.size:,}" for part in self.parts),
+            "ids": first,
+            "use": "selection.subset(dataset), selection.positions(ids), selection.mask(ids)",
+        }
 
     @staticmethod
     def of(datamap: DataMap, ids: Any, spec: str, seed: int = 0) -> Selection:
@@ -138,24 +151,35 @@ class Selection:
         Args:
             dataset: a map-style PyTorch dataset or a list (gives a ``torch.utils.data.Subset``), a Hugging Face dataset
                 (gives one, by its ``select``) or a numpy array (gives its rows).
-            ids: (N,) the ids of its items in their order. None: item i is the example i; only where the map's ids were
-                0 to N - 1 and the dataset has N items.
+            ids: (N,) the ids of its items in their order. None: those that ``with_ids`` gave it, or a ``Subset`` of it;
+                without, item i is the example i, only where the map's ids were 0 to N - 1 and the dataset has N items;
+                otherwise the column ``id`` of a Hugging Face dataset.
 
         Raises:
             TrainmapError: a dataset of another length than ``ids``, or without a length; what ``positions`` refuses; no
-                ids where an id is no position.
+                ids where an id is no position, or where a column ``id`` has the same numbers in another order.
         """
         check_indexed(dataset)
         count = len(dataset)
+        ids = known_ids(dataset) if ids is None else ids
         if ids is not None:
             if (given := len(to_ids(ids))) != count:
                 raise TrainmapError(f"ids must be one for each of the dataset's {count:,} items, got {given:,}")
             return taken(dataset, self.positions(ids))
+        column = column_of_ids(dataset)
         if not (self.numbered and count == self.examples):
+            if column is not None:
+                return taken(dataset, self.positions(column))
             why = f"the dataset has {count:,} items" if self.numbered else "the map's ids were others, or are not known"
             raise TrainmapError(
                 f"without ids an id must be a position (the map's ids 0 to {self.examples - 1} and as many items), but "
-                f"{why}; pass ids, the id of every item in the dataset's order"
+                f"{why}; pass ids, the id of every item in the dataset's order, as with_ids(dataset, ids) does too"
+            )
+        if column is not None and are_numbers(np.sort(column)) and not are_in_order(column):
+            raise TrainmapError(
+                "the dataset's column 'id' has the numbers 0 to N - 1 in another order than its rows: pass "
+                "ids=dataset['id'] where the recording's ids are that column, ids=range(len(dataset)) where they are "
+                "the places of the rows"
             )
         return taken(dataset, self.ids)
 
@@ -330,6 +354,10 @@ def _ids_of(card: Path) -> Path | None:
 def are_numbers(ids: Array) -> bool:
     """Whether ascending ids are 0 to N - 1."""
     return ids.dtype.kind == "i" and (int(ids[0]), int(ids[-1])) == (0, len(ids) - 1)
+
+
+def are_in_order(ids: Array) -> bool:
+    return bool((ids[1:] > ids[:-1]).all())
 
 
 def _kind(ids: Array) -> str:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.errors import TrainmapError
+from trainmap.dynamics.arrays import to_ids
+from trainmap.errors import RecordingError
 
 Array = NDArray[Any]
-
-
-def check_indexed(dataset: Any) -> None:
-    """Refuse what has no items at positions: a stream, a mapping, a table (whose index is a column or a label).
-
-    Raises:
-        TrainmapError: says what it is.
-    """
-    sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
-    a_table = hasattr(dataset, "iloc") or (hasattr(dataset, "columns") and hasattr(dataset, "shape"))
-    if not sized or a_table or isinstance(dataset, Mapping | str | bytes):
-        raise TrainmapError(
-            "a dataset must have a length and an item for every position, as a map-style PyTorch dataset has; got "
-            f"{type(dataset).__name__} (of a table take the rows by selection.mask(ids))"
-        )
 
 
 def taken(dataset: Any, places: Array) -> Any:
@@ -37,3 +22,13 @@ def taken(dataset: Any, places: Array) -> Any:
     from torch.utils.data import Subset
 
     return Subset(dataset, places.tolist())
+
+
+def column_of_ids(dataset: Any) -> Array | None:
+    """(N,) the column ``id`` of a Hugging Face dataset; None without one, or where it holds no ids."""
+    if "id" not in (getattr(dataset, "column_names", None) or ()) or not hasattr(dataset, "with_format"):
+        return None
+    try:
+        return to_ids(dataset.with_format(None)["id"][:])
+    except RecordingError:
+        return None

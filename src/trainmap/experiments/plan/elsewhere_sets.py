@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from trainmap.data.dataset import Dataset
 from trainmap.data.known_sizes import is_missing
 from trainmap.data.leave_out import LEFT_OUT
+from trainmap.data.names import short_name
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.corruptions import check_corruption
 from trainmap.evaluation.shifts import is_made_for, load_shift
@@ -97,7 +97,7 @@ class _Made:
 
     def ask(self, asked: Shift | Pairs | Outliers, where: Where) -> None:
         """One set from elsewhere."""
-        called = asked.called or Path(asked.name).name.removesuffix(".parquet").removesuffix(".npz")
+        called = asked.called or short_name(asked.name)
         root = self.variant.experiment.data.root or "data"
         if (
             isinstance(asked, Shift)

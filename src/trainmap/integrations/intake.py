@@ -1,0 +1,140 @@
+"""What every adapter does with its recorder, whoever owns the loop: opened when the training begins, told where it
+goes on, fed by batches, closed at its end; a training is not lost to it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from trainmap.dynamics.recorder import Recorder
+from trainmap.errors import RecordingError, StoreError, TrainmapError
+from trainmap.kinds import as_path
+
+log = logging.getLogger("trainmap")
+
+
+class Intake:
+    """One recorder, as adapters use it.
+
+    ::
+
+        intake = Intake(recorder_or_path, classes=10)
+        intake.begin()                              # or begin(epoch, again=True): from a checkpoint
+        intake.take(ids, logits, labels)            # each batch
+        intake.end_epoch()
+        intake.finish()                             # what this opened is closed; an epoch under way is dropped, told
+
+    Args:
+        target: a ``Recorder`` (its user closes it), or the folder for one, which is made by ``begin``: with
+            ``on_error="warn"`` where ``how`` does not say otherwise.
+        how: for the ``Recorder`` that is made.
+
+    Attributes:
+        recorder: None before ``begin``, where a folder was given.
+        stopped: why nothing more is recorded (a full disk, say), though the training goes on; None while all is well.
+
+    Raises:
+        TrainmapError: neither a recorder nor a path; ``how`` for a recorder that is there already.
+    """
+
+    def __init__(self, target: Recorder | str | os.PathLike[str], **how: Any) -> None:
+        how = {name: value for name, value in how.items() if value is not None}
+        self.recorder: Recorder | None = target if isinstance(target, Recorder) else None
+        self.stopped: str | None = None
+        self._path = None if isinstance(target, Recorder) else as_path(target)
+        if self.recorder is not None and how:
+            raise TrainmapError(f"a Recorder was given: say {', '.join(how)} to it, Recorder(path, ...)")
+        self._how: dict[str, Any] = {"on_error": "warn"} | how
+        self._first = 0  # the recorder's epoch at which this training's epoch 0 stands
+        self._began = False
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, by the training's own count."""
+        return (0 if self.recorder is None else self.recorder.epoch) - self._first
+
+    def default(self, **how: Any) -> None:
+        """What the adapter knows and the user did not say, for the ``Recorder`` that will be made."""
+        self._how = {name: value for name, value in how.items() if value is not None} | self._how
+
+    def begin(self, epoch: int = 0, again: bool = False) -> Recorder:
+        """The training begins at its ``epoch``; ``again`` where it goes on from a checkpoint.
+
+        Goes on: the recording goes to that epoch, back by ``rewind``, or forward by epochs that showed nothing. Begins
+        a second time in one process: its epochs come after those that are there.
+
+        Raises:
+            TrainmapError: the folder holds a recording and the training does not go on; what ``Recorder`` refuses.
+        """
+        if self.recorder is None:
+            later = self._began or again  # what is there is this training's own
+            how = self._how | ({"resume": True, "overwrite": False} if later else {})
+            self.recorder = Recorder(self._path, **how)  # type: ignore[arg-type]
+        recorder, self.stopped = self.recorder, None
+        if not again:
+            if self._began:
+                recorder.rewind(recorder.epoch)  # what a training that broke off left of an epoch
+            self._first = recorder.epoch
+        else:
+            self._meet(recorder, self._first + epoch)
+        self._began = True
+        return recorder
+
+    def _meet(self, recorder: Recorder, epoch: int) -> None:
+        """Take the recording to where the checkpoint is."""
+        if recorder.epoch >= epoch:
+            if recorder.epoch > epoch:
+                log.warning(
+                    "%s: the checkpoint is at epoch %d; epochs %d to %d are recorded anew",
+                    recorder.folder, epoch, epoch, recorder.epoch - 1,
+                )  # fmt: skip
+            recorder.rewind(epoch)
+            return
+        lost = f"epochs {recorder.epoch} to {epoch - 1} were not recorded"
+        try:
+            recorder.skip_to(epoch)
+            log.warning("%s: %s; they are kept as not seen", recorder.folder, lost)
+        except RecordingError as error:  # nobody is known who could be kept as not seen
+            self._first = recorder.epoch - epoch + self._first
+            log.warning(
+                "%s: %s (%s): epoch %d of the training is %d here", recorder.folder, lost, error, epoch, recorder.epoch
+            )
+
+    def take(self, ids: Any, outputs: Any, targets: Any) -> None:
+        """A batch of the training, as ``Recorder.update`` takes it.
+
+        Raises:
+            RecordingError: where the user's recorder says ``on_error="raise"``.
+        """
+        if self.stopped is None:
+            self._open().update(ids, outputs, targets)
+
+    def end_epoch(self) -> None:
+        """The epoch is over. One that cannot be written ends the recording and not the training."""
+        if self.stopped is not None:
+            return
+        recorder = self._open()
+        try:
+            recorder.end_epoch()
+        except StoreError as error:
+            if recorder.on_error == "raise":
+                raise
+            self.stopped = str(error)
+            log.error("nothing more is recorded, the training goes on: %s", error)
+
+    def finish(self) -> None:
+        """The training is over, by its end or by an error. Epochs that were ended are kept; one under way is not."""
+        recorder = self.recorder
+        if recorder is None or self._path is None:
+            return
+        self.recorder = None
+        try:
+            recorder.close()
+        except RecordingError as error:
+            log.warning("%s: %s", recorder.folder, error)
+
+    def _open(self) -> Recorder:
+        if self.recorder is None:
+            raise RecordingError("nothing is open to record into; call begin() first")
+        return self.recorder
