@@ -100,6 +100,7 @@ GENERAL: dict[str, Callable[[Any, Any], Any]] = {
     "Recorder": lambda v, have: tm.Recorder(v, 3),
     "RecordingMetric": lambda v, have: tm.RecordingMetric(v, None),
     "record_stages": lambda v, have: tm.record_stages(v, [[0.0]], [0], "x"),
+    "attach": lambda v, have: tm.attach(v, "x"),
     "with_ids": lambda v, have: tm.with_ids(v),
     "map_from_table": lambda v, have: tm.map_from_table(v, 3),
     "explore": lambda v, have: tm.explore(v, 5),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
     from trainmap.explorer.explored import explore
+    from trainmap.integrations.attach import attach
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.stages import record_stages
     from trainmap.integrations.with_ids import with_ids
@@ -48,6 +49,7 @@ else:
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
             "explorer.explored": "explore",
+            "integrations.attach": "attach",
             "integrations.booster_metric": "RecordingMetric",
             "integrations.stages": "record_stages",
             "integrations.with_ids": "with_ids",
@@ -71,7 +73,7 @@ else:
 __all__ = [
     "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError",
     "RecordingMetric", "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise",
-    "agreement_by_epoch", "audit", "audit_threshold_samples", "compare", "compute", "converged", "explore",
+    "agreement_by_epoch", "attach", "audit", "audit_threshold_samples", "compare", "compute", "converged", "explore",
     "fingerprint", "hard_first", "intervals", "map_from_table", "parse", "plan_flips", "plan_threshold_samples",
     "plot_map", "record_stages", "score", "select", "select_by", "with_ids",
 ]

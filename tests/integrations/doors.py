@@ -17,6 +17,7 @@ from contract import Door, from_words
 TABLE = {  # name on the page -> file, class
     "DataLoader": ("loop_doors", "LoaderDoor"),
     "Accelerate": ("loop_doors", "AccelerateDoor"),
+    "Transformers Trainer": ("trainer_doors", "TrainerDoor"),
 }
 
 

@@ -275,13 +275,16 @@ def demo(
     teacher_epochs: Annotated[int | None, typer.Option(help="Of the teacher.")] = None,
     subsets: Annotated[str | None, typer.Option(help="Rows of the table, separated by commas; all by default.")] = None,
     distillation: Annotated[str, typer.Option(help="Students: both ways, only, or never distilled.")] = "both",
+    label_noise: Annotated[
+        float | None, typer.Option(help="Share of the training labels to exchange; 0.05 of the digits, else 0.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")] = None,
 ) -> None:
     """Teacher, dynamics, map, subsets, students, report: the whole line on one dataset.
 
     Example: [bold]trainmap demo --out demo[/bold]   (scikit-learn's digits: no download, under three minutes)
     """
-    from trainmap.experiments.demo import plan_demo, run_demo
+    from trainmap.experiments.demo import PAGE, exchanged, plan_demo, run_demo
 
     plan = plan_demo(
         data,
@@ -294,9 +297,14 @@ def demo(
         teacher_epochs=teacher_epochs,
         subsets=split(subsets),
         distillation=distillation,
+        label_noise=label_noise,
     )
     report = run_demo(plan, out, jobs=jobs)
-    say(f"{report}")
+    if plan.experiment.data.label_noise:
+        wrong, found, both = exchanged(plan, out)
+        say(f"{counted(wrong, 'label')} exchanged on purpose; {found} look wrong by the map, {both} of them are")
+    say(f"{out / PAGE}: what the recording says about the data")
+    say(f"{report}: what paid")
 
 
 @app.command()

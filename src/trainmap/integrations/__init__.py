@@ -11,6 +11,10 @@ Its files, in reading order::
     identified_batches.py   of a loader
     with_ids.py             with_ids: the one door to these
     intake.py               what every adapter does with its recorder
+    trainer_tap.py          what passes through a Trainer of Transformers or TRL
+    trainer_outputs.py      what its network says, for each kind of supervision
+    attachment.py           what is put on a Trainer
+    attach.py               attach: the one door to these
 """
 
 from __future__ import annotations
