@@ -30,9 +30,9 @@ how = {"learning_rate": 3e-3, "per_device_train_batch_size": 32, "max_length": N
        "activation_checkpointing": False, "lr_scheduler_type": "constant"}  # fmt: skip
 
 
-def train(rows, steps, seed, path=None):
+def train(rows, epochs, seed, path=None):
     set_seed(seed)
-    args = SFTConfig("sft-output", max_steps=steps, seed=seed, **how)
+    args = SFTConfig("sft-output", num_train_epochs=epochs, seed=seed, **how)
     trainer = SFTTrainer(LlamaForCausalLM(config), args, train_dataset=rows, processing_class=tokenizer)
     if path:
         tm.attach(trainer, path, overwrite=True)
@@ -47,18 +47,20 @@ def train(rows, steps, seed, path=None):
 found = {"all": [], "random half": [], "loss fell most": []}
 for seed in range(3):
     generator = np.random.default_rng(seed)
-    pairs = generator.integers(0, 10, (800, 2))
-    wrong = generator.random(800) < 0.4
-    answers = np.where(wrong, generator.integers(0, 19, 800), pairs.sum(axis=1))
+    pairs = generator.integers(0, 10, (768, 2))
+    answers = np.where(generator.random(768) < 0.4, generator.integers(0, 19, 768), pairs.sum(axis=1))
     rows = [{"prompt": f"{a}+{b}=", "completion": str(c)} for (a, b), c in zip(pairs, answers)]
     data = tm.with_ids(datasets.Dataset.from_list(rows))
-    found["all"].append(train(data, 150, seed, "sft-dynamics"))
-    dynamics = tm.Dynamics.open("sft-dynamics")
-    drop = dynamics.column(0, "loss") - dynamics.column(dynamics.epochs - 2, "loss")
-    chosen = dynamics.ids[np.argsort(-drop)[:400]]
-    print("share of right answers among chosen", (pairs[chosen].sum(axis=1) == answers[chosen]).mean(), dynamics.epochs)
-    found["loss fell most"].append(train(data.select(chosen), 150, seed))
-    found["random half"].append(train(data.select(generator.choice(800, 400, replace=False)), 150, seed))
+    found["all"].append(train(data, 6, seed, "sft-dynamics"))
+    datamap = tm.DataMap.from_dynamics(tm.Dynamics.open("sft-dynamics"))
+    fell = datamap.ids[np.argsort(-datamap.values("loss_drop"))[:384]]
+    drawn = generator.choice(768, 384, replace=False)
+    for name, ids in (("loss fell most", fell), ("random half", drawn)):
+        right = (pairs[ids].sum(axis=1) == answers[ids]).mean()
+        print(f"seed {seed}, {name}: {right:.0%} of the answers trained on are right")
+        found[name].append(train(data.select(ids), 12, seed))
+tm.plot_map(datamap, "sft-map.png")
 for name, values in found.items():
-    half = 4.303 * np.std(values, ddof=1) / 3**0.5
-    print(f"{name:15} {np.mean(values):.2f} ± {half:.2f} of 100 sums right (n = 3)", values)
+    gain = np.subtract(values, found["random half"])
+    told = [f"{np.mean(v):+.2f} ± {4.303 * np.std(v, ddof=1) / 3**0.5:.2f}" for v in (values, gain)]  # 95 %, n = 3
+    print(f"{name:15} {told[0]} of 100 sums right, {told[1]} against the random half")

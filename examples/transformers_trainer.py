@@ -50,4 +50,6 @@ datamap = tm.DataMap.from_dynamics(dynamics)
 tm.plot_map(datamap, "trainer-map.png")
 suspects = tm.hard_first("confidence", datamap.values("confidence"), datamap.ids)[:45]
 found = len(set(suspects.tolist()) & set(wrong.tolist()))
-print(f"of the 45 least confident examples {found} are among the 45 whose label was made wrong ({45 / 900:.0%} by chance)")
+print(
+    f"of the 45 least confident examples {found} are among the 45 whose label was made wrong ({45 / 900:.0%} by chance)"
+)
