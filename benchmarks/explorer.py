@@ -100,9 +100,11 @@ def main() -> None:
                 weight = f"{file.stat().st_size:,} bytes"
             except TrainmapError as error:
                 weight = str(error)
-            print(f"{examples:,} examples x {EPOCHS} epochs: scores, regions, audit {made:.1f} s; page drawn {ready:.1f} s;")
+            print(f"{examples:,} examples x {EPOCHS} epochs: scores and audit {made:.1f} s; page drawn {ready:.1f} s;")
             print(f"  frame {statistics.median(frames):.0f} ms (median of {len(frames)}), recolour {colour:.0f} ms,")
-            print(f"  filter a class {kept:.0f} ms and back {whole:.0f} ms, another epoch {epoch:.0f} ms; one file {weight}")
+            print(
+                f"  filter a class {kept:.0f} ms and back {whole:.0f} ms, another epoch {epoch:.0f} ms; file {weight}"
+            )
         browser.close()
 
 
