@@ -90,6 +90,10 @@ def test_each_example_has_the_loss_of_its_own_completion(way: str, tmp_path: Pat
     tokens = by_id(dynamics, 0, "tokens")
     assert tokens == {name: len(row["completion"]) + 1 for name, row in zip(IDS, rows, strict=True)}
     if way == "plain":
+        datamap = tm.DataMap.from_dynamics(dynamics)  # of log-probabilities: no correctness
+        assert np.isnan(datamap.values("correctness")).all()
+        assert datamap.values("loss_drop") == pytest.approx(0, abs=1e-6)
+        assert tm.plot_map(datamap, tmp_path / "map.png").exists()
         swept = by_id(tm.Dynamics.open(tmp_path / "sweeps"), 1, "loss")
         assert len(swept) == 5
         assert swept == pytest.approx({name: wanted[name] for name in swept}, rel=1e-4)

@@ -32,9 +32,8 @@ def is_bounded(kind: Kind, signals: Sequence[Signal]) -> bool:
 def axis_scores(dynamics: Dynamics) -> list[str]:
     """The scores that the axes of a recording's map are made of."""
     if dynamics.kind not in ("regression", "numbers"):
-        told = (
-            dynamics.kind == "classes" or "accuracy" in dynamics.signals
-        )  # not by the log-probabilities of gold tokens
+        # log-probabilities of gold tokens do not tell whether another token was likelier
+        told = dynamics.kind == "classes" or "accuracy" in dynamics.signals
         return [name for name in AXES if told or name != "correctness"]
     main = (dynamics.manifest.signals or [])[0].name
     return [f"{main}_mean", f"{main}_variability"]
