@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 import trainmap as tm
 
@@ -39,7 +39,11 @@ def train(rows, epochs, seed, path=None):
     trainer.train()
     prompts = tokenizer([f"{a}+{b}=" for a in range(10) for b in range(10)], return_tensors="pt", padding=True)
     with torch.no_grad():
-        said = trainer.model.eval().generate(prompts.input_ids, max_new_tokens=3, do_sample=False)
+        said = (
+            trainer.accelerator.unwrap_model(trainer.model)
+            .eval()
+            .generate(prompts.input_ids, max_new_tokens=3, do_sample=False)
+        )
     answers = tokenizer.batch_decode(said[:, 4:], skip_special_tokens=True)
     return np.mean([text.replace(" ", "") == str(a + b) for text, (a, b) in zip(answers, np.ndindex(10, 10))])
 

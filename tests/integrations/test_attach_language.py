@@ -11,7 +11,7 @@ import pytest
 import torch
 from contract import by_id
 from tiny_language import speaker, sums, tokenizer
-from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
+from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
@@ -101,7 +101,7 @@ def test_each_example_has_the_loss_of_its_own_completion(way: str, tmp_path: Pat
 
 def test_where_ids_would_be_lost_attach_refuses(tmp_path: Path) -> None:
     rows = datasets.Dataset.from_list(sums(N))
-    plain = SFTTrainer(
+    plain: Any = SFTTrainer(
         speaker(), SFTConfig(**arguments(tmp_path, max_length=None)), train_dataset=rows, processing_class=tokenizer()
     )
     with pytest.raises(

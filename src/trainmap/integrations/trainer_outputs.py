@@ -54,10 +54,9 @@ def logits_of(output: Any) -> Any:
     Raises:
         TrainmapError: there are none to be found.
     """
-    if isinstance(output, Mapping) and "logits" in output:
-        return output["logits"]
-    if hasattr(output, "logits"):
-        return output.logits
+    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if found is not None:
+        return found
     if isinstance(output, tuple | list):
         for part in output:  # (loss, logits, ...) where labels were given, (logits, ...) otherwise
             if getattr(part, "ndim", 0) >= 1:
