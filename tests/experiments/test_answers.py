@@ -239,41 +239,40 @@ def test_a_word_is_explained_once_and_nothing_else_is_markup() -> None:
 KINDS = {
     "choices": """\
 title: Choices
-data: {names: [digits, wine]}
+data: {names: [wine, breast-cancer]}
 teachers: [{model: mlp-256, epochs: 2, seeds: [9]}]
 subsets: [{key: full}, {key: random}, {key: repeated-random}, {spec: 33% ambiguous}, {spec: 33% easy-to-learn}]
-students: [{model: linear, epochs: 1}]
-seeds: [0, 1]
+students: [{model: linear, epochs: 2}]
+seeds: [0, 1, 2]
 """,
     "made smaller": """\
 title: Smaller
-data: {names: [digits]}
+data: {names: [wine]}
 teachers: [{model: mlp-256, epochs: 2, seeds: [9]}]
 subsets: [{key: full}, {key: random}, {spec: 33% ambiguous}]
-students: [{model: mlp-256, epochs: 1, compress: [{method: prune-global, sparsity: 0.5, epochs: 1}]}]
+students: [{model: mlp-256, epochs: 1, compress: [{method: magnitude, sparsity: 0.8}]}]
 seeds: [0, 1]
 """,
     "clients": """\
 title: Clients
-data: {names: [digits], validation: 0}
-federated:
-  {model: linear, clients: 3, rounds: 3, partition: {by: iid}, select: [33% ambiguous, random], recipe: {batch: 64}}
+data: {names: [digits], validation: 0.8}
+federated: {model: mlp-256, clients: 3, rounds: 4, recipe: {batch: 16, peak_lr: 0.05}, partition: dirichlet}
 seeds: [0, 1]
 """,
     "labels": """\
 title: Labels
 data: {names: [digits], validation: 0.8}
-active: {model: linear, start: 10, step: 20, rounds: 3, steps: 12, sweeps: 3, strategies: [variability]}
+active: {model: mlp-256, start: 10, step: 20, rounds: 3, steps: 12, sweeps: 3, strategies: [variability]}
 seeds: [0, 1]
 """,
     "searches": """\
 title: A search
-data: {names: [digits]}
-teachers: []
+data: {names: [wine]}
+teachers: [{model: mlp-256, epochs: 2}]
 maps: []
-students: [{model: linear, epochs: 1}]
+students: [{model: mlp-256, epochs: 1, distillation: [{}]}]
 seeds: [0, 1]
-tuning: {of: [students], trials: 2, seeds: [7]}
+tuning: {trials: 2, seeds: [7]}
 """,
 }
 

@@ -9,12 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainmap.experiments.report.federated_answer import family_of
-from trainmap.experiments.report.federated_sentences import PHRASES
+from trainmap.experiments.report.federated_sentences import OPPONENTS, PHRASES, family_of
 from trainmap.experiments.report.judged_cells import Judged, judged_of
 from trainmap.experiments.report.verdict_words import versus
 from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves
-from trainmap.experiments.results.round_curves import Opponent, Rounds
+from trainmap.experiments.results.round_curves import Rounds
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.searched import Arm
 from trainmap.experiments.results.statistics import Difference, Estimate, interval
@@ -55,15 +54,14 @@ class Apart:
 
 def federated_rows(found: Sequence[Rounds], level: float) -> Iterator[Apart]:
     """Each row of each federation by its accuracy at the end, beside each of its opponents."""
-    opponents: tuple[Opponent, ...] = ("random", "equal", "all")
-    held = {opponent: family_of(found, opponent, level) for opponent in opponents}
+    held = [(PHRASES[one], family_of(found, one, level)) for one in OPPONENTS]
     for at, one in enumerate(found):
         for name, row in one.rows.items():
             score = interval([*row.accuracy().values()], level)
             flops = mean_of([run["train_flops"] for run in row.runs.values()])
             plain = (one.title, row.label, "test accuracy at the end", score, flops)
-            its = {key: part[at, name] for key, part in held.items() if (at, name) in part}
-            yield from (Apart(*plain, PHRASES[key], found) for key, found in its.items())
+            its = [(words, part[at, name]) for words, part in held if (at, name) in part]
+            yield from (Apart(*plain, words, found) for words, found in its)
             if not its:
                 yield Apart(*plain)
 

@@ -17,21 +17,19 @@ from trainmap.experiments.report.answer import (
     tone_of,
     verdicts_of,
 )
-from trainmap.experiments.report.federated_sentences import PHRASES, against_of, over_all
-from trainmap.experiments.results.round_curves import Opponent, Rounds, Row
+from trainmap.experiments.report.federated_sentences import OPPONENTS, PHRASES, Place, family_of
+from trainmap.experiments.results.round_curves import Rounds, Row
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import Difference
-
-Place = tuple[int, str]  # number of the federation, name of the row
 
 
 def federated_answer(found: Sequence[Rounds], level: float) -> Answer | None:
     """The answer of all federations; None without one in which a row has an opponent."""
-    opponents: tuple[Opponent, ...] = ("random", "equal", "all")
-    held = {opponent: family_of(found, opponent, level) for opponent in opponents}
-    main = next((opponent for opponent in opponents if held[opponent]), None)
+    families = {opponent: family_of(found, opponent, level) for opponent in OPPONENTS}
+    main = next((opponent for opponent in OPPONENTS if families[opponent]), None)
     if main is None:
         return None
+    held = families[main]
     several = len(found) > 1
     compared = {
         (at, name): Compared(
@@ -42,7 +40,7 @@ def federated_answer(found: Sequence[Rounds], level: float) -> Answer | None:
             firm,
             found[at].rows[name].judged,
         )
-        for (at, name), (one, firm) in held[main].items()
+        for (at, name), (one, firm) in held.items()
     }
     places = [place for place in compared if found[place[0]].rows[place[1]].judged] or list(compared)
     of = [compared[place] for place in places]
@@ -59,13 +57,6 @@ def federated_answer(found: Sequence[Rounds], level: float) -> Answer | None:
         _spots(found[at], at, compared),
         found[at].title if several else "",
     )
-
-
-def family_of(found: Sequence[Rounds], opponent: Opponent, level: float) -> dict[Place, tuple[Difference, bool]]:
-    """The differences from one opponent, corrected as in the first table of a report."""
-    if len(found) > 1:
-        return dict(over_all(found, opponent, level))
-    return {(0, name): each for one in found for name, each in against_of(one, opponent, level).items()}
 
 
 def _height(difference: Difference) -> float:

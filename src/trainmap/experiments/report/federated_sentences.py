@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from trainmap.errors import counted
 from trainmap.experiments.report.judged_cells import Judged, judged_of, tally_of
 from trainmap.experiments.results.round_curves import Opponent, Rounds
-from trainmap.experiments.results.statistics import Verdict
+from trainmap.experiments.results.statistics import Difference, Verdict
 
 ALONE = "one seed, which cannot tell a difference from chance; give more seeds."
 PHRASES: Mapping[Opponent, str] = {
@@ -15,6 +15,9 @@ PHRASES: Mapping[Opponent, str] = {
     "equal": "all data at equal compute",
     "all": "all data",
 }
+OPPONENTS: tuple[Opponent, ...] = ("random", "equal", "all")
+"""By what they say of a choice."""
+Place = tuple[int, str]  # number of the federation, name of the row
 SAID: Mapping[tuple[Verdict, bool], str] = {
     (Verdict.ABOVE, True): "better than {}",
     (Verdict.ABOVE, False): "better than {}, but not after correction",
@@ -43,6 +46,13 @@ def over_all(found: Sequence[Rounds], opponent: Opponent, level: float) -> Judge
     judged = [(at, name) for at, one in enumerate(found) for name, row in one.rows.items() if row.judged]
     each = {(at, name): found[at].against(name, opponent, level) for at, name in judged}
     return judged_of({where: one for where, one in each.items() if one.n}, level)
+
+
+def family_of(found: Sequence[Rounds], opponent: Opponent, level: float) -> Mapping[Place, tuple[Difference, bool]]:
+    """The differences from one opponent, corrected as in the first table of a report."""
+    if len(found) > 1:
+        return over_all(found, opponent, level)
+    return {(0, name): each for one in found for name, each in against_of(one, opponent, level).items()}
 
 
 def _in_all(found: Sequence[Rounds], level: float) -> list[str]:
