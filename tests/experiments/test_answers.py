@@ -65,8 +65,8 @@ def the_answer(**changes: Any) -> Answer:
         ),
         (
             [WEAK, NONE],
-            "Not shown: choosing did not do better than lots; 1 of 2 comparisons looked better, but not after "
-            "correction for that many comparisons; no difference is shown.",
+            "Not shown: in 1 of 2 comparisons choosing looked better than lots, but not after correction for that many "
+            "comparisons; in the others no difference is shown.",
         ),
         ([NONE, NONE], "No: in none of 2 comparisons did choosing do better than lots; no difference is shown."),
         ([LOWEST_FIRM], "No: in no comparison did choosing do better than lots; it did worse."),

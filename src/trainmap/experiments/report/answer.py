@@ -130,12 +130,12 @@ def paid_of(compared: Sequence[Compared], did: str, than: str) -> str:
             return f"Yes, in {everywhere}: {did} did better than {than}."
         return f"Yes, in {tally.firm_above} of {of}: {did} did better than {than}{rest}."
     if tally.weak_above:
-        looked = (
-            f"{tally.weak_above} of {of} looked better, but not after correction for that many comparisons"
-            if len(compared) > 1
-            else "it looked better, but may be chance"
+        if len(compared) == 1:
+            return f"Not shown: {did} looked better than {than}, but that may be chance."
+        return (
+            f"Not shown: in {tally.weak_above} of {of} {did} looked better than {than}, but not after correction for "
+            f"that many comparisons{rest}."
         )
-        return f"Not shown: {did} did not do better than {than}; {looked}{rest}."
     told = "in no comparison" if len(compared) == 1 else f"in none of {of}"
     return f"No: {told} did {did} do better than {than}{rest}."
 
@@ -149,7 +149,11 @@ def _rest(tally: Tally, of: int) -> str:
     told = [f"in {tally.firm_below} it did worse"] if tally.firm_below else []
     told += [f"in {tally.weak_below} it looked worse, but not after correction"] if tally.weak_below else []
     if tally.none:
-        told.append("in the others no difference is shown" if told or tally.firm_above else "no difference is shown")
+        told.append(
+            "in the others no difference is shown"
+            if told or tally.firm_above or tally.weak_above
+            else "no difference is shown"
+        )
     return "".join(f"; {text}" for text in told)
 
 
@@ -207,6 +211,13 @@ def beside(difference: float, other: str) -> str:
     if difference >= 0:
         return f"comes out {points(difference)} above {other}"
     return f"comes within {points(difference)} of {other}"
+
+
+def of_chance(one: Compared) -> str:
+    """What a difference that does not stay is worth, as the end of a clause; "" for one that stays."""
+    if one.firm:
+        return ""
+    return ", no more than chance can give" if one.tone == "same" else ", which does not stand after correction"
 
 
 def shown_difference(one: Compared) -> str:

@@ -13,13 +13,13 @@ from trainmap.experiments.report.answer import (
     Spot,
     beside,
     cost_words,
+    of_chance,
     paid_of,
     points,
     share_words,
     shown_difference,
     sure_of,
     tone_of,
-    verdicts_of,
 )
 from trainmap.experiments.report.student_columns import column_names
 from trainmap.experiments.results.facts import PRICED, REFERENCES, reads_map
@@ -128,13 +128,8 @@ def _what(best: _Cell, judged: Sequence[_Cell], cells: Sequence[_Cell]) -> str:
         told += [_price(best)] if _price(best) else []
     else:
         if judged:
-            told.append(
-                f"The best on average, “{best.name}”{where}, is {shown_difference(best.compared)} from {_rival(best)}: "
-                "no more than chance can give"
-                if verdicts_of([best.compared]).firm_below == 0
-                else f"The best on average, “{best.name}”{where}, is {shown_difference(best.compared)} from "
-                f"{_rival(best)}"
-            )
+            away = f"{shown_difference(best.compared)} from {_rival(best)}{of_chance(best.compared)}"
+            told.append(f"The best on average, “{best.name}”{where}, is {away}")
         told += _random(best)
     told += _unchosen(cells)
     return f"{'. '.join(told)}." if told else "No row can be set beside another one."

@@ -11,14 +11,14 @@ from trainmap.experiments.report.answer import (
     Spot,
     beside,
     cost_words,
+    of_chance,
     paid_of,
     shown_difference,
     sure_of,
     tone_of,
-    verdicts_of,
 )
 from trainmap.experiments.report.federated_sentences import OPPONENTS, PHRASES, Place, family_of
-from trainmap.experiments.results.round_curves import Rounds, Row
+from trainmap.experiments.results.round_curves import Opponent, Rounds, Row
 from trainmap.experiments.results.run_rows import mean_of
 from trainmap.experiments.results.statistics import Difference
 
@@ -26,9 +26,10 @@ from trainmap.experiments.results.statistics import Difference
 def federated_answer(found: Sequence[Rounds], level: float) -> Answer | None:
     """The answer of all federations; None without one in which a row has an opponent."""
     families = {opponent: family_of(found, opponent, level) for opponent in OPPONENTS}
-    main = next((opponent for opponent in OPPONENTS if families[opponent]), None)
-    if main is None:
+    there: list[Opponent] = [opponent for opponent in OPPONENTS if families[opponent]]
+    if not there:
         return None
+    main = there[0]
     held = families[main]
     several = len(found) > 1
     compared = {
@@ -68,9 +69,7 @@ def _what(one: Rounds, name: str, best: Compared) -> str:
     where = f" ({best.where})" if best.where else ""
     score = mean_of([*row.accuracy().values()])
     told = f"“{best.name}”{where} has {100 * score:.1f} % accuracy at the end, {shown_difference(best)} from "
-    told += best.opponent
-    if verdicts_of([best]).none:
-        told += ", no more than chance can give"
+    told += f"{best.opponent}{of_chance(best)}"
     if (all_ := _all(one)) is not None and row is not all_:
         own, full = (mean_of([run["train_flops"] for run in its.runs.values()]) for its in (row, all_))
         away = score - mean_of([*all_.accuracy().values()])

@@ -9,11 +9,11 @@ from trainmap.experiments.report.answer import (
     Answer,
     Compared,
     Spot,
+    of_chance,
     paid_of,
     shown_difference,
     sure_of,
     tone_of,
-    verdicts_of,
 )
 from trainmap.experiments.report.judged_cells import judged_of
 from trainmap.experiments.results.label_curves import RANDOM, Curves
@@ -50,8 +50,7 @@ def label_answer(found: Sequence[Curves], level: float) -> Answer | None:
 def _what(curves: Curves, strategy: str, best: Compared, level: float) -> str:
     where = f" ({best.where})" if best.where else ""
     told = f"“{strategy}”{where} is {shown_difference(best)} of accuracy from random, mean over all rounds"
-    if verdicts_of([best]).none:
-        told += ", no more than chance can give"
+    told += of_chance(best)
     needed = curves.needed(strategy, level)
     if needed is not None and curves.target is not None:
         bound = "" if needed.reached == needed.labels.n else "at least "

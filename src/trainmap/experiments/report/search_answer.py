@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from trainmap.experiments.report.answer import (
     Answer,
     Compared,
+    of_chance,
     paid_of,
     shown_difference,
     sure_of,
     tone_of,
-    verdicts_of,
 )
 from trainmap.experiments.results.searched import Arm
 from trainmap.experiments.results.statistics import Difference
@@ -26,12 +26,11 @@ def search_answer(arms: Sequence[Arm], gains: Mapping[str, tuple[Difference, boo
         return None
     best = max(its.values(), key=lambda one: (one.won, one.difference.mean))
     arm = next(arm for arm in arms if arm.name == best.name)
-    of_chance = ", no more than chance can give" if verdicts_of([best]).none else ""
     return Answer(
         "Searching for hyperparameters",
         paid_of([*its.values()], "training with what the search found", "with what the network had"),
         f"What the search for {best.name} found is {shown_difference(best)} of macro F1 on the test data from what the "
-        f"network had{of_chance}; the search took {show_flops(arm.spent('train_flops'))}.",
+        f"network had{of_chance(best)}; the search took {show_flops(arm.spent('train_flops'))}.",
         sure_of([*its.values()], level, 1),
         tone_of([*its.values()]),
         "test macro F1",
