@@ -99,9 +99,17 @@ GENERAL: dict[str, Callable[[Any, Any], Any]] = {
     "plan_threshold_samples": lambda v, have: tm.plan_threshold_samples(v),
     "Recorder": lambda v, have: tm.Recorder(v, 3),
     "RecordingMetric": lambda v, have: tm.RecordingMetric(v, None),
+    "JaxRecorder": lambda v, have: tm.JaxRecorder(v, 3),
+    "KerasRecorder": lambda v, have: tm.KerasRecorder(v, "x"),
+    "LightningRecorder": lambda v, have: tm.LightningRecorder(v, classes=3),
+    "SklearnRecorder": lambda v, have: tm.SklearnRecorder(v),
     "record_stages": lambda v, have: tm.record_stages(v, [[0.0]], [0], "x"),
+    "attach": lambda v, have: tm.attach(v, "x"),
     "with_ids": lambda v, have: tm.with_ids(v),
     "map_from_table": lambda v, have: tm.map_from_table(v, 3),
+    "explore": lambda v, have: tm.explore(v, 5),
+    "explore's data": lambda v, have: tm.explore(have["map"], v),
+    "explore's selections": lambda v, have: tm.explore(have["map"], selections={"chosen": have["map"], "other": v}),
     "save": lambda v, have: have["map"].save(v),
     "Dynamics.open": lambda v, have: tm.Dynamics.open(v),
     "DataMap.open": lambda v, have: tm.DataMap.open(v),
@@ -153,8 +161,12 @@ VERBS = {
     "a map whose probabilities are asked": ("export pred-probs {map} --out p.npz", "a dynamics folder is needed"),
     "no logits": ("export pred-probs {dynamics} --out p.npz", "need logits.* record with level='logits'"),
     "no logits for allenai": ("export allenai {dynamics} --out x", "needs logits.* record with level='logits'"),
-    "a csv for data": ("demo --data {csv} --out x", r"is \.parquet .* or \.npz .*read_csv\('.*'\)\.write_parquet"),
-    "a tsv for data": ("demo --data a.tsv --out x", r"read_csv\('a\.tsv', separator='\\t'\)"),
+    "json for data": (
+        "demo --data a.json --out x",
+        r"is \.parquet, \.csv.* or \.npz .*read_json\('.*'\)\.write_parquet",
+    ),
+    "a csv without a label": ("demo --data {pairs} --out x", r"there must be a column 'label'"),
+    "a column that is not there": ("demo --data {csv}:label=kind --out x", r"must be a column 'kind' \(the label\)"),
     "a folder that is nowhere": ("demo --data folder:nowhere --out x", "nowhere is not a folder, nor under the data"),
 }
 
@@ -166,9 +178,14 @@ def test_a_verb_says_in_one_line_what_to_do_and_exits_2(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "sms.csv").write_text("text,label\nhi,ham\n")
+    (tmp_path / "pairs.csv").write_text("text,kind\nhi,ham\n")
+    (tmp_path / "a.json").write_text("[]")
     paths = {"dynamics": place / "dynamics", "map": place / "map.parquet", "card": place / "card.json"}
     line, message = VERBS[name]
-    words = [word.format(csv=tmp_path / "sms.csv", empty=tmp_path / "empty", **paths) for word in line.split(" ")]
+    words = [
+        word.format(csv=tmp_path / "sms.csv", pairs=tmp_path / "pairs.csv", empty=tmp_path / "empty", **paths)
+        for word in line.split(" ")
+    ]
     found = CliRunner().invoke(app, words)
     assert isinstance(found.exception, tm.TrainmapError)
     with pytest.raises(tm.TrainmapError, match=message):

@@ -27,6 +27,7 @@ FILES: dict[str, tuple[str, ...]] = {  # verb and option -> its words and the en
     "truth --out": ("truth synthetic:examples=200,tests=20 --out TARGET", ".parquet"),
     "forgets --out": ("forgets BEFORE AFTER --out TARGET", ".parquet", ".csv"),
     "forgets --plot": ("forgets BEFORE AFTER --plot TARGET", ".png", ".svg", ".pdf"),
+    "report --out": ("report DYNAMICS --out TARGET", ".html"),
     "schema --out": ("schema --out TARGET", ".json"),
     "export study --out": ("export study DYNAMICS --out TARGET", ".json"),
     "export pred-probs --out": ("export pred-probs DYNAMICS --out TARGET", ".npz"),

@@ -20,8 +20,9 @@ from matplotlib.text import Text
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import assign
-from trainmap.views import plot, style
+from trainmap.views import labels, plot, style
 from trainmap.views.plot import plot_map
+from trainmap.views.scale import PAD
 
 DPI = 50
 
@@ -333,3 +334,33 @@ def test_the_palette_has_even_steps_from_dark_to_light_and_stands_out_from_white
 def test_drawing_needs_no_pyplot() -> None:
     code = "import sys, trainmap.views.plot; sys.exit('matplotlib.pyplot' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("n", [60, 2_000])
+@pytest.mark.parametrize("kind", ["curves", "other curves", "everywhere"])
+def test_no_name_of_a_region_hides_an_example_where_the_picture_has_room(
+    n: int, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    made = make(n, seed=int(kind == "other curves"))
+    if kind == "everywhere":  # the corners beside the curve have room for two names
+        draws = np.random.default_rng(0)
+        confidence = draws.uniform(0, 1, n)
+        variability = np.sqrt(confidence * (1 - confidence)) * draws.uniform(0, 1, n)
+        made = table(variability, confidence, draws.integers(0, 7, n), 6)
+    boxes: list[tuple[float, float, float, float]] = []
+    place = labels._place
+
+    def watched(*given: Any) -> tuple[float, float, float, float]:
+        boxes.append(place(*given))
+        return boxes[-1]
+
+    monkeypatch.setattr(labels, "_place", watched)
+    plot_map(made, tmp_path / "map.png", dpi=DPI)
+    across = (made.table["variability"].to_numpy() / 0.5 + PAD) / (1 + 2 * PAD)
+    up = (made.table["confidence"].to_numpy() + PAD) / (1 + 2 * PAD)
+    hiding = [
+        bool(((across > left) & (across < right) & (up > bottom) & (up < top)).any())
+        for left, bottom, right, top in boxes
+    ]
+    assert len(boxes) >= 2
+    assert sum(hiding) <= (kind == "everywhere")

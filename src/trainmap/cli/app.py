@@ -14,6 +14,7 @@ from trainmap.cli.arguments import show as draw
 from trainmap.cli.compression_verbs import compress, forgets
 from trainmap.cli.exchange_verbs import exports, imports
 from trainmap.cli.experiment_verbs import register
+from trainmap.cli.explore_verb import explore
 from trainmap.cli.targets import replaceable
 from trainmap.cli.verify_verb import verify as verify_all
 from trainmap.errors import TrainmapError, cause, counted, short
@@ -189,12 +190,12 @@ def compare(
 
     if b is None:
         from trainmap.dynamics.store import Dynamics
-        from trainmap.maps.stability import converged
+        from trainmap.maps.stability import converged, telling_scores
 
         if fractions is not None or epochs is not None or allow is not None:
             raise TrainmapError("--fractions, --epochs and --allow are for comparing two maps; pass B as well")
         recording = Dynamics.open(a, verify=verify)
-        found = [converged(recording, name) for name in split(scores) or ["confidence", "variability", "aum"]]
+        found = [converged(recording, name) for name in split(scores) or telling_scores(recording)]
         show_or_json(view.of_convergence(found), [one.to_dict() for one in found] if as_json else None)
         return
     tops = FRACTIONS if fractions is None else [number(word, "fractions") for word in split(fractions) or ()]
@@ -274,13 +275,16 @@ def demo(
     teacher_epochs: Annotated[int | None, typer.Option(help="Of the teacher.")] = None,
     subsets: Annotated[str | None, typer.Option(help="Rows of the table, separated by commas; all by default.")] = None,
     distillation: Annotated[str, typer.Option(help="Students: both ways, only, or never distilled.")] = "both",
+    label_noise: Annotated[
+        float | None, typer.Option(help="Share of the training labels to exchange; 0.05 of the digits, else 0.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Runs at a time; one for each core by default.")] = None,
 ) -> None:
     """Teacher, dynamics, map, subsets, students, report: the whole line on one dataset.
 
     Example: [bold]trainmap demo --out demo[/bold]   (scikit-learn's digits: no download, under three minutes)
     """
-    from trainmap.experiments.demo import plan_demo, run_demo
+    from trainmap.experiments.demo import PAGE, exchanged, plan_demo, run_demo
 
     plan = plan_demo(
         data,
@@ -293,9 +297,14 @@ def demo(
         teacher_epochs=teacher_epochs,
         subsets=split(subsets),
         distillation=distillation,
+        label_noise=label_noise,
     )
     report = run_demo(plan, out, jobs=jobs)
-    say(f"{report}")
+    if plan.experiment.data.label_noise:
+        wrong, found, both = exchanged(plan, out)
+        say(f"{counted(wrong, 'label')} exchanged on purpose; {found} look wrong by the map, {both} of them are")
+    say(f"{out / PAGE}: what the recording says about the data")
+    say(f"{report}: what paid")
 
 
 @app.command()
@@ -330,6 +339,7 @@ app.add_typer(exports, name="export")
 
 app.command()(compress)
 app.command()(forgets)
+app.command()(explore)
 app.command("verify")(verify_all)
 
 

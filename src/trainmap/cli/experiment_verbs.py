@@ -135,14 +135,58 @@ def command_of(file: str, scale: str | None, sets: Sequence[str]) -> str:
     return shlex.join(["trainmap", "run", *told, "--out", "DIR"])
 
 
-def report(folder: Folder) -> None:
-    """Write the reports of what is finished: HTML, Markdown, LaTeX, CSV, plots.
+def report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR|DYNAMICS", help="What `trainmap run` wrote into; or a recording.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Of a recording: FILE.html; NAME-report.html here by default.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="What its ids stand for: digits, ..., a folder, a Parquet or CSV file, hf:NAME.")
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="The folder with the data.")] = None,
+    held_out: Annotated[
+        float | None, typer.Option(help="Accuracy of the recorded network on other data, 0 to 1.")
+    ] = None,
+) -> None:
+    """Write the reports of what is finished of an experiment; or one page on what a recording says about its data.
 
     Example: [bold]trainmap report quick[/bold]
+    Example: [bold]trainmap report demo/dynamics --data digits --out data.html[/bold]
     """
+    from trainmap.dynamics.manifest import NAME
+    from trainmap.dynamics.processes import has_parts
+    from trainmap.experiments.runs.folder import PLAN
+
+    if (folder / NAME).exists() or has_parts(folder):
+        _report_recording(folder, out or Path(f"{folder.resolve().name}-report.html"), data, data_root, held_out)
+        return
+    said = {"--out": out, "--data": data, "--data-root": data_root, "--held-out": held_out}
+    if asked := [name for name, value in said.items() if value is not None]:
+        what = "an experiment" if (folder / PLAN).exists() else "no recording"
+        raise TrainmapError(f"{asked[0]} goes with a recording; {folder} is {what}")
     from trainmap.experiments.report.study_files import write_study
 
     _say_written(write_study(folder))
+
+
+def _report_recording(
+    folder: Path, out: Path, data: str | None, data_root: Path | None, held_out: float | None
+) -> None:
+    from trainmap.dynamics.store import Dynamics
+    from trainmap.explorer.example_sources import examples_of
+    from trainmap.findings.found import find_out
+    from trainmap.findings.found_page import sentences, write_findings
+    from trainmap.machine import progress
+
+    replaceable(out, "a report of a recording")
+    recording = Dynamics.open(folder)
+    examples = None if data is None else examples_of(data, recording.ids, data_root)
+    found = find_out(recording, examples, held_out=held_out, progress=progress)
+    for line in sentences(found):
+        say(line)
+    say(str(write_findings(found, out)))
 
 
 def _say_written(paths: Mapping[str, Path]) -> None:

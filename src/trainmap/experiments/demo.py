@@ -4,6 +4,7 @@ A demo is an experiment that its options say in place of a file, run by the same
 for stands at its own place in the folder as soon as it is made::
 
     dynamics/, map.parquet, map.png    of the teacher: the files of ``made/teacher-...`` and ``made/map-...``
+    data.html                          what the recording says about the data: wrong labels, regions, classes
     experiment.json, runs/, made/, report.html, report.md, results.csv, ...    as for any experiment
 """
 
@@ -21,9 +22,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from trainmap.data.names import check_name
 from trainmap.data.synthetic import Synthetic, is_synthetic
-from trainmap.errors import StoreError, TrainmapError, counted, last_line, one_line, unknown
+from trainmap.dynamics.store import Dynamics
+from trainmap.errors import StoreError, TrainmapError, counted, last_line, number, one_line, unknown
 from trainmap.experiments.file.variants import Variant, variant_of
 from trainmap.experiments.plan.graph import Graph, made_at
 from trainmap.experiments.plan.named_rows import ROWS
@@ -32,6 +36,7 @@ from trainmap.experiments.report.study_files import write_outcome
 from trainmap.experiments.runs.folder import PLAN, Study, claim, open_study, run_study, study_of, tasks_of
 from trainmap.experiments.runs.job import Outcome
 from trainmap.experiments.runs.owner import DEMO, changes, check_free
+from trainmap.experiments.tasks.datasets import load
 from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE
 from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.experiments.tasks.tracking import read_epochs
@@ -48,6 +53,8 @@ TEACHER_SEED = 1000  # the map never comes from the seed of a run that it helps
 ALWAYS = ("full", "full-equal-steps", "random")
 ON_REQUEST = ("auto", "repeated-auto", "random-at-cost")  # each adds a row to those that the study grew from
 LONG = ("full", "random", "repeated-random", "ambiguous", "hard", "easy")  # the rows of the table at equal steps
+PAGE = "data.html"
+"""What the recording says about the data."""
 LOOK_SECONDS = 0.5  # how often the epochs of the teacher are looked at
 PUBLIC = {"teacher": (DYNAMICS,), "map": (MAP, PICTURE)}
 """Kind of task -> what of its folder stands in the demo's own."""
@@ -62,10 +69,13 @@ class Size:
     students: tuple[str, ...]
     epochs: int | None = None  # of students
     seeds: int = 3
+    label_noise: float = 0.0
 
 
 SIZES: dict[str, Size] = {
-    "digits": Size("resnet14-16", 20, ("cnn-8", "resnet8-8", "effnet-8"), 10),
+    # A network learns the digits so well that their map is a heap in one corner. With some labels exchanged it has all
+    # of its regions, and there is something to find whose truth is known.
+    "digits": Size("resnet14-16", 12, ("cnn-8", "resnet8-8", "effnet-8"), 10, label_noise=0.05),
     **dict.fromkeys(("mnist", "fashion-mnist"), Size("cnn-32", 8, ("cnn-16",))),
     **dict.fromkeys(("cifar10", "cifar100"), Size("resnet14-32", 15, ("resnet8-16",))),
     **dict.fromkeys(("fsdd", "speech-commands"), Size("spec-16", None, ("spec-8",))),
@@ -89,6 +99,7 @@ def plan_demo(
     teacher_epochs: int | None = None,
     subsets: list[str] | None = None,
     distillation: str = "both",
+    label_noise: float | None = None,
 ) -> Variant:
     """The experiment of a demo: what was not said is what fits the dataset. All of it is checked before any work.
 
@@ -99,6 +110,8 @@ def plan_demo(
         epochs: of every student; by default what fits the dataset, or the recipe's.
         subsets: keys of ``ROWS``, all but ``ON_REQUEST`` for None; those of ``ALWAYS`` cannot be left out.
         distillation: train each student plainly and distilled ("both"), "only" distilled, or "never".
+        label_noise: share of the training labels that are exchanged for another class, 0 to 0.5; by default 0.05 of the
+            digits, so that there is something to find, and 0 of all else.
     """
     data = check_name(data)
     size = SIZES.get(_sized_as(data), replace(SIZES["cifar10"], teacher_epochs=None))
@@ -112,6 +125,9 @@ def plan_demo(
         raise TrainmapError(f"fraction must be above 0 and below 1, got {fraction}")
     if distillation not in get_args(Distillation):
         raise unknown("distillation", distillation, get_args(Distillation))
+    noise = size.label_noise if label_noise is None else number(label_noise, "label_noise")
+    if not 0 <= noise <= 0.5:
+        raise TrainmapError(f"label_noise must be a share, 0 to 0.5, got {noise}")
     seeds = size.seeds if seeds is None else seeds
     if seeds < 1:
         raise TrainmapError(f"seeds must be at least 1, got {seeds}; 3 or more give an interval")
@@ -121,7 +137,11 @@ def plan_demo(
     return variant_of(
         {
             "title": f"What paid on {data}",
-            "data": {"names": [data], "root": None if data_root is None else str(data_root)},
+            "data": {
+                "names": [data],
+                "root": None if data_root is None else str(data_root),
+                "label_noise": noise,
+            },
             "teachers": [
                 {
                     "model": teacher,
@@ -178,6 +198,7 @@ def command_of(plan: Variant) -> str:
     ways = {(False, True): "both", (True,): "only", (False,): "never"}
     options = {
         "data": experiment.data.names[0],
+        "label-noise": f"{experiment.data.label_noise:g}",
         "teacher": teacher.model,
         "students": ",".join(student.model for student in students),
         "fraction": experiment.sizes[0],
@@ -216,7 +237,34 @@ def run_demo(plan: Variant, out: str | Path, jobs: int | None = None) -> Path:
         log.warning(replaced)
     with _progress(graph, folder, _taught(study)) as advance:
         outcomes = run_study(study, graph, folder, jobs, on_progress=advance)
-    return write_outcome(folder, outcomes)["report.html"]
+    report = write_outcome(folder, outcomes)["report.html"]
+    _write_page(plan, folder)
+    return report
+
+
+def _write_page(plan: Variant, folder: Path) -> None:
+    """What the recording says about the data, with the examples."""
+    from trainmap.explorer.example_sources import examples_of
+    from trainmap.findings.found import find_out
+    from trainmap.findings.found_page import write_findings
+    from trainmap.machine import progress
+
+    dynamics = Dynamics.open(folder / DYNAMICS)
+    data = plan.experiment.data
+    examples = examples_of(data.names[0], dynamics.ids, data.root)
+    write_findings(find_out(dynamics, examples, progress=progress), folder / PAGE)
+
+
+def exchanged(plan: Variant, folder: str | Path) -> tuple[int, int, int]:
+    """How many labels a finished demo exchanged on purpose, how many its audit suspects, and how many are both."""
+    from trainmap.audits.audit import audit
+
+    data, dynamics = plan.experiment.data, Dynamics.open(Path(folder) / DYNAMICS)
+    true = load(data.names[0], data.root, data.split_seed, data.validation).train
+    order = np.argsort(true.ids)
+    wrong = true.ids[order][true.y[order] != dynamics.labels]
+    found = audit(dynamics).suspected
+    return len(wrong), len(found), int(np.isin(found, wrong).sum())
 
 
 def _held(folder: Path) -> Study | None:
@@ -329,4 +377,4 @@ def _progress(graph: Graph, folder: Path, taught: Mapping[str, Any]) -> Iterator
             looking.join()
 
 
-__all__ = ["SIZES", "plan_demo", "run_demo"]
+__all__ = ["SIZES", "exchanged", "plan_demo", "run_demo"]

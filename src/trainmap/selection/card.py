@@ -25,6 +25,7 @@ from trainmap.kinds import as_path, check_kind, check_path
 from trainmap.maps.datamap import DataMap
 from trainmap.parquet_files import read_parquet
 from trainmap.selection.subset import column_of_ids, taken
+from trainmap.told import Lines, Told
 from trainmap.typed import as_type, of_type
 
 Array = NDArray[Any]
@@ -43,8 +44,8 @@ class Taken:
     passed_over: int
 
 
-@dataclass(frozen=True, eq=False)
-class Selection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Selection(Told):
     """Chosen examples; made by ``trainmap.select``, ``Selection.of`` or ``Selection.open``.
 
     Attributes:
@@ -70,6 +71,17 @@ class Selection:
     dataset: str
     map: str
     numbered: bool = False
+
+    def told(self) -> Lines:
+        """What it is in a few lines."""
+        first = ", ".join(map(str, self.ids[:5].tolist())) + (", ..." if len(self) > 5 else "")
+        return "Selection", {
+            "examples": f"{len(self):,} of {self.examples:,} ({self.fraction:.1%}), seed {self.seed}",
+            "asked for": self.spec,
+            "parts": "; ".join(f"{part.part}: {part.size:,}" for part in self.parts),
+            "ids": first,
+            "use": "selection.subset(dataset), selection.positions(ids), selection.mask(ids)",
+        }
 
     @staticmethod
     def of(datamap: DataMap, ids: Any, spec: str, seed: int = 0) -> Selection:

@@ -1,4 +1,4 @@
-"""Where the names of the regions stand: near their members, over few examples, clear of each other.
+"""Where the names of the regions stand: over no example where there is room, near their members, clear of each other.
 
 Each region has a ring at the member that lies nearest to the median of all, and a line from there to its label, so that
 the label may go where the picture is empty.
@@ -70,8 +70,7 @@ def draw_regions(axes: Axes, regions: list[Region], n: int, x: Scale, y: Scale) 
     grid = np.bincount(y.bins(cells) * cells + x.bins(cells), minlength=cells * cells).reshape(cells, cells)
     # Bad to hide: a cell with anything in it, a dense cell, many examples (a label covers about 60 cells).
     ink = 0.5 * (grid > 0) + 0.5 * np.log1p(grid) / math.log1p(grid.max()) + 60 * grid / grid.sum()
-    summed = np.zeros((cells + 1, cells + 1))
-    summed[1:, 1:] = ink.cumsum(axis=0).cumsum(axis=1)
+    summed, counts = _running(ink), _running(grid)
     seen = sorted((region for region in regions if math.isfinite(region.x)), key=lambda region: region.examples)
     taken = [_around(region.x, region.y, 0.022) for region in seen]
     renderer = cast(FigureCanvasAgg, cast(Figure, axes.figure).canvas).get_renderer()
@@ -82,7 +81,7 @@ def draw_regions(axes: Axes, regions: list[Region], n: int, x: Scale, y: Scale) 
         text = axes.text(0, 0, words, transform=axes.transAxes, linespacing=1.3, zorder=8, bbox=LABEL, parse_math=False)
         size = text.get_window_extent(renderer)
         width, height = (size.width + 2 * pad) / frame.width, (size.height + 2 * pad) / frame.height
-        left, bottom, right, top = _place(region, width, height, summed, taken)
+        left, bottom, right, top = _place(region, width, height, summed, counts, taken)
         text.set_position((left + pad / frame.width, bottom + pad / frame.height))
         end = (min(max(region.x, left), right), min(max(region.y, bottom), top))
         for colour, weight in (("white", 3.2 * zoom), (INK, 1.2 * zoom)):
@@ -99,11 +98,18 @@ def _around(x: float, y: float, radius: float) -> Box:
     return x - radius, y - radius, x + radius, y + radius
 
 
-def _place(region: Region, width: float, height: float, summed: Array, taken: list[Box]) -> Box:
-    """The box of a label: near its region, over few examples, clear of other labels, rings and their lines.
+def _running(grid: Array) -> Array:
+    """(g + 1, g + 1) running sums of g by g cells, so that the sum under any box is four look-ups."""
+    summed = np.zeros((grid.shape[0] + 1, grid.shape[1] + 1))
+    summed[1:, 1:] = grid.cumsum(axis=0).cumsum(axis=1)
+    return summed
 
-    ``summed`` (g + 1, g + 1) holds the running sums of the ink in g by g cells, so that the ink under any box is four
-    look-ups.
+
+def _place(region: Region, width: float, height: float, summed: Array, counts: Array, taken: list[Box]) -> Box:
+    """The box of a label: over no example where the picture has room for it, and then near its region; clear of other
+    labels, rings and their lines.
+
+    ``summed`` and ``counts`` are the running sums of the ink and of the examples in g by g cells.
     """
     cells = summed.shape[0] - 1
     left, bottom = np.meshgrid(np.linspace(0.012, 0.988 - width, 70), np.linspace(0.012, 0.988 - height, 70))
@@ -113,10 +119,13 @@ def _place(region: Region, width: float, height: float, summed: Array, taken: li
     b, d = (np.ceil(edge * cells).astype(np.int64).clip(max=cells) for edge in (right, top))
     hidden = (summed[d, b] - summed[c, b] - summed[d, a] + summed[c, a]) / ((b - a) * (d - c))
     cost = np.hypot(region.x - end_x, region.y - end_y) + 1.3 * hidden
+    # A cell more on each side: a point is drawn around its place, and a box's edge lies within a cell.
+    a, c, b, d = (a - 1).clip(0), (c - 1).clip(0), (b + 1).clip(max=cells), (d + 1).clip(max=cells)
+    cost += 50.0 * ((counts[d, b] - counts[c, b] - counts[d, a] + counts[c, a]) > 0)
     line_x = region.x + LEADER[:, None, None] * (end_x - region.x)
     line_y = region.y + LEADER[:, None, None] * (end_y - region.y)
     for l0, b0, r0, t0 in taken:
-        cost += 10.0 * ((left < r0) & (right > l0) & (bottom < t0) & (top > b0))
+        cost += 200.0 * ((left < r0) & (right > l0) & (bottom < t0) & (top > b0))
         if not (l0 <= region.x <= r0 and b0 <= region.y <= t0):
             cost += 2.0 * ((line_x > l0) & (line_x < r0) & (line_y > b0) & (line_y < t0)).any(axis=0)
     best = np.unravel_index(int(cost.argmin()), cost.shape)
