@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.explorer.explored import explore
     from trainmap.integrations.attach import attach
     from trainmap.integrations.booster_metric import RecordingMetric
     from trainmap.integrations.jax_recorder import JaxRecorder
@@ -51,6 +52,7 @@ else:
             "dynamics.signals": "Block",
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
+            "explorer.explored": "explore",
             "integrations.attach": "attach",
             "integrations.booster_metric": "RecordingMetric",
             "integrations.jax_recorder": "JaxRecorder",
@@ -80,7 +82,7 @@ __all__ = [
     "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder",
     "LightningRecorder", "Recorder", "RecordingError", "RecordingMetric", "Score", "Selection", "SklearnRecorder",
     "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "attach", "audit",
-    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
+    "audit_threshold_samples", "compare", "compute", "converged", "explore", "fingerprint", "hard_first", "intervals",
     "map_from_table", "parse", "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select",
     "select_by", "with_ids",
 ]
