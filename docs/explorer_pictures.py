@@ -34,9 +34,8 @@ def recorded(folder: Path, data: str, hidden: int, epochs: int, wrong: float, se
     ids, x, y = np.flatnonzero(train), x[train], rows.y[train].copy()
     flipped = generator.random(len(y)) < wrong
     y[flipped] = (y[flipped] + generator.integers(1, rows.classes, flipped.sum())) % rows.classes
-    model = MLPClassifier(
-        hidden, learning_rate_init=0.003, batch_size=256 if len(y) > 10_000 else 100, random_state=seed
-    )
+    how: dict[str, Any] = {"batch_size": 256 if len(y) > 10_000 else 100, "random_state": seed}
+    model = MLPClassifier(hidden, learning_rate_init=0.003, **how)
     with tm.Recorder(folder, rows.classes, source="sweep", overwrite=True) as recorder:
         for _ in range(epochs):
             model.partial_fit(x, y, classes=range(rows.classes))
