@@ -31,7 +31,7 @@ from trainmap.experiments.results.versus_random import compare
 from trainmap.experiments.runs.folder import Entry, Study, results, run_study, study_of
 
 ROOMS = (trainmap.experiments.results, trainmap.experiments.report)
-ESCAPES = {"markdown_page.py", "html_page.py"}  # of markup, not of names
+ESCAPES = {"markdown_page.py", "html_page.py", "glossary.py"}  # of markup, not of names
 PARSERS = {"removeprefix", "removesuffix", "partition", "rpartition", "fullmatch", "match"}
 LOOKS = {
     "random looking": "chosen",

@@ -80,6 +80,15 @@ def one_hot(folder: Path) -> Facts:
     return {"gold": gold(model)}
 
 
+def one_output(folder: Path) -> Facts:
+    """A probability of the second class alone."""
+    model = network(end="sigmoid", loss="binary_crossentropy", outputs=1)
+    watch = tm.KerasRecorder(model, folder)
+    fit(model, (Y % 2).astype(np.float32)[:, None])
+    p = np.asarray(model.predict(X, verbose=0), np.float64)[:, 0]
+    return {"gold": np.where(Y % 2, p, 1 - p).tolist(), "refused": list(watch.refused)}
+
+
 def certain(folder: Path) -> Facts:
     """Probabilities that are exactly 0 and 1 in single precision."""
     model = network(end="softmax", loss="sparse_categorical_crossentropy")

@@ -75,7 +75,7 @@ class JaxRecorder:
         if isinstance(place, Recorder):
             if options or named:
                 raise TrainmapError("a Recorder was given: say its options to it, Recorder(path, ...)")
-            self.recorder = place
+            self.recorder = place.for_adapter()
         else:
             self.recorder = Recorder(as_path(place), *options, **{"on_error": "warn", **_processes(), **named})
         self._late = OneLate(self._record)

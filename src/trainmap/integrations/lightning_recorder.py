@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError, shown, some
-from trainmap.integrations.identified import known_ids
+from trainmap.integrations.identified import Identified, is_subset
 from trainmap.integrations.identified_batches import Collated
 from trainmap.integrations.identified_streams import IdentifiedStream
 from trainmap.integrations.intake import Intake
@@ -181,7 +181,7 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         dataset, collate = loader.dataset, loader.collate_fn
         if isinstance(collate, Collated):
             return _like(loader, NamedCollate(collate.collate))
-        if known_ids(dataset) is not None or isinstance(dataset, IdentifiedStream):
+        if _has_ids(dataset):
             return _like(loader, ApartCollate(collate, _column(dataset)))
         if not training:
             return loader
@@ -354,6 +354,13 @@ def _is_named(value: Any) -> bool:
 
 def _values(batch: Any) -> Any:
     return batch.values() if isinstance(batch, Mapping) else batch
+
+
+def _has_ids(dataset: Any) -> bool:
+    """Whether ``with_ids`` made a dataset, or the one that it is a part of."""
+    while is_subset(dataset):
+        dataset = dataset.dataset
+    return isinstance(dataset, Identified | IdentifiedStream)
 
 
 def _column(dataset: Any) -> str:

@@ -9,11 +9,11 @@ from typing import Any
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import digits_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
-from trainmap.experiments.report.judged_cells import judged_of, with_verdict
+from trainmap.experiments.report.judged_cells import judged_of, tally_of, with_verdict
 from trainmap.experiments.report.verdict_words import VERSUS_ENTROPY, VERSUS_RANDOM
 from trainmap.experiments.results.label_curves import ENTROPY, RANDOM, Curves, curves_of
 from trainmap.experiments.results.run_rows import mean_of
-from trainmap.experiments.results.statistics import Verdict, firm_of, interval
+from trainmap.experiments.results.statistics import firm_of, interval
 from trainmap.experiments.runs.folder import Study
 from trainmap.views.amounts import show_flops, show_percent, show_seconds
 from trainmap.views.result_plots import Panel, Point, Series, plot_labels
@@ -79,7 +79,8 @@ def _by_labels(curves: Curves, level: float) -> Grid:
     lead = (
         "Test accuracy in percent, mean over seeds ± half of the interval, by the number of labels, and the verdict "
         "against random with as many, paired by seed. All strategies of a seed begin with the same random labels and "
-        "the same weights; each round trains anew. A doubled symbol stays under Holm's correction over the table."
+        "the same weights; each round trains anew. A hollow symbol does not stay under Holm's correction over the "
+        "table."
     )
     heads = tuple(f"{labels:,} labels" for labels in curves.labels)
     return Grid(f"Accuracy by labels, {curves.title}", lead, "strategy", heads, lines)
@@ -108,8 +109,10 @@ def _bought(curves: Curves, level: float) -> Grid:
     target = "" if curves.target is None else f" ({100 * curves.target:.1f} %)"
     lead = (
         "The area under each curve as its mean accuracy between the first and the last round, in percent; differences "
-        "of areas in points, paired by seed, a doubled symbol where the verdict stays under Holm's correction over the "
-        f"column; the labels to random's last mean accuracy{target}, where ≥ says that some seeds do not get there and "
+        "of areas in points, paired by seed, a hollow symbol where the verdict does not stay under Holm's correction "
+        "over "
+        f"the column; the labels to random's last mean accuracy{target}, where ≥ says that some seeds do not get "
+        "there and "
         "count with all the labels; the cost of all rounds, and the share of its FLOPs that went into looking at the "
         "pool."
     )
@@ -132,16 +135,14 @@ def _sentence(curves: Curves, level: float) -> Sequence[str]:
     areas = {one: found for one, found in areas.items() if found.n}
     if not areas:
         return []
-    above, below, none = (
-        sum(found.verdict is verdict for found in areas.values())
-        for verdict in (Verdict.ABOVE, Verdict.BELOW, Verdict.NONE)
-    )
+    firm = firm_of(areas, level)
+    verdicts = tally_of([(found.verdict, firm[one]) for one, found in areas.items()])
     best = max(areas, key=lambda one: areas[one].mean)
-    largest = f"{show_difference(areas[best], digits_for(areas))} points, {VERSUS_RANDOM.of(areas[best].verdict)}"
-    stay = sum(firm_of(areas, level).values())
+    words = VERSUS_RANDOM.of(areas[best].verdict, firm[best])
+    largest = f"{show_difference(areas[best], digits_for(areas))} points, {words}"
     return [
         f"{curves.title}, {curves.labels[0]:,} to {curves.labels[-1]:,} labels: of "
-        f"{counted(len(areas), 'strategy', 'strategies')} {above} beat random by the area under the curve, {below} are "
-        f"worse, {none} show no difference; {stay} of the verdicts stay under Holm's correction. Largest mean "
+        f"{counted(len(areas), 'strategy', 'strategies')} {verdicts.firm_above} beat random by the area under the "
+        f"curve, {verdicts.firm_below} are worse, {verdicts.none} show no difference{verdicts.leaning}. Largest mean "
         f"difference: {best}, {largest}."
     ]

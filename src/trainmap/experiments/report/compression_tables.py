@@ -9,12 +9,13 @@ from typing import Any
 
 from trainmap.experiments.report.formats import show_difference
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
+from trainmap.experiments.report.judged_cells import judged_of, with_verdict
 from trainmap.experiments.report.student_columns import column_name, column_names
 from trainmap.experiments.report.verdict_words import CHANGED, FORGOTTEN
 from trainmap.experiments.results.facts import REFERENCES, facts_of
 from trainmap.experiments.results.forgotten import Forgotten, Runs, compressed_cells, forgotten_of
 from trainmap.experiments.results.run_rows import mean_of
-from trainmap.experiments.results.statistics import interval, paired_difference, verdict_of
+from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.results.versus_random import Column
 from trainmap.experiments.runs.folder import Study
 from trainmap.maps.regions import REGIONS
@@ -86,22 +87,31 @@ def _changes(
     """
     title, metric = what
 
-    def cell(runs: Runs | None) -> Cell:
-        if runs is None:
-            return NOTHING
+    def difference(runs: Runs) -> Difference:
         after = {seed: done[entry.hash][metric] for seed, (_, entry) in runs.items()}
         before = {seed: done[entry.config["student"]][metric] for seed, (_, entry) in runs.items()}
-        found = paired_difference(after, before, level)
-        return Cell(show_difference(found, 1, found.n)).judged(found.verdict, CHANGED)
+        return paired_difference(after, before, level)
 
     there = all(metric in done[entry.hash] for runs in cells.values() for _, entry in runs.values())
+    judged = judged_of({place: difference(runs) for place, runs in cells.items()} if there else {}, level)
+
+    def cell(place: Place) -> Cell:
+        if place not in judged:
+            return NOTHING
+        found, firm = judged[place]
+        return Cell(show_difference(found, 1, found.n)).judged(found.verdict, CHANGED, firm)
+
     columns = tuple(dict.fromkeys(column for _, column in cells))
     lines = tuple(
-        GridLine(name, tuple(cell(cells.get((name, column))) for column in columns), reference)
+        GridLine(name, tuple(cell((name, column)) for column in columns), reference)
         for name, reference in (subsets.items() if there else ())
     )
     where = "" if metric.startswith("test") else " on corrupted test data"
-    lead = f"Macro F1{where}, compressed minus original of the same seed, in points with its interval."
+    lead = (
+        f"Macro F1{where}, compressed minus original of the same seed, in points with its interval; a hollow symbol "
+        "does "
+        "not stay under Holm's correction over the table."
+    )
     return Grid(f"What compression changes{where}, {title}", lead, "subset", columns, lines)
 
 
@@ -112,20 +122,36 @@ def _shares(
     title, column, set_ = what
     there = {one.group for part in rows.values() for one in part if one.set == set_}
     heads = tuple(group for group in GROUPS if group in there)
-    lines: list[GridLine] = []
-    for subset, part in rows.items() if there else ():
-        by_group = {group: [one for one in part if (one.set, one.group) == (set_, group)] for group in heads}
-        lines.append(GridLine(subset, tuple(_share_cell(by_group[group], level) for group in heads), subsets[subset]))
+    cells = {
+        (subset, group): [one for one in part if (one.set, one.group) == (set_, group)]
+        for subset, part in rows.items()
+        for group in heads
+    }
+    judged = judged_of({place: _beyond(its, level) for place, its in cells.items() if its}, level)
+    lines = [
+        GridLine(
+            subset, tuple(_share_cell(cells[subset, at], judged.get((subset, at))) for at in heads), subsets[subset]
+        )
+        for subset in (rows if there else ())
+    ]
     lead = (
         "Examples that go from right to wrong, in percent of the group, mean over n seeds; below it all that change "
         "class, and those that change between the originals of two seeds. The verdict is on changed minus that, by "
-        "its interval over the seeds. Regions: of the map of the test data."
+        "its interval over the seeds; a hollow symbol does not stay under Holm's correction over the table. Regions: "
+        "of the map of the test data."
     )
     name = f"What {column} forgets on {SETS[set_]}, {title}"
     return Grid(name, lead, "subset", heads, tuple(lines), aside=True)
 
 
-def _share_cell(part: Sequence[Forgotten], level: float) -> Cell:
+def _beyond(part: Sequence[Forgotten], level: float) -> Difference:
+    """What changes class minus what changes between the originals of two seeds; without n where that is not known."""
+    churn, baseline = ({at: getattr(one, key) for at, one in enumerate(part)} for key in ("churn", "baseline"))
+    known = {at: value for at, value in baseline.items() if not math.isnan(value)}
+    return paired_difference(churn, known if len(known) == len(churn) else {}, level)
+
+
+def _share_cell(part: Sequence[Forgotten], found: tuple[Difference, bool] | None) -> Cell:
     if not part:
         return NOTHING
     forgotten, churn, baseline = (
@@ -134,6 +160,4 @@ def _share_cell(part: Sequence[Forgotten], level: float) -> Cell:
     text, changed = f"{100 * forgotten:.1f} (n={len(part)})", f"changed {100 * churn:.1f}"
     if math.isnan(baseline):
         return Cell(text, changed)
-    beyond = interval([one.churn - one.baseline for one in part], level)
-    told = Cell(text, f"{changed}, another seed {100 * baseline:.1f}")
-    return told.judged(verdict_of(beyond.low, beyond.high), FORGOTTEN)
+    return with_verdict(Cell(text, f"{changed}, another seed {100 * baseline:.1f}"), found, FORGOTTEN)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainmap.errors import counted
+from trainmap.experiments.report.federated_sentences import against_of, over_all, said_of
 from trainmap.experiments.report.formats import digits_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
 from trainmap.experiments.report.judged_cells import Judged, judged_of, with_verdict
@@ -19,7 +20,7 @@ from trainmap.experiments.report.verdict_words import (
 )
 from trainmap.experiments.results.round_curves import OFF, Across, Opponent, Rounds, Row, rounds_of
 from trainmap.experiments.results.run_rows import mean_of
-from trainmap.experiments.results.statistics import Verdict, interval
+from trainmap.experiments.results.statistics import interval
 from trainmap.experiments.runs.folder import Study
 from trainmap.views.amounts import show_bytes, show_flops, show_percent, show_seconds
 
@@ -35,14 +36,8 @@ OPPONENTS: Mapping[Opponent, tuple[str, Words]] = {
     "all": ("minus all", VERSUS_ALL_DATA),
     "equal": ("minus all at equal compute", VERSUS_EQUAL_COMPUTE),
 }
-PHRASES: Mapping[Opponent, str] = {
-    "random": "random of the same size",
-    "equal": "all data at equal compute",
-    "all": "all data",
-}
 WHAT: Mapping[Across, str] = {"rounds": "rounds", "flops": "compute"}
 """What is compared on the way to a target; bytes go as rounds do."""
-ALONE = "one seed, which cannot tell a difference from chance; give more seeds."
 COLUMNS = 5  # rounds that a table shows
 CLIENTS = 24  # that a table shows
 UNLIKE = (
@@ -61,11 +56,7 @@ def federated_grids(
     rows: list[dict[str, Any]] = []
     clients: list[dict[str, Any]] = []
     found = rounds_of(study, done)
-    said = (
-        _in_all(found, study.level)
-        if len(found) > 1
-        else [text for one in found for text in _sentence(one, study.level)]
-    )
+    said = said_of(found, study.level)
     if len(found) > 1:
         grids.append(_overview(found, study.level))
     for one in found:
@@ -86,7 +77,7 @@ def federated_grids(
 def _overview(found: Sequence[Rounds], level: float) -> Grid:
     """The rows that are judged, of all federations."""
     judged = [(at, name) for at, one in enumerate(found) for name, row in one.rows.items() if row.judged]
-    held: dict[Opponent, Judged] = {key: _of_all(found, key, level) for key in OPPONENTS}
+    held: dict[Opponent, Judged] = {key: over_all(found, key, level) for key in OPPONENTS}
     digits = {key: digits_for({where: one for where, (one, _) in part.items()}) for key, part in held.items()}
     lines: list[GridLine] = []
     for at, name in judged:
@@ -100,7 +91,7 @@ def _overview(found: Sequence[Rounds], level: float) -> Grid:
     lead = (
         "Test accuracy after the last round, in percent, and its differences in points, paired by seed: from random of "
         "the same size, from all data for as many rounds, from all data for the rounds that the row's compute allows. "
-        "A doubled symbol stays under Holm's correction over the whole column."
+        "A hollow symbol does not stay under Holm's correction over the whole column."
     )
     heads = ("at the end", *(head for head, _ in OPPONENTS.values()))
     lead += UNLIKE if any(map(_unlike, found)) else ""
@@ -134,14 +125,14 @@ def _by_round(one: Rounds, level: float) -> Grid:
     lead = (
         "Test accuracy of the global network in percent, mean over seeds ± half of the interval, and the verdict "
         "against random of the same size after as many rounds, paired by seed: the rows of a seed have the same "
-        "clients, first weights and participants. A doubled symbol stays under Holm's correction over the table."
+        "clients, first weights and participants. A hollow symbol does not stay under Holm's correction over the table."
         f"{_unlike(one)}"
     )
     return Grid(f"Accuracy by round, {one.title}", lead, "row", tuple(f"round {place}" for place in places), lines)
 
 
 def _bought(one: Rounds, level: float) -> Grid:
-    found = {key: _against(one, key, level) for key in OPPONENTS}
+    found = {key: against_of(one, key, level) for key in OPPONENTS}
     digits = {key: digits_for({name: each for name, (each, _) in part.items()}) for key, part in found.items()}
     private = any(row.task.privacy is not None for row in one.rows.values())
     lines: list[GridLine] = []
@@ -164,7 +155,8 @@ def _bought(one: Rounds, level: float) -> Grid:
     lead = (
         "Test accuracy after the last round, in percent; its differences in points, paired by seed, from random of the "
         "same size, from all data for as many rounds, and from all data for the rounds that this row's compute allows; "
-        "a doubled symbol stays under Holm's correction over the column. Then the area under accuracy by rounds (the "
+        "a hollow symbol does not stay under Holm's correction over the column. Then the area under accuracy by "
+        "rounds (the "
         "mean accuracy of the training), what all clients computed with the share of their looks for their maps, the "
         "bytes of all messages, and the clients' CPU time; where thresholds are private, the epsilon that was spent."
         f"{_unlike(one)}"
@@ -180,12 +172,6 @@ def _bought(one: Rounds, level: float) -> Grid:
         *told,
     )
     return Grid(f"What the rounds bought, {one.title}", lead, "row", heads, tuple(lines))
-
-
-def _against(one: Rounds, opponent: Opponent, level: float) -> Judged:
-    """The differences of the last accuracies from one opponent, a family."""
-    found = {name: one.against(name, opponent, level) for name, row in one.rows.items() if opponent in row.against}
-    return judged_of({name: each for name, each in found.items() if each.n}, level)
 
 
 def _to_target(one: Rounds, level: float) -> Iterator[Grid]:
@@ -218,8 +204,8 @@ def _to_target(one: Rounds, level: float) -> Iterator[Grid]:
         f"Rounds, bytes and the clients' FLOPs to {100 * one.target:.1f} % test accuracy ({one.whose}), along straight "
         "lines between the rounds, mean over seeds ± half of the interval; ≥ says that some seeds do not get there "
         "and count with all that they took. Where all seeds of a row and of an opponent get there: how many percent "
-        "more or less it takes of the opponent's mean, paired by seed. A doubled symbol stays under Holm's correction "
-        f"over the columns of an opponent.{_unlike(one)}"
+        "more or less it takes of the opponent's mean, paired by seed. A hollow symbol does not stay under Holm's "
+        f"correction over the columns of an opponent.{_unlike(one)}"
     )
     against = [f"{WHAT[what]} {OPPONENTS[opponent][0]}" for opponent, what in columns]
     heads = ("rounds", "bytes", "compute", *against)
@@ -274,61 +260,3 @@ def _clients(one: Rounds) -> Grid:
 
 def _kept(share: float | None) -> Cell:
     return NOTHING if share is None else Cell(show_percent(share))
-
-
-def _in_all(found: Sequence[Rounds], level: float) -> list[str]:
-    """Of each row in how many federations it is better or worse than its opponents, by the accuracy at the end."""
-    held: dict[Opponent, Judged] = {key: _of_all(found, key, level) for key in OPPONENTS}
-    told: list[str] = []
-    for name in dict.fromkeys(name for part in held.values() for _, name in part):
-        each: list[str] = []
-        for key, phrase in PHRASES.items():
-            its = [one for (_, row), one in held[key].items() if row == name]
-            better, worse, none = (
-                sum(one.verdict is verdict for one, _ in its)
-                for verdict in (Verdict.ABOVE, Verdict.BELOW, Verdict.NONE)
-            )
-            firm = sum(stays for _, stays in its)
-            if its:
-                each.append(
-                    f"against {phrase} better in {better}, worse in {worse}, no difference in {none} ({firm} firm)"
-                )
-        told.append(f"{name}, in {counted(len(found), 'federation')}: {'; '.join(each)}.")
-    if told and all(len(row.runs) < 2 for one in found for row in one.rows.values()):
-        return [f"{counted(len(found), 'federation')}: {ALONE}"]
-    return told and [*told, "Firm verdicts stay under Holm's correction over all federations and rows."]
-
-
-def _of_all(found: Sequence[Rounds], opponent: Opponent, level: float) -> Judged:
-    """The differences of all rows that are judged, in all federations, from one opponent: a family."""
-    judged = [(at, name) for at, one in enumerate(found) for name, row in one.rows.items() if row.judged]
-    each = {(at, name): found[at].against(name, opponent, level) for at, name in judged}
-    return judged_of({where: one for where, one in each.items() if one.n}, level)
-
-
-def _sentence(one: Rounds, level: float) -> Sequence[str]:
-    told: list[str] = []
-    firm = 0
-    for opponent, phrase in PHRASES.items():
-        found = {name: each for name, each in _against(one, opponent, level).items() if one.rows[name].judged}
-        firm += sum(stays for _, stays in found.values())
-        for verdict, words in (
-            (Verdict.ABOVE, f"better than {phrase}"),
-            (Verdict.BELOW, f"worse than {phrase}"),
-            (Verdict.NONE, f"no difference from {phrase} shown"),
-        ):
-            if names := [one.rows[name].label for name, (each, _) in found.items() if each.verdict is verdict]:
-                told.append(f"{words}: {', '.join(names)}")
-    if not told:
-        return []
-    task = next(iter(one.rows.values())).task
-    who = f"{counted(task.clients, 'client')}, {counted(task.rounds, 'round')}"
-    if all(len(row.runs) < 2 for row in one.rows.values()):
-        ends = ", ".join(
-            f"{row.label} {100 * value:.1f} %" for row in one.rows.values() for value in row.accuracy().values()
-        )
-        return [f"{one.title}, {who}: {ALONE} At the end: {ends}."]
-    return [
-        f"{one.title}, {who}, by the accuracy at the end: {'; '.join(told)}. {firm} of these verdicts stay under "
-        "Holm's correction."
-    ]

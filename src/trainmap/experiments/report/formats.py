@@ -47,11 +47,11 @@ def show_estimate(estimate: Estimate, digits: int) -> str:
     return f"{mean} ± {100 * estimate.half_width:.{digits}f} (n={estimate.n})"
 
 
-def show_difference(difference: Difference, digits: int, n: int | None = None) -> str:
-    """``+0.5 [−0.1, +1.1]``, and n where it is not ``n``."""
+def show_difference(difference: Difference, digits: int, n: int | None = None, unit: str = "") -> str:
+    """``+0.5 [−0.1, +1.1]``, and n where it is not ``n``; ``unit`` stands behind the mean."""
     if difference.n == 0:
         return "no common seed"
-    mean = _signed(difference.mean, digits)
+    mean = f"{_signed(difference.mean, digits)}{unit}"
     if math.isnan(difference.low):
         return f"{mean} (n=1, no interval)" if difference.n == 1 else f"{mean} (n={difference.n}, identical)"
     ends = f"{mean} [{_signed(difference.low, digits)}, {_signed(difference.high, digits)}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from trainmap.experiments.report.verdict_words import Tone, Words
+from trainmap.experiments.report.verdict_words import Tone, Words, symbol_of
 from trainmap.experiments.results.statistics import Verdict
 
 
@@ -20,9 +20,14 @@ class Cell:
     firm: bool = False  # the verdict stays under Holm's correction over its table
     bar: tuple[float, float, float] | None = None  # low, mean, high of the difference; -1..1 is the width of the bar
 
-    def judged(self, verdict: Verdict, words: Words) -> Cell:
-        """The cell with a verdict."""
-        return replace(self, words=words.of(verdict), tone=words.tone(verdict))
+    def judged(self, verdict: Verdict, words: Words, firm: bool) -> Cell:
+        """The cell with a verdict; ``firm`` is whether it stays under Holm's correction over its table."""
+        return replace(self, words=words.of(verdict, firm), tone=words.tone(verdict), firm=firm)
+
+    @property
+    def mark(self) -> str:
+        """The symbol of its verdict; "" without one."""
+        return symbol_of(self.tone, self.firm)
 
 
 NOTHING = Cell("–")

@@ -9,8 +9,12 @@ from pathlib import Path
 import jinja2
 
 from trainmap.errors import TrainmapError, printable
+from trainmap.experiments.report.answer import Answer
+from trainmap.experiments.report.cost_scatter import NARROW, WIDE, Scatter, scatter_of
+from trainmap.experiments.report.forest import forest_of
+from trainmap.experiments.report.glossary import TERMS, explained
 from trainmap.experiments.report.page import Page
-from trainmap.experiments.report.verdict_words import SYMBOLS
+from trainmap.experiments.report.verdict_words import LEGEND, symbol_of
 
 
 def html(page: Page) -> str:
@@ -23,8 +27,14 @@ def html(page: Page) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    made.filters |= {"unbroken": _unbroken, "picture": _picture}
-    return made.get_template("page.html.j2").render(page=page, symbols=SYMBOLS)
+    made.filters |= {"unbroken": _unbroken, "picture": _picture, "explained": explained}
+    made.filters |= {"forest": forest_of, "scatters": _scatters}
+    return made.get_template("page.html.j2").render(page=page, legend=LEGEND, symbol_of=symbol_of, terms=TERMS)
+
+
+def _scatters(answer: Answer) -> tuple[tuple[str, Scatter], ...]:
+    """Accuracy against cost for wide and for narrow pages; the style shows one of them."""
+    return ("wide", scatter_of(answer, WIDE)), ("narrow", scatter_of(answer, NARROW))
 
 
 def _picture(path: Path) -> str:

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from trainmap.errors import counted
+from trainmap.experiments.report.judged_cells import judged_of, tally_of
 from trainmap.experiments.report.student_columns import column_names
 from trainmap.experiments.results.facts import PRICED, REFERENCES
 from trainmap.experiments.results.run_rows import Report
-from trainmap.experiments.results.statistics import Verdict, firm_of
+from trainmap.experiments.results.statistics import Difference, Verdict, firm_of
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
 
 EQUAL_STEPS = "equal steps"  # the budget in which full data has as many steps as every row
-SENTENCES = {
-    Verdict.ABOVE: "Beats random of the same size",
-    Verdict.NONE: "No difference from random shown",
-    Verdict.BELOW: "Worse than random of the same size",
+Key = tuple[Verdict, bool]  # whether it stays under Holm's correction
+SENTENCES: Mapping[Key, str] = {
+    (Verdict.ABOVE, True): "Beats random of the same size",
+    (Verdict.ABOVE, False): "Better than random of the same size, but not after correction",
+    (Verdict.NONE, False): "No difference from random shown",
+    (Verdict.BELOW, False): "Worse than random of the same size, but not after correction",
+    (Verdict.BELOW, True): "Worse than random of the same size",
 }
 
-AT_COST = {
-    Verdict.ABOVE: "Beats random that may spend what the map costs as well",
-    Verdict.NONE: "No difference from it shown",
-    Verdict.BELOW: "Worse than random that may spend what the map costs as well",
+AT_COST: Mapping[Key, str] = {
+    (Verdict.ABOVE, True): "Beats random that may spend what the map costs as well",
+    (Verdict.ABOVE, False): "Better than random that may spend what the map costs as well, but not after correction",
+    (Verdict.NONE, False): "No difference from it shown",
+    (Verdict.BELOW, False): "Worse than random that may spend what the map costs as well, but not after correction",
+    (Verdict.BELOW, True): "Worse than random that may spend what the map costs as well",
 }
+ALWAYS = ((Verdict.ABOVE, True), (Verdict.NONE, False), (Verdict.BELOW, True))
+"""What is said even where it is nothing."""
 
 
 def summary(report: Report) -> list[str]:
@@ -42,21 +50,18 @@ def _said(comparison: Comparison) -> list[str]:
     where = f"{comparison.budget}: " if comparison.budget else ""
     differences = comparison.against_random("test_macro_f1")
     said: list[str] = []
-    for verdict, words in SENTENCES.items() if differences else ():
-        keys = [key for key, difference in differences.items() if difference.verdict == verdict]
-        said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
-    paid = comparison.against_price("test_macro_f1")
-    for verdict, words in AT_COST.items() if paid else ():
-        keys = [key for key, difference in paid.items() if difference.verdict == verdict]
-        said.append(f"{where}{words}: {_named(keys, comparison) or 'nothing'}.")
-    taught: dict[str, list[Verdict]] = {}
-    for (_, (_, way)), gain in comparison.from_distillation("test_macro_f1").items():
-        taught.setdefault(way, []).append(gain.verdict)
+    for words, family in ((SENTENCES, differences), (AT_COST, comparison.against_price("test_macro_f1"))):
+        said += [f"{where}{text}" for text in _by_verdict(words, family, comparison)]
+    taught: dict[str, list[Key]] = {}
+    for (_, (_, way)), (gain, firm) in judged_of(
+        comparison.from_distillation("test_macro_f1"), comparison.level
+    ).items():
+        taught.setdefault(way, []).append((gain.verdict, firm))
     for way, gains in taught.items():
+        verdicts = tally_of(gains)
         said.append(
-            f"{where}Distillation by {way} helps in {gains.count(Verdict.ABOVE)} of "
-            f"{counted(len(gains), 'comparison')}, hurts in {gains.count(Verdict.BELOW)}, no difference shown in "
-            f"{gains.count(Verdict.NONE)}."
+            f"{where}Distillation by {way} helps in {verdicts.firm_above} of {counted(len(gains), 'comparison')}, "
+            f"hurts in {verdicts.firm_below}, no difference shown in {verdicts.none}{verdicts.leaning}."
         )
     if differences:
         stay = sum(firm_of(differences, comparison.level).values())
@@ -64,9 +69,20 @@ def _said(comparison: Comparison) -> list[str]:
         said.append(
             f"{where}{counted(len(differences), 'comparison')} at {100 * comparison.level:g} %: about "
             f"{(1 - comparison.level) * len(differences):.1f} would show a difference by chance alone. {called} "
-            f"do; {stay} of them stay under Holm's correction (doubled symbol)."
+            f"do; {stay} of them stay under Holm's correction (filled symbol)."
         )
     return said
+
+
+def _by_verdict(
+    words: Mapping[Key, str], family: Mapping[tuple[str, Column], Difference], comparison: Comparison
+) -> Iterator[str]:
+    """Which rows came out how, a sentence for each way."""
+    judged = judged_of(family, comparison.level)
+    for key, text in words.items() if family else ():
+        its = [place for place, (one, firm) in judged.items() if (one.verdict, firm) == key]
+        if its or key in ALWAYS:
+            yield f"{text}: {_named(its, comparison) or 'nothing'}."
 
 
 def _named(keys: Sequence[tuple[str, Column]], comparison: Comparison) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +113,7 @@ def _clean_grid(group: KindGroup, level: float) -> Grid:
 
 
 def _judged(cell: Cell, difference: Difference, firm: bool) -> Cell:
-    return replace(cell.judged(difference.verdict, ENDS), firm=firm)
+    return cell.judged(difference.verdict, ENDS, firm)
 
 
 def _lines(scores: Sequence[str], kinds: Sequence[str], cell: Callable[[str, str], Cell]) -> tuple[GridLine, ...]:
@@ -163,9 +162,9 @@ def _picture(group: KindGroup, found: Mapping[Key, tuple[Difference, bool]], fol
     scores, kinds = _names(group)
     there = np.full((len(scores), len(kinds)), np.nan)
     shown = np.zeros(there.shape, bool)
-    for (score, kind), (difference, _) in found.items():
+    for (score, kind), (difference, firm) in found.items():
         place = scores.index(score), kinds.index(kind)
-        there[place], shown[place] = CHANCE + difference.mean, difference.verdict is not Verdict.NONE
+        there[place], shown[place] = CHANCE + difference.mean, firm
     return plot_kinds(scores, kinds, there, folder / f"kinds-{at}.png", title=group.title, shown=shown)
 
 

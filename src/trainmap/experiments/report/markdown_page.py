@@ -12,7 +12,6 @@ from trainmap.errors import one_line
 from trainmap.experiments.report.grid import Cell, Grid
 from trainmap.experiments.report.page import Page
 from trainmap.experiments.report.student_columns import kind_of
-from trainmap.experiments.report.verdict_words import SYMBOLS
 
 PLAIN = kind_of("")
 UNDERSCORE = r"(?<![^\W_])_|_(?![^\W_])"  # within a word it means nothing
@@ -20,7 +19,7 @@ UNDERSCORE = r"(?<![^\W_])_|_(?![^\W_])"  # within a word it means nothing
 
 def markdown(page: Page, folder: Path | None = None) -> str:
     """The page; ``folder`` is where it will stand (for the pictures)."""
-    parts = [f"# {escape(page.title)}", listed(page.summary)]
+    parts = [f"# {escape(page.title)}", *_opening(page)]
     if page.procedure:
         steps = "\n".join(f"{at}. {escape(step)}" for at, step in enumerate(page.procedure, 1))
         parts.append(f"## What was done\n\n{steps}")
@@ -36,6 +35,20 @@ def markdown(page: Page, folder: Path | None = None) -> str:
         told = listed(f"{name}: {value}" for name, value in page.provenance.items())
         parts.append(f"## Provenance{' of the whole' if whole else ''}\n\n{told}")
     return "\n\n".join(parts) + "\n"
+
+
+def _opening(page: Page) -> list[str]:
+    """Each answer, then what the tables say and how much is done."""
+    parts: list[str] = []
+    for answer in page.answers:
+        if len(page.answers) > 1:
+            parts.append(f"## {escape(answer.about)}")
+        parts.append("\n".join(f"- **{question}** {escape(text)}" for question, text in answer.sentences))
+    if page.summary:
+        parts += ["## In short", listed(page.summary)] if page.answers else [listed(page.summary)]
+    if page.status:
+        parts.append(escape(page.status))
+    return parts
 
 
 def _beside(path: Path, folder: Path | None) -> Path:
@@ -71,7 +84,7 @@ def _pipes(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    words = f"{SYMBOLS[cell.tone] * (2 if cell.firm else 1)} {cell.words}".strip()
+    words = f"{cell.mark} {cell.words}".strip()
     return "; ".join(escape(text) for text in (cell.text, cell.detail, words) if text)
 
 

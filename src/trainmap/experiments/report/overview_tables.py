@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,9 @@ import polars as pl
 from trainmap.errors import counted
 from trainmap.experiments.report.formats import show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid, GridLine
+from trainmap.experiments.report.judged_cells import tally_of
 from trainmap.experiments.report.student_columns import column_name, column_names, kind_of
-from trainmap.experiments.report.verdict_words import VERSUS_RANDOM
+from trainmap.experiments.report.verdict_words import against
 from trainmap.experiments.results.facts import REFERENCES
 from trainmap.experiments.results.records import Group, long_table
 from trainmap.experiments.results.run_rows import Report
@@ -92,19 +94,18 @@ def in_all(study: Study, done: Done, tables: Sequence[Table], failed: Mapping[st
     of = counted(len(study.entries), "task")
     said = [f"{len(done):,} of {of} {'is' if len(study.entries) == 1 else 'are'} done, {len(failed)} failed."]
     for group, budget, part in by_budget(tables):
-        judged = [(Verdict(row["verdict"]), row) for row in part if row["verdict"]]
+        judged = [row for row in part if row["verdict"]]
         if not judged:
             continue
-        above, below, none = (
-            sum(own is verdict for own, _ in judged) for verdict in (Verdict.ABOVE, Verdict.BELOW, Verdict.NONE)
-        )
-        others = " or another opponent" if any(row.get("opponent") for _, row in judged) else ""
-        verdict, best = max(judged, key=lambda one: one[1]["difference"])
+        others = " or another opponent" if any(row.get("opponent") for row in judged) else ""
+        verdicts = tally_of([(Verdict(row["verdict"]), row["firm"]) for row in judged])
+        best = max(judged, key=lambda row: -math.inf if math.isnan(row["difference"]) else row["difference"])
+        words = against(best.get("opponent")).of(Verdict(best["verdict"]), best["firm"])
         said.append(
-            f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {above} beat random of "
-            f"the same size{others}, {below} are worse, {none} show no difference. Largest "
-            f"mean difference: {best['subset']} ({column_name(best['student'], best['taught'])}), "
-            f"{100 * best['difference']:+.1f} points, {VERSUS_RANDOM.of(verdict)}."
+            f"{group.title}, {budget}: of {counted(len(judged), 'comparison')} {verdicts.firm_above} beat random of "
+            f"the same size{others}, {verdicts.firm_below} are worse, {verdicts.none} show no difference"
+            f"{verdicts.leaning}. Largest mean difference: {best['subset']} "
+            f"({column_name(best['student'], best['taught'])}), {100 * best['difference']:+.1f} points, {words}."
         )
     return said
 
@@ -163,4 +164,4 @@ def _cell(row: Record | None) -> Cell:
     shown = Cell(show_estimate(Estimate(row["macro_f1"], row["low"], row["high"], row["n"]), 1))
     if not row["verdict"]:
         return replace(shown, words=OPPONENTS.get(row["role"], ""))
-    return replace(shown.judged(Verdict(row["verdict"]), VERSUS_RANDOM), firm=row["firm"])
+    return shown.judged(Verdict(row["verdict"]), against(row.get("opponent")), row["firm"])

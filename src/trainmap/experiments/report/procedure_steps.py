@@ -161,7 +161,9 @@ def _judged(study: Study, tasks: Mapping[str, Task]) -> Iterator[str]:
         yield (
             f"Compare at {' and at '.join(budgets)}, n = {len(seeds)} ({_seeds([*seeds])}): each row with random "
             f"selection of its size, paired by seed, by Student's t interval at {100 * study.level:g} %. The verdict "
-            "follows from the interval; a doubled symbol stays under Holm's correction over its table."
+            "follows from the interval, and is full ('beats', a filled symbol) where it stays under Holm's correction "
+            "over "
+            "its table."
         )
         yield (
             f"Count the cost of a run as a whole ({', '.join(IN_A_RUN)}), and beside it what is made once "

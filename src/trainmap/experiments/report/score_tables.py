@@ -14,7 +14,7 @@ from trainmap.experiments.report.cost_tables import cost_beside, cost_grid, mode
 from trainmap.experiments.report.formats import bar_for, digits_for, scale_for, show_difference, show_estimate
 from trainmap.experiments.report.grid import NOTHING, Cell, Grid
 from trainmap.experiments.report.student_columns import students_grid
-from trainmap.experiments.report.verdict_words import DISTILLED, VERSUS_FULL, VERSUS_PRICED, VERSUS_RANDOM, Words
+from trainmap.experiments.report.verdict_words import DISTILLED, VERSUS_FULL, VERSUS_PRICED, Words, against
 from trainmap.experiments.results.run_rows import METRICS, Report
 from trainmap.experiments.results.statistics import Difference, firm_of, interval
 from trainmap.experiments.results.versus_random import Column, Comparison, compare
@@ -45,7 +45,8 @@ def grids(report: Report) -> list[Grid]:
 
 def _score_grid(comparison: Comparison, metric: str) -> Grid:
     differences = comparison.against_random(metric)
-    digits, judged = digits_for(differences), _judged(differences, comparison.level, VERSUS_RANDOM)
+    digits = digits_for(differences)
+    judged = _judged(differences, comparison.level, lambda name: against(comparison.rival(name)))
 
     def cell(name: str, column: Column) -> Cell:
         if (name, column) not in comparison.cells:
@@ -60,7 +61,8 @@ def _score_grid(comparison: Comparison, metric: str) -> Grid:
     lead = (
         f"Mean over n seeds in percent ± half of the {100 * comparison.level:g} % interval; the difference from random "
         "selection of the same size (of full data at equal steps: of the same steps) in points, paired by seed, with "
-        "its interval and verdict. Cost: one run, with its live teacher and its proxy, relative to full data."
+        "its interval and verdict; a hollow symbol does not stay under Holm's correction over the table. Cost: one "
+        "run, with its live teacher and its proxy, relative to full data."
     )
     rivals = dict.fromkeys(filter(None, map(comparison.rival, comparison.names)))
     for rival in rivals:
@@ -100,7 +102,7 @@ def _distillation_grid(comparison: Comparison, metric: str) -> Grid:
 def _differences_grid(
     title: str, lead: str, comparison: Comparison, differences: Mapping[Place, Difference], words: Words
 ) -> Grid:
-    digits, judged = digits_for(differences), _judged(differences, comparison.level, words)
+    digits, judged = digits_for(differences), _judged(differences, comparison.level, lambda _: words)
 
     def cell(name: str, column: Column) -> Cell:
         if (name, column) not in differences:
@@ -110,13 +112,16 @@ def _differences_grid(
     return students_grid(title, lead, comparison, cell)
 
 
-def _judged(differences: Mapping[Place, Difference], level: float, words: Words) -> Callable[[Cell, Place], Cell]:
-    """What puts the verdict of a place into its cell, with its bar, and whether it stays beside all others."""
+def _judged(
+    differences: Mapping[Place, Difference], level: float, words: Callable[[str], Words]
+) -> Callable[[Cell, Place], Cell]:
+    """What puts the verdict of a place into its cell, with its bar, and whether it stays beside all others; ``words``
+    are by the name of the row."""
     firm = firm_of(differences, level)
     scale = scale_for(differences)
 
     def judged(cell: Cell, place: Place) -> Cell:
         difference = differences[place]
-        return replace(cell.judged(difference.verdict, words), firm=firm[place], bar=bar_for(difference, scale))
+        return replace(cell.judged(difference.verdict, words(place[0]), firm[place]), bar=bar_for(difference, scale))
 
     return judged

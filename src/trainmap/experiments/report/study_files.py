@@ -9,12 +9,17 @@ from typing import Any
 from trainmap.errors import TrainmapError, counted, last_line
 from trainmap.experiments.report.active_tables import active_grids, active_pictures
 from trainmap.experiments.report.agreement_tables import agreement_grids
+from trainmap.experiments.report.answer import Answer
+from trainmap.experiments.report.apart_rows import federated_rows, federated_runs, label_rows, label_runs, search_rows
+from trainmap.experiments.report.choice_answer import choice_answer
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
+from trainmap.experiments.report.federated_answer import federated_answer
 from trainmap.experiments.report.federated_plots import federated_pictures
 from trainmap.experiments.report.federated_tables import federated_grids
 from trainmap.experiments.report.html_page import html
 from trainmap.experiments.report.kind_tables import kinds_tables
+from trainmap.experiments.report.label_answer import label_answer
 from trainmap.experiments.report.latex_tables import latex
 from trainmap.experiments.report.markdown_page import markdown
 from trainmap.experiments.report.member_tables import member_grids, member_pictures
@@ -22,16 +27,24 @@ from trainmap.experiments.report.overview_tables import elsewhere, in_all, overl
 from trainmap.experiments.report.page import Page, page_of
 from trainmap.experiments.report.people_tables import people_grids
 from trainmap.experiments.report.procedure_steps import procedure
-from trainmap.experiments.report.search_tables import search_grids
+from trainmap.experiments.report.search_answer import search_answer
+from trainmap.experiments.report.search_tables import gains_of, search_grids
 from trainmap.experiments.report.study_plots import pictures
 from trainmap.experiments.report.teacher_tables import teachers_grids
 from trainmap.experiments.results.facts import facts_of
+from trainmap.experiments.results.label_curves import curves_of
 from trainmap.experiments.results.map_pairs import pairs
 from trainmap.experiments.results.price import completed
-from trainmap.experiments.results.records import groups, has_random, long_table, report_of
+from trainmap.experiments.results.records import Group, groups, has_random, long_table, report_of
+from trainmap.experiments.results.round_curves import rounds_of
+from trainmap.experiments.results.run_rows import Report
+from trainmap.experiments.results.searched import arms_of
+from trainmap.experiments.results.versus_random import compare
 from trainmap.experiments.runs.folder import Study, failures, open_study, results
 from trainmap.experiments.runs.job import Outcome
 from trainmap.files import reading, write_json, writing
+
+Found = tuple[Group, Report]
 
 
 def write_study(folder: str | Path) -> dict[str, Path]:
@@ -90,9 +103,20 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
     federated, reached, by_round, clients = federated_grids(study, done)
     agreeing = pairs(study, done, place)
     members, counted = member_grids(study, done)
+    rounds, curves = rounds_of(study, done), curves_of(study, done)
+    arms = arms_of(study, done)
+    apart = [
+        *federated_rows(rounds, study.level),
+        *label_rows(curves, study.level),
+        *search_rows(arms, gains_of(arms, study.level), study.level),
+    ]
+    runs = [*federated_runs(rounds), *label_runs(curves)]
+    status, *all_told = in_all(study, done, tables, failed)
+    parts = [page_of(report) for group, report in found if has_random(group)]
+    maps = [part.map for part in parts if part.map is not None]
     page = Page(
         study.title,
-        (*in_all(study, done, tables, failed), *bought, *reached, *found_out, *told, *found_kinds),
+        (*all_told, *bought, *reached, *found_out, *told, *found_kinds),
         (
             *(*overview(tables), *active, *federated, *elsewhere(found), *compressed, *searched, *people, *kinds),
             *(*teachers_grids(study, done), *agreement_grids(agreeing, study.level), *members, *overlaps(study, done)),
@@ -104,17 +128,20 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
             *member_pictures(study, done, place / "plots"),
             *kind_pictures,
         ),
-        parts=tuple(page_of(report).folded() for group, report in found if has_random(group)),
+        map=maps[0] if len(parts) == 1 and maps else None,
+        parts=tuple(part.beside(parts) for part in parts),
         notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,
         procedure=procedure(study),
+        answers=answers_of(study, done, found),
+        status=status,
     )
     texts = {
         "report.html": html(page),
         "report.md": markdown(page, place),
-        "report.tex": latex(page.title, tables),
-        "table.csv": table_csv(tables),
-        "results.csv": rows_csv([row for group, _ in found for row in group.rows]),
+        "report.tex": latex(page.title, tables, apart),
+        "table.csv": table_csv(tables, apart),
+        "results.csv": rows_csv([*(row for group, _ in found for row in group.rows), *runs]),
     }
     beside: dict[str, Sequence[Mapping[str, Any]]] = {
         "forgotten.csv": [one.flat() for one in forgotten],
@@ -135,6 +162,19 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
             handle.write(text.encode())
     write_json(place / "results.json", _every_task(study, done))
     return {name: place / name for name in (*texts, "results.json")}
+
+
+def answers_of(study: Study, done: Mapping[str, Mapping[str, Any]], found: Sequence[Found]) -> tuple[Answer, ...]:
+    """What the report opens with, a matter at a time: choices of examples, clients, labels, hyperparameters."""
+    tables = [(group.title, one) for group, report in found if has_random(group) for one in compare(report)]
+    arms = arms_of(study, done)
+    told = (
+        choice_answer(tables),
+        federated_answer(rounds_of(study, done), study.level),
+        label_answer(curves_of(study, done), study.level),
+        search_answer(arms, gains_of(arms, study.level), study.level),
+    )
+    return tuple(answer for answer in told if answer is not None)
 
 
 def _every_task(study: Study, done: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

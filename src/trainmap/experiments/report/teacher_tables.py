@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from trainmap.experiments.report.formats import digits_for, show_difference, show_estimate
@@ -71,8 +70,7 @@ def _students(one: Lessons, study: Study, done: Done) -> Grid:
         if place not in differences:
             return Cell(text, words="the opponent" if place[0] in one.opponents.values() else "")
         judged = Cell(text, show_difference(differences[place], digits, len(runs)))
-        judged = judged.judged(differences[place].verdict, VERSUS_RANDOM)
-        return replace(judged, firm=firm[place])
+        return judged.judged(differences[place].verdict, VERSUS_RANDOM, firm[place])
 
     lines = tuple(
         GridLine(
@@ -84,6 +82,8 @@ def _students(one: Lessons, study: Study, done: Done) -> Grid:
     )
     lead = (
         f"{shown} of the students, mean over n seeds in percent ± half of the interval. With it the difference from "
-        "the students of the teacher on as many random examples, paired by seed, its interval and the verdict."
+        "the students of the teacher on as many random examples, paired by seed, its interval and the verdict; a "
+        "hollow symbol does not stay under "
+        "Holm's correction over the table."
     )
     return Grid(f"Students by their teacher, {one.title}", lead, "teacher", ("trained on", *one.subsets), lines)
