@@ -133,3 +133,30 @@ def test_a_taken_port_is_told_and_without_a_wish_another_is_found() -> None:
 def test_answers_are_json_without_nan(exploration: Any) -> None:
     for path in ("header", "example/3", "trajectory/3", "review"):
         json.loads(answer(exploration, path, {}).content, parse_constant=lambda word: pytest.fail(word))
+
+
+def test_every_kind_of_supervision_is_served_and_written(tmp_path: Path) -> None:
+    generator, rows = np.random.default_rng(0), np.arange(12)
+    labels, targets = generator.integers(0, 2, (12, 3)), generator.normal(size=12)
+    batches: dict[str, tuple[dict[str, Any], Any]] = {
+        "classes": ({"classes": ["cat", "dog", "owl"]}, lambda: (generator.normal(size=(12, 3)), rows % 3)),
+        "multilabel": ({"classes": 3, "kind": "multilabel"}, lambda: (generator.normal(size=(12, 3)), labels)),
+        "regression": ({"kind": "regression"}, lambda: (generator.normal(size=12), targets)),
+        "numbers": ({"signals": ["reward"]}, lambda: ({"reward": generator.random(12)},)),
+    }
+    for kind, (how, batch) in batches.items():
+        with tm.Recorder(tmp_path / kind, **how) as recorder:
+            for _ in range(3):
+                recorder.update(rows, *batch())
+                recorder.end_epoch()
+        explorer = tm.explore(tmp_path / kind)
+        header = json.loads(answer(explorer, "header", {}).content)
+        path = json.loads(answer(explorer, "trajectory/4", {}).content)
+        assert header["kind"] == kind
+        assert header["classNames"] == (["cat", "dog", "owl"] if kind == "classes" else [])
+        assert all(len(values) == 3 for values in path.values())
+        assert explorer.first.recording is not None
+        assert set(path) <= set(explorer.first.recording.signals)
+        assert {"prediction", "residual"} <= set(path) or kind != "regression"
+        page = explorer.save(tmp_path / f"{kind}.html").read_text()
+        assert all(f'"{name}"' in page for name in path)

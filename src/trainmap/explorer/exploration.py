@@ -19,7 +19,7 @@ from trainmap.explorer.replay import has_replay
 from trainmap.explorer.review_log import Review
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.scores.table import SCORES, hard_end
+from trainmap.scores.table import SCORES
 from trainmap.selection.card import Selection
 
 Array = NDArray[Any]
@@ -35,6 +35,11 @@ TOLD = {
     "loss": "mean loss",
 }
 """Scores in one line for people."""
+TOLD_OF_NUMBERS = {
+    "confidence": "the mean of what was recorded, turned so that low is hard",
+    "variability": "how much it went up and down",
+}
+"""The same of a map whose axes are no probabilities."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +144,12 @@ class Exploration:
             "classNames": list(self.class_names),
             "epochs": self.datamap.epochs if recording is None else recording.epochs,
             "source": self.datamap.source,
+            "kind": self.datamap.kind,
+            "bounded": self.datamap.bounded,
             "rule": self.datamap.rule,
             "unclear": self.datamap.unclear,
             "regions": list(REGIONS),
-            "scores": [_told(name) for name in self.datamap.scores],
+            "scores": [_told(self.datamap, name) for name in self.datamap.scores],
             "columns": {name: values.dtype.name for name, values in self.columns.items()},
             "numbered": self._numbered,
             "selections": list(self.selections),
@@ -177,18 +184,18 @@ def _of_audit(found: Audit, ids: Array) -> dict[str, Array]:
     def column(name: str, none: float, dtype: Any) -> Array:
         return np.where(there, table[name].fill_null(none).to_numpy()[safe], none).astype(dtype)
 
-    return {
-        "suspicion": column("suspicion", np.nan, np.float32),
-        "suspected": column("suspected", 0, np.uint8),
-        "suggested": column("suggested", -1, np.int32),
-        "support": column("support", np.nan, np.float32),
-    }
+    columns = {"suspicion": column("suspicion", np.nan, np.float32), "suspected": column("suspected", 0, np.uint8)}
+    if "suggested" in table.columns and table["suggested"].dtype.is_integer():  # of classes, whose numbers it holds
+        columns["suggested"] = column("suggested", -1, np.int32)
+        columns["support"] = column("support", np.nan, np.float32)
+    return columns
 
 
-def _told(name: str) -> dict[str, Any]:
+def _told(datamap: DataMap, name: str) -> dict[str, Any]:
     known = SCORES.get(name)
-    told = TOLD.get(name) or (f"{known.range}; {known.source}" if known is not None else "")
-    return {"name": name, "hard": hard_end(name) or "", "told": told}
+    lines = TOLD if datamap.bounded else TOLD_OF_NUMBERS
+    told = lines.get(name) or (f"{known.range}; {known.source}" if known is not None else "")
+    return {"name": name, "hard": datamap.hard_end(name) or "", "told": told}
 
 
 def row_of(exploration: Exploration, row: int) -> int | str:

@@ -86,7 +86,7 @@ def explore(
     if examples is None:
         notes.append("The examples themselves are not shown: nobody said where the data is (--data, or data=...).")
     found = _audited(side.recording, notes)
-    names = tuple(map(str, class_names or getattr(side.recording, "class_names", None) or ()))
+    names = tuple(map(str, class_names or side.datamap.class_names or ()))
     names = names or (() if examples is None else examples.class_names)
     second = None if beside is None else _beside(beside, side, notes)
     if review is None and (path is not None or side.recording is not None):

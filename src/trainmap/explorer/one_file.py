@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, counted, whole
 from trainmap.explorer.answers import THUMB, described, shown_of
 from trainmap.explorer.encoded import SVG, Medium, small
@@ -157,13 +158,13 @@ def _signals(
 ) -> dict[str, dict[str, str]]:
     """What of the epochs stands in the file, side -> signal -> type; their columns are added."""
     kept: dict[str, dict[str, str]] = {}
-    for group in SIGNALS:
+    for place in range(2):
         for side, one in _sides(exploration):
             recording = one.recording
-            names = [name for name in group if recording is not None and name in recording.signals]
+            names = [] if recording is None else _group(recording, place)
             if recording is None or not names:
                 continue
-            size = sum(4 * (len(exploration) * recording.epochs * _bytes(name) + 2) // 3 for name in names)
+            size = sum(4 * (len(exploration) * recording.epochs * _bytes(recording, name) + 2) // 3 for name in names)
             if not room.takes(size):
                 notes.append(
                     f"{' and '.join(names)} of {counted(recording.epochs, 'epoch')} of {one.name} are left out: they "
@@ -177,8 +178,15 @@ def _signals(
     return kept
 
 
-def _bytes(name: str) -> int:
-    return 4 if name == "predicted" else 2
+def _group(recording: Dynamics, place: int) -> list[str]:
+    """The signals that go together; those of other kinds than classes stand in the second group."""
+    others = [name for name in recording.signals if name not in (*SIGNALS[0], "logits")]
+    wanted = SIGNALS[place] if place == 0 or recording.kind == "classes" else others
+    return [name for name in wanted if name in recording.signals]
+
+
+def _bytes(recording: Dynamics, name: str) -> int:
+    return 4 if name == "predicted" or (name != "p_gold" and recording.kind != "classes") else 2
 
 
 def _packed(name: str, side: Side, epoch: int) -> Array:
@@ -191,6 +199,8 @@ def _packed(name: str, side: Side, epoch: int) -> Array:
     if name == "p_gold":
         steps = np.rint(np.nan_to_num(values.astype(np.float64)) * (UNSEEN - 1))
         return np.where(np.isnan(values), UNSEEN, steps).astype(np.uint16)
+    if side.recording.kind != "classes":
+        return values.astype(np.float32)
     with np.errstate(over="ignore"):  # a loss beyond 65504 is infinite in half precision: at the edge of its chart
         return values.astype(np.float16)
 

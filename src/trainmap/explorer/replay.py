@@ -12,7 +12,7 @@ from trainmap.dynamics.store import Dynamics
 Array = NDArray[Any]
 
 FOLLOWED = ("p_gold", "loss", "margin", "predicted")
-"""The signals of a trajectory."""
+"""The signals of a trajectory of classes; of the other kinds it is all that they have."""
 
 
 def has_replay(dynamics: Dynamics | None) -> bool:
@@ -53,8 +53,9 @@ def predicted(dynamics: Dynamics, epoch: int) -> Array:
 
 
 def trajectory(dynamics: Dynamics, row: int) -> dict[str, list[float | int | None]]:
-    """How one example went: the signals of ``FOLLOWED`` that are there, one value an epoch, None where unseen."""
-    names = [name for name in FOLLOWED if name in dynamics.signals]
+    """How one example went: the signals that are there, one value an epoch, None where unseen."""
+    followed = FOLLOWED if dynamics.kind == "classes" else dynamics.signals
+    names = [name for name in followed if name in dynamics.signals]
     block = dynamics.block(row, row + 1, names)
     return {name: [_plain(value) for value in block[name][:, 0].tolist()] for name in names}
 

@@ -12,7 +12,8 @@ export function controls(state) {
   const variables = state.variables();
   const options = variables.map((/** @type {any} */ one) => /** @type {[string, string]} */ ([one.name, one.text]));
   /** @type {[string, string][]} */
-  const colours = [["region", "region"], ["class", "class (label)"]];
+  const colours = [["region", "region"]];
+  if (header.kind === "classes") colours.push(["class", "class (label)"]);
   if (header.replay && header.signals.includes("predicted")) {
     colours.push(["outcome", "right or wrong, at the epoch"], ["predicted", "predicted class, at the epoch"]);
   }
@@ -176,7 +177,7 @@ export function controls(state) {
     section("What you see", about, sides && field("Recording", sides), field("Right", x), field("Up", y), field("Colour", colour), legend),
     section(
       "Filter",
-      field("Class", classes),
+      header.kind === "classes" && field("Class", classes),
       field("Region", regions),
       outcomes.length > 1 && field("Outcome", outcome),
       header.selections.length > 0 && field("Selection", cards),
@@ -193,7 +194,7 @@ export function controls(state) {
 /** Facts of the map in a line. @param {import("./state.js").State} state */
 export function factsOf(state) {
   const { header } = state;
-  const parts = [counted(header.examples), counted(header.classes, "class", "classes"), counted(header.epochs, "epoch")];
+  const parts = [counted(header.examples), header.kind === "classes" ? counted(header.classes, "class", "classes") : header.kind, counted(header.epochs, "epoch")];
   if (header.data) parts.push(`data: ${header.data}`);
   return parts.join(" · ") + (header.unclear ? ` · no regions: ${header.unclear}` : "") + (header.rule === "corner" ? ` · regions by the ${words(header.rule)} rule` : "");
 }

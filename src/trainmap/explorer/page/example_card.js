@@ -33,6 +33,10 @@ export async function exampleItself(state, row) {
 /** Label, suggestion, region: the sentence about an example. @param {import("./state.js").State} state @param {number} row */
 export function verdict(state, row) {
   const { columns } = state;
+  if (state.header.kind !== "classes") {
+    const odd = columns.suspected?.[row] ? " · what was given looks wrong" : "";
+    return make("p", { class: "tm-verdict", text: `${state.regionName(columns.region[row])}${odd}` });
+  }
   const parts = [make("span", { text: "Label " }), make("b", { text: state.className(columns.label[row]) })];
   if (columns.suggested && columns.suggested[row] >= 0) {
     const share = Number.isFinite(columns.support[row]) ? ` (in ${Math.round(100 * columns.support[row])} % of the epochs)` : "";
@@ -104,10 +108,12 @@ export async function trajectoryOf(state, row, side = "first") {
   const found = await state.source.trajectory(row, side);
   const box = make("div", { class: "tm-trajectory" });
   const { epoch } = state.now;
+  const others = Object.keys(found).filter((name) => !["p_gold", "predicted", "loss", "margin"].includes(name));
   if (found.p_gold) box.append(line("p(label)", found.p_gold, [0, 1], epoch) || "");
   if (found.predicted) box.append(ribbon(state, found.predicted, state.labelOf(row)));
   if (found.loss) box.append(line("loss", found.loss, null, epoch) || "");
   if (found.margin) box.append(line("margin", found.margin, null, epoch) || "");
+  for (const name of others) box.append(line(words(name), found[name], null, epoch) || "");
   return box;
 }
 
@@ -133,7 +139,7 @@ export function nearest(state, /** @type {number} */ row, count = 6) {
 
 /** A small button that shows an example and pins it. */
 export function thumbnail(/** @type {import("./state.js").State} */ state, /** @type {number} */ row, /** @type {(row: number) => void} */ press) {
-  const label = state.className(state.labelOf(row));
+  const label = state.nameOf(row);
   const inside = make("span", { class: "tm-thumb-inside" });
   const one = make("button", { type: "button", class: "tm-thumb", "data-row": row, on: { click: () => press(row) } }, inside, make("span", { class: "tm-thumb-label", text: label }));
   one.setAttribute("aria-label", `Example ${row}, label ${label}`);

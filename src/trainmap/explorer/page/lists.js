@@ -91,7 +91,7 @@ export function tablePanel(state, open) {
     return rows.map((row, k) => {
       const cells = [
         make("th", { scope: "row" }, button(ids[k], () => open(row), { class: "tm-link", dir: "auto" })),
-        make("td", { text: state.className(columns.label[row]) }),
+        make("td", { text: state.header.kind === "classes" ? state.className(columns.label[row]) : "" }),
         make("td", { text: state.regionName(columns.region[row]) }),
         ...names.map((/** @type {string} */ name) => make("td", { class: "tm-number", text: plainNumber(state.values(name)[row]) })),
       ];

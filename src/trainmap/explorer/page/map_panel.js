@@ -94,9 +94,9 @@ export function mapPanel(state, sideOf) {
 
   /** The span of an axis, the same at every epoch and on both sides, so that dots move and not the axis. */
   function spanOf(/** @type {string} */ name, /** @type {string} */ side) {
-    let span = name === "confidence" && side !== "difference" ? [0, 1] : extentOf(state.values(name, side));
-    if (side !== "difference" && name === "variability") span = [0, Math.max(0.5, span[1])];
-    else if (side !== "difference" && state.header.second && name !== "confidence") {
+    let span = state.header.bounded && name === "confidence" && side !== "difference" ? [0, 1] : extentOf(state.values(name, side));
+    if (state.header.bounded && side !== "difference" && name === "variability") span = [0, Math.max(0.5, span[1])];
+    else if (side !== "difference" && state.header.second) {
       const other = extentOf(state.values(name, side === "first" ? "second" : "first"));
       span = [Math.min(span[0], other[0]), Math.max(span[1], other[1])];
     }
@@ -174,7 +174,7 @@ export function mapPanel(state, sideOf) {
     const side = sideOf();
     const [x, y] = placeOnScreen(row);
     const values = [now.x, now.y].map((name) => `${words(name)} ${plainNumber(state.values(name, side)[row])}`);
-    tip.replaceChildren(make("b", { text: state.className(state.labelOf(row)) }), ` ${values.join(" · ")}`);
+    tip.replaceChildren(make("b", { text: state.nameOf(row) }), ` ${values.join(" · ")}`);
     tip.hidden = false;
     const box = stage.getBoundingClientRect();
     tip.style.setProperty("left", `${Math.min(box.width - tip.offsetWidth - 4, Math.max(4, x + 12))}px`);

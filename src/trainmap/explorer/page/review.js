@@ -90,7 +90,7 @@ export function reviewPanel(state, alarm) {
   function decide(/** @type {string} */ decision) {
     return inTurn(async () => {
       const row = current();
-      if (row < 0) return;
+      if (row < 0 || (decision === "relabel" && header.kind !== "classes")) return;
       const label = decision === "relabel" ? Number(other.value) : null;
       if (label !== null && label === columns.label[row]) {
         alarm("Relabel to another class than the label; to leave it, Keep.");
@@ -128,6 +128,7 @@ export function reviewPanel(state, alarm) {
     bar.value = done;
     said.textContent = queue.length ? `${Math.min(at + 1, queue.length)} of ${queue.length.toLocaleString("en")}; ${done.toLocaleString("en")} decided` : "";
     for (const one of Object.values(buttons)) one.disabled = row < 0;
+    if (header.kind !== "classes") buttons.relabel.disabled = other.disabled = true;
     undo.disabled = !undone.length;
     if (row < 0) {
       const why = !columns.suspected ? "There are no suggested labels here: explore a recording to have them." : queue.length ? `That was all of them: ${counted(done)} decided. Export them as a relabel sheet.` : "There is nothing here to review.";

@@ -165,7 +165,7 @@ export function embeddedSource(page) {
     trajectory: async (row, side) => {
       /** @type {any} */
       const out = {};
-      for (const name of ["p_gold", "loss", "margin", "predicted"]) {
+      for (const name of Object.keys(about.signals[side] || {})) {
         const values = signal(side, name);
         if (!values) continue;
         out[name] = [];

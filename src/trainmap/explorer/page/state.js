@@ -76,6 +76,9 @@ export function makeState(header, source, columns) {
     },
     className,
     regionName: (/** @type {number} */ region) => header.regions[region] || "in no region",
+    /** What an example is called in a word: its class, or its region where there are none. */
+    nameOf: (/** @type {number} */ row) =>
+      header.kind === "classes" ? className(columns.label[row]) : header.regions[columns.region[row]] || "in no region",
     labelOf: (/** @type {number} */ row) => columns.label[row],
     /** The names that can stand on an axis, with a line about each. */
     variables,
