@@ -37,6 +37,7 @@ ROOMS = (  # in reading order: a room imports from those before it; the files be
     "compression",
     "federated",
     "views",
+    "explorer",
     "experiments",
     "cli",
 )

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
     from trainmap.errors import RecordingError, StoreError, TrainmapError
+    from trainmap.explorer.explored import explore
+    from trainmap.integrations.attach import attach
     from trainmap.integrations.booster_metric import RecordingMetric
+    from trainmap.integrations.jax_recorder import JaxRecorder
+    from trainmap.integrations.keras_recorder import KerasRecorder
+    from trainmap.integrations.lightning_recorder import LightningRecorder
+    from trainmap.integrations.sklearn_recorder import SklearnRecorder
     from trainmap.integrations.stages import record_stages
     from trainmap.integrations.with_ids import with_ids
     from trainmap.maps.agreement import compare
@@ -46,7 +52,13 @@ else:
             "dynamics.signals": "Block",
             "dynamics.store": "Dynamics fingerprint",
             "errors": "RecordingError StoreError TrainmapError",
+            "explorer.explored": "explore",
+            "integrations.attach": "attach",
             "integrations.booster_metric": "RecordingMetric",
+            "integrations.jax_recorder": "JaxRecorder",
+            "integrations.keras_recorder": "KerasRecorder",
+            "integrations.lightning_recorder": "LightningRecorder",
+            "integrations.sklearn_recorder": "SklearnRecorder",
             "integrations.stages": "record_stages",
             "integrations.with_ids": "with_ids",
             "maps.agreement": "compare",
@@ -67,12 +79,12 @@ else:
 
 # fmt: off
 __all__ = [
-    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "Recorder", "RecordingError", "RecordingMetric",
-    "Score", "Selection", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "audit",
-    "audit_threshold_samples", "compare", "compute", "converged", "fingerprint", "hard_first", "intervals",
-    "map_from_table", "parse",
-    "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select", "select_by",
-    "with_ids",
+    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder",
+    "LightningRecorder", "Recorder", "RecordingError", "RecordingMetric", "Score", "Selection", "SklearnRecorder",
+    "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "attach", "audit",
+    "audit_threshold_samples", "compare", "compute", "converged", "explore", "fingerprint", "hard_first", "intervals",
+    "map_from_table", "parse", "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select",
+    "select_by", "with_ids",
 ]
 # fmt: on
 

@@ -17,6 +17,11 @@ from contract import Door, from_words
 TABLE = {  # name on the page -> file, class
     "DataLoader": ("loop_doors", "LoaderDoor"),
     "Accelerate": ("loop_doors", "AccelerateDoor"),
+    "Transformers Trainer": ("trainer_doors", "TrainerDoor"),
+    "Lightning": ("framework_doors", "LightningDoor"),
+    "Keras on torch": ("framework_doors", "KerasDoor"),
+    "Keras on JAX": ("framework_doors", "KerasJaxDoor"),
+    "JAX": ("framework_doors", "JaxDoor"),
 }
 
 

@@ -188,9 +188,13 @@ RULES: dict[str, tuple[str, Callable[[str, Made, Path], None]]] = {
 }
 SLOW = ("kill", "two processes")  # they start processes of their own
 YET_FAST = "DataLoader"  # one door keeps them in the default suite
+SLOW_DOORS = ("Keras on JAX",)  # it starts a process for every training
 CASES = [
     pytest.param(
-        rule, door, id=f"{door}: {rule}", marks=[pytest.mark.slow] if rule in SLOW and door != YET_FAST else []
+        rule,
+        door,
+        id=f"{door}: {rule}",
+        marks=[pytest.mark.slow] if (rule in SLOW and door != YET_FAST) or door in SLOW_DOORS else [],
     )
     for rule in RULES
     for door in DOORS

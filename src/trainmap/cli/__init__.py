@@ -7,6 +7,7 @@ Its files, in reading order::
     exchange_verbs.py     import, export
     experiment_verbs.py   run, federate, status, report, schema
     verify_verb.py        verify
+    explore_verb.py       explore
     app.py                the other verbs, and the command
     arguments.py          what the verbs share: arguments, lists in one word, lines on the terminal
 """

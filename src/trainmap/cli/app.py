@@ -14,6 +14,7 @@ from trainmap.cli.arguments import show as draw
 from trainmap.cli.compression_verbs import compress, forgets
 from trainmap.cli.exchange_verbs import exports, imports
 from trainmap.cli.experiment_verbs import register
+from trainmap.cli.explore_verb import explore
 from trainmap.cli.targets import replaceable
 from trainmap.cli.verify_verb import verify as verify_all
 from trainmap.errors import TrainmapError, cause, counted, short
@@ -338,6 +339,7 @@ app.add_typer(exports, name="export")
 
 app.command()(compress)
 app.command()(forgets)
+app.command()(explore)
 app.command("verify")(verify_all)
 
 

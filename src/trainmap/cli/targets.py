@@ -107,6 +107,7 @@ KINDS: Mapping[str, Callable[[Path], bool]] = {
     "the truth of synthetic data": _has("id", "part", "kind", "group", "posterior"),
     "a selection": lambda path: _json(path).get("format") == "trainmap-selection",
     "a picture of trainmap": _picture,
+    "an explorer's page": lambda path: b'<meta name="generator" content="trainmap">' in _head(path),
     "a report of a recording": lambda path: b'<meta name="generator" content="trainmap report">' in _head(path),
     "the schema of experiments": lambda path: _json(path).get("title") == "ExperimentFile",
     "a recording as the study has it": lambda path: (

@@ -35,14 +35,17 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.data.column_roles import Roles
     from trainmap.data.dataset import Dataset, Splits, augment, load_out_of_scope, load_splits
     from trainmap.data.elsewhere import Labels, Part, Revised, load_elsewhere, load_left_out, load_outside, load_pairs
     from trainmap.data.encoder_folders import encoder_folder, needs_transformers, weight_files, weights_fingerprint
+    from trainmap.data.hub import hub_parts, in_order
+    from trainmap.data.image_folders import folder_files
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.leave_out import LEFT_OUT, LeaveOut
-    from trainmap.data.names import EMBEDDINGS, check_name, short_name
-    from trainmap.data.raw_rows import Limit
+    from trainmap.data.names import EMBEDDINGS, check_name, open_rows, representation, short_name
+    from trainmap.data.raw_rows import Limit, Rows
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
     from trainmap.data.subwords import tokenizer_of
@@ -60,14 +63,17 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "column_roles": "Roles",
             "dataset": "Dataset Splits augment load_out_of_scope load_splits",
             "elsewhere": "Labels Part Revised load_elsewhere load_left_out load_outside load_pairs",
             "encoder_folders": "encoder_folder needs_transformers weight_files weights_fingerprint",
+            "hub": "hub_parts in_order",
+            "image_folders": "folder_files",
             "inputs": "Form Inputs as_tensor to_float to_input",
             "known_sizes": "is_missing outline",
             "leave_out": "LEFT_OUT LeaveOut",
-            "names": "EMBEDDINGS check_name short_name",
-            "raw_rows": "Limit",
+            "names": "EMBEDDINGS check_name open_rows representation short_name",
+            "raw_rows": "Limit Rows",
             "relabel": "relabelled",
             "sources": "DATASETS",
             "synthetic": "KINDS Synthetic best_accuracy check_truth_name is_synthetic truth_of write_truth",
@@ -79,10 +85,11 @@ else:
 # fmt: off
 __all__ = [
     "DATASETS", "EMBEDDINGS", "KINDS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Limit", "Part",
-    "Revised", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name", "check_truth_name",
-    "embeddings", "encoder_folder", "is_missing", "is_synthetic", "load_elsewhere", "load_left_out",
-    "load_out_of_scope", "load_outside", "load_pairs", "load_splits", "needs_transformers", "outline", "relabelled",
-    "short_name", "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint",
+    "Revised", "Roles", "Rows", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name",
+    "check_truth_name", "embeddings", "encoder_folder", "folder_files", "hub_parts", "in_order", "is_missing",
+    "is_synthetic", "load_elsewhere", "load_left_out", "load_out_of_scope", "load_outside", "load_pairs",
+    "load_splits", "needs_transformers", "open_rows", "outline", "relabelled", "representation", "short_name",
+    "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint",
     "write_truth",
 ]
 # fmt: on

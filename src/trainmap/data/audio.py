@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,12 @@ def fsdd_rows(path: Path) -> Rows:
     part = np.where(take < 5, "test", "train")
     told = [found[name] for name in optional if name in found]
     groups = {"speaker": _speakers(path, told[0], told[1], len(digit))} if len(told) == len(optional) else {}
-    return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS, groups=groups)
+    sound = partial(_between, audio, offsets, rate.item())
+    return sound_rows("fsdd", sounds, digit.astype(np.int64), 10, part, FSDD_SECONDS, groups=groups, sound=sound)
+
+
+def _between(audio: NDArray[Any], offsets: NDArray[Any], rate: int, row: int) -> tuple[NDArray[Any], int]:
+    return audio[offsets[row] : offsets[row + 1]], rate
 
 
 def _speakers(path: Path, speaker: NDArray[Any], names: NDArray[Any], count: int) -> pl.Series:
@@ -165,7 +171,8 @@ def speech_commands_rows(folder: Path) -> Rows:
         raise TrainmapError(f"{folder} must hold a folder of .wav files for each word, got none")
     y, names = label_numbers("speech-commands", [path.parent.name for path in paths])
     part = [part_of.get(f"{path.parent.name}/{path.name}", "train") for path in paths]
-    told = {"names": tuple(names), "groups": {"speaker": pl.Series([path.stem.partition("_")[0] for path in paths])}}
+    groups = {"speaker": pl.Series([path.stem.partition("_")[0] for path in paths])}
+    told: dict[str, Any] = {"names": tuple(names), "groups": groups, "sound": lambda row: _read_wav(paths[row])}
     return sound_rows("speech-commands", map(_read_wav, paths), y, len(names), part, SPEECH_SECONDS, **told)
 
 

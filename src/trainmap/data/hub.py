@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,13 @@ def hub_rows(name: str, size: int | None = None, columns: Mapping[str, str] | No
         TrainmapError: the library is missing, a dataset that cannot be loaded, no training part, or not exactly one
             column of labels and one of images or texts.
     """
-    parts = _load(name)
+    parts = hub_parts(name)
     with reading(name, "dataset of the datasets library"):
         return _rows(name, parts, size, columns or {})
 
 
 def _rows(name: str, parts: dict[str, Any], size: int | None, columns: Mapping[str, str]) -> Rows:
-    ordered = [key for part in ("train", "validation", "test") for key in parts if PART_NAMES.get(key) == part]
+    ordered = in_order(parts)
     if "train" not in (PART_NAMES[key] for key in ordered):
         raise TrainmapError(f"hf:{name} must have a part 'train', got {some(parts)}")
     features = parts[ordered[0]].features
@@ -99,7 +99,12 @@ def _texts(name: str, column: str, found: list[Any]) -> list[str]:
     return found
 
 
-def _load(name: str) -> dict[str, Any]:
+def in_order(parts: Iterable[str]) -> list[str]:
+    """The names of the parts in the order in which ids count their rows: training, validation, test."""
+    return [key for part in ("train", "validation", "test") for key in parts if PART_NAMES.get(key) == part]
+
+
+def hub_parts(name: str) -> dict[str, Any]:
     """The parts by name; a dataset that was saved without parts is one part, "train"."""
     try:
         import datasets

@@ -37,14 +37,8 @@ def folder_rows(folder: Path, size: int | None = None) -> Rows:
     Raises:
         TrainmapError: no images, a file that cannot be read, a class that no part trains, or pictures of many sizes.
     """
-    if not is_dir(folder):
-        raise TrainmapError(
-            f"{folder} is not a folder{', but a file' if is_file(folder) else ', nor under the data root'}"
-        )
-    parts = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in PART_NAMES)
-    found = [(part, path) for part in parts for path in _files(part)] or [(folder, path) for path in _files(folder)]
-    if not found:
-        raise TrainmapError(f"{folder} must hold a folder of images for each class ({', '.join(SUFFIXES)}), got none")
+    found = folder_files(folder)
+    parts = any(part != folder for part, _ in found)
     labels = [path.relative_to(part).parts[0] for part, path in found]
     part = [PART_NAMES[part.name.lower()] if parts else "train" for part, _ in found]
     trained = {label for label, name in zip(labels, part, strict=True) if name == "train"}
@@ -53,6 +47,23 @@ def folder_rows(folder: Path, size: int | None = None) -> Rows:
     y, names = label_numbers(folder.name, labels)
     x = pixels(folder.name, map(_open, (path for _, path in found)), size)
     return Rows(folder.name, y, len(names), np.array(part, "<U24"), lambda train: (x, 0), names=tuple(names))
+
+
+def folder_files(folder: Path) -> list[tuple[Path, Path]]:
+    """The files of a folder of images in the order of their ids, each behind the folder of its part.
+
+    Raises:
+        TrainmapError: no folder, or no images in it.
+    """
+    if not is_dir(folder):
+        raise TrainmapError(
+            f"{folder} is not a folder{', but a file' if is_file(folder) else ', nor under the data root'}"
+        )
+    parts = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.lower() in PART_NAMES)
+    found = [(part, path) for part in parts for path in _files(part)] or [(folder, path) for path in _files(folder)]
+    if not found:
+        raise TrainmapError(f"{folder} must hold a folder of images for each class ({', '.join(SUFFIXES)}), got none")
+    return found
 
 
 def pixels(name: str, pictures: Iterable[Image.Image], size: int | None) -> NDArray[np.uint8]:

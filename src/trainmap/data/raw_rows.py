@@ -48,6 +48,7 @@ class Rows:
         texts: the texts, where the examples are texts.
         pairs: a second text for each, where they are pairs of texts.
         tokenizer: of tokens of a pretrained encoder, the word of its tokenizer.
+        sound: a row → its samples and their rate, where the examples are sounds: for people, who do not listen to x.
         learn: rows of the training part → what ``encode`` learns from them; None where it learns nothing.
         names: of the classes, by which sets from elsewhere are matched; their numbers where they have none.
         table: the columns of features, where the examples are rows of a table.
@@ -70,6 +71,7 @@ class Rows:
     revises: NDArray[np.int64] | None = None
     pairs: Sequence[str] | None = None
     tokenizer: str = ""
+    sound: Callable[[int], tuple[NDArray[Any], int]] | None = None
 
     @property
     def called(self) -> tuple[str, ...]:

@@ -11,6 +11,14 @@ Its files, in reading order::
     identified_batches.py   of a loader
     with_ids.py             with_ids: the one door to these
     intake.py               what every adapter does with its recorder
+    trainer_tap.py          what passes through a Trainer of Transformers or TRL
+    trainer_outputs.py      what its network says, for each kind of supervision
+    attachment.py           what is put on a Trainer
+    attach.py               attach: the one door to these
+    sklearn_recorder.py     scikit-learn while it trains
+    jax_recorder.py         JAX, one step late
+    keras_recorder.py       Keras 3
+    lightning_recorder.py   Lightning
 """
 
 from __future__ import annotations
@@ -24,6 +32,10 @@ if TYPE_CHECKING:
     from trainmap.integrations.gold import Gold, gold_of
     from trainmap.integrations.identified import Identified, check_indexed, known_ids
     from trainmap.integrations.intake import Intake
+    from trainmap.integrations.jax_recorder import JaxRecorder
+    from trainmap.integrations.keras_recorder import KerasRecorder
+    from trainmap.integrations.lightning_recorder import LightningRecorder
+    from trainmap.integrations.sklearn_recorder import SklearnRecorder
     from trainmap.integrations.stages import record_stages
 else:
     __getattr__, __dir__ = lazily(
@@ -33,6 +45,10 @@ else:
             "gold": "Gold gold_of",
             "identified": "Identified check_indexed known_ids",
             "intake": "Intake",
+            "jax_recorder": "JaxRecorder",
+            "keras_recorder": "KerasRecorder",
+            "lightning_recorder": "LightningRecorder",
+            "sklearn_recorder": "SklearnRecorder",
             "stages": "record_stages",
         },
     )
@@ -41,7 +57,11 @@ __all__ = [
     "Gold",
     "Identified",
     "Intake",
+    "JaxRecorder",
+    "KerasRecorder",
+    "LightningRecorder",
     "RecordingMetric",
+    "SklearnRecorder",
     "check_indexed",
     "gold_of",
     "known_ids",

@@ -91,7 +91,10 @@ def _stream(dataset: Any, names: Array | Naming | None, column: str) -> Any:
     known = dataset.column_names
     if column in (known or ()) and names != column:
         raise _there(column)
-    return dataset.map(Namer(names, column), with_indices=True)
+    kind = getattr(getattr(dataset, "_formatting", None), "format_type", None)  # which a map would convert row by row
+    plain = dataset if kind is None else dataset.with_format(None)
+    made = plain.map(Namer(names, column), with_indices=True)
+    return made if kind is None else made.with_format(kind)
 
 
 def _there(column: str) -> TrainmapError:

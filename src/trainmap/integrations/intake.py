@@ -47,7 +47,7 @@ class Intake:
             raise TrainmapError(f"a Recorder was given: say {', '.join(how)} to it, Recorder(path, ...)")
         self._how: dict[str, Any] = {"on_error": "warn"} | how
         self._first = 0  # the recorder's epoch at which this training's epoch 0 stands
-        self._began = False
+        self._began = self._under_way = False
 
     @property
     def epoch(self) -> int:
@@ -62,7 +62,8 @@ class Intake:
         """The training begins at its ``epoch``; ``again`` where it goes on from a checkpoint.
 
         Goes on: the recording goes to that epoch, back by ``rewind``, or forward by epochs that showed nothing. Begins
-        a second time in one process: its epochs come after those that are there.
+        a second time after ``finish``: its epochs come after those that are there. Begins a second time without: it
+        is the same training, tried with another batch size, and what the first try recorded is dropped.
 
         Raises:
             TrainmapError: the folder holds a recording and the training does not go on; what ``Recorder`` refuses.
@@ -70,15 +71,18 @@ class Intake:
         if self.recorder is None:
             later = self._began or again  # what is there is this training's own
             how = self._how | ({"resume": True, "overwrite": False} if later else {})
+            if how.get("kind", "classes") == "classes" and "classes" not in how:
+                raise TrainmapError(
+                    "nothing here tells how many classes there are: say classes=, to whom the path went"
+                )
             self.recorder = Recorder(self._path, **how)  # type: ignore[arg-type]
         recorder, self.stopped = self.recorder, None
         if not again:
-            if self._began:
-                recorder.rewind(recorder.epoch)  # what a training that broke off left of an epoch
+            recorder.rewind(min(recorder.epoch, self._first) if self._under_way else recorder.epoch)
             self._first = recorder.epoch
         else:
             self._meet(recorder, self._first + epoch)
-        self._began = True
+        self._began = self._under_way = True
         return recorder
 
     def _meet(self, recorder: Recorder, epoch: int) -> None:
@@ -125,7 +129,7 @@ class Intake:
 
     def finish(self) -> None:
         """The training is over, by its end or by an error. Epochs that were ended are kept; one under way is not."""
-        recorder = self.recorder
+        self._under_way, recorder = False, self.recorder
         if recorder is None or self._path is None:
             return
         self.recorder = None

@@ -65,8 +65,9 @@ class Data(Section):
     label_noise: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Share of the training labels that are replaced by another class, drawn evenly."""
     noise_seed: Seed = 0
-    labels: Annotated[str, Field(pattern=r"^(.+\.npz:\w+)?$")] = ""
+    labels: Annotated[str, Field(pattern=r"^(.+\.npz:\w+|.+\.(csv|parquet))?$")] = ""
     """``FILE.npz:ARRAY`` in the root: labels in place of those of the training part, such as the mistakes that people
-    make; entry i is that of the id i."""
+    make; entry i is that of the id i. Or a sheet of ids and labels, ``FILE.csv`` or ``FILE.parquet``, as
+    `trainmap explore` writes it: the others keep their labels, and those with the decision "drop" are left out."""
     leave_out: LeaveOut | None = None
     """Examples that no network is trained on; networks are judged on them as well."""

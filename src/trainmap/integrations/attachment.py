@@ -1,0 +1,211 @@
+"""What ``attach`` puts on a Trainer: a recording of its steps, or of sweeps over its data."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainmap.dynamics.index import id_hash
+from trainmap.dynamics.recorder import Recorder
+from trainmap.errors import TrainmapError, whole
+from trainmap.integrations.identified import Identified
+from trainmap.integrations.identified_batches import Pairs
+from trainmap.integrations.identified_streams import IdentifiedStream
+from trainmap.integrations.intake import Intake
+from trainmap.integrations.trainer_outputs import Reading, is_a, reading_of
+from trainmap.integrations.trainer_tap import Tap, tap_of
+from trainmap.integrations.with_ids import with_ids
+
+log = logging.getLogger("trainmap")
+
+
+class Attachment:
+    """A recording that is attached to a Trainer; made by ``trainmap.attach``.
+
+    Attributes:
+        path: the folder of the recording.
+        intake: the way into it.
+    """
+
+    def __init__(self, tap: Tap, intake: Intake, path: Path) -> None:
+        self._tap, self.intake, self.path = tap, intake, path
+        tap.listeners.append(self)
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """The ``Recorder``; None before the training and after it, where ``attach`` was given a folder."""
+        return self.intake.recorder
+
+    def detach(self) -> None:
+        """Take it off: the recording is closed, and the Trainer as it was when nothing else is attached."""
+        if self in self._tap.listeners:
+            self.finish()
+            self._tap.listeners.remove(self)
+            if not self._tap.listeners:
+                self._tap.remove()
+
+    def begin(self, state: Any) -> None:
+        epoch = int((state.epoch or 0) + 1e-6)  # ended ones are whole numbers but for rounding
+        self.intake.begin(epoch, again=state.global_step > 0)
+
+    def hear(self, ids: Any, inputs: Mapping[str, Any], output: Any) -> bool:
+        return True
+
+    def end_step(self, state: Any) -> None:
+        pass
+
+    def end_epoch(self, state: Any) -> None:
+        pass
+
+    def finish(self) -> None:
+        self.intake.finish()
+
+
+class Steps(Attachment):
+    """The outputs of the training steps."""
+
+    def __init__(self, tap: Tap, intake: Intake, path: Path, reading: Reading) -> None:
+        super().__init__(tap, intake, path)
+        self._reading = reading
+
+    def hear(self, ids: Any, inputs: Mapping[str, Any], output: Any) -> bool:
+        if not self._reading.wanted(output):
+            return False
+        self.intake.take(ids, *self._reading.read(inputs, output))
+        return True
+
+    def end_epoch(self, state: Any) -> None:
+        self.intake.end_epoch()
+
+
+class Sweeps(Attachment):
+    """Evaluation passes over the training data."""
+
+    def __init__(self, tap: Tap, intake: Intake, path: Path, reading: Reading, dataset: Any, every: int | None) -> None:
+        super().__init__(tap, intake, path)
+        self._reading, self._dataset, self._every = reading, dataset, every
+
+    def begin(self, state: Any) -> None:
+        steps = state.global_step // self._every if self._every else int((state.epoch or 0) + 1e-6)
+        self.intake.begin(steps, again=state.global_step > 0)
+
+    def end_step(self, state: Any) -> None:
+        if self._every is not None and state.global_step % self._every == 0:
+            self._sweep()
+
+    def end_epoch(self, state: Any) -> None:
+        if self._every is None:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """One pass, after which the training goes on as if there had been none."""
+        trainer, column = self._tap.trainer, self._tap.column
+        model = trainer.model_wrapped
+        was_training = model.training
+        with torch.random.fork_rng(), torch.no_grad():  # a loader draws the seed of its workers
+            model.eval()
+            try:
+                for batch in trainer.get_test_dataloader(self._dataset):
+                    ids = batch.pop(column)
+                    inputs = trainer._prepare_inputs(batch)
+                    with trainer.compute_loss_context_manager():
+                        output = model(**inputs, **({"fused_lm_head": True} if self._reading.log_probs else {}))
+                    self.intake.take(ids, *self._reading.read(inputs, output))
+            finally:
+                model.train(was_training)
+        self.intake.end_epoch()
+
+
+def attached(
+    trainer: Any,
+    target: Recorder | str | os.PathLike[str],
+    ids: Any,
+    column: str,
+    sweeping: tuple[Any, Any, Any],
+    how: dict[str, Any],
+) -> Attachment:
+    """See ``trainmap.attach``."""
+    sweep, every, sample = sweeping
+    swept = sweep is not False and sweep is not None
+    if every != "epoch":
+        whole(every, "every (steps from one sweep to the next, or 'epoch')", 1)
+    if not swept and (every != "epoch" or sample is not None):
+        raise TrainmapError("every= and sample= are of sweeps: say sweep=True, or leave them out")
+    refuse_packing(trainer)
+    intake = Intake(target, **({"source": "sweep"} if swept and not isinstance(target, Recorder) else {}), **how)
+    reading = reading_of(trainer)
+    intake.default(**reading.recorder)
+    path = target.path if isinstance(target, Recorder) else Path(target)
+    trainer.train_dataset = identified(trainer, trainer.train_dataset, ids, column)
+    tap = tap_of(trainer, column)
+    if not swept:
+        return Steps(tap, intake, path, reading)
+    data = trainer.train_dataset if sweep is True else identified(trainer, sweep, None, column)
+    return Sweeps(tap, intake, path, reading, sampled(data, sample, column), None if every == "epoch" else every)
+
+
+def refuse_packing(trainer: Any) -> None:
+    if getattr(trainer.args, "packing", False):
+        raise TrainmapError(
+            "with packing=True several examples share a row and their ids are gone; say packing=False "
+            "(padding_free=True saves the padding as well, and keeps the examples apart)"
+        )
+
+
+def identified(trainer: Any, dataset: Any, ids: Any, column: str) -> Any:
+    """The training data with ids that its collator will find."""
+    if dataset is None:
+        raise TrainmapError("this trainer has no training data to attach to: Trainer(..., train_dataset=dataset)")
+    if isinstance(dataset, Pairs | IdentifiedStream) or (ids is None and _has(dataset, column)):
+        return dataset
+    if isinstance(dataset, Identified):
+        return dataset if isinstance(dataset[0], Mapping) else Pairs(dataset)
+    if is_a(trainer, "SFTTrainer"):
+        raise TrainmapError(
+            f"the data has no column {column!r}, and SFTTrainer may have filtered and shuffled it: build the trainer "
+            "with train_dataset=tm.with_ids(dataset)"
+        )
+    named = with_ids(dataset, ids, column=column)
+    if isinstance(named, Identified) and not isinstance(named[0], Mapping):
+        return Pairs(named)
+    return named
+
+
+def _has(dataset: Any, column: str) -> bool:
+    """Whether items have this key already: a table's column, or what the first item of a dataset says."""
+    if getattr(dataset, "column_names", None) is not None:
+        return column in dataset.column_names
+    if hasattr(dataset, "column_names"):  # a stream of Hugging Face that has not been read yet
+        return column in next(iter(dataset), {})
+    if hasattr(dataset, "__len__") and len(dataset) and not isinstance(dataset, torch.utils.data.IterableDataset):
+        item = dataset[0]
+        return isinstance(item, Mapping) and column in item
+    return False
+
+
+def sampled(dataset: Any, count: int | None, column: str) -> Any:
+    """Of how many examples a sweep is made: always the same, whatever the order of the data."""
+    if count is None:
+        return dataset
+    whole(count, "sample", 1)
+    if not hasattr(dataset, "__len__"):
+        raise TrainmapError(
+            "a stream cannot be sampled; leave sample= out, or give the data to sweep over: sweep=dataset"
+        )
+    ids = dataset.with_format(None)[column][:] if hasattr(dataset, "column_names") else _ids(dataset, column)
+    places = np.sort(np.argsort(id_hash(np.asarray(ids)), kind="stable")[:count])
+    if hasattr(dataset, "select"):
+        return dataset.select(places)
+    return torch.utils.data.Subset(dataset, places.tolist())
+
+
+def _ids(dataset: Any, column: str) -> Any:
+    if isinstance(dataset, Pairs):
+        return dataset.named.ids
+    return dataset.ids if isinstance(dataset, Identified) else [item[column] for item in dataset]

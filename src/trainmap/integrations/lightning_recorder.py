@@ -1,0 +1,386 @@
+"""Lightning: a callback that gives each batch its ids, takes them out again before a step sees them, and listens to
+what the network predicts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainmap.dynamics.recorder import Recorder
+from trainmap.dynamics.refused import Refused
+from trainmap.errors import TrainmapError, shown, some
+from trainmap.integrations.identified import known_ids
+from trainmap.integrations.identified_batches import Collated
+from trainmap.integrations.identified_streams import IdentifiedStream
+from trainmap.integrations.intake import Intake
+from trainmap.integrations.with_ids import with_ids
+
+try:
+    if "lightning.pytorch" in sys.modules:  # the package has two names, and a user has one of them
+        from lightning.pytorch import Callback  # type: ignore[import-not-found]
+    else:
+        from pytorch_lightning import Callback
+except ImportError:
+    try:
+        from lightning.pytorch import Callback  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise TrainmapError("LightningRecorder needs Lightning: pip install 'trainmap[adapters]'") from error
+
+Array = NDArray[Any]
+Find = str | int | Callable[[Any], Any]
+
+LABELS = ("labels", "label", "y", "target", "targets")
+ID = "id"
+
+log = logging.getLogger("trainmap")
+
+
+class Named(NamedTuple):
+    """A batch beside its ids, on its way from the loader to the step."""
+
+    ids: Any
+    batch: Any
+
+
+class NamedCollate:
+    """A loader's own collate function over items that come apart from their ids."""
+
+    def __init__(self, collate: Callable[[Any], Any]) -> None:
+        self.collate = collate
+
+    def __call__(self, items: Any) -> Named:
+        if isinstance(items, list):
+            return Named(np.array([one.name for one in items]), self.collate([one.item for one in items]))
+        return Named(np.atleast_1d(np.asarray(items.name)), self.collate(items.item))
+
+
+class ApartCollate:
+    """A loader's own collate function over items that have their ids among them; what it makes is taken apart."""
+
+    def __init__(self, collate: Callable[[Any], Any], column: str) -> None:
+        self.collate, self.column = collate, column
+
+    def __call__(self, items: Any) -> Any:
+        batch = self.collate(items)
+        if isinstance(batch, Mapping) and self.column in batch:
+            return Named(batch[self.column], {name: one for name, one in batch.items() if name != self.column})
+        if isinstance(batch, list | tuple) and len(batch) > 1:
+            return Named(batch[0], batch[1] if len(batch) == 2 else type(batch)(batch[1:]))
+        return batch
+
+
+class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
+    """Records a Lightning training; neither the data nor ``training_step`` change.
+
+    ::
+
+        recorder = tm.LightningRecorder("dynamics", classes=10, logits="net")
+        trainer = pl.Trainer(callbacks=[recorder], max_epochs=10)
+
+    Args:
+        place: the folder; or a ``Recorder``, in a training of one process.
+        ids: of the training data, as ``with_ids`` takes them: None, their positions; (N,) integers or strings; the key
+            of an item that has its id; a function of an item. A dataset that has ids from ``with_ids`` keeps them.
+        logits: where the logits come from: the name of a submodule whose output they are (``"net"``,
+            ``"model.head"``), or a function of what ``training_step`` returns. None: what it returns under "logits", or
+            else the output of the ``LightningModule`` itself, called within it.
+        labels: where they are in a batch: a key, a place, or a function of the batch. None: a mapping's "labels",
+            "label", "y", "target" or "targets", the second of a pair.
+        options: any other argument of ``Recorder``, where ``place`` is a folder. ``classes`` follows from the first
+            logits and ``on_error`` is "warn", if not said.
+
+    Attributes:
+        recorder: the recorder underneath; None before the first batch and after the training, where ``place`` is a
+            folder.
+        refused: (batches, examples) that ``on_error="warn"`` has left out.
+
+    The ids travel with their batch, so that workers, prefetching, limits on batches and distributed samplers cannot mix
+    them up. Of a network that is called several times in a step the first output counts (or say ``logits``); what a
+    backward pass computes again does not. An epoch is written with its last batch, before validation and checkpoints.
+    Resumed by ``ckpt_path`` the recording goes to the checkpoint's epoch; a second ``fit`` goes on after the first. An
+    error in the training leaves the epochs before it.
+
+    Raises:
+        TrainmapError: Lightning is not installed. What cannot be found (logits, labels, ids) is told once, as a
+            warning, and the training goes on.
+    """
+
+    def __init__(
+        self,
+        place: Recorder | str | os.PathLike[str],
+        *,
+        ids: Any = None,
+        logits: str | Callable[[Any], Any] | None = None,
+        labels: Find | None = None,
+        **options: Any,
+    ) -> None:
+        if logits is not None and not isinstance(logits, str) and not callable(logits):
+            raise TrainmapError(f"logits must be the name of a submodule or a function, got {shown(logits)}")
+        self._intake = Intake(place, **options)
+        self._ids, self._logits, self._labels = ids, logits, labels
+        self._refused = Refused()  # by recorders that are closed
+        self._told: set[str] = set()
+        self._restore: list[tuple[Any, str]] = []  # of the trainer, what is in place while it fits
+        self._hook: Any = None
+        self._batch: Named | None = None
+        self._outputs: list[Any] | None = None  # of the network in the step under way; None between steps
+        self._heard: list[Any] = []  # before the backward pass
+        self._begun = self._open = self._again = self._trained = False
+        self._epoch = 0
+        self._knows_classes = isinstance(place, Recorder) or bool({"classes", "kind", "signals"} & set(options))
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """The recorder underneath."""
+        return self._intake.recorder
+
+    @property
+    def refused(self) -> Refused:
+        """How many batches and examples were left out."""
+        now = Refused() if self.recorder is None else self.recorder.refused
+        return self._refused.and_(now.examples, now.batches)
+
+    # --- ids, from the loader to the step ---
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Before the data are asked for: what a loader passes through is told to name its batches."""
+        if stage != "fit":
+            return
+        self._let_go()
+        self._begun = self._open = False
+        strategy, precision = trainer.strategy, trainer.precision_plugin
+        process, convert = strategy.process_dataloader, precision.convert_input
+
+        def named(loader: Any) -> Any:
+            return self._name(process(loader), bool(trainer.training))
+
+        def bare(batch: Any) -> Any:
+            return convert(self._unwrap(batch))
+
+        self._put(strategy, "process_dataloader", named)
+        self._put(precision, "convert_input", bare)
+
+    def _put(self, owner: Any, name: str, instead: Any) -> None:
+        setattr(owner, name, instead)
+        self._restore.append((owner, name))
+
+    def _name(self, loader: Any, training: bool) -> Any:
+        """A loader whose batches are ``Named``: that of the training, and any whose dataset is one of ``with_ids``."""
+        from torch.utils.data import DataLoader, IterableDataset
+
+        if not isinstance(loader, DataLoader):
+            if training:
+                self._tell(f"a {type(loader).__name__} has no ids; give fit a DataLoader")
+            return loader
+        dataset, collate = loader.dataset, loader.collate_fn
+        if isinstance(collate, Collated):
+            return _like(loader, NamedCollate(collate.collate))
+        if known_ids(dataset) is not None or isinstance(dataset, IdentifiedStream):
+            return _like(loader, ApartCollate(collate, _column(dataset)))
+        if not training:
+            return loader
+        if isinstance(dataset, IterableDataset) and self._ids is None and loader.num_workers > 1:
+            self._tell("a stream that several workers read has no places to be ids; pass ids=, a key or a function")
+            return loader
+        try:
+            return _like(with_ids(loader, self._ids), NamedCollate(collate))
+        except TrainmapError as error:
+            if self._ids is not None:
+                raise
+            self._tell(f"the training data have no ids: {error}")
+            return loader
+
+    def _unwrap(self, batch: Any) -> Any:
+        """A batch as a step knows it; its ids are kept for when the step is done."""
+        if isinstance(batch, Named):
+            self._batch = batch
+            return batch.batch
+        self._batch = None
+        if isinstance(batch, Mapping | list | tuple) and any(map(_is_named, _values(batch))):  # of several loaders
+            self._tell("several loaders at once make one batch; record them by a Recorder in training_step")
+            kept = [one.batch if _is_named(one) else one for one in _values(batch)]
+            return dict(zip(batch, kept, strict=True)) if isinstance(batch, Mapping) else type(batch)(kept)
+        return batch
+
+    # --- what the network predicts ---
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """The model stands, a checkpoint is loaded: listen, and take the recording to where the training is."""
+        module = pl_module
+        if isinstance(self._logits, str):
+            try:
+                module = pl_module.get_submodule(self._logits)
+            except AttributeError as error:
+                names = [name for name, _ in pl_module.named_children()]
+                raise TrainmapError(
+                    f"logits={self._logits!r} is no submodule of this {type(pl_module).__name__}; it has {some(names)}"
+                ) from error
+        if not callable(self._logits):
+            self._hook = module.register_forward_hook(self._listen)
+        first = not self._trained
+        self._epoch, self._again = (
+            trainer.current_epoch,
+            bool(trainer.ckpt_path) or (first and trainer.current_epoch > 0),
+        )
+        if self._knows_classes:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._intake.begin(self._epoch, again=self._again)
+        self._begun = self._trained = True
+
+    def _listen(self, module: Any, given: Any, output: Any) -> None:
+        if self._outputs is not None and (found := _logits_in(output)) is not None:
+            self._outputs.append(found.detach())
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """A step begins."""
+        self._outputs = []
+
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Any) -> None:
+        """What is computed from here on is computed again (activation checkpoints)."""
+        heard, self._outputs = self._outputs, None
+        self._heard = heard or self._heard
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """A step is done: record its batch; the epoch, where it was the last."""
+        heard, self._outputs, self._heard = self._heard or self._outputs or [], None, []
+        named, self._batch = self._batch, None
+        if named is not None:
+            self._record(named, outputs, heard)
+        if trainer.is_last_batch:
+            self._end_epoch()
+
+    def _record(self, named: Named, outputs: Any, heard: list[Any]) -> None:
+        logits = self._find_logits(outputs, heard, len(named.ids))
+        if logits is None:
+            return
+        if not self._begun:
+            self._intake.default(classes=logits.shape[1] if logits.ndim > 1 and logits.shape[1] > 1 else 2)
+            self._begin()
+        self._open = True
+        self._intake.take(named.ids, logits, self._find_labels(named.batch))
+
+    def _find_logits(self, outputs: Any, heard: list[Any], size: int) -> Any:
+        """Those of a step: as they were asked for, else what it returned, else what was heard."""
+        if callable(self._logits):
+            found = [self._logits(outputs)]
+        elif self._logits is None and (told := _logits_in(outputs)) is not None:
+            found = [told]
+        else:
+            found = heard
+        fitting = [one for one in found if one.ndim > 0 and len(one) == size]
+        if fitting:
+            return fitting[0].detach()
+        got = f"{some([tuple(one.shape) for one in found])} for {size} ids" if found else "nothing"
+        self._tell(
+            f"the logits of a step were not found (got {got}); pass logits=, the name of the submodule whose output "
+            "they are, or let training_step return {'loss': loss, 'logits': logits}"
+        )
+        return None
+
+    def _find_labels(self, batch: Any) -> Any:
+        """The labels of a batch; None where the batch has none, which the recorder may know by their ids."""
+        find = self._labels
+        if callable(find):
+            return find(batch)
+        if find is not None:
+            try:
+                return batch[find]
+            except (KeyError, IndexError, TypeError):
+                self._tell(f"a batch has no labels at {find!r}; it is {_told(batch)}")
+                return None
+        if isinstance(batch, Mapping):
+            names = [name for name in LABELS if name in batch]
+            if len(names) == 1:
+                return batch[names[0]]
+        elif isinstance(batch, list | tuple) and len(batch) == 2:
+            return batch[1]
+        self._tell(f"a batch does not tell where its labels are, it is {_told(batch)}; pass labels=, a key or a place")
+        return None
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        """An epoch that ended before its last batch."""
+        self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        if self._open:
+            self._open = False
+            self._intake.end_epoch()
+
+    def _tell(self, what: str) -> None:
+        if what not in self._told:
+            self._told.add(what)
+            log.warning("not recorded: %s", what)
+
+    # --- the end ---
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """The epochs before this one are kept."""
+        self._finish()
+
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """Everything is as it was before."""
+        if stage == "fit":
+            self._finish()
+            self._let_go()
+
+    def _finish(self) -> None:
+        self._outputs, self._heard, self._open = None, [], False
+        if self._begun:
+            counted, self._begun = self.refused, False
+            self._intake.finish()
+            if self.recorder is None:
+                self._refused = counted
+
+    def _let_go(self) -> None:
+        for owner, name in self._restore:
+            vars(owner).pop(name, None)
+        self._restore = []
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+
+
+def _is_named(value: Any) -> bool:
+    return isinstance(value, Named)
+
+
+def _values(batch: Any) -> Any:
+    return batch.values() if isinstance(batch, Mapping) else batch
+
+
+def _column(dataset: Any) -> str:
+    """The key of the ids in the items of a dataset that ``with_ids`` made, or of a part of one."""
+    while dataset is not None and not isinstance(getattr(dataset, "column", None), str):
+        dataset = getattr(dataset, "dataset", None)
+    return ID if dataset is None else dataset.column
+
+
+def _like(loader: Any, collate: Any) -> Any:
+    """The same loader with another collate function; the user's own stays as it is."""
+    made = object.__new__(type(loader))
+    made.__dict__.update(loader.__dict__)
+    made.__dict__.update(collate_fn=collate, _iterator=None)
+    return made
+
+
+def _logits_in(output: Any) -> Any:
+    """The tensor that an output is, or has under "logits"; None where it has none."""
+    if isinstance(output, Mapping):
+        output = output.get("logits")
+    elif not hasattr(output, "detach"):
+        output = getattr(output, "logits", None)
+    return output if hasattr(output, "detach") and output.ndim > 0 else None
+
+
+def _told(batch: Any) -> str:
+    if isinstance(batch, Mapping):
+        return f"a mapping of {some(batch, 10)}"
+    return f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, list | tuple) else "")

@@ -1,0 +1,148 @@
+"""scikit-learn while it trains: after each pass of ``partial_fit``, or as a callback where an estimator calls them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainmap.dynamics.recorder import Recorder
+from trainmap.errors import TrainmapError, whole
+from trainmap.integrations.gold import Gold, gold_of
+from trainmap.integrations.intake import Intake
+from trainmap.integrations.stages import checked
+
+Array = NDArray[Any]
+
+log = logging.getLogger("trainmap")
+
+
+class SklearnRecorder:
+    """Records what a scikit-learn classifier predicts of its training data while it is trained, as one epoch each time.
+
+    ::
+
+        watch = tm.SklearnRecorder("dynamics")
+        for epoch in range(20):
+            model.partial_fit(x, y, classes=classes)         # SGDClassifier, MLPClassifier, Perceptron, naive Bayes
+            watch.record(model, x, y)
+
+        LogisticRegression().set_callbacks(tm.SklearnRecorder("dynamics", every=5)).fit(x, y)   # scikit-learn 1.9
+
+    Args:
+        place: the folder; or a ``Recorder``, which gets logits: ``Recorder(path, classes=C, source="sweep")``.
+        ids: (N,) of the rows, integers or strings; None: 0 to N - 1.
+        every: from one recorded pass (iteration) to the next; the pass ``every`` is the first. Of a ``fit`` with
+            callbacks the last iteration is recorded as well.
+        options: any other argument of ``Recorder``, where ``place`` is a folder.
+
+    Attributes:
+        passes: that were seen.
+
+    Recorded is log p of ``predict_proba``, a probability below 1e-6 as 1e-6; of models without probabilities
+    (``Perceptron``, hinge losses) the ``decision_function``, a margin taken for a logit: what it ranks is true, the
+    confidence is that of a scale which nobody calibrated. Labels may be words; classes are numbered as
+    ``model.classes_`` are. Each recorded pass costs one prediction of all rows.
+
+    Raises:
+        TrainmapError: when it records: a model that is not fitted or is no classifier, labels that it does not know, as
+            many ids as rows are needed.
+    """
+
+    def __init__(
+        self, place: Recorder | str | os.PathLike[str], *, ids: Any = None, every: int = 1, **options: Any
+    ) -> None:
+        self._intake, self._begun = Intake(place, **options), False
+        self.ids, self.every, self.passes = ids, whole(every, "every", 1), 0
+        self._last: tuple[Any, Any, Any] | None = None  # an iteration that was passed over, and may be the last
+
+    def record(self, model: Any, x: Any, y: Any) -> None:
+        """Another pass is done: record what the model predicts now, where it is the turn of this one.
+
+        Args:
+            model: a fitted classifier.
+            x: the N examples that it learns from, as it takes them.
+            y: (N,) their labels, as it was fitted to them.
+        """
+        self.passes += 1
+        if self.passes % self.every == 0:
+            self._record(model, x, y)
+
+    def _record(self, model: Any, x: Any, y: Any) -> None:
+        classes = getattr(model, "classes_", None)
+        if classes is None:
+            raise TrainmapError(f"a fitted classifier is needed, this {type(model).__name__} has no classes_")
+        gold = gold_of(y, classes)
+        ids = np.arange(len(gold.labels)) if self.ids is None else self.ids
+        if len(ids) != len(gold.labels):
+            raise TrainmapError(f"{len(gold.labels)} rows need as many ids, got {len(ids)}")
+        logits = logits_of(model, x, gold)
+        if not self._begun:
+            self._intake.default(classes=len(gold.classes), ids=ids, labels=gold.labels, source="sweep", as_="logits")
+            self._intake.begin()
+            self._begun = True
+        self._intake.take(ids, logits, gold.labels)
+        self._intake.end_epoch()
+
+    # --- scikit-learn's callbacks (sklearn.callback.FitCallback) ---
+
+    def setup(self, estimator: Any, context: Any) -> None:
+        """A fit begins."""
+        self._last = None
+        self._recorded = self.passes
+
+    def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
+        """An iteration begins."""
+
+    def on_fit_task_end(
+        self, estimator: Any, context: Any, *, X: Any = None, y: Any = None, fitted_estimator: Any = None
+    ) -> None:
+        """An iteration is over, or (last of all) the fit, with the same coefficients again."""
+        if fitted_estimator is None:
+            return
+        if context.task_name != "fit":
+            self.record(fitted_estimator, X, y)
+            self._last = None if self.passes % self.every == 0 else (fitted_estimator, X, y)
+        elif self._last is not None:
+            self._record(*self._last)
+            self._last = None
+
+    def teardown(self, estimator: Any, context: Any) -> None:
+        """The fit is over, by its end or by an error."""
+        self._last = None
+        if self.passes == self._recorded:
+            log.warning("this %s told no iteration: nothing of its fit was recorded", type(estimator).__name__)
+
+    def close(self) -> None:
+        """End the recording."""
+        self._intake.finish()
+
+    def __enter__(self) -> SklearnRecorder:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+
+def logits_of(model: Any, x: Any, gold: Gold) -> Array:
+    """(N, C) log p of what a fitted classifier predicts, none below log 1e-6; of one without probabilities its margins.
+
+    Raises:
+        TrainmapError: a model with neither; as many predictions as labels are needed.
+    """
+    if hasattr(model, "predict_proba"):
+        return np.log(checked(np.asarray(model.predict_proba(x)), gold))
+    if not hasattr(model, "decision_function"):
+        raise TrainmapError(f"this {type(model).__name__} has neither predict_proba nor decision_function")
+    margins = np.asarray(model.decision_function(x), np.float64)
+    if margins.ndim == 1:  # of the second class
+        margins = np.column_stack([np.zeros(len(margins)), margins])
+    if margins.shape != (len(gold.labels), len(gold.classes)):
+        raise TrainmapError(
+            f"the model must tell a margin of {len(gold.classes)} classes for each of {len(gold.labels)} labels, got "
+            f"{margins.shape}; an SVC needs decision_function_shape='ovr'"
+        )
+    return margins

@@ -1,0 +1,88 @@
+"""What a network of Transformers says in a training step, as a Recorder takes it, for each kind of supervision."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from trainmap.errors import TrainmapError, some
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How outputs are read.
+
+    Attributes:
+        recorder: what the ``Recorder`` is told, by the network's own configuration.
+        log_probs: the output holds the log-probability of each gold token and says which count (TRL).
+        labels: the keys under which a batch may have its labels, the first that it has.
+    """
+
+    recorder: Mapping[str, Any] = field(default_factory=dict)
+    log_probs: bool = False
+    labels: tuple[str, ...] = ("labels", "label", "label_ids")
+
+    def wanted(self, output: Any) -> bool:
+        return not self.log_probs or hasattr(output, "log_probs")
+
+    def read(self, inputs: Mapping[str, Any], output: Any) -> tuple[Any, Any]:
+        """(outputs, targets) for ``Recorder.update``; targets None where the batch has none."""
+        if self.log_probs:
+            return output.log_probs.detach(), output.label_mask
+        labels = next((inputs[key] for key in self.labels if inputs.get(key) is not None), None)
+        return logits_of(output).detach(), labels
+
+
+def logits_of(output: Any) -> Any:
+    """The logits of what a network returns.
+
+    Raises:
+        TrainmapError: there are none to be found.
+    """
+    if isinstance(output, Mapping) and "logits" in output:
+        return output["logits"]
+    if hasattr(output, "logits"):
+        return output.logits
+    if isinstance(output, tuple | list):
+        for part in output:  # (loss, logits, ...) where labels were given, (logits, ...) otherwise
+            if getattr(part, "ndim", 0) >= 1:
+                return part
+    if getattr(output, "ndim", 0) >= 2:
+        return output
+    has = some(output, 10) if isinstance(output, Mapping) else type(output).__name__
+    raise TrainmapError(f"the network must return its logits under 'logits', got {has}")
+
+
+def reading_of(trainer: Any) -> Reading:
+    """How the outputs of a Trainer's network are read, by its kind and configuration."""
+    labels = tuple(dict.fromkeys([*(trainer.label_names or ()), "labels", "label", "label_ids"]))
+    if is_a(trainer, "SFTTrainer"):
+        return Reading({"kind": "tokens", "as_": "log_probs"}, log_probs=True, labels=labels)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model  # an adapter of PEFT around it
+    config, name = getattr(model, "config", None), type(model).__name__
+    if re.search(r"For(CausalLM)|LMHeadModel", name):
+        return Reading({"kind": "tokens", "shift": True}, labels=labels)
+    if re.search(r"ForTokenClassification|ForMaskedLM|ForConditionalGeneration|ForPreTraining", name):
+        return Reading({"kind": "tokens"}, labels=labels)
+    count, problem = getattr(config, "num_labels", None), getattr(config, "problem_type", None)
+    if problem == "regression" or (count == 1 and problem is None):
+        return Reading({"kind": "regression"}, labels=labels)
+    told: dict[str, Any] = {} if count is None else {"classes": count}
+    if problem == "multi_label_classification":
+        told["kind"] = "multilabel"
+    return Reading(told, labels=labels)
+
+
+def class_names(config: Any) -> Any:
+    """The names of the classes where the configuration has given them any, else how many there are."""
+    names = [config.id2label.get(number) for number in range(config.num_labels)]
+    made_up = any(name is None or re.fullmatch(r"LABEL_\d+", str(name)) for name in names)
+    return config.num_labels if made_up or len(set(names)) < len(names) else [str(name) for name in names]
+
+
+def is_a(value: Any, name: str) -> bool:
+    """Whether a value's class, or one that it derives from, has this name; nothing is imported."""
+    return any(base.__name__ == name for base in type(value).__mro__)

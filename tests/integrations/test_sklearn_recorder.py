@@ -1,0 +1,124 @@
+"""scikit-learn while it trains: each epoch is what the model predicts at that moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from sklearn.datasets import load_breast_cancer, load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import trainmap as tm
+from trainmap.integrations.stages import LEAST
+
+x, y = load_iris(return_X_y=True)
+x = StandardScaler().fit_transform(x)
+WORDS = np.array(["setosa", "versicolor", "virginica"])
+LEARNERS: dict[str, Any] = {
+    "sgd": lambda: SGDClassifier(loss="log_loss", random_state=0),
+    "mlp": lambda: MLPClassifier((8,), random_state=0),
+    "bayes": GaussianNB,
+    "perceptron": lambda: Perceptron(random_state=0),
+    "hinge": lambda: SGDClassifier(random_state=0),
+}
+
+
+def probabilities(model: Any, rows: Any) -> Any:
+    """What the model says of the rows, in another way than the recorder's."""
+    if hasattr(model, "predict_proba"):
+        p = np.maximum(model.predict_proba(rows), LEAST)
+        return p / p.sum(axis=1, keepdims=True)
+    margins = model.decision_function(rows)
+    return softmax(np.stack([0 * margins, margins], axis=1) if margins.ndim == 1 else margins, axis=1)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("name", LEARNERS)
+def test_each_epoch_is_what_the_model_predicts_after_that_pass(name: str, classes: int, tmp_path: Path) -> None:
+    rows, labels = x[y < classes], WORDS[y[y < classes]]
+    model, seen = LEARNERS[name](), []
+    ids = [f"flower {number}" for number in range(len(rows))]
+    with tm.SklearnRecorder(tmp_path / "d", ids=ids, every=2) as watch:
+        for number in range(6):
+            model.partial_fit(rows, labels, classes=WORDS[:classes])
+            watch.record(model, rows, labels)
+            if number % 2:
+                seen.append(probabilities(model, rows)[np.arange(len(rows)), y[y < classes]])
+    assert watch.passes == 6
+    dynamics = tm.Dynamics.open(tmp_path / "d")
+    assert (dynamics.epochs, dynamics.source) == (3, "sweep")
+    order = np.argsort(ids)
+    for epoch, p in enumerate(seen):
+        np.testing.assert_allclose(dynamics.column(epoch, "p_gold"), p[order], rtol=1e-4, atol=1e-7)
+    assert dynamics.labels.tolist() == y[y < classes][order].tolist()
+
+
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_a_callback_records_the_iterations_of_a_fit_and_its_end(every: int, tmp_path: Path) -> None:
+    model = LogisticRegression(max_iter=8, tol=1e-12)
+    with tm.SklearnRecorder(tmp_path / "d", every=every) as watch, pytest.warns(Warning, match="failed to converge"):
+        model.set_callbacks(watch).fit(x, WORDS[y])
+    recorded = [*range(every, 9, every)] + ([8] if 8 % every else [])
+    dynamics = tm.Dynamics.open(tmp_path / "d")
+    assert dynamics.epochs == len(recorded)
+    for epoch, iterations in enumerate(recorded):
+        with pytest.warns(Warning, match="failed to converge"):
+            there = LogisticRegression(max_iter=iterations, tol=1e-12).fit(x, y)
+        np.testing.assert_allclose(
+            dynamics.column(epoch, "p_gold"), probabilities(there, x)[np.arange(len(y)), y], rtol=1e-4
+        )
+
+
+def test_in_a_pipeline_the_callback_belongs_to_the_step_that_iterates(tmp_path: Path) -> None:
+    raw, labels = load_breast_cancer(return_X_y=True)
+    recorder = tm.Recorder(tmp_path / "d", 2, source="sweep")
+    last = LogisticRegression().set_callbacks(tm.SklearnRecorder(recorder))
+    model = make_pipeline(StandardScaler(), last).fit(raw, labels)
+    recorder.close()
+    dynamics = tm.Dynamics.open(tmp_path / "d")
+    assert dynamics.epochs == last.n_iter_[0]
+    p = probabilities(model, raw)[np.arange(len(labels)), labels]
+    np.testing.assert_allclose(dynamics.column(dynamics.epochs - 1, "p_gold"), p, rtol=1e-4)
+
+
+def test_a_second_fit_goes_on_after_the_first(tmp_path: Path) -> None:
+    with tm.SklearnRecorder(tmp_path / "d") as watch:
+        model = LogisticRegression(max_iter=200).set_callbacks(watch)
+        first = model.fit(x, y).n_iter_[0]
+        second = model.set_params(C=0.1).fit(x, y).n_iter_[0]
+    assert tm.Dynamics.open(tmp_path / "d").epochs == watch.passes == first + second
+
+
+def test_the_least_probability_of_a_forest_is_recorded_as_one_in_a_million(tmp_path: Path) -> None:
+    model = RandomForestClassifier(3, random_state=0).fit(x, y)
+    with tm.SklearnRecorder(tmp_path / "d") as watch:
+        watch.record(model, x, y)
+    loss = tm.Dynamics.open(tmp_path / "d").column(0, "loss")
+    assert np.isfinite(loss).all()
+    assert loss.max() <= -np.log(LEAST) + 1e-6
+
+
+def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    watch = tm.SklearnRecorder(tmp_path / "d", ids=[1, 2, 3])
+    fitted = LogisticRegression(max_iter=500).fit(x, y)
+    with pytest.raises(tm.TrainmapError, match="150 rows need as many ids, got 3"):
+        watch.record(fitted, x, y)
+    with pytest.raises(tm.TrainmapError, match="a fitted classifier is needed, this LinearRegression"):
+        watch.record(LinearRegression().fit(x, y), x, y)
+    with pytest.raises(tm.TrainmapError, match="label 'rose' is none of the model's classes"):
+        watch.record(LogisticRegression(max_iter=500).fit(x, WORDS[y]), x, ["rose"] * 150)
+    with pytest.raises(tm.TrainmapError, match="every must be a whole number"):
+        tm.SklearnRecorder(tmp_path / "d", every=0)
+    with pytest.raises(tm.TrainmapError, match="a Recorder or the path of a folder is needed, got int"):
+        tm.SklearnRecorder(3)  # type: ignore[arg-type]
+    assert not (tmp_path / "d").exists()
+    StandardScaler().set_callbacks(tm.SklearnRecorder(tmp_path / "d")).fit(x)
+    assert "this StandardScaler told no iteration" in caplog.text
