@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from trainmap.explorer import examples_of
 
 import trainmap as tm
 from hostile import HOSTILE
 from trainmap.errors import TrainmapError
+from trainmap.explorer import examples_of
 from trainmap.findings import find_out, find_same, is_worth, write_findings
 from trainmap.findings.found_page import page_of, sentences
 

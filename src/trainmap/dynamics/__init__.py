@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.manifest import MOST_CLASSES, Manifest, versions, write_manifest
     from trainmap.dynamics.probabilities import refuse_probabilities
     from trainmap.dynamics.recorder import Recorder
+    from trainmap.dynamics.refused import Refused
     from trainmap.dynamics.signals import (
         FLOAT_SIGNALS,
         SIGNALS,
@@ -85,6 +86,7 @@ else:
             "manifest": "MOST_CLASSES Manifest versions write_manifest",
             "probabilities": "refuse_probabilities",
             "recorder": "Recorder",
+            "refused": "Refused",
             "signals": "FLOAT_SIGNALS SIGNALS UNKNOWN_LABEL Block empty_signals read_only signals_from_logits",
             "stats": "NEVER Stats",
             "store": "Dynamics fingerprint",
@@ -94,7 +96,8 @@ else:
 # fmt: off
 __all__ = [
     "FLOAT_SIGNALS", "MISSING", "MOST_CLASSES", "NEVER", "SIGNALS", "UNKNOWN_LABEL", "Block", "Dynamics", "Manifest",
-    "Recorder", "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint",
+    "Recorder", "Refused", "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows",
+    "fingerprint",
     "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind",
     "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids",
     "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns", "write_examples",
