@@ -199,17 +199,20 @@ def test_labels_become_int64() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([[0, 1], [1, 0]], "soft or one-hot labels have no gold class"),
-        (np.eye(3)[[0, 1]], r"no gold class: hand over the index, labels\.argmax\(axis=1\)"),
-        ([[0.2, 0.8], [0.5, 0.5]], "soft or one-hot labels have no gold class: hand over the index$"),
-        (torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]), "several classes an example have no one gold class"),
+        ([[0, 1], [1, 0]], "one-hot labels need a column for each class"),
+        (np.eye(3)[[0, 1]], r"need a column for each class; or hand over the index, labels\.argmax\(axis=1\)"),
+        ([[0.2, 0.8], [0.5, 0.5]], "a share for each class need a column for each; or hand over the index$"),
+        (
+            torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]]),
+            "several labels an example have no one gold class",
+        ),
         ([[0], [1]], r"got shape \(2, 1\); take the column: labels\[:, 0\]"),
         ([0.0, 1.0], r"integer class indices, got float64; cast them: labels\.astype\(int\)"),
         ([0.5, 1.0], r"integer class indices, got float64 \(0\.5\)$"),
         ([True, False], r"integer class indices, got bool; hand over 0 and 1: labels\.astype\(int\)"),
-        (["cat"], r"got text \('cat'\); number the names: index = \{name: i for i, name in enumerate\(sorted"),
-        (np.array(["cat"], object), r"got text \('cat'\); number the names"),
-        (np.array(["cat"], np.dtypes.StringDType()), r"got text \('cat'\); number the names"),
+        (["cat"], r"got text \('cat'\); name the classes, Recorder\(path, classes="),
+        (np.array(["cat"], object), r"got text \('cat'\); name the classes"),
+        (np.array(["cat"], np.dtypes.StringDType()), r"got text \('cat'\); name the classes"),
         (np.array([None, 1], object), r"integer class indices, got object \(None\)"),
         (np.array([1 + 2j]), "integer class indices, got complex128"),
     ],
@@ -222,11 +225,11 @@ def test_what_is_no_class_index_is_refused(value: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("logits", "labels", "cure"),
     [
-        ((6,), (6,), r"one logit z for two classes: stack \[0, z\]"),
-        ((6, 1), (6,), r"one logit z for two classes: stack \[0, z\]"),
+        ((6,), (6,), "one logit an example is for classes=2"),
+        ((6, 1), (6,), "one logit an example is for classes=2"),
         ((6, 4, 1), (6,), r"logits\.squeeze\(\)"),
         ((6, 1, 4), (6,), r"logits\.squeeze\(\)"),
-        ((6, 9, 4), (6,), "a sequence with one label is pooled first, tokens are examples with ids"),
+        ((6, 9, 4), (6,), "a sequence with one label is pooled first; for a label a token kind='tokens'"),
         ((4, 6), (6,), r"turn them: logits\.T"),
         ((6, 5), (6,), "the network has 5 outputs, the recorder classes=4: they must be the same"),
         ((5, 4), (6,), r"got \(5, 4\) and \(6,\)$"),
@@ -251,7 +254,7 @@ def test_series_and_frames_are_arrays() -> None:
     assert to_ids(pd.Series(["b", "a"])).tolist() == ["b", "a"]
     assert to_labels(pd.Series([1, 0], dtype="Int64")).tolist() == [1, 0]
     np.testing.assert_array_equal(to_logits(pd.DataFrame(VALUES)), VALUES)
-    with pytest.raises(RecordingError, match="number the names"):
+    with pytest.raises(RecordingError, match="name the classes"):
         to_labels(pd.Series(["b", "a"], dtype="category"))
 
 

@@ -159,7 +159,8 @@ def test_who_warns_keeps_no_probability_as_a_logit(
 ) -> None:
     p = torch.tensor(some_p(120)).half()
     if held:
-        monkeypatch.setattr("trainmap.dynamics.recorder.on_accelerator", lambda value: isinstance(value, torch.Tensor))
+        far = "trainmap.dynamics.class_reading.on_accelerator"
+        monkeypatch.setattr(far, lambda value: isinstance(value, torch.Tensor))
     with Recorder(tmp_path / "d", 5, ids=range(120), on_error="warn") as recorder:
         for start in range(0, 120, size):
             rows = np.arange(start, start + size)
@@ -218,7 +219,7 @@ def test_probabilities_are_recorded_as_they_are_where_that_is_said(
     }[kind]
     if held:
         given_p = torch.as_tensor(given_p)
-        monkeypatch.setattr("trainmap.dynamics.recorder.on_accelerator", lambda value: value is given_p)
+        monkeypatch.setattr("trainmap.dynamics.class_reading.on_accelerator", lambda value: value is given_p)
     with Recorder(tmp_path / "d", 7, as_="probabilities") as recorder:
         recorder.update(range(500), given_p, labels)
         recorder.end_epoch()

@@ -167,7 +167,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "a label above the classes": (([8, 9], GOOD, [0, 4]), r"epoch 1: labels must be 0 to 3, got 4 \(ids 9\)"),
     "a label below the classes": (([8, 9], GOOD, [0, -1]), r"labels must be 0 to 3, got -1 \(ids 9\)"),
     "the label that ignores": (([8, 9], GOOD, [-100, 1]), r"labels must be 0 to 3, got -100 \(ids 8\)"),
-    "a soft label": (([8, 9], GOOD, np.zeros((2, 4))), "soft or one-hot labels have no gold class"),
+    "a soft label": (([8, 9], GOOD, np.zeros((2, 4))), "2 of 2 rows have no largest share"),
     "a label of floats": (([8, 9], GOOD, [0.0, 1.0]), "labels must be integer class indices"),
     "NaN": (
         ([8, 9], [[0, 0, 0, NAN], [0] * 4], [0, 1]),
@@ -585,7 +585,7 @@ def test_nothing_is_fetched_from_an_accelerator_before_the_epoch_ends(
 def test_an_accelerator_holds_back_no_more_than_so_many_bytes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainmap.dynamics.recorder.HELD_BYTES", 8 * 4 * 4 * 2)
+    monkeypatch.setattr("trainmap.dynamics.taking.HELD_BYTES", 8 * 4 * 4 * 2)
     Far.fetched = 0
     run = run.but(batch=8)
     recorder = run.recorder(tmp_path / "d")

@@ -99,8 +99,8 @@ def test_settled_examples_are_sorted_and_all_seen() -> None:
 @pytest.mark.parametrize(
     ("labels", "cure"),
     [
-        ([0, -100, 1], "; -100 is an ignore_index: drop these rows, of ids, logits and labels alike$"),
-        ([1, 2, 3], "; where labels start at 1: subtract 1$"),
+        ([0, -100, 1], "; is that an ignore_index\\? give the Recorder ignore_index=-100, or drop these rows$"),
+        ([1, 2, 3], "name the classes, classes=range\\(1, 4\\), or subtract 1$"),
         ([-1, 1, 1], r"; labels of -1 and 1 become 0 and 1: \(labels \+ 1\) // 2$"),
         ([-1, 0, 2], "; -1 is no class: drop these rows$"),
         ([0, 7, 1], r"got 7 \(ids 'b'\)$"),

@@ -260,8 +260,8 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a list": (lambda d: (d / "manifest.json").write_text("[]"), "was not written by trainmap: 'format' must be"),
     "another program": (lambda d: edit_manifest(d, format="other"), "was not written by trainmap"),
     "a newer format": (
-        lambda d: edit_manifest(d, version=3),
-        "has format version 3, this trainmap reads up to 2: upgrade",
+        lambda d: edit_manifest(d, version=4),
+        "has format version 4, this trainmap reads up to 3: upgrade",
     ),
     "a version in words": (lambda d: edit_manifest(d, version="one"), "has format version 'one'"),
     "a version that is true": (lambda d: edit_manifest(d, version=True), "has format version True"),

@@ -272,7 +272,7 @@ def rewritten(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda about: about | {"version": 2}, "has map version 2, this trainmap reads up to 1: upgrade"),
+        (lambda about: about | {"version": 3}, "has map version 3, this trainmap reads up to 2: upgrade"),
         (lambda about: {k: v for k, v in about.items() if k != "rule"}, "says that it is a map, but not of what"),
         (lambda about: "not json", r"is not a map \(Expecting value.*make it again"),
         (lambda about: [1], "says that it is a map, but not of what"),

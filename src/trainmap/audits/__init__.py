@@ -5,6 +5,7 @@ Its files, in reading order::
     suspicion.py   rules that say how suspicious a label is
     thresholds.py  from which suspicion on a label is suspected, class by class
     suspects.py    what an audit found
+    number_audit.py  the audit of targets, of several labels and of sequences
     audit.py       the audit of a recording
     planted.py     labels changed on purpose, to calibrate an audit
     precision.py   how good an audit is, from planted labels

@@ -18,12 +18,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from trainmap.audits.number_audit import audit_numbers
 from trainmap.audits.planted import Flips
 from trainmap.audits.precision import best_separation, estimate_quality
 from trainmap.audits.suspects import Audit, check_audit_name
 from trainmap.audits.suspicion import RULES, Rule, epoch_weights, persistent
 from trainmap.audits.thresholds import Thresholds, by_class, same_for_all, told
-from trainmap.dynamics.index import MISSING, find_rows, ids_to_arrow, rising
+from trainmap.dynamics.index import MISSING, find_rows, ids_from_arrow, ids_to_arrow, rising
+from trainmap.dynamics.part_reading import split_parts
 from trainmap.dynamics.signals import Block
 from trainmap.dynamics.store import Dynamics, fingerprint
 from trainmap.errors import TrainmapError, number, some, unknown
@@ -51,7 +53,8 @@ def audit(
     """Which labels of a recording look wrong.
 
     Args:
-        dynamics: with one label for each example, the one it was trained with.
+        dynamics: with one label for each example, the one it was trained with. Of regression, several labels or
+            sequences: see ``number_audit``, which has one rule and no flips.
         rule: a key of ``suspicion.RULES``.
         threshold: suspected from this suspicion on in every class, in place of the rule's own and of those of rare
             classes. ``"flips"``: where the planted flips and the other labels separate best (see
@@ -66,6 +69,8 @@ def audit(
         TrainmapError: an unknown rule, a signal that is not there, flips of another recording, nothing to audit.
     """
     check_kind(dynamics, Dynamics)
+    if dynamics.kind != "classes":
+        return _of_numbers(dynamics, rule, threshold, flips, epochs)
     if not isinstance(rule, str) or rule not in RULES:
         raise unknown("rule", rule, RULES)
     by_flips = isinstance(threshold, str) and threshold == "flips"
@@ -88,7 +93,36 @@ def audit(
     table = _table(dynamics.ids, labels, suspicion, above >= 0, columns)
     classes = told(thresholds, np.where(np.isnan(suspicion), -1, labels), suspicion >= cut, above >= 0)
     about = (dynamics.source, fingerprint(dynamics.ids, labels), len(weights))
-    return _warned(Audit(table, rule, cut, *about, quality, classes))
+    return _warned(_told(Audit(table, rule, cut, *about, quality, classes), dynamics))
+
+
+def _of_numbers(dynamics: Dynamics, rule: str, threshold: Any, flips: Flips | None, epochs: int | None) -> Audit:
+    """The audit of a recording without a gold class: it has one rule, and no flips."""
+    if rule != "combined" or flips is not None or isinstance(threshold, str):
+        raise TrainmapError(
+            f"rule, flips and threshold='flips' are of classes; the recording is of kind '{dynamics.kind}', which "
+            "has one rule of its own: leave them out"
+        )
+    cut = None if threshold is None else number(threshold, "threshold")
+    return audit_numbers(dynamics, cut, epochs)
+
+
+def _told(found: Audit, dynamics: Dynamics) -> Audit:
+    """The audit with the names of its classes, and whose parts its examples are."""
+    table = found.table
+    if (names := dynamics.class_names) is not None:
+        called = dict(enumerate(str(name) for name in names))
+        table = table.with_columns(
+            pl.col(column).replace_strict(called, default=None, return_dtype=pl.String).alias(f"{column}_name")
+            for column in ("label", "suggested")
+        )
+    if dynamics.per is not None:
+        ids = ids_from_arrow(table["id"].to_arrow())
+        examples, parts = split_parts(ids, dynamics.manifest.example_type)
+        table = table.with_columns(
+            pl.Series("example", ids_to_arrow(examples)), pl.Series("part", parts.tolist(), dtype=pl.String)
+        )
+    return replace(found, table=table, per=dynamics.per, class_names=dynamics.class_names)
 
 
 def _judged(
@@ -137,6 +171,8 @@ def audit_threshold_samples(
     """
     check_kind(first, Dynamics)
     check_kind(second, Dynamics)
+    first.check_classes("an audit with threshold samples")
+    second.check_classes("an audit with threshold samples")
     if not 0 < number(percentile, "percentile") < 1:
         raise TrainmapError(f"percentile must lie between 0 and 1 (0.99 in the paper), got {percentile}")
     extra = first.classes - 1

@@ -16,6 +16,7 @@ from trainmap.audits.precision import Quality
 from trainmap.audits.thresholds import warnings_of
 from trainmap.cells import cells
 from trainmap.dynamics.index import ids_from_arrow
+from trainmap.dynamics.supervision import Kind, Per
 from trainmap.errors import TrainmapError, counted, whole
 from trainmap.files import writing
 from trainmap.maps.map_file import to_arrow
@@ -39,6 +40,11 @@ class Audit(Told):
         threshold: of the rule, or the one asked for: suspected from there on, but for the classes that have their own.
         source, dataset, epochs: of the recording.
         quality: precision and recall, estimated from planted flips; or None.
+        kind: of the recording. Of regression ``label`` is null, and ``target``, ``residual`` (its mean over the epochs,
+            by their weights: prediction less target) and ``suggested`` (the mean prediction) are numbers; of several
+            labels and of sequences, pooled, there is no ``suggested``.
+        per: "label" or "token", where the examples are parts of others; the table then has ``example`` and ``part``.
+        class_names: what the classes are called; the table then has ``label_name`` and ``suggested_name``.
         by_class: polars, a row for each class of which a label was judged: ``label``; ``examples`` (so many were);
             ``threshold`` (of suspicion; above the rule's where the class is rare; infinite where nothing can be told);
             ``preferred`` (how many the rule's threshold would suspect in every class alike); ``suspected``; ``note``
@@ -53,6 +59,9 @@ class Audit(Told):
     epochs: int
     quality: Quality | None = None
     by_class: pl.DataFrame = field(default_factory=pl.DataFrame)
+    kind: Kind = "classes"
+    per: Per | None = None
+    class_names: tuple[str | int, ...] | None = None
 
     def __len__(self) -> int:
         return self.table.height
@@ -93,6 +102,27 @@ class Audit(Told):
         above = (own["suspicion"] - own["threshold"]).fill_null(-math.inf).to_numpy()
         return ids_from_arrow(self.table["id"].to_arrow())[np.argsort(-above, kind="stable")[:count]]
 
+    def per_example(self) -> pl.DataFrame:
+        """The parts of each example pooled: the most suspicious of its labels or tokens speaks for it.
+
+        Returns:
+            polars, the most suspicious first, a row for each example: ``id``, ``suspicion`` (the highest of its parts),
+            ``suspected`` (how many of its parts are), ``parts`` (how many were judged), ``worst`` (the part).
+
+        Raises:
+            TrainmapError: an audit whose examples are no parts of others.
+        """
+        if self.per is None:
+            raise TrainmapError("per_example pools the parts of examples; record with per='label' or per='token'")
+        judged = self.table.filter(pl.col("suspicion").is_not_null())
+        pooled = judged.group_by("example", maintain_order=True).agg(
+            pl.col("suspicion").max(),
+            pl.col("suspected").sum().cast(pl.Int64),
+            pl.len().cast(pl.Int64).alias("parts"),
+            pl.col("part").sort_by("suspicion", descending=True, maintain_order=True).first().alias("worst"),
+        )
+        return pooled.rename({"example": "id"})
+
     def confusion(self, classes: int) -> Array:
         """(C, C) int64: how many suspected labels of class i have the suggestion j; for ``planted.plan_flips``."""
         if whole(classes, "classes", 1) > DENSE:
@@ -100,6 +130,8 @@ class Audit(Told):
                 f"a confusion of {classes} classes takes {8e-9 * classes**2:,.0f} GB (up to {DENSE} are made); count "
                 "the pairs of label and suggested in the table instead"
             )
+        if self.kind != "classes":
+            raise TrainmapError(f"a confusion is of classes; this audit is of kind '{self.kind}'")
         found = self.table.filter(
             pl.col("suspected") & pl.col("label").is_not_null() & pl.col("suggested").is_not_null()
         )

@@ -190,12 +190,12 @@ def compare(
 
     if b is None:
         from trainmap.dynamics.store import Dynamics
-        from trainmap.maps.stability import converged
+        from trainmap.maps.stability import converged, telling_scores
 
         if fractions is not None or epochs is not None or allow is not None:
             raise TrainmapError("--fractions, --epochs and --allow are for comparing two maps; pass B as well")
         recording = Dynamics.open(a, verify=verify)
-        found = [converged(recording, name) for name in split(scores) or ["confidence", "variability", "aum"]]
+        found = [converged(recording, name) for name in split(scores) or telling_scores(recording)]
         show_or_json(view.of_convergence(found), [one.to_dict() for one in found] if as_json else None)
         return
     tops = FRACTIONS if fractions is None else [number(word, "fractions") for word in split(fractions) or ()]

@@ -23,7 +23,7 @@ FolderOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folde
 FileOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write; its ending is the format.")]
 SourceName = Annotated[str, typer.Option(help="What was recorded: train (the training step) or sweep (an evaluation).")]
 WithDynamics = Annotated[Path | None, typer.Option(help="Add each example's trajectory from this recording.")]
-Signals = Annotated[str, typer.Option(help="Which trajectories, separated by commas.")]
+Signals = Annotated[str | None, typer.Option(help="Which trajectories, separated by commas.")]
 
 
 def _holds(made: Dynamics) -> str:
@@ -202,7 +202,7 @@ def export_fiftyone(
     datamap: MapPath,
     out: FileOut,
     dynamics: WithDynamics = None,
-    signals: Signals = "p_gold",
+    signals: Signals = None,
     verify: Verify = True,
 ) -> None:
     """Export a map as sample fields for FiftyOne (.json).
@@ -215,7 +215,7 @@ def export_fiftyone(
 
     replaceable(out, "sample fields for FiftyOne")
     recording = None if dynamics is None else Dynamics.open(dynamics, verify=verify)
-    say(f"{export_fiftyone(DataMap.open(datamap, verify), out, recording, split(signals) or ())}")
+    say(f"{export_fiftyone(DataMap.open(datamap, verify), out, recording, split(signals))}")
 
 
 @exports.command("spotlight")
@@ -223,7 +223,7 @@ def export_spotlight(
     datamap: MapPath,
     out: FileOut,
     dynamics: WithDynamics = None,
-    signals: Signals = "p_gold",
+    signals: Signals = None,
     verify: Verify = True,
 ) -> None:
     """Export a map as a table for Renumics Spotlight (.parquet or .csv).
@@ -236,4 +236,4 @@ def export_spotlight(
 
     replaceable(out, "a table for Spotlight")
     recording = None if dynamics is None else Dynamics.open(dynamics, verify=verify)
-    say(f"{export_spotlight(DataMap.open(datamap, verify), out, recording, split(signals) or ())}")
+    say(f"{export_spotlight(DataMap.open(datamap, verify), out, recording, split(signals))}")

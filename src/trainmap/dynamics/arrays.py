@@ -163,12 +163,10 @@ def _flat_labels(array: Array) -> str:
         return "take the column: labels[:, 0]"
     if array.ndim == 2 and array.dtype.kind in "iufb" and ((array == 0) | (array == 1)).all():
         if array.size and (array.sum(axis=1) == 1).all():
-            return "soft or one-hot labels have no gold class: hand over the index, labels.argmax(axis=1)"
+            return "one-hot labels need a column for each class; or hand over the index, labels.argmax(axis=1)"
         if array.size and array.sum(axis=1).max() > 1:
-            return (
-                "several classes an example have no one gold class: record each as a problem of two classes by itself"
-            )
-    return "soft or one-hot labels have no gold class: hand over the index"
+            return "several labels an example have no one gold class: Recorder(path, classes=L, kind='multilabel')"
+    return "labels with a share for each class need a column for each; or hand over the index"
 
 
 def _named_labels(array: Array) -> str:
@@ -180,7 +178,7 @@ def _named_labels(array: Array) -> str:
     if kind == "O" and all(isinstance(name, str) for name in array.tolist()):
         kind = "U"
     if kind in "UT":
-        return f"text ({first}); number the names: index = {{name: i for i, name in enumerate(sorted(set(names)))}}"
+        return f"text ({first}); name the classes, Recorder(path, classes=[...their names in order])"
     if kind == "b":
         return "bool; hand over 0 and 1: labels.astype(int), labels.long() in torch"
     if kind == "f" and _whole(array):
@@ -198,13 +196,15 @@ def check_shapes(size: int, classes: int, logits: tuple[int, ...], labels: tuple
         return
     cure = ""
     if logits in ((size,), (size, 1)):
-        cure = "; one logit z for two classes: stack [0, z], np.stack([0 * z, z], axis=1) of (B,) z"
+        cure = "; one logit an example is for classes=2"
     elif logits in ((size, classes, 1), (size, 1, classes)):
         cure = "; take the axis of length 1 away: logits.squeeze()"
     elif logits == (1, size, classes) and size > 1:
         cure = "; a list or tuple of one batch? pass that batch: output[0]"
     elif len(logits) == 3 and classes in logits[1:]:
-        cure = "; one row for each example: a sequence with one label is pooled first, tokens are examples with ids"
+        cure = (
+            "; one row for each example: a sequence with one label is pooled first; for a label a token kind='tokens'"
+        )
     elif logits == (classes,) and size == 1:
         cure = "; a single example is a batch of one: logits[None]"
     elif logits == (classes, size):

@@ -18,12 +18,20 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from trainmap.checksums import check_bytes
-from trainmap.dynamics.manifest import EpochEntry, FileEntry
+from trainmap.dynamics.manifest import EpochEntry, FileEntry, Manifest
+from trainmap.dynamics.signals import empty_signals
 from trainmap.errors import StoreError
 from trainmap.files import reading, write_atomically
 from trainmap.machine import cores
 
 Array = NDArray[Any]
+
+
+def empty_columns(rows: int, manifest: Manifest) -> dict[str, Array]:
+    """An epoch's columns of signals, without logits, for ``rows`` examples that have not been seen."""
+    if manifest.signals is None:
+        return empty_signals(rows, manifest.classes)
+    return {signal.name: np.full(rows, np.nan, np.float32) for signal in manifest.signals}
 
 
 class _Checked:

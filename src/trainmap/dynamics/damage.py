@@ -17,6 +17,7 @@ from trainmap.dynamics.examples import read_examples
 from trainmap.dynamics.manifest import NAME, EpochEntry, FileEntry, Manifest, read_manifest
 from trainmap.dynamics.processes import PARTS, has_parts, part_folder, worlds
 from trainmap.dynamics.stats import EARLY
+from trainmap.dynamics.supervision import outside
 from trainmap.errors import StoreError
 from trainmap.files import reading
 
@@ -86,7 +87,7 @@ def _of_values(folder: Path, entry: FileEntry, manifest: Manifest) -> StoreError
                 if name != "id"
             }
             wrong = (
-                _wrong_epoch(columns, entry.seen, manifest.classes)
+                _wrong_epoch(columns, entry.seen, manifest)
                 if isinstance(entry, EpochEntry)
                 else _wrong_sums(columns, manifest.recorded)
             )
@@ -97,9 +98,12 @@ def _of_values(folder: Path, entry: FileEntry, manifest: Manifest) -> StoreError
     return None
 
 
-def _wrong_epoch(columns: dict[str, Array], seen: int, classes: int) -> str | None:
-    """The first value of an epoch that cannot be; None without one."""
-    ends = {
+def _ends(manifest: Manifest) -> dict[str, tuple[float, float]]:
+    """What the columns of an epoch cannot lie beyond."""
+    if manifest.signals is not None:
+        return {signal.name: outside(signal) for signal in manifest.signals}
+    classes = manifest.classes
+    return {
         "p_gold": (0.0, 1.0),
         "loss": (0.0, math.inf),
         "entropy": (0.0, math.log(classes)),
@@ -107,6 +111,11 @@ def _wrong_epoch(columns: dict[str, Array], seen: int, classes: int) -> str | No
         "predicted": (-1, classes - 1),
         "label": (0, classes - 1),
     }
+
+
+def _wrong_epoch(columns: dict[str, Array], seen: int, manifest: Manifest) -> str | None:
+    """The first value of an epoch that cannot be; None without one."""
+    ends = _ends(manifest)
     for name, column in columns.items():
         if name in ends and (wrong := _outside(name, column, *ends[name])):
             return wrong

@@ -20,7 +20,20 @@ def check_same_kind(folder: Path, found: Manifest, wanted: Manifest) -> None:
     Raises:
         StoreError: it differs in what is never mixed, or came from another tool.
     """
-    for name in ("classes", "source", "level", "part", "parts"):
+    wanted = wanted.model_copy(update={"example_type": found.example_type})
+    for name in (
+        "kind",
+        "classes",
+        "class_names",
+        "source",
+        "level",
+        "signals",
+        "per",
+        "step",
+        "every",
+        "part",
+        "parts",
+    ):
         if getattr(found, name) != getattr(wanted, name):
             raise StoreError(
                 f"{folder} was recorded with {name}={getattr(found, name)!r}, got {getattr(wanted, name)!r}; "

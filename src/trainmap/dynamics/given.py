@@ -7,11 +7,13 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import to_ids, to_labels
+from trainmap.dynamics.arrays import to_ids
+from trainmap.dynamics.class_reading import Reader
 from trainmap.dynamics.index import sort_ids
 from trainmap.dynamics.manifest import MOST_CLASSES, Repeats
 from trainmap.dynamics.roster import check_classes
 from trainmap.dynamics.signals import chunk_rows
+from trainmap.dynamics.supervision import Per
 from trainmap.errors import RecordingError, shown
 from trainmap.limits import memory_allowed
 from trainmap.machine import human
@@ -56,18 +58,23 @@ def check_repeats(repeats: Repeats | None, world_size: int) -> Repeats:
     return repeats
 
 
-def check_given(ids: Any, labels: Any, classes: int) -> tuple[Array, Array | None] | None:
+def check_given(ids: Any, labels: Any, reader: Reader, per: Per | None = None) -> tuple[Array, Array | None] | None:
     """The caller's ids and labels, checked and sorted by id."""
     if ids is None and labels is not None:
         raise RecordingError("labels need ids to belong to; pass ids as well")
     if ids is None:
         return None
+    if per is not None:
+        raise RecordingError(
+            f"ids= cannot be given with per='{per}', where the first epoch tells which parts an example has; "
+            "allow_missing=True takes those that come later"
+        )
     given = to_ids(ids)
     ordered, order = sort_ids(given)
     if labels is None:
         return ordered, None
-    gold = to_labels(labels)
+    gold = reader.labels(labels)
     if gold.shape != ordered.shape:
         raise RecordingError(f"{len(ordered)} ids need {len(ordered)} labels, got shape {gold.shape}")
-    check_classes(given, gold, classes)
+    check_classes(given, gold, reader.gold)
     return ordered, gold[order]

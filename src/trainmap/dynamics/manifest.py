@@ -11,11 +11,12 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainmap.checksums import KEY, sealed, unsealed, without_checksum
+from trainmap.dynamics.supervision import Kind, Per, Signal
 from trainmap.errors import StoreError, cause, shown
 from trainmap.files import as_json, parse_json, read_bytes, reading, write_atomically
 
 FORMAT = "trainmap-dynamics"
-VERSION = 2
+VERSION = 3
 NAME = "manifest.json"
 EXAMPLES = "examples.parquet"
 
@@ -26,6 +27,8 @@ Count = Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]
 Source = Literal["train", "sweep"]
 Level = Literal["stats", "signals", "logits"]
 Repeats = Literal["refuse", "first", "mean"]
+Step = Literal["epoch", "steps"]
+IdType = Literal["int64", "string"]
 
 
 class FileEntry(BaseModel):
@@ -55,10 +58,10 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     format: Literal["trainmap-dynamics"] = FORMAT
-    version: Literal[1, 2] = VERSION
+    version: Literal[1, 2, 3] = VERSION
     examples: Count
-    classes: Annotated[int, Field(ge=2, le=MOST_CLASSES, strict=True)]
-    id_type: Literal["int64", "string"]
+    classes: Annotated[int, Field(ge=0, le=MOST_CLASSES, strict=True)]
+    id_type: IdType
     source: Source
     level: Level
     part: Count | None = None
@@ -72,6 +75,13 @@ class Manifest(BaseModel):
     epochs: list[EpochEntry] = []
     stats: StatsEntry | None = None
     written_by: dict[str, str] = {}
+    kind: Kind = "classes"
+    signals: list[Signal] | None = None
+    class_names: list[str | int] | None = None
+    per: Per | None = None
+    example_type: IdType | None = None
+    step: Step = "epoch"
+    every: Annotated[int, Field(ge=1, lt=1 << 62, strict=True)] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
@@ -82,6 +92,14 @@ class Manifest(BaseModel):
             raise ValueError("running sums and epochs are not kept together")
         if self.level != "stats" and self.stats is not None:
             raise ValueError("running sums are kept at level 'stats'")
+        if self.kind == "classes" and (self.classes < 2 or self.signals is not None):
+            raise ValueError(f"{self.classes} classes cannot be, or signals beside those of classes")
+        if self.kind != "classes" and (not self.signals or self.level != "signals" or self.per is not None):
+            raise ValueError(f"a recording of {self.kind} must name its signals, and keep them alone")
+        if len({signal.name for signal in self.signals or []}) < len(self.signals or []):
+            raise ValueError("a signal is named twice")
+        if self.class_names is not None and not 0 < len(set(self.class_names)) == len(self.class_names) == self.classes:
+            raise ValueError(f"{self.classes} classes need as many distinct names")
         names = [entry.file for entry in self.files]
         places = ["epochs/"] * len(self.epochs) + ["stats/"] * (self.stats is not None)
         if len(set(names)) < len(names) or not all(map(str.startswith, names, places)):
@@ -115,9 +133,21 @@ def versions() -> dict[str, str]:
     return {"trainmap": __version__, "numpy": np.__version__, "python": platform.python_version()}
 
 
+SINCE_3 = {name: Manifest.model_fields[name].default for name in (
+    "kind", "signals", "class_names", "per", "example_type", "step", "every"
+)}  # fmt: skip
+"""Fields of version 3, and what a recording of version 2 means by leaving them out."""
+
+
 def manifest_bytes(manifest: Manifest) -> bytes:
-    """The file's content: indented JSON in UTF-8, with its own checksum. What goes on in a recording of 0.1 is 2."""
-    return as_json(sealed(manifest.model_dump(mode="json") | {"version": VERSION}))
+    """The file's content: indented JSON in UTF-8, with its own checksum. A recording that uses nothing of version 3 is
+    written as version 2, byte for byte what trainmap 0.2 wrote; what goes on in one of 0.1 is 2."""
+    told = manifest.model_dump(mode="json")
+    if all(told[name] == default for name, default in SINCE_3.items()):
+        told = {name: value for name, value in told.items() if name not in SINCE_3} | {"version": 2}
+    else:
+        told["version"] = VERSION
+    return as_json(sealed(told))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

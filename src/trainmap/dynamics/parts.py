@@ -25,18 +25,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from trainmap.dynamics.columns import check_file, map_columns, values, write_columns
+from trainmap.dynamics.columns import check_file, empty_columns, map_columns, values, write_columns
 from trainmap.dynamics.examples import read_examples, write_examples
 from trainmap.dynamics.folder_locks import locked
 from trainmap.dynamics.index import build_index, ids_from_arrow
 from trainmap.dynamics.manifest import NAME, Manifest, is_torn_join, read_manifest, versions, write_manifest
 from trainmap.dynamics.processes import PARTS, part_folder, refuse_lost, worlds
-from trainmap.dynamics.signals import UNKNOWN_LABEL, empty_signals
+from trainmap.dynamics.signals import UNKNOWN_LABEL
 from trainmap.errors import StoreError, some
 from trainmap.files import sync_folder
 from trainmap.temporary import new_file, new_folder_beside
 
 Array = NDArray[Any]
+
+ALIKE = (
+    "kind", "classes", "class_names", "source", "level", "signals", "per", "example_type", "step", "every", "id_type",
+    "ids_given",
+)  # fmt: skip
+"""What the parts of one recording have in common."""
 
 
 def join_parts(folder: Path, allow_missing: bool = False) -> Path:
@@ -99,10 +105,10 @@ def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
             f"{folder}: the part of rank {some(old)} is of the recording that the others have overwritten; its process "
             "never began anew with overwrite=True: record all of them again"
         )
-    for name in ("classes", "source", "level", "id_type", "ids_given"):
-        values = {getattr(manifest, name) for _, manifest in parts}
+    for name in ALIKE:
+        values = {str(getattr(manifest, name)) for _, manifest in parts}
         if len(values) > 1:
-            raise StoreError(f"{folder}: the processes recorded with different {name}: {some(sorted(values, key=str))}")
+            raise StoreError(f"{folder}: the processes recorded with different {name}: {', '.join(sorted(values))}")
     return parts
 
 
@@ -167,7 +173,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
                 f"epoch {epoch}: {len(ids) - len(keep)} of {len(ids)} ids were recorded by no process (a sampler with "
                 "drop_last=True?); open it once with Dynamics.open(path, allow_missing=True) to keep them as NaN"
             )
-        columns = empty_signals(len(ids), first.classes)
+        columns = empty_columns(len(ids), first)
         if first.level == "logits":
             columns["logits"] = np.full((len(ids), first.classes), np.nan, np.float16)
         for name, column in columns.items():
@@ -175,7 +181,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
         entry = write_columns(target, f"epochs/{epoch:05d}.arrow", columns, len(keep))
         refused = sum(manifest.epochs[epoch].refused for _, manifest in parts)
         entries.append(entry.model_copy(update={"refused": refused}))
-    examples_file = write_examples(target, ids, labels)
+    examples_file = write_examples(target, ids, labels, targets=first.kind == "regression")
     joined = first.model_copy(
         update={
             "examples_file": examples_file,
@@ -226,7 +232,7 @@ def _check_columns(file: Path, batch: pa.RecordBatch, manifest: Manifest) -> Non
     wanted = {"id": pa.int64() if manifest.id_type == "int64" else pa.string(), "label": pa.int64()}
     if not batch.num_rows and "id" in batch.schema.names and batch.schema.field("id").type == pa.int64():
         wanted["id"] = pa.int64()  # a rank that had seen nobody yet did not know of what kind ids are
-    signals = empty_signals(0, manifest.classes)
+    signals = empty_columns(0, manifest)
     wanted |= {"arrival": pa.int64()} | {name: pa.from_numpy_dtype(column.dtype) for name, column in signals.items()}
     if manifest.level == "logits":
         wanted["logits"] = pa.list_(pa.float16(), manifest.classes)

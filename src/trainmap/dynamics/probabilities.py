@@ -24,7 +24,7 @@ from trainmap.errors import RecordingError
 
 Array = NDArray[Any]
 
-As = Literal["logits", "probabilities"]
+As = Literal["logits", "probabilities", "log_probs"]
 
 SUM_TOLERANCE = 1e-2  # what half precision, and clipping at 1e-4, do to a sum
 ALIKE = 1.001 * SUM_TOLERANCE  # 0.99 is off by a little more than 0.01

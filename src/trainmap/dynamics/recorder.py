@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import RLock
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 from weakref import WeakSet
 
 from numpy.typing import NDArray
 
-from trainmap.dynamics.arrays import check_shapes, on_accelerator, to_ids, to_labels, to_logits
-from trainmap.dynamics.epoch import Epoch
-from trainmap.dynamics.given import check_choice, check_flag, check_given, check_number_of_classes, check_repeats
-from trainmap.dynamics.held import Held, own_ids, own_labels
-from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source
-from trainmap.dynamics.probabilities import As, LookAlikes
+from trainmap.dynamics.given import check_choice, check_flag, check_given, check_repeats
+from trainmap.dynamics.held import Held
+from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source, Step
+from trainmap.dynamics.part_reading import PartReader
+from trainmap.dynamics.probabilities import As
 from trainmap.dynamics.processes import rank_and_world
-from trainmap.dynamics.refused import Refused, Tally
+from trainmap.dynamics.reading import check_step, kind_said, read_as
 from trainmap.dynamics.roll import call_roll, incomplete, part_columns, settled
 from trainmap.dynamics.roster import Known, Learned
-from trainmap.dynamics.visits import Means
+from trainmap.dynamics.supervision import End, Kind, Per
+from trainmap.dynamics.taking import OnError, Taking
 from trainmap.dynamics.writer import Writer, kept_before
 from trainmap.errors import RecordingError, TrainmapError, whole
 from trainmap.kinds import as_path
 
 Array = NDArray[Any]
-OnError = Literal["raise", "warn"]
 
 log = logging.getLogger("trainmap")
 
-HELD_BYTES = 64 << 20  # what an accelerator holds back before one transfer
 CLOSED = "this recorder is closed; open a new one to go on recording"
 FORKED = (
     "this recorder belongs to the process that made it, of which this one is a fork: record there, or make a Recorder "
@@ -39,7 +39,7 @@ FORKED = (
 _live: WeakSet[Recorder] = WeakSet()
 
 
-class Recorder:
+class Recorder(Taking):
     """Records the training dynamics of a run into a folder, one epoch at a time.
 
     ::
@@ -56,10 +56,12 @@ class Recorder:
 
     Args:
         path: the folder; made when it is not there.
-        classes: C, at least 2.
+        classes: C, at least 2; or the names of the classes, texts or whole numbers, in the order of their numbers:
+            labels are then looked up among them. L of ``kind="multilabel"``, the size of the vocabulary of
+            ``"tokens"`` (or None), None of the others.
         ids: the ids of all examples, int or str. None: those that come, sorted; after the first epoch newcomers are
             taken, as not seen before, with ``allow_missing``.
-        labels: their gold labels, in the order of ``ids``. None: learned from the updates.
+        labels: their gold labels (targets of regression), in the order of ``ids``. None: learned from the updates.
         source: ``"train"`` for logits of the training step, ``"sweep"`` for an evaluation pass after the epoch.
         level: what is kept: ``"signals"`` (22 bytes for an example and epoch), ``"logits"`` (half-precision logits
             as well, 2 bytes a class more) or ``"stats"`` (running sums only, 104 bytes for an example whatever the
@@ -68,7 +70,8 @@ class Recorder:
             "logits"; every export but ``td_metrics.jsonl`` needs more than "stats".
         as_: what ``update`` is given: None for logits before the softmax, checked not to look like probabilities;
             "probabilities" (``predict_proba``, softmax outputs: each row 0 to 1 and sums to 1; their logarithms are
-            the logits); "logits" for logits that look like probabilities all the same.
+            the logits); "logits" for logits that look like probabilities all the same; "log_probs" for those of the
+            tokens that were to come.
         allow_missing: keep examples that an epoch did not show as NaN instead of refusing the epoch.
         rank, world_size: which of how many processes this is; by default as ``torch.distributed`` or torchrun's
             environment says. Each process writes its own part; ``Dynamics.open`` joins them. A process that records
@@ -80,15 +83,27 @@ class Recorder:
         repeats: what is recorded of an example that comes again in an epoch (sampling with replacement, copies that
             pad): ``"refuse"``, the batch is an error; ``"first"``, its first visit; ``"mean"``, the mean over its
             visits (see ``trainmap.dynamics.visits``; one process alone). None: refuse, and of several processes first.
-        on_error: ``"warn"`` for those who would rather lose a batch than a training: a refused batch is left out,
+        on_error: None or ``"raise"``: a refused batch is an error. ``"warn"``, for those who would rather lose a batch
+            than a training: it is left out,
             logged once for each kind of mistake and counted in ``refused``, and every epoch is kept, with what it
             lacks as NaN (as ``allow_missing`` does). Where it shows late that probabilities come in place of logits
             (batches of one), the epoch so far is left out with them.
+        kind: what the examples are trained on (docs/kinds.md): ``"classes"``, ``"multilabel"``, ``"tokens"``,
+            ``"regression"`` or ``"numbers"``. None: classes, or numbers where ``signals`` are named.
+        signals: the numbers of ``kind="numbers"``: names, each with its hard end ("high", "low") where that is not
+            known.
+        per: ``"label"`` or ``"token"``: record each (example, label) or (example, token) as an example of its own, of
+            classes, called "id/label" or "id/position".
+        ignore_index: rows, labels or tokens with this label are left out, and counted in ``ignored``.
+        shift: of tokens: logits of a causal model, whose place t tells of token t + 1.
+        step, every: what an epoch of the recording is, for those who read it: ``every`` epochs ("epoch") or optimizer
+            steps ("steps") of the training.
 
     Attributes:
         epoch: the next epoch to record, 0 in a new folder.
         ids: of the examples, ascending; None where the first epoch is still to tell them.
         refused: (batches, examples) that ``on_error="warn"`` has left out.
+        ignored: rows that ``ignore_index`` has left out.
 
     Raises:
         RecordingError: for input that cannot be recorded; nothing of the refused batch is kept.
@@ -103,7 +118,7 @@ class Recorder:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        classes: int,
+        classes: int | Iterable[str | int] | None = None,
         ids: Any = None,
         labels: Any = None,
         source: Source = "train",
@@ -115,50 +130,59 @@ class Recorder:
         resume: bool = False,
         overwrite: bool = False,
         repeats: Repeats | None = None,
-        on_error: OnError = "raise",
+        on_error: OnError | None = None,
+        *,
+        kind: Kind | None = None,
+        signals: Sequence[str] | Mapping[str, End] | None = None,
+        per: Per | None = None,
+        ignore_index: int | None = None,
+        shift: bool = False,
+        step: Step = "epoch",
+        every: int | None = None,
     ) -> None:
         check_choice("source", source, Source)
         check_choice("level", level, Level)
-        check_choice("on_error", on_error, OnError)
-        if as_ is not None:
-            check_choice("as_", as_, As)
-        allow_missing = check_flag(allow_missing, "allow_missing")
+        check_step(step, every)
+        if on_error is not None:
+            check_choice("on_error", on_error, OnError)
+        self.allow_missing = check_flag(allow_missing, "allow_missing")
         resume, overwrite = check_flag(resume, "resume"), check_flag(overwrite, "overwrite")
         if resume and overwrite:
             raise RecordingError("either resume=True (go on) or overwrite=True (begin anew); say one of them")
-        self.classes, self.source, self.allow_missing = check_number_of_classes(classes), source, allow_missing
-        self.level: Level = level
-        self.on_error: OnError = on_error
         rank, self._world = rank_and_world(rank, world_size)
         if self._world > 1 and level == "stats":
             raise RecordingError("level 'stats' cannot be joined from several processes; use level='signals'")
-        repeats = check_repeats(repeats, self._world)
-        given = check_given(ids, labels, self.classes)
-        about = Manifest(
+        about = Manifest.model_construct(
             examples=0,
-            classes=self.classes,
+            classes=0,
             id_type="int64",
             source=source,
             level=level,
             part=rank if self._world > 1 else None,
             parts=self._world if self._world > 1 else None,
-            allow_missing=allow_missing,
-            ids_given=given is not None,
-            repeats=repeats,
+            allow_missing=self.allow_missing,
+            repeats=check_repeats(repeats, self._world),
+            kind=kind_said(kind, signals),
+            step=step,
+            every=every,
         )
-        self._as: As | None = as_
-        self._turn = RLock()
-        self._refusal: str | None = None  # closed, or of another process
-        self._broken = False  # a call did not come to its end, and what it left is not certain
-        self._tally, self._held = Tally(), Held()
+        reader, about = read_as(about, classes, signals, per, as_, ignore_index, shift)
+        given = check_given(ids, labels, reader, per)
+        about = about.model_copy(update={"ids_given": given is not None})
+        super().__init__(reader)
+        self.kind, self.classes, self.source, self.level = about.kind, about.classes, source, level
+        self.on_error: OnError = on_error or "raise"
+        self._lenient = on_error is None
         self._writer = Writer(as_path(path), about, resume, overwrite)
         try:
             self.path, self.folder = as_path(path), self._writer.folder
             self.repeats: Repeats = self._writer.manifest.repeats
-            fixed = given is not None or self._writer.manifest.ids_given
-            self._grows = self._world == 1 and not fixed and (allow_missing or on_error == "warn")
-            self._roster: Known | Learned = call_roll(self._writer, given, self.classes, self._grows)
+            self._fixed = given is not None or self._writer.manifest.ids_given
+            self._grows = self._may_grow()
+            self._roster = call_roll(self._writer, given, reader.gold, self._grows)
             self._numbers = self._empty()
+            if isinstance(reader, PartReader):
+                reader.example_type = self._writer.manifest.example_type
         except BaseException:
             self._writer.close()
             raise
@@ -177,110 +201,36 @@ class Recorder:
         """(N,) the ids of the examples, ascending; None where the first epoch is still to tell them."""
         return self._roster.ids if isinstance(self._roster, Known) else None
 
-    @property
-    def refused(self) -> Refused:
-        """How many batches and examples were left out since this recorder was made."""
-        return self._tally.refused
+    def for_adapter(self) -> Recorder:
+        """This recorder for one who records a training that is not theirs to end: an ``on_error`` that was left to us
+        becomes "warn". Call it before the first batch."""
+        with self._turn:
+            if self._lenient:
+                self.on_error, self._lenient = "warn", False
+                self._grows = self._may_grow()
+                if isinstance(self._roster, Known):
+                    self._roster.grows = self._grows
+        return self
 
-    def _empty(self) -> Epoch:
-        kind = Means if self.repeats == "mean" else Epoch
-        return kind(len(self._roster), self.classes, self.level, self._as)
+    def _may_grow(self) -> bool:
+        """Whether ids that come first in a later epoch are taken."""
+        return self._world == 1 and not self._fixed and (self.allow_missing or self.on_error == "warn")
 
-    def update(self, ids: Any, logits: Any, labels: Any) -> None:
-        """Record one batch: (B,) ids, (B, C) logits before the softmax, (B,) gold labels.
-
-        Batches come in any order and size. A refused batch leaves no trace. A logit of -inf is a masked class:
-        probability 0.
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Within it ``update`` records nothing: for an evaluation that goes through the same hooks. May be nested, and
+        holds for every thread.
 
         Raises:
-            RecordingError: wrong shapes, NaN or +inf, a gold class that is masked, probabilities in place of logits,
-                a class outside [0, C), an id that is unknown or was already seen in this epoch, a label that differs
-                from the one known; or an earlier call was broken off inside (an interrupt), so that only ``rewind``
-                can go on.
+            RecordingError: from ``end_epoch`` within it, which would take an evaluation for an epoch.
         """
         with self._turn:
-            if self._broken or self._refusal is not None:
-                self._check_open()
-            self._tally.come(_size(ids))
-            try:
-                if on_accelerator(logits):
-                    self._hold(ids, logits, labels)
-                else:
-                    self._fetch()  # what came before this batch
-                    self._record(to_ids(ids), to_logits(logits), to_labels(labels))
-            except RecordingError as error:
-                self._leave_out(error, _size(ids))
-
-    def _record(self, ids: Array, logits: Array, labels: Array) -> None:
-        """One batch, whole or, when it is refused, not at all. Where it breaks off otherwise it stays ``_broken``."""
-        self._check_shapes(len(ids), logits.shape, labels.shape)
-        roster, numbers, before = self._roster, self._numbers, self._broken
-        self._broken = True
+            self._pauses += 1
         try:
-            logits = numbers.check(ids, logits, labels)
-            rows, kept = roster.take(ids, labels)
-        except RecordingError as error:
-            self._broken = before
-            error.args = (f"epoch {self.epoch}: {error}",)
-            raise
-        if kept is not None:
-            logits, labels = logits[kept], labels[kept]
-        numbers.add(rows, logits, labels, len(roster))
-        self._broken = before
-
-    def _check_shapes(self, size: int, logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
-        check_shapes(size, self.classes, logits, labels)
-
-    def _hold(self, ids: Any, logits: Any, labels: Any) -> None:
-        """Keep a batch on its device."""
-        ids, labels = own_ids(ids), own_labels(labels)
-        self._check_shapes(len(ids), tuple(logits.shape), tuple(labels.shape))
-        self._broken = True
-        self._held.add(ids, logits, labels)
-        self._broken = False
-        if self._held.bytes >= HELD_BYTES:
-            self._fetch()
-
-    def _fetch(self) -> None:
-        """Bring over what an accelerator held back and record it; a refused batch is dropped."""
-        held = self._held
-        if not len(held):
-            return
-        try:
-            batches = held.fetch()
-        except RecordingError as error:
-            self._held = Held()
-            self._leave_out(error, held.examples, len(held))
-            return
-        refused: list[tuple[RecordingError, int]] = []
-        self._broken = True
-        for ids, logits, labels in batches:
-            try:
-                self._record(to_ids(ids), logits, to_labels(labels))
-            except RecordingError as error:
-                refused.append((error, len(ids)))
-        self._held = Held()
-        self._broken = False
-        if len(refused) > 1 and self.on_error == "raise":
-            error, _ = refused[0]
-            error.args = (f"{error} (the first of {len(refused)} batches refused of {len(batches)} held back)",)
-        for error, size in sorted(refused, key=lambda one: _taken(one[0])):  # what takes all with it comes last
-            self._leave_out(error, size)
-
-    def _leave_out(self, error: RecordingError, examples: int, batches: int = 1) -> None:
-        """What was refused ends the training, or this goes on without it."""
-        taken = _taken(error)
-        if taken and self.on_error == "raise":
-            error.args = (f"{error}; those before them were recorded: rewind({self.epoch}) begins the epoch anew",)
-        if self.on_error == "raise":
-            raise error
-        if not taken:
-            self._tally.add(error, examples, batches)
-            return
-        self._tally.lose(error)  # nobody knows since when they were none: the epoch so far goes with them
-        doubt = self._numbers.doubt
-        self._begin_anew()
-        self._numbers.doubt = doubt
+            yield
+        finally:
+            with self._turn:
+                self._pauses -= 1
 
     def end_epoch(self, allow_missing: bool | None = None) -> None:
         """Write the epoch; when this returns, the epoch is on disk and survives a kill.
@@ -297,6 +247,8 @@ class Recorder:
         if allow_missing is not None:
             allow_missing = check_flag(allow_missing, "allow_missing")
         with self._turn:
+            if self._pauses:
+                raise RecordingError("this recorder is paused; end the epoch outside of paused()")
             if self._broken or self._refusal is not None:
                 self._check_open()
             self._fetch()
@@ -312,7 +264,7 @@ class Recorder:
             self._write(allow)
 
     def _nothing(self) -> RecordingError:
-        return RecordingError(f"epoch {self.epoch}: nothing was recorded; call update(ids, logits, labels) first")
+        return RecordingError(f"epoch {self.epoch}: nothing was recorded; call update(ids, outputs, labels) first")
 
     def _write(self, allow: bool) -> None:
         """Write the epoch under way and begin the next. Until it is clear what is on disk this recorder is broken."""
@@ -323,6 +275,7 @@ class Recorder:
             columns = {name: column[order] for name, column in columns.items()}
         if self._world > 1:
             columns = part_columns(roster, columns)
+        self._writer.say_of_parts(getattr(self._reader, "example_type", None))
         try:
             self._writer.append(
                 columns,
@@ -341,7 +294,7 @@ class Recorder:
 
     def _start_epoch(self, roster: Known) -> None:
         if self._world > 1 and not self._writer.manifest.ids_given:
-            self._roster = Learned(self.classes, self.repeats)
+            self._roster = Learned(self._reader.gold, self.repeats)
         else:
             roster.new_labels = False
             roster.start_epoch()
@@ -398,26 +351,6 @@ class Recorder:
             self._tally.start_epoch()
             self._begin_anew()
 
-    def _begin_anew(self) -> None:
-        """The epoch under way has seen nothing; new objects, whatever state the old ones were left in."""
-        self._held = Held()
-        roster = self._roster
-        self._roster = roster.anew() if isinstance(roster, Known) else Learned(self.classes, self.repeats)
-        self._numbers = self._empty()
-        self._broken = False
-
-    def _check_open(self) -> None:
-        if self._refusal is not None:
-            raise RecordingError(self._refusal)
-        broken = RecordingError(
-            f"epoch {self.epoch}: a call was broken off inside (by an interrupt?), so that it is not certain what this "
-            f"epoch holds; call rewind({self.epoch}) to begin it anew"
-        )
-        if self.on_error == "raise":
-            raise broken
-        self._tally.lose(broken)
-        self._begin_anew()
-
     def close(self) -> None:
         """End the recording. An epoch under way (updates since the last ``end_epoch``) is an error, not lost silently.
 
@@ -463,15 +396,3 @@ def _in_a_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_in_a_child)
-
-
-def _taken(error: RecordingError) -> int:
-    """How many rows were recorded that are as wrong as those which are refused now."""
-    return error.taken if isinstance(error, LookAlikes) else 0
-
-
-def _size(ids: Any) -> int:
-    try:
-        return len(ids)
-    except TypeError:
-        return 0

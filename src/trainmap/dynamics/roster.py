@@ -27,6 +27,9 @@ NOT_YET = -1
 class Known:
     """The examples are these: (N,) ids, ascending, and their labels, ``UNKNOWN_LABEL`` where still to be learned.
 
+    Without classes (0) a label is any number that must not change, such as the bits of a target; ``UNKNOWN_LABEL``
+    stands for none.
+
     Attributes:
         seen: how many were seen in this epoch.
         came: how many visits this epoch had, those of one example again included.
@@ -66,7 +69,7 @@ class Known:
         self.seen = self.came = 0
         self._arrival[:] = NOT_YET
         self._arrival[-1] = 0
-        self._labels_known = bool((self.labels != UNKNOWN_LABEL).all())
+        self._labels_known = not self.classes or bool((self.labels != UNKNOWN_LABEL).all())
 
     def take(self, ids: Array, labels: Array) -> Taken:
         """Rows of a batch, now seen.
@@ -102,14 +105,14 @@ class Known:
         first = np.zeros(len(rows), bool)
         first[places] = True
         known = self._labels[rows]
-        _check_labels(ids, np.where(known == UNKNOWN_LABEL, labels[places][of], known), labels)
+        _check_labels(ids, np.where(known == UNKNOWN_LABEL, labels[places][of], known), labels, self.classes)
         before = self._arrival[rows] != NOT_YET
         fresh = first & ~before
         if self.repeats == "refuse" and not fresh.all():
             _refuse_twice(ids, before)
         self._newcomers |= new
         self._arrival[rows[fresh]] = self.came + np.flatnonzero(fresh)
-        if (known == UNKNOWN_LABEL).any():
+        if ((known == UNKNOWN_LABEL) & (labels != UNKNOWN_LABEL)).any():
             self.new_labels = True
             self._labels[rows] = labels
         self.seen += int(fresh.sum())
@@ -144,6 +147,22 @@ class Known:
             self._labels = np.concatenate([self._labels, np.full(short, UNKNOWN_LABEL)])
             self._arrival = np.concatenate([self._arrival[:-1], [NOT_YET], last])
         return rows, new
+
+    def gold(self, ids: Array) -> Array:
+        """The labels of a batch, where its examples and their labels are known; (B,) int64.
+
+        Raises:
+            RecordingError: an id or a label that is not.
+        """
+        if ids.dtype.kind != self.ids.dtype.kind:
+            _refuse_kind(ids, self.ids.dtype.kind)
+        rows = self._index.rows(ids)
+        if (rows < 0).any() and not self.grows:
+            self._make_room(ids, rows)  # says so
+        labels = self._labels[rows]
+        if (labels == UNKNOWN_LABEL).any():
+            raise no_labels(ids[labels == UNKNOWN_LABEL])
+        return labels
 
     def settle(self) -> tuple[Known, Array | None]:
         """The roster with its newcomers sorted in, and the order that sorts the rows; as it is, and None, without."""
@@ -213,10 +232,15 @@ class Learned:
                     places.append(place)
             rows[place] = row
         fresh = np.array(places, np.int64)
-        _check_labels(ids, np.concatenate([self._labels[: self.seen], labels[fresh]])[rows], labels)
+        gold = np.concatenate([self._labels[: self.seen], labels[fresh]])[rows]
+        _check_labels(ids, gold, labels, self.classes)
         self._add(list(new), ids[fresh], labels[fresh], self.came + fresh)
         self.came += len(names)
         return (rows, None) if self.repeats == "mean" else (rows[fresh], fresh)
+
+    def gold(self, ids: Array) -> Array:
+        """No label is known yet."""
+        raise no_labels(ids)
 
     def _add(self, names: list[int | str], ids: Array, labels: Array, arrival: Array) -> None:
         if not names:
@@ -241,7 +265,9 @@ class Learned:
 
 
 def check_classes(ids: Array, labels: Array, classes: int) -> None:
-    """Every label is a class."""
+    """Every label is a class, where there are classes."""
+    if not classes:
+        return
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
         raise RecordingError(
@@ -253,7 +279,7 @@ def check_classes(ids: Array, labels: Array, classes: int) -> None:
 def _label_cure(labels: Array, classes: int) -> str:
     low, high = labels.min(), labels.max()
     if low == -100:
-        return "; -100 is an ignore_index: drop these rows, of ids, logits and labels alike"
+        return "; is that an ignore_index? give the Recorder ignore_index=-100, or drop these rows"
     if low == -1:
         return (
             "; labels of -1 and 1 become 0 and 1: (labels + 1) // 2"
@@ -261,19 +287,42 @@ def _label_cure(labels: Array, classes: int) -> str:
             else "; -1 is no class: drop these rows"
         )
     if low >= 1 and high == classes:
-        return "; where labels start at 1: subtract 1"
+        return f"; where labels start at 1 name the classes, classes=range(1, {classes + 1}), or subtract 1"
     return ""
 
 
-def _check_labels(ids: Array, gold: Array, labels: Array) -> None:
+def _check_labels(ids: Array, gold: Array, labels: Array, classes: int) -> None:
     """``labels`` of a batch are those that its examples have."""
     changed = gold != labels
     if changed.any():
         first = int(np.flatnonzero(changed)[0])
+        what, before, now = "gold label", gold[first], labels[first]
+        if not classes:
+            what, before, now = "target", *(f"{told:.6g}" for told in as_targets(np.array([before, now])))
         raise RecordingError(
-            f"{changed.sum()} labels changed (id {shown(ids[first])}: {gold[first]}, now {labels[first]}); "
-            "an example keeps its gold label through a recording"
+            f"{changed.sum()} {what.split()[-1]}s changed (id {shown(ids[first])}: {before}, now {now}); "
+            f"an example keeps its {what} through a recording"
         )
+
+
+def as_bits(targets: Array) -> Array:
+    """(n,) targets as numbers that a roster keeps and compares, int64: the bits of each in single precision, which is
+    what is recorded of it, widened; NaN, for none, is ``UNKNOWN_LABEL``."""
+    plain = targets.astype(np.float32).astype(np.float64) + 0.0  # one zero
+    return np.where(np.isnan(plain), UNKNOWN_LABEL, plain.view(np.int64))
+
+
+def as_targets(bits: Array) -> Array:
+    """(n,) float64: the targets that ``as_bits`` made numbers of; NaN where there is none."""
+    return np.where(bits == UNKNOWN_LABEL, np.nan, np.ascontiguousarray(bits, np.int64).view(np.float64))
+
+
+def no_labels(ids: Array) -> RecordingError:
+    """The error for a batch that came without labels."""
+    return RecordingError(
+        f"the labels of {len(ids)} ids are not known (first: {some(ids.tolist())}): hand them over, update(ids, "
+        "outputs, labels), or give the Recorder ids= and labels= of all examples"
+    )
 
 
 def _refuse_kind(ids: Array, kind: str) -> None:

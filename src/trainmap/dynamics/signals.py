@@ -109,7 +109,8 @@ class Block:
     Attributes:
         labels: (n,) int64.
         classes: C.
-        signals: name -> (E, n), from ``SIGNALS``; NaN (-1 in ``predicted``) where an example was not seen.
+        signals: name -> (E, n), from ``SIGNALS`` or those of another kind; NaN (-1 in ``predicted``) where an example
+            was not seen.
         complete: every example was seen in every epoch.
         logits: (E, n, C) float16 or float32, or None where the recording has none.
     """
@@ -261,13 +262,24 @@ class Block:
             return total / self.epochs
         return np.divide(total, self.visits, out=np.full(len(self), np.nan), where=self.visits > 0)
 
-    @cached_property
+    @property
     def variance(self) -> Array:
-        """(n,) float64: the population variance of p_gold over the epochs in which an example was seen (two-pass)."""
-        mean = self.mean("p_gold")
-        total, deviation = np.zeros(len(self)), np.empty(len(self))
-        for row, seen in self.rows(self.p64):
-            np.subtract(row, mean, out=deviation)
-            deviation *= deviation
-            np.add(total, deviation, out=total, where=seen)
-        return read_only(self.over_visits(total))
+        """(n,) float64: the population variance of p_gold, see ``variance_of``."""
+        return self.variance_of("p_gold")
+
+    def variance_of(self, name: str) -> Array:
+        """(n,) float64: the population variance of a signal over the epochs in which an example was seen (two-pass)."""
+        key = ("variance", name)
+        if key not in self.kept:
+            mean = self.mean(name)
+            total, deviation = np.zeros(len(self)), np.empty(len(self))
+            for row, seen in self.rows(self.wide(name)):
+                np.subtract(row, mean, out=deviation)
+                deviation *= deviation
+                np.add(total, deviation, out=total, where=seen)
+            self.kept[key] = read_only(self.over_visits(total))
+        return self.kept[key]
+
+    def wide(self, name: str) -> Iterable[Array]:
+        """E rows of a signal, (n,) float64 each; those of ``p_gold`` are converted once for all."""
+        return self.p64 if name == "p_gold" else (row.astype(np.float64) for row in self[name])

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_labels
-from trainmap.dynamics.columns import Layout, check_file, check_files, map_columns, values
+from trainmap.dynamics.columns import Layout, check_file, check_files, empty_columns, map_columns, values
 from trainmap.dynamics.damage import check_recording
 from trainmap.dynamics.examples import read_examples
 from trainmap.dynamics.examples import write_examples as write_examples
@@ -31,8 +31,10 @@ from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.manifest import NAME, Manifest, read_manifest
 from trainmap.dynamics.parts import join_parts
 from trainmap.dynamics.processes import has_parts
-from trainmap.dynamics.signals import Block, empty_signals, read_only
+from trainmap.dynamics.roster import as_bits, as_targets
+from trainmap.dynamics.signals import UNKNOWN_LABEL, Block, read_only
 from trainmap.dynamics.stats import Stats, read_stats
+from trainmap.dynamics.supervision import Kind, Per
 from trainmap.errors import StoreError, TrainmapError, counted
 from trainmap.files import reading
 from trainmap.kinds import check_path
@@ -66,8 +68,11 @@ class Dynamics(Told):
         path: the folder.
         manifest: what it says about itself.
         ids: (N,) int64 or str, ascending; row i of every epoch is example ``ids[i]``.
-        labels: (N,) int64 gold labels; -1 for an example that was never seen and whose label was never given.
+        labels: (N,) int64 gold labels; -1 for an example that was never seen and whose label was never given, and for
+            all where the recording is not of classes.
         checked: epochs are compared with their checksums when they are first read.
+        targets: (N,) float64 of a recording of regression, in single precision; NaN for an example that was never seen
+            and whose target was never given. None of the others.
     """
 
     path: Path
@@ -75,6 +80,7 @@ class Dynamics(Told):
     ids: Array
     labels: Array
     checked: bool = True
+    targets: Array | None = None
 
     def told(self) -> Lines:
         """What it is in a few lines."""
@@ -133,7 +139,10 @@ class Dynamics(Told):
         ids, labels = read_examples(folder, manifest, verify)
         for entry in manifest.files:
             check_file(folder, entry)
-        dynamics = Dynamics(folder, manifest, ids, labels, verify)
+        targets = None
+        if manifest.kind == "regression":
+            targets, labels = as_targets(labels), np.full(len(ids), UNKNOWN_LABEL)
+        dynamics = Dynamics(folder, manifest, ids, labels, verify, targets)
         if manifest.stats is not None:
             _ = dynamics.stats  # mapped now, for a recorder that goes on replaces the file
         return dynamics
@@ -152,6 +161,49 @@ class Dynamics(Told):
         return self.manifest.classes
 
     @property
+    def kind(self) -> Kind:
+        """What the examples were trained on: "classes", "multilabel", "tokens", "regression" or "numbers"."""
+        return self.manifest.kind
+
+    @property
+    def class_names(self) -> tuple[str | int, ...] | None:
+        """What the classes (or labels) are called, by their numbers; None where nobody said."""
+        names = self.manifest.class_names
+        return None if names is None else tuple(names)
+
+    @property
+    def per(self) -> Per | None:
+        """ "label" or "token" where an example is a part of one, called "id/part"; otherwise None."""
+        return self.manifest.per
+
+    @property
+    def step(self) -> str:
+        """What an epoch of the recording is: "epoch" or "steps" of the training, ``every`` so many of them."""
+        return self.manifest.step
+
+    @property
+    def every(self) -> int | None:
+        return self.manifest.every
+
+    def check_classes(self, what: str) -> None:
+        """Refuse a recording that is not of classes, one gold class for each example: ``what`` needs it.
+
+        Raises:
+            TrainmapError: names the kind that this one is of.
+        """
+        if self.kind != "classes":
+            raise TrainmapError(
+                f"{what} needs a recording of classes, with one gold class for each example; {self.path} is of kind "
+                f"'{self.kind}'"
+            )
+
+    @property
+    def main_signal(self) -> str:
+        """What a map of it is of, and what is shown of it where nobody says what: "p_gold", or its first signal."""
+        said = self.manifest.signals
+        return "p_gold" if said is None else said[0].name
+
+    @property
     def source(self) -> str:
         """ "train" (logits of the training step) or "sweep" (an evaluation pass after the epoch)."""
         return self.manifest.source
@@ -165,8 +217,8 @@ class Dynamics(Told):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the dataset: its ids and labels."""
-        return fingerprint(self.ids, self.labels)
+        """Of the dataset: its ids and labels (or targets)."""
+        return fingerprint(self.ids, self.labels if self.targets is None else as_bits(self.targets))
 
     @cached_property
     def layouts(self) -> list[Layout]:
@@ -183,7 +235,7 @@ class Dynamics(Told):
 
     def _layout(self, path: Path) -> Layout:
         """Where an epoch's columns lie, each of the type that it must have."""
-        layout, expected = Layout.of(path), empty_signals(0, self.classes)
+        layout, expected = Layout.of(path), empty_columns(0, self.manifest)
         if layout.rows != self.examples:
             raise StoreError(f"{path} has {layout.rows} rows, the manifest says {self.examples}")
         for name, (_, dtype, width) in layout.places.items():

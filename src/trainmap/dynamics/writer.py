@@ -37,6 +37,7 @@ from trainmap.dynamics.growing import next_name, with_newcomers
 from trainmap.dynamics.manifest import (
     EXAMPLES,
     NAME,
+    IdType,
     Manifest,
     StatsEntry,
     manifest_bytes,
@@ -166,6 +167,11 @@ class Writer:
                     update["overwrote"] = None
                 self._write_manifest(self.manifest.model_copy(update=update))
 
+    def say_of_parts(self, example_type: IdType | None) -> None:
+        """Of what kind the ids of the examples are, whose parts are recorded; goes to disk with the next epoch."""
+        if example_type != self.manifest.example_type:
+            self.manifest = self.manifest.model_copy(update={"example_type": example_type})
+
     def append(
         self,
         columns: Mapping[str, Array],
@@ -230,7 +236,9 @@ class Writer:
         if listed and (grown or new_labels or before.examples_file is None):
             # Under a new name: the manifest lists the old file with its checksum until the new manifest is there.
             name = next_name(before.examples_name) if before.examples else EXAMPLES
-            update["examples_file"] = write_examples(self.folder, ids, labels, file=name)
+            update["examples_file"] = write_examples(
+                self.folder, ids, labels, file=name, targets=before.kind == "regression"
+            )
         if known is not None and grown:
             entries, stats = with_newcomers(self.folder, entries, stats, known, ids)
         if before.level == "stats":

@@ -71,6 +71,7 @@ class Predictions:
         Raises:
             TrainmapError: no such epoch, or no ``predicted`` was recorded.
         """
+        dynamics.check_classes("what a network predicted")
         at = dynamics.epochs - 1 if epoch is None else epoch
         if not 0 <= at < dynamics.epochs:
             raise TrainmapError(f"epoch must be 0 to {dynamics.epochs - 1}, got {at}")

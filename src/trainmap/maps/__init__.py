@@ -5,6 +5,7 @@ Its files, in reading order::
     regions.py          easy-to-learn, ambiguous, hard-to-learn
     table_file.py       a Parquet table with what made it
     map_file.py         A map as a file
+    axes.py             the axes of a map by the kind of its recording
     ensemble.py         one map of several recordings
     datamap.py          DataMap
     stability.py        how sure a map is, and from which epoch on
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
         region_numbers,
         unclear,
     )
-    from trainmap.maps.stability import Convergence, agreement_by_epoch, converged, earlier
+    from trainmap.maps.stability import Convergence, agreement_by_epoch, converged, earlier, telling_scores
     from trainmap.maps.table_file import METADATA, check_table, read_table, write_table
 else:
     __getattr__, __dir__ = lazily(
@@ -68,7 +69,7 @@ else:
                 "AMBIGUOUS EASY HARD REGIONS Rule assign check_fraction check_rule deepest_first depth overlap "
                 "region_numbers unclear"
             ),
-            "stability": "Convergence agreement_by_epoch converged earlier",
+            "stability": "Convergence agreement_by_epoch converged earlier telling_scores",
             "table_file": "METADATA check_table read_table write_table",
         },
     )
@@ -81,6 +82,6 @@ __all__ = [
     "converged", "deepest_first", "depth", "earlier", "export_allenai", "export_fiftyone", "export_spotlight",
     "find_kinds", "human_agreement", "intervals", "label_entropy", "map_from_table", "open_pair", "overlap",
     "plain", "read_table",
-    "region_numbers", "study_map", "to_arrow", "unclear", "write_table",
+    "region_numbers", "study_map", "telling_scores", "to_arrow", "unclear", "write_table",
 ]
 # fmt: on

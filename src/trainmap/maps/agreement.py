@@ -22,7 +22,6 @@ from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
 from trainmap.scores.compute import available
-from trainmap.scores.table import hard_end
 
 Array = NDArray[Any]
 Allow = Literal["source", "dataset", "rule"]
@@ -141,7 +140,7 @@ def compare(
     agreements = []
     for name in names:
         x, y = a.values(name)[rows_a], b.values(name)[rows_b]
-        sign = -1 if hard_end(name) == "low" else 1
+        sign = -1 if a.hard_end(name) == "low" else 1
         both = ~(np.isnan(x) | np.isnan(y))
         top = tuple(top_overlap(sign * x, sign * y, fraction) for fraction in fractions)
         agreements.append(ScoreAgreement(name, int(both.sum()), spearman(x, y), top))
@@ -207,6 +206,9 @@ def check_alike(maps: Sequence[DataMap], allow: Collection[Allow] = ()) -> None:
         "dataset": ("dataset (ids or labels differ)", [m.dataset[:16] for m in maps]),
         "rule": ("rule of regions", [f"{m.rule} {m.fraction:.4g}" if m.rule == "quantile" else m.rule for m in maps]),
     }
+    of = [f"{m.kind} of {', '.join(signal.name for signal in m.signals)}" if m.signals else m.kind for m in maps]
+    if len(set(of)) > 1:
+        raise TrainmapError(f"maps that are compared must be of one kind, got {' and '.join(dict.fromkeys(of))}")
     for name, (what, values) in facts.items():
         if name not in allow and len(set(values)) > 1:
             raise TrainmapError(

@@ -19,13 +19,15 @@ from trainmap.dynamics.given import check_flag
 from trainmap.dynamics.index import ids_from_arrow, ids_to_arrow, rows_of
 from trainmap.dynamics.signals import UNKNOWN_LABEL, Block
 from trainmap.dynamics.store import Dynamics, fingerprint
+from trainmap.dynamics.supervision import End, Kind, Signal
 from trainmap.errors import StoreError, TrainmapError, counted, shown
 from trainmap.kinds import check_name
+from trainmap.maps.axes import axis_scores, is_bounded, with_axes
 from trainmap.maps.ensemble import check_members, ensemble_scores
 from trainmap.maps.map_file import AXES, check_map, check_ranges, read_map, write_map
 from trainmap.maps.regions import OR_NONE, REGIONS, Rule, check_fraction, check_rule, overlap, region_numbers, unclear
 from trainmap.scores.compute import available, check_question, compute, epochs_taken
-from trainmap.scores.table import OF_SEVERAL, score_named
+from trainmap.scores.table import OF_SEVERAL, hard_end, score_named
 from trainmap.told import Lines, Told
 
 Array = NDArray[Any]
@@ -46,6 +48,9 @@ class DataMap(Told):
         source: "train" or "sweep", as recorded.
         dataset: fingerprint of the ids and labels.
         members: how many recordings it is of.
+        kind: of the recording: what its examples were trained on.
+        signals: its columns, where that is not classes; () otherwise. What the axes are then: ``trainmap.maps.axes``.
+        class_names: what the classes are called, by number; None where nobody said.
     """
 
     table: pl.DataFrame
@@ -55,6 +60,9 @@ class DataMap(Told):
     source: str
     dataset: str
     members: int = 1
+    kind: Kind = "classes"
+    signals: tuple[Signal, ...] = ()
+    class_names: tuple[str | int, ...] | None = None
 
     def __post_init__(self) -> None:
         check_rule(self.rule)
@@ -117,16 +125,20 @@ class DataMap(Told):
             assert isinstance(dynamics, Dynamics)
             members = [dynamics]
             wanted = list(available(dynamics, epochs) if scores is None else scores)
-            values = compute(dynamics, [*(name for name in AXES if name not in wanted), *wanted], **how)
+            values = compute(
+                dynamics, [*(name for name in axis_scores(dynamics) if name not in wanted), *wanted], **how
+            )
         else:
             members = check_members(dynamics, epochs)
             check_question(members[0], scores)
-            values = ensemble_scores(members, scores, axes=AXES, **how)
+            values = ensemble_scores(members, scores, axes=axis_scores(members[0]), **how)
         first = members[0]
+        signals = tuple(first.manifest.signals or ())
+        bounded, values = is_bounded(first.kind, signals), with_axes(first, values)
         taken = epochs_taken(first, epochs)
         return DataMap(
             table=to_table(first, values).with_columns(
-                region_column(values["variability"], values["confidence"], taken, rule, fraction)
+                region_column(values["variability"], values["confidence"], taken, rule, fraction, bounded)
             ),
             epochs=taken,
             rule=rule,
@@ -134,6 +146,9 @@ class DataMap(Told):
             source=first.source,
             dataset=first.fingerprint,
             members=len(members),
+            kind=first.kind,
+            signals=signals,
+            class_names=first.class_names,
         )
 
     def __len__(self) -> int:
@@ -143,6 +158,22 @@ class DataMap(Told):
     def scores(self) -> list[str]:
         """The names of the score columns."""
         return [n for n, kind in self.table.schema.items() if kind.is_float() and n not in (*KEYS, "region")]
+
+    @property
+    def bounded(self) -> bool:
+        """Whether confidence lies in 0 to 1: a probability, or a share."""
+        return is_bounded(self.kind, self.signals)
+
+    @property
+    def signal(self) -> str:
+        """What the axes are of: "p_gold", or the main signal of a recording of regression or plain numbers."""
+        return self.signals[0].name if self.kind in ("regression", "numbers") else "p_gold"
+
+    def hard_end(self, score: str) -> End | None:
+        """Which end of a column is hard; None for one of your own, and where neither is."""
+        if self.kind in ("regression", "numbers") and score in AXES:
+            return {"confidence": "low", "variability": "high"}.get(score)  # type: ignore[return-value]
+        return hard_end(score, self.signals)
 
     @cached_property
     def ids(self) -> Array:
@@ -171,6 +202,8 @@ class DataMap(Told):
         except TrainmapError:
             near = get_close_matches(score.lower(), self.scores, 1)
             return f"Did you mean '{near[0]}'?" if near else "Add a score of your own by with_scores"
+        if self.kind not in known.kinds:
+            return f"It is not defined for kind '{self.kind}'"
         if score in OF_SEVERAL:
             return "A map of several recordings has it: DataMap.from_dynamics([a, b, ...])"
         if self.epochs < known.epochs:
@@ -189,7 +222,8 @@ class DataMap(Told):
     def with_rule(self, rule: Rule, fraction: float | None = None) -> DataMap:
         """The same map with its regions by another rule or fraction."""
         share = self.fraction if fraction is None else fraction
-        regions = region_column(self.values("variability"), self.values("confidence"), self.epochs, rule, share)
+        axes = self.values("variability"), self.values("confidence")
+        regions = region_column(*axes, self.epochs, rule, share, self.bounded)
         return replace(self, table=self.table.with_columns(regions), rule=rule, fraction=share)
 
     def with_scores(self, ids: Any, scores: Mapping[str, Any], allow_missing: bool = False) -> DataMap:
@@ -243,6 +277,10 @@ class DataMap(Told):
         """Write the table as Parquet, with what made it in the file's metadata."""
         about = {name: getattr(self, name) for name in ("epochs", "rule", "fraction", "source", "dataset")}
         about |= {"members": self.members} if self.members > 1 else {}
+        if self.kind != "classes":
+            about |= {"kind": self.kind, "signals": [signal.model_dump() for signal in self.signals]}
+        if self.class_names is not None:
+            about["class_names"] = list(self.class_names)
         return write_map(path, self.table, about)
 
     @staticmethod
@@ -264,17 +302,20 @@ class DataMap(Told):
             datamap = DataMap(frame, **told)
         except TrainmapError as error:
             raise StoreError(f"{path} was changed: {error}") from error
-        if fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
+        of_targets = datamap.kind == "regression"  # which are part of the dataset, and stand in no column
+        if not of_targets and fingerprint(datamap.ids, datamap.labels) != datamap.dataset:
             raise StoreError(f"{path} was changed: its ids or labels are not those that the map was made for")
         if verify:
             check_map(path, datamap.table, about)
-        check_ranges(path, datamap.table, datamap.epochs)
+        check_ranges(path, datamap.table, datamap.epochs, datamap.bounded)
         return datamap.with_rule(datamap.rule)
 
 
-def region_column(variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float) -> pl.Series:
+def region_column(
+    variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float, bounded: bool = True
+) -> pl.Series:
     """The column ``region`` of a map's table."""
-    places = region_numbers(variability, confidence, epochs, rule, fraction)
+    places = region_numbers(variability, confidence, epochs, rule, fraction, bounded)
     return pl.Series("region", OR_NONE, dtype=pl.String).gather(places)
 
 

@@ -92,7 +92,7 @@ def ensemble_scores(
     Args:
         members: as ``check_members`` gives them.
         scores: names or functions of a block; None for all that every member can give.
-        axes: scores that are always there.
+        axes: scores that are always there; the first two are the mean and the standard deviation of what the map is of.
         epochs, workers, max_memory: see ``trainmap.compute``; one member is read at a time.
         on_progress: called with the number of examples done, of each member.
     """
@@ -108,7 +108,10 @@ def ensemble_scores(
     between, pooled = Spread(members[0].examples), Spread(members[0].examples)
     for one in members:
         chosen = resolve(one, wanted, epochs)
-        visits = Score(VISITS, _visits, "high", ("p_gold",) if one.level != "stats" else (), "0 to E", "ours")
+        seen_by = ("p_gold",) if one.manifest.signals is None else (one.manifest.signals[0].name,)
+        visits = Score(
+            VISITS, _visits, "high", seen_by if one.level != "stats" else (), "0 to E", "ours", kinds=(one.kind,)
+        )
         names = list(chosen)
         if taken := [name for name in names if name in OF_SEVERAL]:
             raise TrainmapError(f"'{taken[0]}' is a column of every map of several recordings; rename the function")
@@ -124,9 +127,9 @@ def ensemble_scores(
                 with np.errstate(invalid="ignore"):  # a score of one's own may have both infinities
                     np.add(total[name][rows], values[name], out=total[name][rows], where=there)
                 count[name][rows] += there
-            mean, seen = values["confidence"], values[VISITS]
+            mean, seen = values[axes[0]], values[VISITS]
             between.add(rows, mean, 0.0, (seen > 0).astype(np.float64))
-            pooled.add(rows, mean, values["variability"] ** 2, seen)
+            pooled.add(rows, mean, values[axes[1]] ** 2, seen)
             if on_progress is not None:
                 on_progress(len(seen))
     for name, values in total.items():
@@ -163,6 +166,11 @@ class Spread:
         return np.sqrt(np.divide(self.squares, self.weight, out=np.full(len(enough), np.nan), where=enough))
 
 
+def _names(one: Dynamics) -> list[str] | None:
+    said = one.manifest.signals
+    return None if said is None else [f"{signal.name} ({signal.hard})" for signal in said]
+
+
 def _visits(block: Any) -> Array:
     return np.asarray(block["visits"] if isinstance(block, Stats) else block.visits, np.float64)
 
@@ -171,7 +179,10 @@ def _check_alike(one: Dynamics, other: Dynamics) -> None:
     """Refuse two recordings that are not of the same thing."""
     for what, a, b in (
         ("source (the two are different quantities)", one.source, other.source),
+        ("kind", one.kind, other.kind),
         ("number of classes", one.classes, other.classes),
+        ("signals", _names(one), _names(other)),
+        ("names of classes", one.class_names, other.class_names),
     ):
         if a != b:
             raise TrainmapError(

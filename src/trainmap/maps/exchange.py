@@ -67,6 +67,7 @@ def export_metrics(dynamics: Dynamics, path: str | Path) -> Path:
     written with all their digits and read back equal; the reference code's file has ten decimals.
     """
     check_kind(dynamics, Dynamics)
+    dynamics.check_classes(METRICS)
     names = ("threshold_closeness", "confidence", "variability", "correctness", "forgetting")
     values = compute(dynamics, names)
     if (never := np.isnan(values["confidence"])).any():
@@ -133,7 +134,7 @@ def study_map(dynamics: Dynamics, rule: Rule = "quantile", fraction: float = 1 /
 
 
 def export_fiftyone(
-    datamap: DataMap, path: str | Path, dynamics: Dynamics | None = None, signals: Sequence[str] = ("p_gold",)
+    datamap: DataMap, path: str | Path, dynamics: Dynamics | None = None, signals: Sequence[str] | None = None
 ) -> Path:
     """Write a JSON file of sample fields for FiftyOne.
 
@@ -173,7 +174,7 @@ def _json(value: Any) -> str:
 
 
 def spotlight_table(
-    datamap: DataMap, dynamics: Dynamics | None = None, signals: Sequence[str] = ("p_gold",)
+    datamap: DataMap, dynamics: Dynamics | None = None, signals: Sequence[str] | None = None
 ) -> pl.DataFrame:
     """The map's table and, with ``dynamics``, a column of lists for each signal: ``trajectory_p_gold``.
 
@@ -193,7 +194,7 @@ def _dtype(column: Array) -> type[pl.DataType]:
 
 
 def export_spotlight(
-    datamap: DataMap, path: str | Path, dynamics: Dynamics | None = None, signals: Sequence[str] = ("p_gold",)
+    datamap: DataMap, path: str | Path, dynamics: Dynamics | None = None, signals: Sequence[str] | None = None
 ) -> Path:
     """Write ``spotlight_table`` as Parquet or CSV, by the name's ending; ``spotlight.show(path)`` opens both.
 
@@ -223,7 +224,9 @@ def _csv_list(name: str, values: list[float]) -> str:
     return json.dumps(values)
 
 
-def _trajectories(datamap: DataMap, dynamics: Dynamics | None, signals: Sequence[str]) -> Iterator[tuple[str, Array]]:
+def _trajectories(
+    datamap: DataMap, dynamics: Dynamics | None, signals: Sequence[str] | None
+) -> Iterator[tuple[str, Array]]:
     if dynamics is None:
         return
     check_kind(dynamics, Dynamics)
@@ -232,7 +235,7 @@ def _trajectories(datamap: DataMap, dynamics: Dynamics | None, signals: Sequence
             f"the map ({len(datamap)} examples) and the dynamics ({len(dynamics)}) must have the same ids; "
             "make the map from these dynamics"
         )
-    for name in signals:
+    for name in [dynamics.main_signal] if signals is None else signals:
         yield name, trajectories(dynamics, name)
 
 

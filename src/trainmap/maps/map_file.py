@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from trainmap.dynamics.supervision import Kind, Signal
 from trainmap.errors import StoreError, TrainmapError, cause, short, some
 from trainmap.files import reading, writing
 from trainmap.kinds import as_path, check_path
@@ -18,7 +19,8 @@ from trainmap.maps.table_file import check_table, read_table, write_table
 from trainmap.parquet_files import to_frame
 from trainmap.typed import of_type
 
-VERSION = 1
+VERSION = 2
+"""What uses nothing of it is written as 1: a map of classes without names."""
 AXES = ("confidence", "variability", "correctness")
 ABOUT: dict[str, type | tuple[type, ...]] = {
     "version": int,
@@ -34,7 +36,8 @@ def write_map(path: str | Path, table: pl.DataFrame, about: Mapping[str, Any]) -
     """Write a map's table, and ``about``, what made it."""
     target = check_map_name(path)
     with writing(target) as handle:
-        write_table(handle, to_arrow(table), {"version": VERSION, **about})
+        version = VERSION if {"kind", "class_names"} & set(about) else 1
+        write_table(handle, to_arrow(table), {"version": version, **about})
     return target
 
 
@@ -51,8 +54,9 @@ def read_map(path: str | Path) -> tuple[pl.DataFrame, dict[str, Any], Mapping[st
     try:
         told = {name: of_type(about[name], kinds, name) for name, kinds in ABOUT.items()}
         told["members"] = of_type(about.get("members", 1), int, "members")  # left out where there is one
-    except (KeyError, TypeError) as error:
-        why = cause(error)
+        told |= _of_kind(about)
+    except (KeyError, TypeError, ValueError) as error:
+        why = cause(ValueError(str(error).split("\n")[0]))
         raise StoreError(f"{path} says that it is a map, but not of what ({why}); make it again") from error
     if (version := told.pop("version")) > VERSION:
         raise StoreError(
@@ -61,6 +65,22 @@ def read_map(path: str | Path) -> tuple[pl.DataFrame, dict[str, Any], Mapping[st
     with reading(path, "map", "make it again"):
         frame = _typed(to_frame(table))
     return frame.sort("id") if "id" in frame.columns else frame, told, about
+
+
+def _of_kind(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What a map says of its recording where that is not of classes, and of the names of classes."""
+    told: dict[str, Any] = {}
+    if "kind" in about:
+        if about["kind"] not in get_args(Kind):
+            raise TypeError(f"kind must be one of {', '.join(get_args(Kind))}")
+        told["kind"] = about["kind"]
+        told["signals"] = tuple(Signal.model_validate(one) for one in of_type(about["signals"], list, "signals"))
+        if not told["signals"]:
+            raise TypeError("signals must be named")
+    if "class_names" in about:
+        names = of_type(about["class_names"], list, "class_names")
+        told["class_names"] = tuple(of_type(name, (str, int), "class_names") for name in names)
+    return told
 
 
 def check_map(path: str | Path, table: pl.DataFrame, about: Mapping[str, Any]) -> None:
@@ -92,10 +112,14 @@ def check_map_name(path: str | Path) -> Path:
     return target
 
 
-def check_ranges(path: str | Path, table: pl.DataFrame, epochs: int) -> None:
+def check_ranges(path: str | Path, table: pl.DataFrame, epochs: int, bounded: bool = True) -> None:
     """What no recording gives; of maps of 0.1 all that tells damage in a score."""
     for name, high in (("confidence", 1.0), ("variability", 1.0), ("correctness", epochs)):
         values = table[name].to_numpy()
+        if not bounded and name != "correctness":
+            if np.isinf(values).any() or (name == "variability" and (values < 0).any()):
+                raise StoreError(f"{path} was changed: {name} must be a finite number; make it again")
+            continue
         if not np.all(np.isnan(values) | ((values >= 0) & (values <= high * (1 + 1e-5)))):
             raise StoreError(f"{path} was changed: {name} must be 0 to {high:g}; make it again")
     if strange := set(table["region"].unique().to_list()) - {*REGIONS, None}:

@@ -17,7 +17,7 @@ from trainmap.dynamics.index import find_rows, ids_to_arrow, of_one_kind
 from trainmap.errors import TrainmapError, number, whole
 from trainmap.maps.agreement import Allow, check_alike, spearman, top_overlap
 from trainmap.maps.datamap import DataMap
-from trainmap.scores.table import OF_SEVERAL, hard_end
+from trainmap.scores.table import OF_SEVERAL
 
 Array = NDArray[Any]
 
@@ -149,7 +149,7 @@ def agreement_by_members(
             f"{what} needs two ensembles without a common map, of {2 * max(asked, default=least)} maps; got {count}"
         )
     merged = _spread_over if score == "disagreement" else _mean_over
-    sign = -1 if hard_end(score) == "low" else 1
+    sign = -1 if maps[0].hard_end(score) == "low" else 1
     rows: list[tuple[Any, ...]] = []
     for size in asked:
         drawn = list(_disjoint(count, size, pairs, np.random.default_rng([seed, size])))

@@ -81,7 +81,12 @@ def unclear(variability: Array, confidence: Array, epochs: int, rule: Rule = "qu
 
 
 def assign(
-    variability: Array, confidence: Array, epochs: int, rule: Rule = "quantile", fraction: float = 1 / 3
+    variability: Array,
+    confidence: Array,
+    epochs: int,
+    rule: Rule = "quantile",
+    fraction: float = 1 / 3,
+    bounded: bool = True,
 ) -> Array:
     """The region of every example, (n,) of str or None; each example stands in at most one.
 
@@ -92,16 +97,22 @@ def assign(
             ambiguous goes before hard before easy).
         fraction: f of the quantile rule: a third holds the round(f n) deepest of the n examples that were seen, and
             all that are equal to the last of them.
+        bounded: confidence lies in 0 to 1. Where it does not there are no corners: regions are thirds by rank, an
+            example of two thirds being ambiguous before hard before easy.
 
     Returns:
         the same for equal values, whatever the order; None for all where ``unclear`` says why.
     """
-    return np.array(OR_NONE, dtype=object)[region_numbers(variability, confidence, epochs, rule, fraction)]
+    return np.array(OR_NONE, dtype=object)[region_numbers(variability, confidence, epochs, rule, fraction, bounded)]
 
 
-def region_numbers(variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float) -> Array:
+def region_numbers(
+    variability: Array, confidence: Array, epochs: int, rule: Rule, fraction: float, bounded: bool = True
+) -> Array:
     """``assign`` as places in ``OR_NONE``, (n,) uint32."""
     check_rule(rule)
+    if rule == "corner" and not bounded:
+        raise TrainmapError("rule 'corner' needs a confidence from 0 to 1, which has corners; use rule='quantile'")
     check_fraction(fraction)
     numbers = np.full(len(variability), OR_NONE.index(None), dtype=np.uint32)
     if unclear(variability, confidence, epochs, rule):
@@ -113,6 +124,8 @@ def region_numbers(variability: Array, confidence: Array, epochs: int, rule: Rul
         numbers[seen] = np.array([OR_NONE.index(name) for name in order])[nearest[:, seen].argmax(axis=0)]
         return numbers
     near = {EASY: confidence > 0.5, HARD: confidence < 0.5, AMBIGUOUS: variability > np.abs(confidence - 0.5)}
+    if not bounded:
+        near = dict.fromkeys(near, seen)
     thirds = _thirds(variability, confidence, seen, fraction)
     for name, there in near.items():  # the last that fits stays
         np.putmask(numbers, there & thirds[name], OR_NONE.index(name))

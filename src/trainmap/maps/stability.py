@@ -128,6 +128,16 @@ def converged(
     return Convergence(epoch, dynamics.epochs, name, window, threshold, overlap, fraction, patience, table)
 
 
+def telling_scores(dynamics: Dynamics) -> list[str]:
+    """The scores by which ``trainmap compare`` asks whether a ranking stands still, where none is named."""
+    wanted = ["confidence", "variability", "aum"]
+    if dynamics.kind in ("multilabel", "tokens"):
+        wanted = ["confidence", "variability", "loss"]
+    if dynamics.kind in ("regression", "numbers"):
+        wanted = [f"{dynamics.main_signal}_{what}" for what in ("mean", "variability")]
+    return wanted
+
+
 def agreement_by_epoch(
     dynamics: Dynamics,
     score: str | Callable[[Block], Array] = "confidence",

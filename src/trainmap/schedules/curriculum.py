@@ -18,7 +18,7 @@ from trainmap.schedules.options import Options, Run, option
 from trainmap.schedules.pacing import Pacing, paced
 from trainmap.schedules.places import ascending
 from trainmap.schedules.protocol import Visit
-from trainmap.scores.table import hard_end, score_named
+from trainmap.scores.table import score_named
 
 Array = NDArray[Any]
 Order = Literal["easy-to-hard", "hard-to-easy", "ambiguous-first"]
@@ -107,7 +107,7 @@ def ranking_of(
             your own, of which it is not known which end is hard, variability over one epoch.
     """
     datamap.values(score)
-    hard = hard_end(score)
+    hard = datamap.hard_end(score)
     if hard is None:
         raise TrainmapError(
             f"which end of '{score}' is hard is not known; order the ids yourself and give them to Curriculum"

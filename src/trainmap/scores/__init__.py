@@ -10,7 +10,10 @@ Its files, in reading order::
     windows.py       scores of a sliding window of epochs: dynamic uncertainty, DUAL, TDDS
     trajectories.py  whole trajectories, and clusters of examples that are learned alike
     from_stats.py    scores of running sums
+    score_entry.py   what a score is
+    signal_family.py  mean, variability, slope, drop, last, entropy of any signal
     table.py         SCORES: every score, which end is hard, its conventions
+    by_kind.py       what recordings of each kind of supervision can be asked for
     compute.py       scores over a whole recording, row block by row block
     score_file.py    scores as a file
 """
@@ -23,6 +26,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.scores.averages import aum, el2n, entropy, loss
+    from trainmap.scores.by_kind import scores_of
     from trainmap.scores.cartography import aleatoric, confidence, slope, threshold_closeness, variability
     from trainmap.scores.compute import (
         available,
@@ -46,6 +50,7 @@ else:
         __name__,
         {
             "averages": "aum el2n entropy loss",
+            "by_kind": "scores_of",
             "cartography": "aleatoric confidence slope threshold_closeness variability",
             "compute": (
                 "available check_epochs check_progress check_question check_score epochs_taken estimate resolve "
@@ -65,6 +70,6 @@ __all__ = [
     "check_question", "check_score", "check_scores_name", "cluster", "confidence", "correctness", "dual", "dyn_unc",
     "el2n", "entropy", "epochs_taken", "estimate", "first_learned", "forgetting", "forgetting_time", "hard_end",
     "hard_first", "learning_time", "loss", "of_several", "resolve", "score", "score_blocks", "score_named", "score_of",
-    "sliding", "slope", "tdds", "threshold_closeness", "variability", "write_scores",
+    "scores_of", "sliding", "slope", "tdds", "threshold_closeness", "variability", "write_scores",
 ]
 # fmt: on

@@ -81,20 +81,25 @@ def slope(block: Block) -> Array:
 
     Source: the study that trainmap grew from, which calls it forgetfulness (github.com/timohromadka/L46_datamaps).
     """
+    return slope_of(block, "p_gold")
+
+
+def slope_of(block: Block, signal: str) -> Array:
+    """The least-squares slope of any signal over the epochs, (n,) float64, per epoch."""
     if block.epochs == 1:
         return np.full(len(block), np.nan)
     epochs = np.arange(block.epochs, dtype=np.float64)
     if block.complete:
         weights = (epochs - epochs.mean()) / ((epochs - epochs.mean()) ** 2).sum()
-        mean, total, product = block.mean("p_gold"), np.zeros(len(block)), np.empty(len(block))
-        for weight, row in zip(weights, block.p64, strict=True):
+        mean, total, product = block.mean(signal), np.zeros(len(block)), np.empty(len(block))
+        for weight, row in zip(weights, block.wide(signal), strict=True):
             np.subtract(row, mean, out=product)  # the weights add up to 0 only nearly: a constant p must have slope 0
             product *= weight
             total += product
         return total
     centre = block.mean_of(np.broadcast_to(epochs[:, None], block.seen.shape))
-    mean, spread, product = block.mean("p_gold"), np.zeros(len(block)), np.zeros(len(block))
-    for epoch, row, seen in zip(epochs, block.p_gold, block.seen, strict=True):
+    mean, spread, product = block.mean(signal), np.zeros(len(block)), np.zeros(len(block))
+    for epoch, row, seen in zip(epochs, block[signal], block.seen, strict=True):
         spread += np.where(seen, (epoch - centre) ** 2, 0)
         product += np.where(seen, (epoch - centre) * (row - mean), 0)
     return np.divide(product, spread, out=np.full(len(block), np.nan), where=spread > 0)

@@ -17,6 +17,7 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, cause, shown, whole
 from trainmap.kinds import check_kind
 from trainmap.machine import cores, human, memory_held, parse_bytes
+from trainmap.scores.by_kind import of_another_kind, score_in, scores_of, usual_scores
 from trainmap.scores.from_stats import FROM_STATS, needs_epochs, score_from_stats
 from trainmap.scores.table import OF_SEVERAL, SCORES, Score, of_several, score_named
 
@@ -32,7 +33,7 @@ TEMPORARY_COPIES = 4  # of an example's signals: right or wrong, probabilities, 
 def available(dynamics: Dynamics, epochs: int | None = None) -> list[str]:
     """The scores that the first ``epochs`` epochs (all of them) can give: their signals are there and they suffice."""
     taken = dynamics.epochs if epochs is None else whole(epochs, "epochs")
-    enough = [score for score in SCORES.values() if taken >= score.epochs]
+    enough = [score for score in usual_scores(dynamics) if taken >= score.epochs]
     if dynamics.level == "stats":
         return [score.name for score in enough if score.name in FROM_STATS]
     held = set(dynamics.signals)
@@ -78,6 +79,8 @@ def check_score(name: str, epochs: int) -> None:
         TrainmapError: an unknown score, too few epochs, a score of the logits.
     """
     score = score_named(name)
+    if "classes" not in score.kinds:
+        raise of_another_kind(name, "classes", SCORES)
     check_epochs(name, score.epochs, epochs)
     if lacking := [need for need in score.needs if need not in SIGNALS]:
         raise TrainmapError(f"{name} needs {', '.join(lacking)}; a recording at level 'signals' has none")
@@ -125,14 +128,16 @@ def check_question(dynamics: object, scores: object) -> None:
 
 def _as_score(entry: str | Callable[[Block], Array], dynamics: Dynamics) -> Score:
     if isinstance(entry, Score):
+        if dynamics.kind not in entry.kinds:
+            raise of_another_kind(entry.name, dynamics.kind, scores_of(dynamics))
         return entry
     if isinstance(entry, str):
-        return score_named(entry)
+        return score_in(dynamics, entry)
     if not callable(entry):
         raise TrainmapError(f"a score must be a name or a function of a block, got a {type(entry).__name__}")
     name = getattr(entry, "__name__", type(entry).__name__)
     signals = tuple(signal for signal in dynamics.signals if signal != "logits")
-    return Score(name, entry, "high", signals, "", "yours")
+    return Score(name, entry, "high", signals, "", "yours", kinds=(dynamics.kind,))
 
 
 @dataclass(frozen=True)

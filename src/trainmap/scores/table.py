@@ -16,10 +16,8 @@ function of a block: pass it where a name can stand.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,64 +25,21 @@ from numpy.typing import NDArray
 from trainmap.dynamics.arrays import to_ids, to_numpy
 from trainmap.dynamics.index import rising
 from trainmap.dynamics.signals import Block
-from trainmap.errors import TrainmapError, unknown
+from trainmap.dynamics.supervision import Kind, Signal
+from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.kinds import check_name
 from trainmap.scores.averages import aum, el2n, entropy, loss
 from trainmap.scores.cartography import aleatoric, confidence, slope, threshold_closeness, variability
 from trainmap.scores.events import correctness, first_learned, forgetting, learning_time
+from trainmap.scores.score_entry import Score as Score
+from trainmap.scores.signal_family import end_in, known_by_name
 from trainmap.scores.windows import WINDOW, dual, dyn_unc, tdds
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Score:
-    """A score with what one must know to use it. Call it like its function: ``score(block)``.
-
-    Attributes:
-        name: its column's name.
-        function: block -> (n,) float64.
-        direction: the end that is hard, "high" or "low".
-        needs: the signals that it reads.
-        range: in words.
-        source: the paper.
-        epochs: how many it needs at least.
-        conventions: what published codes do, by name: the keyword arguments that give theirs. ``{}`` is our default.
-        convention_needs: signals that only some of the conventions read.
-        convention_epochs: how many epochs a convention needs at least, where that is not ``epochs``.
-    """
-
-    name: str
-    function: Callable[..., Array]
-    direction: Literal["high", "low"]
-    needs: tuple[str, ...]
-    range: str
-    source: str
-    epochs: int = 1
-    conventions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, hash=False)
-    convention_needs: tuple[str, ...] = ()
-    convention_epochs: Mapping[str, int] = field(default_factory=dict, hash=False)
-
-    def __call__(self, block: Block) -> Array:
-        return self.function(block)
-
-    def under(self, convention: str) -> Score:
-        """The same score by a published code's convention; its name is ``name_convention``."""
-        if convention not in self.conventions:
-            if not self.conventions:
-                raise TrainmapError(f"{self.name} has one convention only, got '{convention}'")
-            raise unknown(f"convention of {self.name}", convention, self.conventions)
-        return replace(
-            self,
-            name=f"{self.name}_{convention}",
-            function=partial(self.function, **self.conventions[convention]),
-            needs=(*self.needs, *self.convention_needs),
-            epochs=self.convention_epochs.get(convention, self.epochs),
-            conventions={},
-            convention_needs=(),
-            convention_epochs={},
-        )
-
+OF_P_GOLD: tuple[Kind, ...] = ("classes", "multilabel", "tokens")
+"""The kinds whose recordings have a probability of what was given, and a cross entropy."""
 
 CARTOGRAPHY = "Swayamdipta et al. 2020, arXiv:2009.10795"
 TONEVA = "Toneva et al. 2019, arXiv:1812.05159"
@@ -93,10 +48,10 @@ MAINI = "Maini et al. 2022, arXiv:2210.15031"
 SCORES: dict[str, Score] = {
     score.name: score
     for score in (
-        Score("confidence", confidence, "low", ("p_gold",), "[0, 1]", CARTOGRAPHY),
+        Score("confidence", confidence, "low", ("p_gold",), "[0, 1]", CARTOGRAPHY, kinds=OF_P_GOLD),
         Score(
             "variability", variability, "high", ("p_gold",), "[0, 0.5]", CARTOGRAPHY,
-            conventions={"allenai": {}, "allenai_ci": {"include_ci": True}, "ftft": {"ddof": 1}},
+            conventions={"allenai": {}, "allenai_ci": {"include_ci": True}, "ftft": {"ddof": 1}}, kinds=OF_P_GOLD,
         ),
         Score(
             "correctness", correctness, "low", ("predicted",), "0 to E", CARTOGRAPHY,
@@ -112,8 +67,10 @@ SCORES: dict[str, Score] = {
                 "ccs": {"never_learned": 0},
             },
         ),
-        Score("slope", slope, "low", ("p_gold",), "[-1, 1]", "Hromadka and Rex 2024, L46_datamaps", epochs=2),
-        Score("threshold_closeness", threshold_closeness, "high", ("p_gold",), "[0, 0.25]", CARTOGRAPHY),
+        Score("slope", slope, "low", ("p_gold",), "[-1, 1]", "Hromadka and Rex 2024, L46_datamaps", 2, kinds=OF_P_GOLD),
+        Score(
+            "threshold_closeness", threshold_closeness, "high", ("p_gold",), "[0, 0.25]", CARTOGRAPHY, kinds=OF_P_GOLD
+        ),
         Score(
             "aum", aum, "low", ("margin",), "unbounded", "Pleiss et al. 2020, arXiv:2001.10528",
             conventions={"pleiss": {}, "ccs": {"probability": True, "total": True}, "datacull": {"probability": True}},
@@ -132,8 +89,14 @@ SCORES: dict[str, Score] = {
             "entropy", entropy, "high", ("entropy",), "[0, log C]", "Coleman et al. 2020, arXiv:1906.11829",
             conventions={"ccs": {"last": True}},
         ),
-        Score("loss", loss, "high", ("loss",), "0 or more", "cross entropy", conventions={"ccs": {"last": True}}),
-        Score("aleatoric", aleatoric, "high", ("p_gold",), "[0, 0.25]", "Seedat et al. 2022, arXiv:2210.13043"),
+        Score(
+            "loss", loss, "high", ("loss",), "0 or more", "cross entropy", conventions={"ccs": {"last": True}},
+            kinds=OF_P_GOLD,
+        ),
+        Score(
+            "aleatoric", aleatoric, "high", ("p_gold",), "[0, 0.25]", "Seedat et al. 2022, arXiv:2210.13043",
+            kinds=OF_P_GOLD,
+        ),
         Score("first_learned", first_learned, "high", ("predicted",), "0 to E - 1, inf", TONEVA),
         Score(
             "learning_time", learning_time, "high", ("predicted",), "0 to E - 1, inf", MAINI,
@@ -142,11 +105,11 @@ SCORES: dict[str, Score] = {
         Score(
             "dyn_unc", dyn_unc, "high", ("p_gold",), "[0, 0.53]", "He et al. 2024, arXiv:2306.05175", epochs=WINDOW,
             conventions={"baai": {"last_window": False, "scale": 10.0}, "cho": {"scale": 10.0}},
-            convention_epochs={"baai": WINDOW + 1},
+            convention_epochs={"baai": WINDOW + 1}, kinds=OF_P_GOLD,
         ),
         Score(
             "dual", dual, "high", ("p_gold",), "[0, 0.339]", "Cho et al. 2025, arXiv:2502.06905", epochs=WINDOW,
-            conventions={"cho": {"scale": 10.0}},
+            conventions={"cho": {"scale": 10.0}}, kinds=OF_P_GOLD,
         ),
         Score(
             "tdds", tdds, "high", ("logits",), "0 or more", "Zhang et al. 2024, arXiv:2311.13613", epochs=WINDOW,
@@ -166,7 +129,7 @@ def _of_several(name: str) -> Callable[..., Array]:
 DEPEWEG = "Depeweg et al. 2018, arXiv:1710.07283"
 
 OF_SEVERAL: dict[str, Score] = {
-    name: Score(name, _of_several(name), "high", ("p_gold",), "[0, 0.5]", source)
+    name: Score(name, _of_several(name), "high", ("p_gold",), "[0, 0.5]", source, kinds=get_args(Kind))
     for name, source in (("pooled_variability", CARTOGRAPHY), ("disagreement", DEPEWEG))
 }
 """The columns that only a map of several recordings has (``trainmap.maps.ensemble``); no block of one gives them."""
@@ -191,6 +154,8 @@ def score(name: str, convention: str | None = None) -> Score:
         return score(name).under(convention)
     if name in SCORES or name in OF_SEVERAL:
         return SCORES.get(name) or OF_SEVERAL[name]
+    if (of_signal := known_by_name(name)) is not None:
+        return of_signal
     for base in SCORES.values():
         if base.conventions and name.startswith(f"{base.name}_"):
             return base.under(name.removeprefix(f"{base.name}_"))
@@ -200,8 +165,14 @@ def score(name: str, convention: str | None = None) -> Score:
 score_named = score
 
 
-def hard_end(column: str) -> Literal["high", "low"] | None:
-    """Which end of a map's column is hard, by its name (with a convention or without); None for one of your own."""
+def hard_end(column: str, signals: Iterable[Signal] = ()) -> Literal["high", "low"] | None:
+    """Which end of a map's column is hard, by its name (with a convention or without); None for one of your own.
+
+    Args:
+        signals: of the map, where it is of plain numbers or the like.
+    """
+    if signals and (found := end_in(column, signals)) is not None:
+        return found[0]
     try:
         return score_named(column).direction
     except TrainmapError:
@@ -228,4 +199,6 @@ def hard_first(score: str | Score, values: Array, ids: Array) -> Array:
     values = values.astype(np.float64)
     if values.ndim != 1 or values.shape != ids.shape:
         raise TrainmapError(f"values and ids must be one-dimensional and alike, got {values.shape} and {ids.shape}")
+    if direction is None:
+        raise TrainmapError(f"{shown(score)} has no hard end; take one that has, such as a loss or a variability")
     return ids[rising(-values if direction == "high" else values, ids)]

@@ -30,15 +30,17 @@ def trajectories(block: Block, signal: str = "loss") -> Array:
 
     Args:
         block: E epochs of n examples; uses ``signal``.
-        signal: one of ``p_gold``, ``margin``, ``loss``, ``entropy``, ``el2n``.
+        signal: one of ``p_gold``, ``margin``, ``loss``, ``entropy``, ``el2n``; of a recording of another kind than
+            classes any of its signals.
 
     Returns:
         (n, E) float32; NaN where an example was not seen.
 
     Source: Yang et al. 2024 (S2L), arXiv:2403.07384, section 4: the loss at the checkpoints of a small model.
     """
-    if not isinstance(signal, str) or signal not in FLOAT_SIGNALS:
-        raise unknown("signal", signal, FLOAT_SIGNALS)
+    known = FLOAT_SIGNALS if {"predicted", *FLOAT_SIGNALS} & set(block.signals) else tuple(block.signals)
+    if not isinstance(signal, str) or signal not in (*known, *block.signals) or signal == "predicted":
+        raise unknown("signal", signal, known)
     return np.ascontiguousarray(block[signal].T, dtype=np.float32)
 
 
@@ -135,8 +137,10 @@ def cluster(
 
 def _parts(dynamics: Dynamics, signal: str, epochs: int | None) -> Iterator[Array]:
     """The trajectories of all examples in row order, some rows at a time."""
-    if not isinstance(signal, str) or signal not in FLOAT_SIGNALS:
-        raise unknown("signal", signal, FLOAT_SIGNALS)
+    said = dynamics.manifest.signals
+    known = FLOAT_SIGNALS if said is None else tuple(one.name for one in said)
+    if not isinstance(signal, str) or signal not in known:
+        raise unknown("signal", signal, known)
     taken = epochs_taken(dynamics, epochs)
     rows = max(1, BLOCK_BYTES // (4 * max(1, taken)))
     for block in dynamics.blocks(rows, [signal], taken):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ class Pool:
         epochs: of the recording that the scores come from.
         examples: N of the whole dataset; ``kept`` of them are asked for in all, also where a pool is one class.
         rule: of the map's regions.
+        ends: of the scores, which one is hard ("high", "low"), as the map says; what is not in it is told by its name.
     """
 
     ids: Array
@@ -76,6 +77,7 @@ class Pool:
     epochs: int = 0
     examples: int = 0
     rule: Rule = "quantile"
+    ends: Mapping[str, str | None] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -68,12 +68,12 @@ def middle(pool: Pool, generator: Generator, told: str, *, score: str = "") -> A
 
 def hardest(pool: Pool, generator: Generator, told: str, *, score: str = "") -> Array:
     """The hard end first, of a score that trainmap knows it of."""
-    return (top if _hard(told, score) == "high" else bottom)(pool, generator, told, score=score)
+    return (top if _hard(pool, told, score) == "high" else bottom)(pool, generator, told, score=score)
 
 
 def easiest(pool: Pool, generator: Generator, told: str, *, score: str = "") -> Array:
     """The easy end first, of a score that trainmap knows it of."""
-    return (bottom if _hard(told, score) == "high" else top)(pool, generator, told, score=score)
+    return (bottom if _hard(pool, told, score) == "high" else top)(pool, generator, told, score=score)
 
 
 def _values(pool: Pool, told: str, score: str) -> Array:
@@ -82,8 +82,8 @@ def _values(pool: Pool, told: str, score: str) -> Array:
     return pool.scores[score]
 
 
-def _hard(told: str, score: str) -> str:
-    end = hard_end(score)
+def _hard(pool: Pool, told: str, score: str) -> str:
+    end = pool.ends[score] if score in pool.ends else hard_end(score)
     if end is None:
         raise TrainmapError(f"'{told}': trainmap does not know which end of {score} is hard; write top or bottom")
     return end

@@ -223,6 +223,11 @@ def _pool(
 ) -> Pool:
     """Every example of the map with the columns that a word reads; with all of them for a strategy of one's own."""
     word.check_map(datamap.epochs)
+    if "labels" in word.needs and datamap.kind != "classes":
+        raise TrainmapError(
+            f"'{word.name}' needs a gold class for each example, which a map of kind '{datamap.kind}' has not; take "
+            "a region, an end of a score, or random"
+        )
     for what, given, kind in (("features", features, Features), ("clusters", clusters, Clusters)):
         if given is not None and not isinstance(given, kind):
             raise TrainmapError(f"{what} must be {kind.__name__}(ids, ...), got {type(given).__name__}")
@@ -238,6 +243,7 @@ def _pool(
         epochs=datamap.epochs,
         examples=len(datamap),
         rule=datamap.rule,
+        ends={name: datamap.hard_end(name) for name in columns},
     )
 
 

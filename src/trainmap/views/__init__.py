@@ -5,6 +5,7 @@ Its files, in reading order::
     style.py         how pictures look
     scale.py         a score as an axis
     labels.py        where the names of regions stand
+    map_words.py     what the axes of a map are called, by kind
     plot.py          the picture of a map
     summary.py       what a recording, a map or a selection holds
     side_by_side.py  two maps, epochs, an audit

@@ -27,6 +27,7 @@ from trainmap.files import writing
 from trainmap.kinds import as_path, check_kind
 from trainmap.maps.datamap import DataMap
 from trainmap.views.labels import Region, draw_regions, regions_of
+from trainmap.views.map_words import colour_of, labels_of
 from trainmap.views.scale import Scale, column_of, scale_of
 from trainmap.views.style import (
     FAINT,
@@ -74,7 +75,7 @@ def plot_map(
     title: str | None = None,
     x: str = "variability",
     y: str = "confidence",
-    colour: str = "correctness",
+    colour: str | None = None,
     width_inches: float = 10.0,
     dpi: int = 150,
 ) -> Path:
@@ -86,9 +87,10 @@ def plot_map(
         path: the file; its suffix says the kind: .png, .svg or .pdf. Its folder is made; a file that is there is
             replaced, whole or not at all.
         title: the headline; default "Data map".
-        x, y, colour: any columns of numbers. Variability and confidence get their whole possible range, 0..0.5 and
-            0..1, so that two maps can be laid side by side; correctness (0..E) gets a colour per count. Other columns
-            get the range of their values.
+        x, y, colour: any columns of numbers; by default the colour is correctness, and of a map of plain numbers, which
+            has none, the last value of what it is of. Variability and confidence get their whole possible range,
+            0..0.5 and 0..1, so that two maps can be laid side by side; correctness (0..E) gets a colour per count.
+            Other columns get the range of their values.
         width_inches: 3 to 40; the height follows, and text grows with it.
         dpi: 40 to 600, for png and for the images inside an svg or pdf.
 
@@ -114,13 +116,15 @@ def plot_map(
     kind = target.suffix.lower()
     _within("width_inches", width_inches, 3, 40)
     _within("dpi", dpi, 40, 600)
-    table = datamap.table
+    table, labels = datamap.table, labels_of(datamap)
+    colour = colour or colour_of(datamap)
     columns = [column_of(table, name) for name in (x, y, colour)]
     drawn = np.isfinite(columns[0]) & np.isfinite(columns[1]) & np.isfinite(columns[2])
     if not drawn.any():
         raise TrainmapError(f"a map needs an example with {x}, {y} and {colour}; none of {table.height} has all three")
     scales = [
-        scale_of(name, values[drawn], datamap.epochs) for name, values in zip((x, y, colour), columns, strict=True)
+        scale_of(name, values[drawn], datamap.epochs, labels.get(name))
+        for name, values in zip((x, y, colour), columns, strict=True)
     ]
     regions = regions_of(table, drawn, scales[0], scales[1])
 
@@ -136,7 +140,7 @@ def plot_map(
         _draw_margin(_axes(figure, LEFT + MAIN_WIDTH + GAP, BOTTOM, MARGIN, MAIN_HEIGHT), scales[1], upright=False)
         _draw_legend(_axes(figure, LEGEND_LEFT, BOTTOM, LEGEND_WIDTH, MAIN_HEIGHT), scales[2], datamap.epochs)
         reading = "The histograms are on a square-root scale."
-        if (x, y) == ("variability", "confidence"):
+        if (x, y) == ("variability", "confidence") and getattr(datamap, "bounded", True):
             _draw_limit(main)
             reading += " The curve is the most variability that a confidence c allows, √(c(1 − c))."
         draw_regions(main, regions, table.height, scales[0], scales[1])
@@ -218,7 +222,8 @@ def _draw_margin(axes: Axes, scale: Scale, upright: bool) -> None:
 
 def _draw_legend(axes: Axes, colour: Scale, epochs: int) -> None:
     """The distribution of the colour: a strip of all colours, and a bar for each, on a square-root scale."""
-    counted = colour.name == "correctness" and epochs <= 100
+    whole = bool((colour.values == colour.values.round()).all())  # shares of labels or tokens add up to others
+    counted = colour.name == "correctness" and whole and epochs <= 100
     bars = epochs + 1 if counted else 60
     step = 1.0 if counted else (colour.high - colour.low) / bars
     middle = np.arange(bars) * 1.0 if counted else colour.low + step * (np.arange(bars) + 0.5)
@@ -240,7 +245,10 @@ def _draw_legend(axes: Axes, colour: Scale, epochs: int) -> None:
     elif counted:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=12, integer=True))
     if colour.name == "correctness":
-        _beside(axes, f"right in … of {count_of(epochs, 'epoch')}", (-0.14, middle[-1] + step / 2), (0, 9))
+        told = (
+            f"right in … of {count_of(epochs, 'epoch')}" if whole else f"accuracy, sum of {count_of(epochs, 'epoch')}"
+        )
+        _beside(axes, told, (-0.14, middle[-1] + step / 2), (0, 9))
     _beside(axes, colour.label, (-0.14, middle[-1] + step / 2), (0, 22), fontsize=10.5, color=INK)
 
 

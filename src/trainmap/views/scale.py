@@ -54,8 +54,12 @@ def column_of(table: pl.DataFrame, name: str) -> Array:
     return table[name].cast(pl.Float64).to_numpy()
 
 
-def scale_of(name: str, values: Array, epochs: int) -> Scale:
+def scale_of(name: str, values: Array, epochs: int, label: str | None = None) -> Scale:
     """The axis of a score: the whole possible range where it is known, the range of its finite values elsewhere.
+
+    Args:
+        label: what is written beside it, where that is not the usual; its range is then that of its values, if they
+            leave the usual one.
 
     Raises:
         TrainmapError: a correctness below 0 or above ``epochs``.
@@ -64,7 +68,8 @@ def scale_of(name: str, values: Array, epochs: int) -> Scale:
         if values.min() < 0 or values.max() > epochs:
             raise TrainmapError(f"correctness must be 0 to {epochs} (epochs), got {values.min():g} to {values.max():g}")
         return Scale(name, "correctness", values, 0.0, float(epochs))
-    low, high, label = RANGES.get(name, (math.inf, -math.inf, lettering(name.replace("_", " "))))
+    low, high, usual = RANGES.get(name, (math.inf, -math.inf, lettering(name.replace("_", " "))))
+    label = usual if label is None else label
     if values.min() < low or values.max() > high:
         low, high = float(values.min()), float(values.max())
         pad = 0.02 * (high - low) or max(1.0, abs(high)) * 0.5  # all the same: the value in the middle of its axis

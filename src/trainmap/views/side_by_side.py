@@ -76,10 +76,18 @@ def of_audit(audit: Audit, limit: int = 10) -> Group:
     }
     if audit.quality is not None:
         rows["quality"] = audit.quality
+    if audit.kind != "classes":
+        return Group(facts("audit", rows), "", _of_numbers(audit, limit))
     table = _table("id", "label", "suspicion", "suggested", "support")
+    named = "_name" if audit.class_names is not None else ""
     for row in audit.table.filter("suspected").head(limit).iter_rows(named=True):
-        suggested = "" if row["suggested"] is None else str(row["suggested"])
-        figures = (str(row["label"]), f"{row['suspicion']:.4f}", suggested, _percent(row["support"]))
+        suggested = "" if row["suggested"] is None else str(row[f"suggested{named}"])
+        figures = (
+            Text(str(row[f"label{named}"])),
+            f"{row['suspicion']:.4f}",
+            Text(suggested),
+            _percent(row["support"]),
+        )
         table.add_row(Text(str(row["id"])), *figures)
     noted = audit.by_class.filter(pl.col("note").is_not_null()) if audit.by_class.height else audit.by_class
     if not noted.height:
@@ -87,8 +95,18 @@ def of_audit(audit: Audit, limit: int = 10) -> Group:
     classes = _table("", "labels", "threshold", "another preferred", "suspected", "note")
     for row in noted.head(limit).iter_rows(named=True):
         counts = (f"{row['examples']:,}", f"{row['threshold']:.4g}", f"{row['preferred']:,}", f"{row['suspected']:,}")
-        classes.add_row(f"class {row['label']}", *counts, row["note"])
+        label = row["label"] if audit.class_names is None else audit.class_names[row["label"]]
+        classes.add_row(Text(f"class {label}"), *counts, row["note"])
     return Group(facts("audit", rows), "", table, "", classes)
+
+
+def _of_numbers(audit: Audit, limit: int) -> Table:
+    """The most suspicious examples of an audit without classes."""
+    names = [name for name in ("target", "residual", "suggested") if name in audit.table.columns]
+    table = _table("id", "suspicion", *names)
+    for row in audit.table.filter("suspected").head(limit).iter_rows(named=True):
+        table.add_row(Text(str(row["id"])), *(f"{row[name]:.4g}" for name in ("suspicion", *names)))
+    return table
 
 
 def _raised(audit: Audit) -> str:

@@ -10,11 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import StoreError
+from trainmap.errors import StoreError, counted, some
 from trainmap.files import is_dir, reading
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
-from trainmap.scores.table import hard_end
 from trainmap.selection.card import Selection
 
 TAKES = "show takes a dynamics folder, a map (.parquet) or a card (.json)"
@@ -50,8 +49,8 @@ def of_dynamics(dynamics: Dynamics) -> Group:
         "dynamics",
         {
             "examples": f"{dynamics.examples:,}",
-            "classes": dynamics.classes,
-            "epochs": dynamics.epochs,
+            **_of_kind(dynamics),
+            "epochs": f"{dynamics.epochs}{_step(dynamics)}",
             "source": SOURCES[dynamics.source],
             "level": dynamics.level,
             "ids": f"{dynamics.manifest.id_type}, {dynamics.ids[0]} to {dynamics.ids[-1]}",
@@ -61,6 +60,8 @@ def of_dynamics(dynamics: Dynamics) -> Group:
     )
     if dynamics.level == "stats":
         return Group(head)
+    if dynamics.manifest.signals is not None:
+        return Group(head, "", _means(dynamics))
     figures = {  # an import may know some of them only
         "predicted": ("accuracy", lambda values: f"{(values == dynamics.labels)[values >= 0].mean():.2%}"),
         "p_gold": ("mean p(gold)", lambda values: f"{np.nanmean(values, dtype=np.float64):.4f}"),
@@ -76,6 +77,41 @@ def of_dynamics(dynamics: Dynamics) -> Group:
     return Group(head, "", table)
 
 
+def _of_kind(dynamics: Dynamics) -> dict[str, object]:
+    """What is recorded: classes and their names, or the kind and its signals."""
+    facts_: dict[str, object] = {}
+    if dynamics.kind != "classes":
+        facts_ |= {"kind": dynamics.kind, "signals": ", ".join(dynamics.signals)}
+    if dynamics.per is not None:
+        facts_["an example is"] = f"a {dynamics.per} of one"
+    if dynamics.classes:
+        what = {"multilabel": "labels", "tokens": "vocabulary"}.get(dynamics.kind, "classes")
+        names = "" if dynamics.class_names is None else f" ({some(dynamics.class_names, 9)})"
+        facts_[what] = f"{dynamics.classes}{names}"
+    return facts_
+
+
+def _step(dynamics: Dynamics) -> str:
+    """What an epoch of the recording is, where that is not one of the training."""
+    if dynamics.step == "epoch" and dynamics.every is None:
+        return ""
+    if dynamics.step == "epoch":
+        return f", one every {counted(dynamics.every or 1, 'epoch')} of the training"
+    return ", one every so many steps" if dynamics.every is None else f", one every {counted(dynamics.every, 'step')}"
+
+
+def _means(dynamics: Dynamics) -> Table:
+    """The mean of every signal, epoch by epoch."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("epoch", "seen", *(f"mean {signal}" for signal in dynamics.signals)):
+        table.add_column(name, justify="right")
+    for epoch, entry in enumerate(dynamics.manifest.epochs):
+        columns = [dynamics.column(epoch, name).astype(np.float64) for name in dynamics.signals]
+        cells = [f"{column[~np.isnan(column)].mean():.4g}" if entry.seen else "" for column in columns]
+        table.add_row(str(epoch), f"{entry.seen:,}", *cells)
+    return table
+
+
 def of_map(datamap: DataMap) -> Group:
     """Facts, the regions and their overlap, and the spread of every score."""
     head = facts(
@@ -83,6 +119,7 @@ def of_map(datamap: DataMap) -> Group:
         {
             "examples": f"{len(datamap):,}",
             **({"recordings": datamap.members} if datamap.members > 1 else {}),
+            **_of_map_kind(datamap),
             "epochs": datamap.epochs,
             "source": datamap.source,
             "rule": datamap.rule + (f", {datamap.fraction:.1%} a third" if datamap.rule == "quantile" else ""),
@@ -108,9 +145,17 @@ def of_map(datamap: DataMap) -> Group:
         values = datamap.values(name)
         values = values[~np.isnan(values)]
         places = np.quantile(values, [0, 0.05, 0.5, 0.95, 1], method="nearest") if len(values) else []
-        hard = hard_end(name) or ""
+        hard = datamap.hard_end(name) or ""
         spread.add_row(Text(name), *(f"{place:.4g}" for place in places), *[""] * (5 - len(places)), hard)
     return Group(head, "", regions, told, "", spread)
+
+
+def _of_map_kind(datamap: DataMap) -> dict[str, object]:
+    if datamap.kind in ("regression", "numbers"):
+        turned = "less its mean" if datamap.signals[0].hard == "high" else "its mean"
+        return {"kind": f"{datamap.kind}; confidence is {turned} {datamap.signal}, variability its spread"}
+    names = {} if datamap.class_names is None else {"classes": some(datamap.class_names, 9)}
+    return names if datamap.kind == "classes" else {"kind": datamap.kind, **names}
 
 
 def of_selection(selection: Selection) -> Group:

@@ -38,6 +38,7 @@ def export_epochs(dynamics: Dynamics, out: str | Path, on_progress: Callable[[in
         TrainmapError: the recording has no logits, or an example that no epoch saw (the format cannot say so).
     """
     check_kind(dynamics, Dynamics)
+    dynamics.check_classes("dynamics_epoch_N.jsonl")
     if "logits" not in dynamics.signals:
         raise TrainmapError(
             f"dynamics_epoch_N.jsonl needs logits, this recording (level '{dynamics.level}') has none; record with "

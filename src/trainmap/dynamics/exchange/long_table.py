@@ -30,7 +30,8 @@ def export_long(
     signals: Sequence[str] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write (epoch, id, label, signals...) as Parquet: E x N rows, by epoch and then by id.
+    """Write (epoch, id, label, signals...) as Parquet: E x N rows, by epoch and then by id. Of regression
+    the target as well.
 
     Streamed: memory holds one row group. Where an epoch did not see an example, its signals are null.
 
@@ -43,7 +44,7 @@ def export_long(
     if target.suffix != ".parquet":
         raise TrainmapError(f"the long table is written as Parquet: its name must end in .parquet, got {target.name}")
     names = _chosen(dynamics, signals)
-    step = max(1, min(ROWS, BLOCK_VALUES // dynamics.classes))
+    step = max(1, min(ROWS, BLOCK_VALUES // max(1, dynamics.classes)))
     with (
         writing(target) as handle,
         pq.ParquetWriter(handle, _rows(dynamics, 0, names, slice(0)).schema) as writer,
@@ -58,12 +59,13 @@ def export_long(
 
 def _rows(dynamics: Dynamics, epoch: int, names: list[str], rows: slice) -> pa.Table:
     """Some rows of one epoch of the long table."""
-    labels, ids = dynamics.labels[rows], dynamics.ids[rows]
+    labels, ids, targets = dynamics.labels[rows], dynamics.ids[rows], dynamics.targets
     return pa.table(
         {
             "epoch": pa.array(np.full(len(labels), epoch, np.int32)),
             "id": ids_to_arrow(ids),
             "label": pa.array(labels, mask=labels == UNKNOWN_LABEL),
+            **({} if targets is None else {"target": pa.array(targets[rows], mask=np.isnan(targets[rows]))}),
             **{name: _to_arrow(dynamics.column(epoch, name)[rows]) for name in names},
         }
     )

@@ -48,6 +48,7 @@ def pred_probs(dynamics: Dynamics, epoch: int | None = None) -> tuple[Array, Arr
         TrainmapError: the recording has no logits, or there are examples that were not seen.
     """
     check_kind(dynamics, Dynamics)
+    dynamics.check_classes("cleanlab's pred_probs")
     if "logits" not in dynamics.signals:
         raise TrainmapError(
             f"pred_probs need logits, this recording (level '{dynamics.level}') has none; record with level='logits'"

@@ -226,6 +226,7 @@ def export_study(dynamics: Dynamics, path: str | Path) -> Path:
         TrainmapError: signals are missing, or an example was not seen in every epoch (the format cannot say so).
     """
     check_kind(dynamics, Dynamics)
+    dynamics.check_classes("the study's file")
     kept = {name: kept_column(dynamics, KEPT + name) for name in NUMBERS}
     wanted = ["p_gold"] if all(column is not None for column in kept.values()) else ["p_gold", "predicted"]
     if lacking := [name for name in wanted if name not in dynamics.signals]:

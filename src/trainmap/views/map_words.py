@@ -1,0 +1,35 @@
+"""What the axes of a map's picture are called, by the kind of its recording."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trainmap.views.style import lettering
+
+OF_P_GOLD = {"multilabel": "p(gold), the mean over labels,", "tokens": "p(gold) a token"}
+
+
+def labels_of(datamap: Any) -> dict[str, str]:
+    """Column -> what is written beside its axis, where that is not what it is of a map of classes."""
+    kind = getattr(datamap, "kind", "classes")
+    if kind == "classes":
+        return {}
+    if kind in OF_P_GOLD:
+        return {
+            "confidence": f"confidence  (mean of {OF_P_GOLD[kind]} over the epochs)",
+            "variability": f"variability  (standard deviation of {OF_P_GOLD[kind]} over the epochs)",
+        }
+    name = lettering(datamap.signal.replace("_", " "))
+    turned = datamap.signals[0].hard == "high"
+    return {
+        "confidence": f"{'less the mean' if turned else 'mean'} {name} over the epochs  (up is easy)",
+        "variability": f"standard deviation of the {name} over the epochs",
+    }
+
+
+def colour_of(datamap: Any) -> str:
+    """The column that the points are coloured by."""
+    if getattr(datamap, "kind", "classes") not in ("regression", "numbers"):
+        return "correctness"
+    last = f"{datamap.signal}_last"
+    return last if last in datamap.table.columns else "confidence"
