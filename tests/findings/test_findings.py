@@ -185,3 +185,44 @@ def test_a_report_is_a_page_and_equal_inputs_give_equal_bytes(tmp_path: Path) ->
     first = write_findings(found, tmp_path / "a.html").read_bytes()
     assert write_findings(found, tmp_path / "b.html").read_bytes() == first
     assert not re.search(rb"https?://", first.replace(b"http://www.w3.org", b""))
+
+
+KINDS: dict[str, tuple[dict[str, Any], Any]] = {
+    "numbers": (
+        {"signals": ["loss", "reward"]},
+        lambda draws, n, e: ({"loss": draws.random(n), "reward": draws.random(n)},),
+    ),
+    "regression": ({"kind": "regression"}, lambda draws, n, e: (np.arange(n) + draws.normal(size=n), TARGETS[:n])),
+    "multilabel": (
+        {"classes": 3, "kind": "multilabel"},
+        lambda draws, n, e: (draws.normal(size=(n, 3)) + e * TAGS[:n], TAGS[:n]),
+    ),
+    "tokens": ({"classes": 5, "kind": "tokens"}, lambda draws, n, e: (draws.normal(size=(n, 7, 5)), WORDS[:n])),
+    "per label": (
+        {"classes": ["sky", "sea", "sun"], "kind": "multilabel", "per": "label"},
+        lambda draws, n, e: (draws.normal(size=(n, 3)) + e * TAGS[:n], TAGS[:n]),
+    ),
+    "names": ({"classes": ["cat", "dog"]}, lambda draws, n, e: (draws.normal(size=(n, 2)), ["cat", "dog"] * (n // 2))),
+}
+TARGETS = np.r_[np.arange(59.0), 1000.0]
+TAGS = np.random.default_rng(3).integers(0, 2, (60, 3))
+WORDS = np.random.default_rng(4).integers(0, 5, (60, 7))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_supervision_has_a_page(kind: str, tmp_path: Path) -> None:
+    how, batch = KINDS[kind]
+    draws = np.random.default_rng(0)
+    with tm.Recorder(tmp_path / "d", **how) as recorder:
+        for epoch in range(4):
+            recorder.update(np.arange(60), *batch(draws, 60, epoch))
+            recorder.end_epoch()
+    found = find_out(tm.Dynamics.open(tmp_path / "d"))
+    page = page_of(found)
+    assert f"{len(found.datamap)} examples" in page
+    assert "Is choosing by this map worth a try?" in page
+    if kind == "names":
+        assert "label cat" in page
+    if kind == "regression":
+        assert found.suspected == 1
+        assert "1000" in page

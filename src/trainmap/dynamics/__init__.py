@@ -111,8 +111,8 @@ else:
 # fmt: off
 __all__ = [
     "FLOAT_SIGNALS", "KNOWN_ENDS", "MISSING", "MOST_CLASSES", "NEVER", "SHARES", "SIGNALS", "UNKNOWN_LABEL", "Block",
-    "Dynamics", "End", "Kind", "Manifest", "Per", "Recorder", "Refused", "Signal", "Stats", "check_flag", "check_logits",
-    "check_recording", "empty_signals", "find_rows", "fingerprint",
+    "Dynamics", "End", "Kind", "Manifest", "Per", "Recorder", "Refused", "Signal", "Stats", "check_flag",
+    "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint",
     "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind",
     "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids",
     "split_parts",

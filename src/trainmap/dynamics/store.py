@@ -86,7 +86,7 @@ class Dynamics(Told):
         """What it is in a few lines."""
         sources = {"train": "of the training step", "sweep": "of a look after every epoch"}
         classes = f", {counted(self.classes, 'class', 'classes')}" if self.classes else ""
-        return "Dynamics", {
+        return "Dynamics" + (f" of {self.kind}" if self.kind != "classes" else ""), {
             "examples": f"{self.examples:,}{classes}",
             "epochs": f"{self.epochs}, numbers {sources.get(self.source, self.source)}",
             "holds": ", ".join(self.signals) if self.manifest.epochs else f"level '{self.level}'",

@@ -16,7 +16,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.findings.found import Findings, find_out
-    from trainmap.findings.found_page import write_findings
+    from trainmap.findings.found_page import sentences, write_findings
     from trainmap.findings.same_examples import Same, find_same
     from trainmap.findings.worth_trying import Worth, is_worth
 else:
@@ -24,10 +24,10 @@ else:
         __name__,
         {
             "found": "Findings find_out",
-            "found_page": "write_findings",
+            "found_page": "sentences write_findings",
             "same_examples": "Same find_same",
             "worth_trying": "Worth is_worth",
         },
     )
 
-__all__ = ["Findings", "Same", "Worth", "find_out", "find_same", "is_worth", "write_findings"]
+__all__ = ["Findings", "Same", "Worth", "find_out", "find_same", "is_worth", "sentences", "write_findings"]

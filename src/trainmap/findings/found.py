@@ -23,6 +23,7 @@ from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
 from trainmap.maps.stability import Convergence, converged
+from trainmap.scores.compute import available
 
 Array = NDArray[Any]
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
@@ -110,7 +111,8 @@ def find_out(
         why = str(error)
     stands = None
     if dynamics.epochs > 1 and dynamics.level != "stats":
-        stands = converged(dynamics)
+        known = "confidence" in available(dynamics)
+        stands = converged(dynamics, "confidence" if known else f"{datamap.signal}_mean")
     worth = is_worth(
         datamap,
         suspected=0 if audited is None else len(audited.suspected),

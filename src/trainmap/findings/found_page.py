@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,7 @@ def page_of(found: Findings) -> str:
         title=f"What {found.dynamics.path.name} says about its data",
         sentences=sentences(found),
         map=_map_picture(found),
+        axes=_axes(found),
         regions=_region_cards(found),
         suspects=_suspect_cards(found),
         found=found,
@@ -138,6 +139,14 @@ def sentences(found: Findings) -> list[str]:
     return lines
 
 
+def _axes(found: Findings) -> str:
+    """What up and right mean on the map."""
+    if found.dynamics.kind == "classes":
+        return "Up: how sure the network was of the label, on average over the epochs. Right: how much that changed."
+    main = found.datamap.signal or "p_gold"
+    return f"Up: easier, by the mean of {main} over the epochs. Right: how much that changed."
+
+
 def _map_picture(found: Findings) -> str:
     from trainmap.views.plot import plot_map
 
@@ -156,10 +165,9 @@ def _region_cards(found: Findings) -> list[tuple[str, str, int, list[Card]]]:
         cards = []
         for key in ids.tolist():
             row = rows[key]
-            said = (
-                f"label {found.called(int(found.datamap.labels[row]))}",
-                f"confidence {confidence[row]:.2f}, variability {variability[row]:.2f}",
-            )
+            label = int(found.datamap.labels[row])
+            said = [f"label {found.called(label)}"] if label >= 0 else []
+            said.append(f"confidence {confidence[row]:.2f}, variability {variability[row]:.2f}")
             cards.append(card(found.examples, key, said))
         made.append((region, REGION_WORDS[region], counts.get(region, 0), cards))
     return made
@@ -172,14 +180,21 @@ def _suspect_cards(found: Findings) -> list[Card]:
     first = [key for key in found.audit.first(SUSPECTS).tolist() if key in table]
     cards = []
     for key in first:
-        row = table[key]
-        support = row["support"]
-        said = [f"label {found.called(row['label'])}"]
-        if row["suggested"] is not None:
-            share = f" in {support:.0%} of the epochs" if support is not None else ""
-            said.append(f"taken for {found.called(row['suggested'])}{share}")
-        cards.append(card(found.examples, key, tuple(said)))
+        cards.append(card(found.examples, key, _suspicious(found, table[key])))
     return cards
+
+
+def _suspicious(found: Findings, row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What was given with an example, and what the network makes of it."""
+    if "target" in row:
+        return (f"target {row['target']:.6g}", f"predicted {row['suggested']:.6g}")
+    if row.get("label") is None:
+        return (f"suspicion {row['suspicion']:.2f}",)
+    said = (f"label {found.called(row['label'])}",)
+    if row["suggested"] is None:
+        return said
+    share = f" in {row['support']:.0%} of the epochs" if row["support"] is not None else ""
+    return (*said, f"taken for {found.called(row['suggested'])}{share}")
 
 
 def card(examples: Examples | None, key: Any, said: Iterable[str]) -> Card:
