@@ -60,12 +60,13 @@ def look(browser: Any) -> Iterator[Callable[..., Any]]:
     wrong: list[str] = []
     with ExitStack() as stack:
 
-        def look(what: Any, width: int = 1300, height: int = 850, dark: bool = False) -> Any:
+        def look(what: Any, width: int = 1120, height: int = 640, dark: bool = False) -> Any:
             url = what if isinstance(what, str) else stack.enter_context(serving(what))
             scheme = "dark" if dark else "light"
             context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
             stack.callback(context.close)
             page = context.new_page()
+            page.set_default_timeout(60_000)
             page.on("pageerror", lambda error: wrong.append(str(error)))
             page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
             page.goto(url)

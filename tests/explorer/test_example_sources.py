@@ -122,6 +122,14 @@ def test_named_datasets_show_pictures_texts_rows_and_sounds(tmp_path: Path) -> N
     assert sound.media[0].content[44:] == audio[1000:].astype("<i2").tobytes()
 
 
+def test_the_name_of_a_dataset_comes_before_a_folder_that_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert examples_of("digits", np.array([3])).of(3).media
+
+
 def test_ids_that_are_paths_in_the_working_folder_need_no_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     found = own_paths(names(folder))

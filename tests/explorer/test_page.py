@@ -49,9 +49,9 @@ def lasso(page: Any, x: float, y: float, radius: float) -> None:
     """Draw around a place."""
     page.mouse.move(x + radius, y)
     page.mouse.down()
-    for k in range(1, 21):
-        page.mouse.move(x + radius * math.cos(k / 20 * 6.283), y + radius * math.sin(k / 20 * 6.283))
-        page.wait_for_timeout(15)
+    for k in range(1, 15):
+        page.mouse.move(x + radius * math.cos(k / 14 * 6.283), y + radius * math.sin(k / 14 * 6.283))
+        page.wait_for_timeout(12)
     page.mouse.up()
 
 
@@ -328,8 +328,9 @@ def test_nothing_of_a_dataset_runs(way: str, look: Look, tmp_path: Path) -> None
     page = look(explorer if way == "served" else explorer.save(tmp_path / "page.html").as_uri())
     for row in range(6):
         page.evaluate(f"() => trainmapExplorer.state.set({{ pinned: {row}, hovered: {row} }})")
-        page.wait_for_selector(".tm-example .tm-scores")
-        assert explorer.datamap.ids[row] in page.inner_text(".tm-example")
+        page.wait_for_function(
+            "(id) => document.querySelector('.tm-example h2')?.textContent === id", arg=explorer.datamap.ids[row].item()
+        )
     for tab in ("gallery", "table", "review"):
         page.click(f"[data-tab={tab}]")
         page.wait_for_timeout(200)

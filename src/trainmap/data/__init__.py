@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from trainmap.data.inputs import Form, Inputs, as_tensor, to_float, to_input
     from trainmap.data.known_sizes import is_missing, outline
     from trainmap.data.leave_out import LEFT_OUT, LeaveOut
-    from trainmap.data.names import EMBEDDINGS, check_name, open_rows, representation, short_name
+    from trainmap.data.names import EMBEDDINGS, check_name, is_named, open_rows, representation, short_name
     from trainmap.data.raw_rows import Limit, Rows
     from trainmap.data.relabel import relabelled
     from trainmap.data.sources import DATASETS
@@ -72,7 +72,7 @@ else:
             "inputs": "Form Inputs as_tensor to_float to_input",
             "known_sizes": "is_missing outline",
             "leave_out": "LEFT_OUT LeaveOut",
-            "names": "EMBEDDINGS check_name open_rows representation short_name",
+            "names": "EMBEDDINGS check_name is_named open_rows representation short_name",
             "raw_rows": "Limit Rows",
             "relabel": "relabelled",
             "sources": "DATASETS",
@@ -87,7 +87,7 @@ __all__ = [
     "DATASETS", "EMBEDDINGS", "KINDS", "LEFT_OUT", "Dataset", "Form", "Inputs", "Labels", "LeaveOut", "Limit", "Part",
     "Revised", "Roles", "Rows", "Splits", "Synthetic", "as_tensor", "augment", "best_accuracy", "check_name",
     "check_truth_name", "embeddings", "encoder_folder", "folder_files", "hub_parts", "in_order", "is_missing",
-    "is_synthetic", "load_elsewhere", "load_left_out", "load_out_of_scope", "load_outside", "load_pairs",
+    "is_named", "is_synthetic", "load_elsewhere", "load_left_out", "load_out_of_scope", "load_outside", "load_pairs",
     "load_splits", "needs_transformers", "open_rows", "outline", "relabelled", "representation", "short_name",
     "to_float", "to_input", "tokenizer_of", "tokens", "truth_of", "weight_files", "weights_fingerprint",
     "write_truth",

@@ -111,6 +111,12 @@ def represented(rows: Rows, how: str, root: Path) -> Rows:
     return replace(rows, name=title, encode=encode, learn=learn, tokenizer=word)
 
 
+def is_named(name: str) -> bool:
+    """Whether a dataset is called so, whatever files and folders there are."""
+    plain = representation(name)[0]
+    return plain in READERS or plain in DATASETS or is_synthetic(plain)
+
+
 def representation(name: str) -> tuple[str, str]:
     """``sst2+tokens:bert`` → sst2, +tokens:bert."""
     if TOKENS in name:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainmap.data import Roles, check_name, folder_files, hub_parts, in_order, open_rows
+from trainmap.data import Roles, check_name, folder_files, hub_parts, in_order, is_named, open_rows
 from trainmap.data.names import representation
 from trainmap.dynamics.index import MISSING, find_rows, sort_ids
 from trainmap.errors import TrainmapError, shown, some
@@ -109,6 +109,8 @@ def own_paths(ids: Array) -> Examples | None:
 def _of_path(name: str, ids: Array, root: Path) -> Examples:
     whole, said = name, Roles.of(name)
     name = said.name
+    if is_named(name):  # before a folder that is called so by chance
+        return _of_named(name, ids, root)
     path = next((one for one in (Path(name), root / name) if is_dir(one) or is_file(one)), Path(name))
     if is_dir(path) and _is_saved(path):
         return _of_hugging_face(_parts_of(hub_parts(str(path))), ids, path.name)

@@ -39,7 +39,7 @@ export function controls(state) {
       told(now.x) ? `To the right: ${told(now.x)}.` : "",
       told(now.y) ? `Upwards: ${told(now.y)}.` : "",
     ];
-    about.textContent = now.side === "difference" ? "Each dot is one training example; where it stands says how far it moved from one recording to the other. In the middle: not at all." : lines.filter(Boolean).join(" ");
+    about.textContent = now.side === "difference" ? "Each dot is one training example; where it stands says how far it moved from one recording to the other. Where the two lines cross: not at all." : lines.filter(Boolean).join(" ");
   }
 
   function showLegend() {

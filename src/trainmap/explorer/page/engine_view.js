@@ -85,6 +85,8 @@ export function engineView(canvas, examples, listeners) {
     /** Only these points; all of them for null. */
     async filter(/** @type {Uint32Array | null} */ rows) {
       quiet = true;
+      const { pointSize, opacity } = pointLook(rows === null ? count : Math.max(1, rows.length), box.width * box.height);
+      plot.set({ pointSize, opacity });
       if (rows === null) await plot.unfilter({ preventEvent: true });
       else await plot.filter(Array.from(rows), { preventEvent: true });
       quiet = false;
@@ -126,7 +128,7 @@ export function engineView(canvas, examples, listeners) {
 
 /** Few dots are large and solid, many are small and let those beneath through. */
 function pointLook(/** @type {number} */ count, /** @type {number} */ area) {
-  const size = Math.max(1.5, Math.min(7, Math.sqrt(area / count) * 0.28));
+  const size = Math.max(1.8, Math.min(8, Math.sqrt(area / count) * 0.38));
   const opacity = count > MANY ? 0.25 : count > 20_000 ? 0.45 : 0.75;
   return { pointSize: size, pointSizeSelected: count > MANY ? 0.5 : 1.5, opacity };
 }

@@ -164,7 +164,7 @@ export function examplePanel(state) {
     shown = key;
     const number = ++asked;
     if (row < 0) {
-      element.replaceChildren(make("p", { class: "tm-hint", text: "Point at a dot to see the example. Click it to keep it here, with how it was learned and what stands near it." }));
+      element.replaceChildren(make("p", { class: "tm-hint", text: "Point at a dot, or tap it, to see the example. Click it to keep it here, with how it was learned and what stands near it." }));
       return;
     }
     const sides = state.header.second && now.side !== "first" ? (now.side === "second" ? ["second"] : ["first", "second"]) : ["first"];

@@ -78,7 +78,7 @@ function pagedList(state, start, page, size, frameOf) {
 export function galleryPanel(state, open) {
   const start = state.header.second ? "moved" : "confidence";
   const page = async (/** @type {number[]} */ rows) => rows.map((row) => thumbnail(state, row, open));
-  return pagedList(state, start, page, 60, () => make("div", { class: "tm-gallery" }));
+  return pagedList(state, start, page, 60, () => make("div", { class: state.header.texts ? "tm-gallery tm-texts" : "tm-gallery" }));
 }
 
 /** @param {import("./state.js").State} state @param {(row: number) => void} open */

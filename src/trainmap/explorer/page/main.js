@@ -97,6 +97,7 @@ export async function mount(root, source) {
     side.append(tab.element);
   }
   function choose(/** @type {string} */ id) {
+    if (!review.element.hidden && id !== "review" && now.pinned < 0) state.set({ hovered: -1 });
     tabs.forEach((tab, k) => {
       const on = tab.id === id;
       tab.element.hidden = !on;

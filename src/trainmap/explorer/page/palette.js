@@ -1,8 +1,11 @@
 // @ts-check
 // Colours that people with any kind of colour vision tell apart; the same in the dark and in the light.
 
-/** Okabe and Ito's, without black: up to eight groups. */
-const GROUPS = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a800", "#8c6bb1"];
+/** Okabe and Ito's without black, and five more that differ from them in lightness: up to twelve groups. */
+const GROUPS = [
+  "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00",
+  "#b8a800", "#8c6bb1", "#8a5a2b", "#9fd3b8", "#a3195b", "#c9b2de",
+];
 export const GREY = "#8a909c";
 export const REGION_COLOURS = ["#0072b2", "#e69f00", "#c2397a", GREY];
 export const RIGHT_WRONG = ["#0072b2", "#d55e00", GREY];
@@ -28,7 +31,7 @@ export function scaleColours(dark) {
   });
 }
 
-/** Colours of classes; beyond eight they differ in lightness as well, beyond 24 they come again. @param {number} count */
+/** Colours of classes; beyond twelve they differ in lightness as well, beyond 36 they come again. @param {number} count */
 export function classColours(count) {
   return Array.from({ length: count }, (_, i) => {
     const base = rgb(GROUPS[i % GROUPS.length]);
