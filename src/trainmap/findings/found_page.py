@@ -178,10 +178,7 @@ def _suspect_cards(found: Findings) -> list[Card]:
         return []
     table = {row["id"]: row for row in found.audit.table.filter("suspected").iter_rows(named=True)}
     first = [key for key in found.audit.first(SUSPECTS).tolist() if key in table]
-    cards = []
-    for key in first:
-        cards.append(card(found.examples, key, _suspicious(found, table[key])))
-    return cards
+    return [card(found.examples, key, _suspicious(found, table[key])) for key in first]
 
 
 def _suspicious(found: Findings, row: Mapping[str, Any]) -> tuple[str, ...]:
