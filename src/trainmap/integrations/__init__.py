@@ -13,6 +13,7 @@ Its files, in reading order::
     intake.py               what every adapter does with its recorder
     trainer_tap.py          what passes through a Trainer of Transformers or TRL
     trainer_outputs.py      what its network says, for each kind of supervision
+    grpo_rewards.py         what the generations of a prompt earned
     attachment.py           what is put on a Trainer
     attach.py               attach: the one door to these
     sklearn_recorder.py     scikit-learn while it trains

@@ -10,6 +10,7 @@ from trainmap.errors import TrainmapError
 
 if TYPE_CHECKING:
     from trainmap.integrations.attachment import Attachment
+    from trainmap.integrations.grpo_rewards import Rewards
 
 
 def attach(
@@ -21,8 +22,9 @@ def attach(
     sweep: Any = False,
     every: Literal["epoch"] | int = "epoch",
     sample: int | None = None,
+    passes: float = 1.0,
     **how: Any,
-) -> Attachment:
+) -> Attachment | Rewards:
     """Record a training of Transformers' ``Trainer``, or of TRL's ``SFTTrainer`` or ``GRPOTrainer``.
 
     ::
@@ -42,6 +44,7 @@ def attach(
             to pass over. Attach twice to have both.
         every: when a sweep is made: after each "epoch", or after so many steps.
         sample: of how many examples a sweep is made, the same in each, chosen by a hash of the id; None: all.
+        passes: of a ``GRPOTrainer``: what a generation must earn to count in ``pass_rate``.
         how: for the ``Recorder`` that is made: ``overwrite=``, ``level=``, ``repeats=``, ... Classes, their names and
             the kind of supervision are those of the model's configuration where they are not said; ``on_error`` is
             "warn".
@@ -62,4 +65,4 @@ def attach(
         from trainmap.integrations.attachment import attached
     except ModuleNotFoundError as error:
         raise TrainmapError(f"attach needs {error.name}: pip install 'trainmap[adapters]'") from error
-    return attached(trainer, target, ids, column, (sweep, every, sample), how)
+    return attached(trainer, target, ids, column, (sweep, every, sample), passes, how)

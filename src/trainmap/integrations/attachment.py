@@ -13,7 +13,8 @@ import torch
 
 from trainmap.dynamics.index import id_hash
 from trainmap.dynamics.recorder import Recorder
-from trainmap.errors import TrainmapError, whole
+from trainmap.errors import TrainmapError, number, whole
+from trainmap.integrations.grpo_rewards import Rewards
 from trainmap.integrations.identified import Identified
 from trainmap.integrations.identified_batches import Pairs
 from trainmap.integrations.identified_streams import IdentifiedStream
@@ -128,8 +129,9 @@ def attached(
     ids: Any,
     column: str,
     sweeping: tuple[Any, Any, Any],
+    passes: float,
     how: dict[str, Any],
-) -> Attachment:
+) -> Attachment | Rewards:
     """See ``trainmap.attach``."""
     sweep, every, sample = sweeping
     swept = sweep is not False and sweep is not None
@@ -137,6 +139,8 @@ def attached(
         whole(every, "every (steps from one sweep to the next, or 'epoch')", 1)
     if not swept and (every != "epoch" or sample is not None):
         raise TrainmapError("every= and sample= are of sweeps: say sweep=True, or leave them out")
+    if hasattr(trainer, "reward_funcs"):
+        return _rewards(trainer, Intake(target, **how), target, ids, column, (swept, number(passes, "passes")))
     refuse_packing(trainer)
     intake = Intake(target, **({"source": "sweep"} if swept and not isinstance(target, Recorder) else {}), **how)
     reading = reading_of(trainer)
@@ -148,6 +152,14 @@ def attached(
         return Steps(tap, intake, path, reading)
     data = trainer.train_dataset if sweep is True else identified(trainer, sweep, None, column)
     return Sweeps(tap, intake, path, reading, sampled(data, sample, column), None if every == "epoch" else every)
+
+
+def _rewards(trainer: Any, intake: Intake, target: Any, ids: Any, column: str, asked: tuple[bool, float]) -> Rewards:
+    swept, passes = asked
+    if swept:
+        raise TrainmapError("what a trainer generates cannot be swept: leave sweep= out")
+    trainer.train_dataset = identified(trainer, trainer.train_dataset, ids, column)
+    return Rewards(trainer, intake, target.path if isinstance(target, Recorder) else Path(target), column, passes)
 
 
 def refuse_packing(trainer: Any) -> None:

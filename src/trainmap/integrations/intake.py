@@ -40,7 +40,7 @@ class Intake:
 
     def __init__(self, target: Recorder | str | os.PathLike[str], **how: Any) -> None:
         how = {name: value for name, value in how.items() if value is not None}
-        self.recorder: Recorder | None = target if isinstance(target, Recorder) else None
+        self.recorder: Recorder | None = target.for_adapter() if isinstance(target, Recorder) else None
         self.stopped: str | None = None
         self._path = None if isinstance(target, Recorder) else as_path(target)
         if self.recorder is not None and how:
@@ -71,7 +71,7 @@ class Intake:
         if self.recorder is None:
             later = self._began or again  # what is there is this training's own
             how = self._how | ({"resume": True, "overwrite": False} if later else {})
-            if how.get("kind", "classes") == "classes" and "classes" not in how:
+            if "signals" not in how and how.get("kind", "classes") == "classes" and "classes" not in how:
                 raise TrainmapError(
                     "nothing here tells how many classes there are: say classes=, to whom the path went"
                 )
@@ -105,7 +105,7 @@ class Intake:
                 "%s: %s (%s): epoch %d of the training is %d here", recorder.folder, lost, error, epoch, recorder.epoch
             )
 
-    def take(self, ids: Any, outputs: Any, targets: Any) -> None:
+    def take(self, ids: Any, outputs: Any, targets: Any = None) -> None:
         """A batch of the training, as ``Recorder.update`` takes it.
 
         Raises:

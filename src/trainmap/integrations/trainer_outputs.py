@@ -30,9 +30,22 @@ class Reading:
     def read(self, inputs: Mapping[str, Any], output: Any) -> tuple[Any, Any]:
         """(outputs, targets) for ``Recorder.update``; targets None where the batch has none."""
         if self.log_probs:
-            return output.log_probs.detach(), output.label_mask
+            return rows_of(output.log_probs.detach(), output.label_mask, inputs)
         labels = next((inputs[key] for key in self.labels if inputs.get(key) is not None), None)
         return logits_of(output).detach(), labels
+
+
+def rows_of(log_probs: Any, mask: Any, inputs: Mapping[str, Any]) -> tuple[Any, Any]:
+    """(B, T) log-probabilities and mask, where a batch without padding has them one after another in (1, S)."""
+    ends, longest = inputs.get("cu_seq_lens_q"), inputs.get("max_length_q")
+    if ends is None or longest is None:
+        return log_probs, mask
+    row = inputs["seq_idx"][0, -log_probs.shape[1] :].long()  # of the token that is foretold
+    place = inputs["position_ids"][0, -log_probs.shape[1] :].long()
+    made = log_probs.new_zeros(len(ends) - 1, longest), mask.new_zeros(len(ends) - 1, longest)
+    for rows, values in zip(made, (log_probs, mask), strict=True):
+        rows[row, place] = values[0]
+    return made
 
 
 def logits_of(output: Any) -> Any:
@@ -41,10 +54,9 @@ def logits_of(output: Any) -> Any:
     Raises:
         TrainmapError: there are none to be found.
     """
-    if isinstance(output, Mapping) and "logits" in output:
-        return output["logits"]
-    if hasattr(output, "logits"):
-        return output.logits
+    found = output.get("logits") if isinstance(output, Mapping) else getattr(output, "logits", None)
+    if found is not None:
+        return found
     if isinstance(output, tuple | list):
         for part in output:  # (loss, logits, ...) where labels were given, (logits, ...) otherwise
             if getattr(part, "ndim", 0) >= 1:
@@ -70,7 +82,7 @@ def reading_of(trainer: Any) -> Reading:
     count, problem = getattr(config, "num_labels", None), getattr(config, "problem_type", None)
     if problem == "regression" or (count == 1 and problem is None):
         return Reading({"kind": "regression"}, labels=labels)
-    told: dict[str, Any] = {} if count is None else {"classes": count}
+    told: dict[str, Any] = {} if count is None else {"classes": class_names(config)}
     if problem == "multi_label_classification":
         told["kind"] = "multilabel"
     return Reading(told, labels=labels)

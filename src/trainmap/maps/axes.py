@@ -32,7 +32,9 @@ def is_bounded(kind: Kind, signals: Sequence[Signal]) -> bool:
 def axis_scores(dynamics: Dynamics) -> list[str]:
     """The scores that the axes of a recording's map are made of."""
     if dynamics.kind not in ("regression", "numbers"):
-        return list(AXES)
+        # log-probabilities of gold tokens do not tell whether another token was likelier
+        told = dynamics.kind == "classes" or "accuracy" in dynamics.signals
+        return [name for name in AXES if told or name != "correctness"]
     main = (dynamics.manifest.signals or [])[0].name
     return [f"{main}_mean", f"{main}_variability"]
 
@@ -40,7 +42,8 @@ def axis_scores(dynamics: Dynamics) -> list[str]:
 def with_axes(dynamics: Dynamics, values: Mapping[str, Array]) -> dict[str, Array]:
     """A map's columns: the axes, and the scores."""
     if dynamics.kind not in ("regression", "numbers"):
-        return dict(values)
+        unknown = {} if "correctness" in values else {"correctness": np.full(len(values["confidence"]), np.nan)}
+        return {**values, **unknown}
     main = (dynamics.manifest.signals or [])[0]
     mean, spread = (values[name] for name in axis_scores(dynamics))
     turned = 0.0 - mean if main.hard == "high" else mean

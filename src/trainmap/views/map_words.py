@@ -29,7 +29,10 @@ def labels_of(datamap: Any) -> dict[str, str]:
 
 def colour_of(datamap: Any) -> str:
     """The column that the points are coloured by."""
-    if getattr(datamap, "kind", "classes") not in ("regression", "numbers"):
+    kind, table = getattr(datamap, "kind", "classes"), datamap.table
+    if kind == "tokens" and "loss_last" in table.columns and not table["correctness"].is_finite().any():
+        return "loss_last"  # of sequences that were recorded by the log-probabilities of their gold tokens
+    if kind not in ("regression", "numbers"):
         return "correctness"
     last = f"{datamap.signal}_last"
     return last if last in datamap.table.columns else "confidence"
