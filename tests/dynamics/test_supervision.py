@@ -279,6 +279,7 @@ def test_single_logits_that_look_like_probabilities_are_told_once(
         (["cat", "dog", "owl"], [2, 0, 1]),
         (range(1, 4), [3, 1, 2]),
         (np.array([30, 10, 20]), [20, 30, 10]),
+        (list(np.array(["cat", "dog", "owl"])), ["owl", "cat", "dog"]),
         ((30, 10, 20), torch.tensor([20, 30, 10])),
     ],
 )
@@ -544,13 +545,13 @@ def test_names_of_numbers_say_their_hard_end(signals: Any, message: str, tmp_pat
 
 def test_numbers_come_in_a_mapping_or_by_name(tmp_path: Path) -> None:
     values = {"loss": [1.0, 2.0], "pass_rate": [0.5, 1.0], "bleu": [3, 4]}
-    said = {"loss": None, "pass_rate": None, "bleu": "low"}
+    said: dict[str, Any] = {"loss": None, "pass_rate": None, "bleu": "low"}
     for name, call in (
         ("m", lambda r: r.update([0, 1], values)),
         ("k", lambda r: r.update([0, 1], **values)),
         ("b", lambda r: r.update([0, 1], {"loss": [1.0, 2.0]}, pass_rate=[0.5, 1.0], bleu=torch.tensor([3, 4]))),
     ):
-        with tm.Recorder(tmp_path / name, signals=said) as recorder:  # type: ignore[arg-type]
+        with tm.Recorder(tmp_path / name, signals=said) as recorder:
             call(recorder)
             recorder.end_epoch()
             for bad, message in (

@@ -98,6 +98,7 @@ def check_classes_said(classes: Any) -> tuple[Any, tuple[str | int, ...] | None]
         return classes, None
     array = classes if isinstance(classes, list | tuple | range) else to_numpy(classes, "classes")
     names = array.tolist() if isinstance(array, np.ndarray) else list(array)
+    names = [str(name) if isinstance(name, str) else name for name in names]  # numpy's texts and numbers are plain ones
     names = [int(name) if isinstance(name, Integral) and not isinstance(name, bool) else name for name in names]
     kinds = {type(name) for name in names}
     if kinds - {str} and kinds - {int}:

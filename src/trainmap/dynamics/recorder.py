@@ -133,7 +133,7 @@ class Recorder(Taking):
         on_error: OnError | None = None,
         *,
         kind: Kind | None = None,
-        signals: Sequence[str] | Mapping[str, End] | None = None,
+        signals: Sequence[str] | Mapping[str, End | None] | None = None,
         per: Per | None = None,
         ignore_index: int | None = None,
         shift: bool = False,

@@ -85,8 +85,8 @@ class Dynamics(Told):
     def told(self) -> Lines:
         """What it is in a few lines."""
         sources = {"train": "of the training step", "sweep": "of a look after every epoch"}
-        classes = f", {counted(self.classes, 'class', 'classes')}" if self.classes else ""
-        return "Dynamics" + (f" of {self.kind}" if self.kind != "classes" else ""), {
+        classes = f", {counted(self.classes, 'class', 'classes')}" if self.kind == "classes" else f", of {self.kind}"
+        return "Dynamics", {
             "examples": f"{self.examples:,}{classes}",
             "epochs": f"{self.epochs}, numbers {sources.get(self.source, self.source)}",
             "holds": ", ".join(self.signals) if self.manifest.epochs else f"level '{self.level}'",
