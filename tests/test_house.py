@@ -38,6 +38,7 @@ ROOMS = (  # in reading order: a room imports from those before it; the files be
     "federated",
     "views",
     "explorer",
+    "findings",
     "experiments",
     "cli",
 )

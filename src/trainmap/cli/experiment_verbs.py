@@ -155,11 +155,10 @@ def report(
     Example: [bold]trainmap report quick[/bold]
     Example: [bold]trainmap report demo/dynamics --data digits --out data.html[/bold]
     """
-    from trainmap.dynamics.manifest import NAME
-    from trainmap.dynamics.processes import has_parts
+    from trainmap.dynamics.damage import is_recording
     from trainmap.experiments.runs.folder import PLAN
 
-    if (folder / NAME).exists() or has_parts(folder):
+    if is_recording(folder):
         _report_recording(folder, out or Path(f"{folder.resolve().name}-report.html"), data, data_root, held_out)
         return
     said = {"--out": out, "--data": data, "--data-root": data_root, "--held-out": held_out}

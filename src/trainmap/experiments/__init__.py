@@ -21,20 +21,20 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.experiments.compress_teacher import Order
-    from trainmap.experiments.demo import plan_demo, run_demo
+    from trainmap.experiments.demo import PAGE, exchanged, plan_demo, run_demo
     from trainmap.experiments.verifying import Checked, count_files, verify
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "compress_teacher": "Order",
-            "demo": "plan_demo run_demo",
+            "demo": "PAGE exchanged plan_demo run_demo",
             "verifying": "Checked count_files verify",
         },
     )
 
 # fmt: off
 __all__ = [
-    "Checked", "Order", "count_files", "plan_demo", "run_demo", "verify",
+    "PAGE", "Checked", "Order", "count_files", "exchanged", "plan_demo", "run_demo", "verify",
 ]
 # fmt: on

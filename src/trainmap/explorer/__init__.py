@@ -24,7 +24,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.explorer.answers import Answer, answer
-    from trainmap.explorer.encoded import Medium
+    from trainmap.explorer.encoded import SVG, Medium, small
     from trainmap.explorer.example_sources import Examples, examples_of
     from trainmap.explorer.exploration import Exploration
     from trainmap.explorer.explored import Explorer, explore, map_of_card
@@ -38,7 +38,7 @@ else:
         __name__,
         {
             "answers": "Answer answer",
-            "encoded": "Medium",
+            "encoded": "SVG Medium small",
             "example_sources": "Examples examples_of",
             "exploration": "Exploration",
             "explored": "Explorer explore map_of_card",
@@ -52,8 +52,9 @@ else:
 
 # fmt: off
 __all__ = [
-    "Answer", "Decision", "Examples", "Exploration", "Explorer", "Medium", "Review", "Shown", "answer", "examples_of",
-    "explore", "make_app", "map_of_card", "notebook_view", "relabel_sheet", "serve", "serving", "to_shown",
+    "SVG", "Answer", "Decision", "Examples", "Exploration", "Explorer", "Medium", "Review", "Shown", "answer",
+    "examples_of", "explore", "make_app", "map_of_card", "notebook_view", "relabel_sheet", "serve", "serving", "small",
+    "to_shown",
     "write_page", "write_sheet",
 ]
 # fmt: on

@@ -30,7 +30,7 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.selection.acquisitions import ACQUISITIONS, Acquisition, Draw, Question, acquire, acquisition_of
-    from trainmap.selection.auto import Advice, check_auto, drawn, read_map, reason, weighed
+    from trainmap.selection.auto import KNOWN, Advice, check_auto, drawn, read_map, reason, weighed
     from trainmap.selection.card import FORMAT, Selection
     from trainmap.selection.coverage import (
         band,
@@ -70,7 +70,7 @@ else:
         __name__,
         {
             "acquisitions": "ACQUISITIONS Acquisition Draw Question acquire acquisition_of",
-            "auto": "Advice check_auto drawn read_map reason weighed",
+            "auto": "KNOWN Advice check_auto drawn read_map reason weighed",
             "card": "FORMAT Selection",
             "coverage": (
                 "band beta beta_parameters ccs check_band check_beta check_ccs check_dual_beta direction dual_beta "
@@ -90,7 +90,8 @@ else:
 
 # fmt: off
 __all__ = [
-    "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw", "Features",
+    "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "KNOWN", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw",
+    "Features",
     "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "acquire", "acquisition_of", "advise",
     "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band", "check_beta", "check_ccs",
     "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate", "check_size", "d2", "direction",
