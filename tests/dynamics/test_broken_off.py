@@ -127,7 +127,7 @@ def test_an_interrupt_at_any_opcode_of_update_keeps_no_wrong_number(
     name: str, far_away: bool, points: int, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch is in whole, or not at all, or the recorder refuses to go on before ``rewind``."""
-    monkeypatch.setattr("trainmap.dynamics.recorder.HELD_BYTES", 1)  # every far batch is fetched at once
+    monkeypatch.setattr("trainmap.dynamics.taking.HELD_BYTES", 1)  # every far batch is fetched at once
     options, whole = OPTIONS[name], expected(run, tmp_path / "w", OPTIONS[name])
 
     def act(recorder: Recorder, batch: Any = None) -> None:
