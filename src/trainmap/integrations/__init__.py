@@ -3,6 +3,8 @@
 Its files, in reading order::
 
     gold.py                 labels as a framework has them
+    packages.py             of which package a model is
+    staged_regression.py    ensembles of trees that predict numbers
     stages.py               ensembles of trees, after they were fitted
     booster_metric.py       XGBoost and LightGBM while they train
     identified.py           a dataset whose items say who they are

@@ -18,6 +18,8 @@ from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, whole
 from trainmap.integrations.gold import Gold, gold_of
+from trainmap.integrations.packages import of_package
+from trainmap.integrations.staged_regression import Regressors, regressors_of, targets_of
 
 Array = NDArray[Any]
 
@@ -43,12 +45,13 @@ def record_stages(
         dynamics = tm.record_stages(model, x, y, "dynamics")
 
     Args:
-        model: a fitted classifier that adds trees one after another: scikit-learn's gradient boosting (plain and
-            histogram), AdaBoost, forests and bagging; of XGBoost, LightGBM and CatBoost the estimators and boosters.
+        model: a fitted classifier or regressor that adds trees one after another: scikit-learn's gradient boosting
+            (plain and histogram), AdaBoost, forests and bagging; of XGBoost, LightGBM and CatBoost the estimators and
+            the classifying boosters.
             After early stopping its best iteration is the last stage. Of a forest, which has no order, stage k is the
             mean of its first k trees.
         x: the N examples that it was fitted to, as it takes them.
-        y: (N,) their labels, as it was fitted to them: numbers or words.
+        y: (N,) their labels, as it was fitted to them: numbers or words; of a regressor their targets.
         path: folder of the recording.
         ids: (N,) of the examples; None: their rows, 0 to N - 1.
         stages: how many are recorded, evenly spaced, the last among them; all where there are fewer.
@@ -56,28 +59,53 @@ def record_stages(
 
     Returns:
         the recording, opened: source "sweep", an epoch for each recorded stage. Classes are numbered in the order of
-        ``model.classes_`` (ascending for a booster of XGBoost or LightGBM, which know numbers alone).
+        ``model.classes_`` (ascending for a booster of XGBoost or LightGBM, which know numbers alone). Of a regressor it
+        is of kind "regression".
 
     A probability below 1e-6 is recorded as 1e-6. The cost is one prediction of all trees (of scikit-learn's boosting
-    and CatBoost, of each stage).
+    and CatBoost, of each stage; of XGBoost's and LightGBM's regressors, of each recorded stage from the first tree on).
 
     Raises:
         TrainmapError: a model that has no stages (what to do instead), one that is not fitted, a label that it does not
             know, x and y of different lengths.
     """
-    family = _family(model)
     wanted = whole(stages, "stages", 1)
+    if (regressors := regressors_of(model)) is not None:
+        return _record_numbers(regressors, model, x, y, path, ids, wanted, overwrite)
+    family = _family(model)
     gold = gold_of(y, family.classes(model))
-    total = family.total(model)
-    if total < 1:
-        raise TrainmapError(f"this {type(model).__name__} has no stages; fit it first")
-    ends = np.unique(np.ceil(np.arange(1, min(wanted, total) + 1) * total / min(wanted, total)).astype(int))
+    ends = _ends(model, family.total(model), wanted)
     names = np.arange(len(gold.labels)) if ids is None else ids
     with Recorder(
         path, len(gold.classes), ids=names, labels=gold.labels, source="sweep", as_="probabilities", overwrite=overwrite
     ) as recorder:
-        for p in family.stages(model, x, ends.tolist()):
+        for p in family.stages(model, x, ends):
             recorder.update(names, checked(p, gold), gold.labels)
+            recorder.end_epoch()
+    return Dynamics.open(os.fspath(path))
+
+
+def _ends(model: Any, total: int, wanted: int) -> list[int]:
+    """The stages that are recorded, each by how many came until then."""
+    if total < 1:
+        raise TrainmapError(f"this {type(model).__name__} has no stages; fit it first")
+    count = min(wanted, total)
+    return np.unique(np.ceil(np.arange(1, count + 1) * total / count).astype(int)).tolist()
+
+
+def _record_numbers(
+    kind: Regressors, model: Any, x: Any, y: Any, path: Any, ids: Any, wanted: int, overwrite: bool
+) -> Dynamics:
+    """The same of an ensemble that predicts numbers."""
+    ends, targets = _ends(model, kind.total(model), wanted), targets_of(y)
+    names = np.arange(len(targets)) if ids is None else ids
+    with Recorder(path, kind="regression", source="sweep", overwrite=overwrite) as recorder:
+        for values in kind.stages(model, x, ends):
+            if values.shape != targets.shape:
+                raise TrainmapError(
+                    f"the model must predict one number for each of {len(targets)} targets, got {values.shape}"
+                )
+            recorder.update(names, values, targets)
             recorder.end_epoch()
     return Dynamics.open(os.fspath(path))
 
@@ -123,19 +151,9 @@ def _family(model: Any) -> Family:
     else:
         how = "none of its stages can be asked for what they predict"
     raise TrainmapError(
-        f"record_stages takes a fitted classifier of {', '.join(one.name for one in FAMILIES)}, got {name}: {how}"
+        f"record_stages takes a fitted classifier or regressor of {', '.join(one.name for one in FAMILIES)}, "
+        f"got {name}: {how}"
     )
-
-
-def _from(package: str, *names: str) -> Callable[[Any], bool]:
-    """Whether a model is of one of these classes of a package, or derives from one; nothing is imported."""
-
-    def fits(model: Any) -> bool:
-        return any(
-            base.__module__.partition(".")[0] == package and base.__name__ in names for base in type(model).__mro__
-        )
-
-    return fits
 
 
 def _fitted_classes(model: Any) -> Array:
@@ -294,19 +312,25 @@ def _catboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
 BOOSTED = ("GradientBoostingClassifier", "HistGradientBoostingClassifier", "AdaBoostClassifier")
 FORESTS = ("RandomForestClassifier", "ExtraTreesClassifier", "BaggingClassifier")
 FAMILIES = (
-    Family("scikit-learn's boosting", _from("sklearn", *BOOSTED), _fitted_classes, _boosted_total, _boosted),
+    Family("scikit-learn's boosting", of_package("sklearn", *BOOSTED), _fitted_classes, _boosted_total, _boosted),
     Family(
         "scikit-learn's forests",
-        _from("sklearn", *FORESTS),
+        of_package("sklearn", *FORESTS),
         _fitted_classes,
         _forest_total,
         _forest,
     ),
-    Family("XGBoost", _from("xgboost", "XGBClassifier", "Booster"), _xgboost_classes, _xgboost_total, _xgboost),
-    Family("LightGBM", _from("lightgbm", "LGBMClassifier", "Booster"), _lightgbm_classes, _lightgbm_total, _lightgbm),
+    Family("XGBoost", of_package("xgboost", "XGBClassifier", "Booster"), _xgboost_classes, _xgboost_total, _xgboost),
+    Family(
+        "LightGBM",
+        of_package("lightgbm", "LGBMClassifier", "Booster"),
+        _lightgbm_classes,
+        _lightgbm_total,
+        _lightgbm,
+    ),
     Family(
         "CatBoost",
-        _from("catboost", "CatBoostClassifier"),
+        of_package("catboost", "CatBoostClassifier"),
         _fitted_classes,
         lambda model: int(model.tree_count_ or 0),
         _catboost,
