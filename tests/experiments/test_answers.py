@@ -243,7 +243,7 @@ data: {names: [wine, breast-cancer]}
 teachers: [{model: mlp-256, epochs: 2, seeds: [9]}]
 subsets: [{key: full}, {key: random}, {key: repeated-random}, {spec: 33% ambiguous}, {spec: 33% easy-to-learn}]
 students: [{model: linear, epochs: 2}]
-seeds: [0, 1, 2]
+seeds: [0, 1]
 """,
     "made smaller": """\
 title: Smaller

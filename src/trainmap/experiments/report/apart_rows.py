@@ -121,3 +121,13 @@ def label_runs(found: Sequence[Curves]) -> Iterator[dict[str, Any]]:
                 told = {key: last[key] for key in ("test_accuracy", "test_macro_f1", "labels")}
                 spent = {key: run[key] for key in fields}
                 yield {"table": curves.title, "subset": strategy, "seed": seed, **told, **spent}
+
+
+def search_runs(arms: Sequence[Arm]) -> Iterator[dict[str, Any]]:
+    """A line for each run that judges a search: with what the network had, and with what was found."""
+    for arm in arms:
+        for search, one in arm.searches.items():
+            for values, scores in (("start", one.start), ("found", one.found)):
+                for seed, score in scores.items():
+                    told = {"table": "Searches", "subset": arm.name, "search": search, "values": values}
+                    yield {**told, "seed": seed, "test_macro_f1": score}

@@ -10,7 +10,14 @@ from trainmap.errors import TrainmapError, counted, last_line
 from trainmap.experiments.report.active_tables import active_grids, active_pictures
 from trainmap.experiments.report.agreement_tables import agreement_grids
 from trainmap.experiments.report.answer import Answer
-from trainmap.experiments.report.apart_rows import federated_rows, federated_runs, label_rows, label_runs, search_rows
+from trainmap.experiments.report.apart_rows import (
+    federated_rows,
+    federated_runs,
+    label_rows,
+    label_runs,
+    search_rows,
+    search_runs,
+)
 from trainmap.experiments.report.choice_answer import choice_answer
 from trainmap.experiments.report.compression_tables import compression_grids
 from trainmap.experiments.report.csv_tables import rows_csv, table_csv
@@ -110,7 +117,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
         *label_rows(curves, study.level),
         *search_rows(arms, gains_of(arms, study.level), study.level),
     ]
-    runs = [*federated_runs(rounds), *label_runs(curves)]
+    runs = [*federated_runs(rounds), *label_runs(curves), *search_runs(arms)]
     status, *all_told = in_all(study, done, tables, failed)
     parts = [page_of(report) for group, report in found if has_random(group)]
     maps = [part.map for part in parts if part.map is not None]
