@@ -198,7 +198,7 @@ def test_processes_go_on_beside_a_torn_join(harm: Callable[[Path], None], run: R
     [
         ({"joined": None}, r"changed or is damaged"),
         ({"format": "an app"}, r"was not written by trainmap"),
-        ({"version": 3}, r"upgrade trainmap"),
+        ({"version": 4}, r"upgrade trainmap"),
     ],
 )
 def test_a_manifest_of_something_else_is_not_taken_for_a_torn_join(
