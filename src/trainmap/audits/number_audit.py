@@ -2,7 +2,7 @@
 
 Weights w_e of the epochs, with sum 1, as in an audit of classes: what an epoch has learned times what it has not
 learned by heart, w_e ~ g_e^2 (1 - g_e), g_e being the share of what there is to learn: of the variance that epoch e
-explains (R^2, 0 where it is below), of the labels and tokens the accuracy above that of the first epoch.
+explains (R^2, 0 where it is below), of the labels and tokens the accuracy above that of the first epoch::
 
     regression          r = sum_e w_e (prediction_e - target); suspicion = |r - median r| / (1.4826 MAD of r)
     multilabel, tokens  suspicion = 1 - sum_e w_e exp(-loss_e): exp(-loss) is the geometric mean of the probabilities of

@@ -1,5 +1,7 @@
 """The axes of a map by the kind of its recording: what is high where an example is easy, and how much it varies.
 
+The two axes, and the colour::
+
     classes, multilabel, tokens   confidence (mean p(gold)), its standard deviation, correctness
     regression, numbers           the mean of the main signal, turned so that up is easy (less it, where high is hard),
                                   and the standard deviation of that signal; correctness is NaN
