@@ -150,7 +150,7 @@ def tokens(seed: int, epochs: int, folder: Path) -> dict[str, dict[str, float]]:
 
 
 def regression(seed: int, epochs: int, folder: Path) -> dict[str, dict[str, float]]:
-    x, y = load_diabetes(return_X_y=True)
+    x, y = (np.asarray(values) for values in load_diabetes(return_X_y=True))
     x, y, rng = StandardScaler().fit_transform(x), (y - y.mean()) / y.std(), np.random.default_rng(seed)
     wrong = rng.random(len(y)) < 0.1
     given, ids = np.where(wrong, y[rng.permutation(len(y))], y), np.arange(len(y))

@@ -29,6 +29,8 @@ from sklearn.datasets import load_digits
 
 import trainmap as tm
 
+QUIET: Any = 0  # Keras calls it a text and takes a number
+
 EPOCHS, BATCH, RATE = 15, 32, 0.1
 Weights = list[Any]
 x, y = load_digits(return_X_y=True)
@@ -114,7 +116,7 @@ def keras(folder: Path, seed: int) -> None:
     network.set_weights(initial(seed))
     network.compile(k.optimizers.SGD(RATE), k.losses.SparseCategoricalCrossentropy(from_logits=True))
     tm.KerasRecorder(network, folder)
-    network.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    network.fit(x, y, batch_size=BATCH, epochs=EPOCHS, verbose=QUIET)
 
 
 def jax(folder: Path, seed: int) -> None:
@@ -173,7 +175,7 @@ def main() -> None:
     ):
         cells = [
             told([
-                float(np.mean([stats.spearmanr(found[a, s][score], found[b, t][score]).statistic for s, t in of_seeds]))
+                float(np.mean([stats.spearmanr(found[a, s][score], found[b, t][score])[0] for s, t in of_seeds]))  # pyright: ignore
                 for a, b in pairs
             ])
             for score in ("confidence", "variability")

@@ -40,6 +40,8 @@ import numpy as np
 
 import trainmap as tm
 
+QUIET: Any = 0  # Keras calls it a text and takes a number
+
 N, CLASSES, BATCH = 20_480, 10, 256
 SMALL, LARGE = (16, 8), (784, 1024, 1024)  # inputs, hidden layers
 HEAD = "| framework | step, ms | adapter, us | ids, us | share | n |\n|---|---|---|---|---|---|"
@@ -152,7 +154,7 @@ def keras(layers: tuple[int, ...], count: int, folder: Path | None, epochs: int)
     )
     if folder is not None:
         tm.KerasRecorder(network, folder)
-    network.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[watch])
+    network.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=QUIET, callbacks=[watch])
     return clock
 
 

@@ -20,6 +20,8 @@ from contract import Job, Stopped
 
 import trainmap as tm
 
+QUIET: Any = 0  # Keras calls it a text and takes a number
+
 OTHER = (contract.Y + 1) % contract.CLASSES  # labels of an evaluation
 
 
@@ -39,6 +41,7 @@ class LightningDoor:
         import pytorch_lightning as pl
         import torch
         from loop_doors import loader_of, network
+        from pytorch_lightning.callbacks import ModelCheckpoint
         from torch.nn.functional import cross_entropy
 
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -68,7 +71,7 @@ class LightningDoor:
 
         several = "RANK" in os.environ
         recorder = tm.LightningRecorder(folder / "dynamics", ids=job.ids, logits="net", classes=contract.CLASSES)
-        kept = pl.callbacks.ModelCheckpoint(folder, "last", save_top_k=1, enable_version_counter=False)
+        kept = ModelCheckpoint(folder, "last", save_top_k=1, enable_version_counter=False)
         trainer = pl.Trainer(
             max_epochs=job.epochs,
             callbacks=[recorder, Stop(), *([kept] if job.saves == "epoch" else [])],
@@ -113,6 +116,7 @@ class KerasDoor:
                 job.after(self.epoch, batch + 1)
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                assert self.model is not None
                 self.model.save_weights(folder / "new.weights.h5")
                 (folder / "new.weights.h5").replace(folder / "last.weights.h5")
                 (folder / "epoch").write_text(str(epoch + 1))
@@ -139,7 +143,7 @@ class KerasDoor:
                 shuffle=job.shuffle is not None,
                 validation_data=(contract.X, OTHER) if job.evaluate else None,
                 callbacks=[Stop()],
-                verbose=0,
+                verbose=QUIET,
             )
 
 

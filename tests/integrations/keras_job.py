@@ -23,6 +23,8 @@ import numpy as np  # noqa: E402
 
 import trainmap as tm  # noqa: E402
 
+QUIET: Any = 0  # Keras calls it a text and takes a number
+
 N, WIDTH, CLASSES = 21, 4, 3
 generator = np.random.default_rng(0)
 X = generator.normal(size=(N, WIDTH)).astype(np.float32)
@@ -42,7 +44,7 @@ def network(
 
 def gold(model: keras.Model, labels: Any = Y) -> list[float]:
     """The probability of the gold class, by an evaluation pass."""
-    outputs = np.asarray(model.predict(X, verbose=0), np.float64)
+    outputs = np.asarray(model.predict(X, verbose=QUIET), np.float64)
     if np.abs(outputs.sum(axis=1) - 1).max() > 1e-5:
         outputs = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
     return outputs[np.arange(N), labels].tolist()
@@ -85,7 +87,7 @@ def one_output(folder: Path) -> Facts:
     model = network(end="sigmoid", loss="binary_crossentropy", outputs=1)
     watch = tm.KerasRecorder(model, folder)
     fit(model, (Y % 2).astype(np.float32)[:, None])
-    p = np.asarray(model.predict(X, verbose=0), np.float64)[:, 0]
+    p = np.asarray(model.predict(X, verbose=QUIET), np.float64)[:, 0]
     return {"gold": np.where(Y % 2, p, 1 - p).tolist(), "refused": list(watch.refused)}
 
 
@@ -202,7 +204,7 @@ class Batches(keras.utils.PyDataset):
 def loader(folder: Path) -> Facts:
     model = network()
     watch = tm.KerasRecorder(model, folder, ids=[f"example {number}" for number in range(N)])
-    model.fit(Batches(watch), epochs=2, verbose=0)
+    model.fit(Batches(watch), epochs=2, verbose=QUIET)
     return {"gold": gold(model)}
 
 
@@ -210,7 +212,7 @@ def unnamed(folder: Path) -> Facts:
     """A loader whose batches have no ids; the training is as before."""
     model = network()
     tm.KerasRecorder(model, folder)
-    model.fit(((X[:4], Y[:4]) for _ in range(9)), epochs=1, steps_per_epoch=2, shuffle=False, verbose=0)
+    model.fit(((X[:4], Y[:4]) for _ in range(9)), epochs=1, steps_per_epoch=2, shuffle=False, verbose=QUIET)
     return {}
 
 
@@ -249,7 +251,7 @@ def two_outputs(folder: Path) -> Facts:
         told = str(error)
     tm.KerasRecorder(model, folder, output="other")
     fit(model, {"one": Y % 2, "other": Y})
-    outputs = np.asarray(model.predict(X, verbose=0)["other"], np.float64)
+    outputs = np.asarray(model.predict(X, verbose=QUIET)["other"], np.float64)
     p = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
     return {"gold": p[np.arange(N), Y].tolist(), "told": told}
 
@@ -263,7 +265,7 @@ def detached(folder: Path) -> Facts:
         model.save(folder.with_suffix(".keras"))
     fit(model, epochs=1)
     again = keras.models.load_model(folder.with_suffix(".keras"))
-    same = bool(np.array_equal(again.predict(X, verbose=0), model.predict(X, verbose=0)))  # type: ignore[union-attr]
+    same = bool(np.array_equal(again.predict(X, verbose=QUIET), model.predict(X, verbose=QUIET)))  # type: ignore[union-attr]
     return {
         "watched": watched,
         "left": sorted(name for name in ("fit", "train_step") if name in model.__dict__),

@@ -21,7 +21,7 @@ from sklearn.ensemble import (
 import trainmap as tm
 from trainmap.errors import TrainmapError
 
-X, Y = (values[:200] for values in load_diabetes(return_X_y=True))
+X, Y = (np.asarray(values)[:200] for values in load_diabetes(return_X_y=True))
 
 
 def xgboost_model() -> Any:

@@ -180,7 +180,7 @@ def _classes(found: Findings) -> pl.DataFrame:
         pl.col("learned").fill_nan(None).mean(),
         pl.col("suspected").sum(),
     )
-    mean = by_class["examples"].mean() or 0
+    mean = float(by_class["examples"].to_numpy().mean()) if by_class.height else 0.0
     names = [found.called(label) for label in by_class["label"]]
     return by_class.with_columns(
         pl.Series("name", names, dtype=pl.String), (pl.col("examples") < RARE * mean).alias("rare")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,7 @@ def family_of(signal: Signal, kind: Kind) -> dict[str, Score]:
         name = f"{signal.name}_{what}"
         found[name] = Score(
             name,
-            partial(function, signal=signal.name),
+            partial(cast(Any, function), signal=signal.name),
             ends[what],
             (signal.name,),
             "[0, 0.693]" if what == "entropy" else "unbounded",

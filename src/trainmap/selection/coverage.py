@@ -190,7 +190,10 @@ def weighted_sample(log_weights: Array, size: int, generator: Generator) -> Arra
 def direction(score: str, hard: Literal["high", "low"] | None) -> str:
     """The end of a score that is hard: as told, or as trainmap knows it."""
     check_hard(score, hard)
-    return hard or score_named(score).direction
+    known = hard or score_named(score).direction
+    if known is None:
+        raise TrainmapError(f"{score} has no hard end; say which it is: hard='high' or hard='low'")
+    return known
 
 
 def check_band(candidates: Candidates, size: int, *, score: str, centre: float) -> None:

@@ -154,7 +154,7 @@ def _of_map_kind(datamap: DataMap) -> dict[str, object]:
     if datamap.kind in ("regression", "numbers"):
         turned = "less its mean" if datamap.signals[0].hard == "high" else "its mean"
         return {"kind": f"{datamap.kind}; confidence is {turned} {datamap.signal}, variability its spread"}
-    names = {} if datamap.class_names is None else {"classes": some(datamap.class_names, 9)}
+    names: dict[str, object] = {} if datamap.class_names is None else {"classes": some(datamap.class_names, 9)}
     return names if datamap.kind == "classes" else {"kind": datamap.kind, **names}
 
 
