@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainmap.cells import csv_text
-from trainmap.experiments.report.apart_rows import Apart
 from trainmap.experiments.report.overview_tables import Table
 from trainmap.experiments.report.verdict_words import against
 from trainmap.experiments.results.facts import NAMES
 from trainmap.experiments.results.statistics import Verdict
+
+if TYPE_CHECKING:
+    from trainmap.experiments.report.apart_rows import Apart
 
 
 def rows_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainmap.errors import one_line
-from trainmap.experiments.report.apart_rows import Apart
 from trainmap.experiments.report.overview_tables import Table, by_budget
 from trainmap.experiments.report.student_columns import column_names
 from trainmap.experiments.report.verdict_words import versus
 from trainmap.experiments.results.statistics import Verdict
+
+if TYPE_CHECKING:
+    from trainmap.experiments.report.apart_rows import Apart
 
 MARKS: Mapping[tuple[Verdict, bool], str] = {
     (Verdict.ABOVE, True): r"$\blacktriangle$",
