@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from trainmap.errors import TrainmapError, counted, printable
+from trainmap.errors import TrainmapError, counted
 from trainmap.explorer.encoded import SVG, Medium, small
 from trainmap.explorer.example_sources import Examples
 from trainmap.files import writing
 from trainmap.findings.found import COMPARED, SUSPECTS, Findings
 from trainmap.findings.same_examples import can_look
 from trainmap.kinds import as_path
+from trainmap.page_templates import page_templates
 
 PIXELS = 160
 """Of a side of a picture on the page."""
@@ -80,14 +80,7 @@ def write_findings(found: Findings, path: str | Path) -> Path:
 
 def page_of(found: Findings) -> str:
     """The page as text."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    made = page_templates(Path(__file__).parent)
     style = (Path(__file__).parent / "found_page.css").read_text()
     return made.get_template("found_page.html.j2").render(
         style=style,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -55,18 +55,24 @@ def targets_of(y: Any) -> Array:
     return given.astype(np.float64)
 
 
-def _boosted_total(model: Any) -> int:
+def boosted_total(model: Any) -> int:
+    """How many stages scikit-learn's boosting has."""
     for name in ("n_iter_", "n_estimators_"):
         if (count := getattr(model, name, None)) is not None:
             return int(count)
     return len(getattr(model, "estimators_", ()))
 
 
-def _boosted(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
+def at_ends(staged: Iterable[Any], ends: list[int]) -> Iterator[Array]:
+    """Of predictions stage by stage, those after each end."""
     wanted = set(ends)
-    for number, values in enumerate(model.staged_predict(x), start=1):
+    for number, values in enumerate(staged, start=1):
         if number in wanted:
             yield np.asarray(values)
+
+
+def _boosted(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
+    return at_ends(model.staged_predict(x), ends)
 
 
 def _forest(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
@@ -103,10 +109,7 @@ def _lightgbm(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
 
 
 def _catboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
-    wanted = set(ends)
-    for number, values in enumerate(model.staged_predict(x, ntree_end=ends[-1], eval_period=1), start=1):
-        if number in wanted:
-            yield np.asarray(values)
+    return at_ends(model.staged_predict(x, ntree_end=ends[-1], eval_period=1), ends)
 
 
 def _fitted(attribute: str, total: Callable[[Any], int]) -> Callable[[Any], int]:
@@ -124,7 +127,7 @@ BOOSTED = ("GradientBoostingRegressor", "HistGradientBoostingRegressor", "AdaBoo
 FORESTS = ("RandomForestRegressor", "ExtraTreesRegressor", "BaggingRegressor")
 REGRESSORS = (
     Regressors(
-        "scikit-learn's boosting", of_package("sklearn", *BOOSTED), _fitted("n_features_in_", _boosted_total), _boosted
+        "scikit-learn's boosting", of_package("sklearn", *BOOSTED), _fitted("n_features_in_", boosted_total), _boosted
     ),
     Regressors(
         "scikit-learn's forests",

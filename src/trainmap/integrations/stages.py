@@ -19,7 +19,7 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, whole
 from trainmap.integrations.gold import Gold, gold_of
 from trainmap.integrations.packages import of_package
-from trainmap.integrations.staged_regression import Regressors, regressors_of, targets_of
+from trainmap.integrations.staged_regression import Regressors, at_ends, boosted_total, regressors_of, targets_of
 
 Array = NDArray[Any]
 
@@ -168,18 +168,8 @@ def _fitted_classes(model: Any) -> Array:
 # --- scikit-learn ----------------------------------------------------------------------------------------------------
 
 
-def _boosted_total(model: Any) -> int:
-    for name in ("n_iter_", "n_estimators_"):
-        if (count := getattr(model, name, None)) is not None:
-            return int(count)
-    return len(getattr(model, "estimators_", ()))
-
-
 def _boosted(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
-    wanted = set(ends)
-    for number, p in enumerate(model.staged_predict_proba(x), start=1):
-        if number in wanted:
-            yield np.asarray(p)
+    return at_ends(model.staged_predict_proba(x), ends)
 
 
 def _forest_total(model: Any) -> int:
@@ -302,17 +292,13 @@ def _lightgbm(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
 
 
 def _catboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
-    wanted = set(ends)
-    staged = model.staged_predict(x, prediction_type="Probability", ntree_end=ends[-1], eval_period=1)
-    for number, p in enumerate(staged, start=1):
-        if number in wanted:
-            yield np.asarray(p)
+    return at_ends(model.staged_predict(x, prediction_type="Probability", ntree_end=ends[-1], eval_period=1), ends)
 
 
 BOOSTED = ("GradientBoostingClassifier", "HistGradientBoostingClassifier", "AdaBoostClassifier")
 FORESTS = ("RandomForestClassifier", "ExtraTreesClassifier", "BaggingClassifier")
 FAMILIES = (
-    Family("scikit-learn's boosting", of_package("sklearn", *BOOSTED), _fitted_classes, _boosted_total, _boosted),
+    Family("scikit-learn's boosting", of_package("sklearn", *BOOSTED), _fitted_classes, boosted_total, _boosted),
     Family(
         "scikit-learn's forests",
         of_package("sklearn", *FORESTS),

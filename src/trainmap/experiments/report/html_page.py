@@ -6,27 +6,19 @@ import base64
 import re
 from pathlib import Path
 
-import jinja2
-
-from trainmap.errors import TrainmapError, printable
+from trainmap.errors import TrainmapError
 from trainmap.experiments.report.answer import Answer
 from trainmap.experiments.report.cost_scatter import NARROW, WIDE, Scatter, scatter_of
 from trainmap.experiments.report.forest import forest_of
 from trainmap.experiments.report.glossary import TERMS, explained
 from trainmap.experiments.report.page import Page
 from trainmap.experiments.report.verdict_words import LEGEND, symbol_of
+from trainmap.page_templates import page_templates
 
 
 def html(page: Page) -> str:
     """The page, by ``page.html.j2``."""
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    made = page_templates(Path(__file__).parent)
     made.filters |= {"unbroken": _unbroken, "picture": _picture, "explained": explained}
     made.filters |= {"forest": forest_of, "scatters": _scatters}
     return made.get_template("page.html.j2").render(page=page, legend=LEGEND, symbol_of=symbol_of, terms=TERMS)
