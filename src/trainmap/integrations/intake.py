@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from trainmap.dynamics.recorder import Recorder
+from trainmap.dynamics.refused import Refused
 from trainmap.errors import RecordingError, StoreError, TrainmapError
 from trainmap.kinds import as_path
 
@@ -48,6 +49,13 @@ class Intake:
         self._how: dict[str, Any] = {"on_error": "warn"} | how
         self._first = 0  # the recorder's epoch at which this training's epoch 0 stands
         self._began = self._under_way = False
+        self._refused = Refused()  # by recorders that are closed
+
+    @property
+    def refused(self) -> Refused:
+        """How many batches and examples were left out, in all trainings."""
+        now = Refused() if self.recorder is None else self.recorder.refused
+        return self._refused.and_(now.examples, now.batches)
 
     @property
     def epoch(self) -> int:
@@ -132,7 +140,7 @@ class Intake:
         self._under_way, recorder = False, self.recorder
         if recorder is None or self._path is None:
             return
-        self.recorder = None
+        self._refused, self.recorder = self.refused, None
         try:
             recorder.close()
         except RecordingError as error:

@@ -97,7 +97,6 @@ class KerasRecorder:
                 self._intake.default(classes=_classes(model, output))
             self._intake.default(ids=self._ids, as_="probabilities" if self._sure and self._of_classes else None)
         self._late = OneLate(self._take)
-        self._refused = Refused()  # by recorders that are closed
         self._began = self._trained = False
         self._training = self._open = self._complained = False
         self._attach()
@@ -110,8 +109,7 @@ class KerasRecorder:
     @property
     def refused(self) -> Refused:
         """How many batches and examples were left out."""
-        now = Refused() if self.recorder is None else self.recorder.refused
-        return self._refused.and_(now.examples, now.batches)
+        return self._intake.refused
 
     def with_ids(self, y: Any, ids: Any = None) -> Any:
         """``y`` with the ids of its rows beside it, for ``fit`` or as the second of a batch that a loader makes.
@@ -275,10 +273,7 @@ class KerasRecorder:
             self._open = False
             self._late.drop()
             if self._began:
-                counted = self.refused
                 self._intake.finish()
-                if self.recorder is None:
-                    self._refused = counted
 
     def _begin_epoch(self, epoch: int, logs: Any = None) -> None:
         del logs

@@ -124,7 +124,6 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             raise TrainmapError(f"logits must be the name of a submodule or a function, got {shown(logits)}")
         self._intake = Intake(place, **options)
         self._ids, self._logits, self._labels = ids, logits, labels
-        self._refused = Refused()  # by recorders that are closed
         self._told: set[str] = set()
         self._restore: list[tuple[Any, str]] = []  # of the trainer, what is in place while it fits
         self._hook: Any = None
@@ -143,8 +142,7 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
     @property
     def refused(self) -> Refused:
         """How many batches and examples were left out."""
-        now = Refused() if self.recorder is None else self.recorder.refused
-        return self._refused.and_(now.examples, now.batches)
+        return self._intake.refused
 
     # --- ids, from the loader to the step ---
 
@@ -334,10 +332,8 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
     def _finish(self) -> None:
         self._outputs, self._heard, self._open = None, [], False
         if self._begun:
-            counted, self._begun = self.refused, False
+            self._begun = False
             self._intake.finish()
-            if self.recorder is None:
-                self._refused = counted
 
     def _let_go(self) -> None:
         for owner, name in self._restore:
