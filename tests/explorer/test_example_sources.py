@@ -212,3 +212,10 @@ def test_a_small_picture_is_within_its_square_and_a_vector_picture_is_left() -> 
     assert made is not None
     assert max(Image.open(io.BytesIO(made.content)).size) == 96
     assert small(Medium(b"<svg/>", "image/svg+xml"), 96) is None
+
+
+@pytest.mark.parametrize("ids", [np.array(["007", "012"]), np.array([7, 12])])
+def test_ids_of_a_text_file_are_found_as_they_were_recorded(ids: Any, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id,text\n007,a\n012,b\n")
+    found = examples_of(tmp_path / "t.csv", ids)
+    assert [found.of(key).text for key in ids] == ["a", "b"]

@@ -20,10 +20,11 @@ from trainmap.explorer.shown import Shown, to_shown
 from trainmap.files import is_dir, is_file, reading
 from trainmap.kinds import as_path
 from trainmap.parquet_files import read_frame
+from trainmap.text_tables import TEXT_TABLES, read_text_table
 
 Array = NDArray[Any]
 
-TABLES = (".parquet", ".csv", ".tsv", ".jsonl", ".ndjson")
+TABLES = (".parquet", *TEXT_TABLES)
 MEDIA = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".svg", ".wav", ".mp3")
 MEDIA += (".ogg", ".flac", ".txt")
 """Endings of files that are examples."""
@@ -222,14 +223,8 @@ def _of_table(path: Path, ids: Array, named: str | None = None) -> Examples:
             column = _id_column(path, names, named)
             known = None if column is None else read_frame(path, "table of examples", [column])[column]
     else:
-        import polars as pl
-
-        with reading(path, "readable table"):
-            how: dict[str, Callable[[], pl.DataFrame]] = {
-                ".csv": lambda: pl.read_csv(path),
-                ".tsv": lambda: pl.read_csv(path, separator="\t"),
-            }
-            frame = how.get(kind, lambda: pl.read_ndjson(path))()
+        names_of_ids = ID_COLUMNS if named is None else (named,)
+        frame = read_text_table(path, names_of_ids if ids.dtype.kind == "U" else ())
         names, total = frame.columns, frame.height
         row_of = partial(frame.row, named=True)
         column = _id_column(path, names, named)
