@@ -34,7 +34,7 @@ from trainmap.scores.compute import compute
 
 EPOCHS = 5
 LEVELS = ("signals", "logits", "stats")
-WRITES = ("writer.py", "files.py", "columns.py", "manifest.py", "store.py", "recorder.py")
+WRITES = ("writer.py", "files.py", "columns.py", "manifest.py", "store.py", "recorder.py", "taking.py")
 
 generator = np.random.default_rng(0)
 RUN = Run(generator.permutation(30) * 7, generator.integers(0, 3, 30), 3, EPOCHS, batch=10)
