@@ -53,6 +53,7 @@ TEACHER_SEED = 1000  # the map never comes from the seed of a run that it helps
 ALWAYS = ("full", "full-equal-steps", "random")
 ON_REQUEST = ("auto", "repeated-auto", "random-at-cost")  # each adds a row to those that the study grew from
 LONG = ("full", "random", "repeated-random", "ambiguous", "hard", "easy")  # the rows of the table at equal steps
+MANIFEST = "manifest.json"
 PAGE = "data.html"
 """What the recording says about the data."""
 LOOK_SECONDS = 0.5  # how often the epochs of the teacher are looked at
@@ -249,10 +250,13 @@ def _write_page(plan: Variant, folder: Path) -> None:
     from trainmap.findings.found_page import write_findings
     from trainmap.machine import progress
 
+    page, manifest = folder / PAGE, folder / DYNAMICS / MANIFEST
+    if page.exists() and page.stat().st_mtime >= manifest.stat().st_mtime:
+        return  # it is of this recording: a second call redoes nothing
     dynamics = Dynamics.open(folder / DYNAMICS)
     data = plan.experiment.data
     examples = examples_of(data.names[0], dynamics.ids, data.root)
-    write_findings(find_out(dynamics, examples, progress=progress), folder / PAGE)
+    write_findings(find_out(dynamics, examples, progress=progress), page)
 
 
 def exchanged(plan: Variant, folder: str | Path) -> tuple[int, int, int]:
@@ -313,7 +317,7 @@ def publish(graph: Graph, folder: Path, digest: str) -> None:
     place = made_at(folder, kind, digest)
     for name in PUBLIC.get(kind, ()):
         files = [place / name] if not (place / name).is_dir() else sorted((place / name).rglob("*"))
-        for file in sorted(files, key=lambda path: path.name == "manifest.json"):  # a recording is whole with it
+        for file in sorted(files, key=lambda path: path.name == MANIFEST):  # a recording is whole with it
             if file.is_file():
                 _same_file(file, folder / file.relative_to(place))
 

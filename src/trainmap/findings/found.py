@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,8 @@ class Findings:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of the recording, or of its data; () where neither says."""
-        own = getattr(self.dynamics, "class_names", None) or ()
-        return tuple(map(str, own)) or (() if self.examples is None else self.examples.class_names)
+        own = self.dynamics.class_names or (() if self.examples is None else self.examples.class_names)
+        return tuple(map(str, own))
 
     def called(self, label: int | None) -> str:
         """The name of a class."""
@@ -123,15 +123,12 @@ def find_out(
     if examples is not None:
         ids, labels = _compared(datamap, audited)
         compared = len(ids)
-        if progress is None:
-            same = find_same(examples, ids, labels)
-        else:
-            with progress("comparing examples", compared) as done:
-                same = find_same(examples, ids, labels, done)
+        with nullcontext() if progress is None else progress("comparing examples", compared) as done:
+            same = find_same(examples, ids, labels, done)
     found = Findings(
         dynamics, datamap, audited, why, stands, worth, _regions(datamap), pl.DataFrame(), same, compared, examples
     )
-    return Findings(**{**vars(found), "classes": _classes(found)})
+    return replace(found, classes=_classes(found))
 
 
 def _compared(datamap: DataMap, audited: Audit | None) -> tuple[Array, Array]:
