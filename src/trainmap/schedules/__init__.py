@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from trainmap.schedules.curriculum import Curriculum, random_ranking, ranking_of
     from trainmap.schedules.infobatch import InfoBatch
     from trainmap.schedules.map_guided import MapGuided
-    from trainmap.schedules.memory import Memory, gold_loss
+    from trainmap.schedules.memory import LearnsNothing, Memory, gold_loss
     from trainmap.schedules.options import LIMITS, Options, Run, needed
     from trainmap.schedules.ordered_loss import OrderedLoss
     from trainmap.schedules.pacing import PACINGS
@@ -47,7 +47,7 @@ else:
             "curriculum": "Curriculum random_ranking ranking_of",
             "infobatch": "InfoBatch",
             "map_guided": "MapGuided",
-            "memory": "Memory gold_loss",
+            "memory": "LearnsNothing Memory gold_loss",
             "options": "LIMITS Options Run needed",
             "ordered_loss": "OrderedLoss",
             "pacing": "PACINGS",
@@ -63,7 +63,7 @@ else:
 # fmt: off
 __all__ = [
     "LIMITS", "PACINGS", "SCHEDULES", "Curriculum", "DisjointRandom", "FilteredBatches", "IndependentRandom",
-    "InfoBatch", "MapGuided", "Memory", "Options", "OrderedLoss", "ProxyOptions", "RepeatedAuto", "RepeatedRandom",
+    "InfoBatch", "LearnsNothing", "MapGuided", "Memory", "Options", "OrderedLoss", "ProxyOptions", "RepeatedAuto", "RepeatedRandom",
     "Run", "Schedule", "ScheduleSampler", "Visit", "check_schedule", "gold_loss", "has_learned", "needed",
     "random_ranking", "ranking_of", "settings_of",
 ]
