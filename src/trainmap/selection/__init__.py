@@ -91,12 +91,12 @@ else:
 # fmt: off
 __all__ = [
     "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "KNOWN", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw",
-    "Features",
-    "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "Strategy", "acquire", "acquisition_of", "advise",
-    "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band", "check_beta", "check_ccs",
-    "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate", "check_size", "choose", "d2", "direction",
-    "drawn", "dual_beta", "equal", "explained", "first_by_class", "known_pool", "log_beta", "moderate", "named",
-    "neighbour_graph", "parse", "proportional", "read_map", "reason", "s2l", "select_by", "smallest_first",
-    "teacher_loss", "told_words", "watched", "weighed", "weighted_sample", "within_class",
+    "Features", "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "Strategy", "acquire",
+    "acquisition_of", "advise", "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band",
+    "check_beta", "check_ccs", "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate",
+    "check_size", "choose", "d2", "direction", "drawn", "dual_beta", "equal", "explained", "first_by_class",
+    "known_pool", "log_beta", "moderate", "named", "neighbour_graph", "parse", "proportional", "read_map", "reason",
+    "s2l", "select_by", "smallest_first", "teacher_loss", "told_words", "watched", "weighed", "weighted_sample",
+    "within_class",
 ]
 # fmt: on
