@@ -4,6 +4,8 @@ keeps are in ``test_contract.py``.)"""
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,16 @@ def test_the_callback_keeps_nothing_in_a_checkpoint_and_no_graph(tmp_path: Path)
         warnings.simplefilter("ignore")
         kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert not any("LightningRecorder" in name for name in kept.get("callbacks", {}))
+
+
+@pytest.mark.slow
+def test_the_package_may_be_called_lightning(tmp_path: Path) -> None:
+    """Its callbacks are another class than those of ``pytorch_lightning``, so it has a process of its own."""
+    script = Path(__file__).read_text().replace("import pytorch_lightning as pl", "import lightning.pytorch as pl")
+    (tmp_path / "job.py").write_text(f"{script}\nfit(tm.LightningRecorder({str(tmp_path / 'd')!r}, logits='net'))\n")
+    done = subprocess.run([sys.executable, str(tmp_path / "job.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    untrained(tmp_path / "d")
 
 
 class Deep(Module):
