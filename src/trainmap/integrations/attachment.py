@@ -142,9 +142,9 @@ def attached(
     if hasattr(trainer, "reward_funcs"):
         return _rewards(trainer, Intake(target, **how), target, ids, column, (swept, number(passes, "passes")))
     refuse_packing(trainer)
-    intake = Intake(target, **({"source": "sweep"} if swept and not isinstance(target, Recorder) else {}), **how)
+    intake = Intake(target, **how)
     reading = reading_of(trainer)
-    intake.default(**reading.recorder)
+    intake.default(**reading.recorder, **({"source": "sweep"} if swept else {}))
     path = target.path if isinstance(target, Recorder) else Path(target)
     trainer.train_dataset = identified(trainer, trainer.train_dataset, ids, column)
     tap = tap_of(trainer, column)
