@@ -26,6 +26,11 @@ def logits_of(ids: Array, epoch: int) -> Array:
     return np.array([one.normal(size=3) for one in generator], np.float32)
 
 
+def gold(fold: Fold) -> Array:
+    assert fold.labels is not None
+    return fold.labels
+
+
 def record(folder: Path, cross: tm.CrossFit, epochs: int = 3, **how: Any) -> None:
     for fold in cross:
         record_fold(folder, fold, epochs, **how)
@@ -35,8 +40,7 @@ def record_fold(folder: Path, fold: Fold, epochs: int, **how: Any) -> None:
     with tm.Recorder(folder, 3, fold=fold, **how) as recorder:
         for epoch in range(recorder.epoch, epochs):
             for half in np.array_split(np.arange(len(fold.held)), 2):
-                assert fold.labels is not None
-                recorder.update(fold.held[half], logits_of(fold.held[half], epoch), fold.labels[half])
+                recorder.update(fold.held[half], logits_of(fold.held[half], epoch), gold(fold)[half])
             recorder.end_epoch()
 
 
@@ -51,7 +55,7 @@ def test_every_example_is_held_once_and_by_a_network_that_does_not_train_on_it()
 def test_each_fold_has_its_share_of_each_class_and_of_all(folds: int) -> None:
     labels = np.repeat([0, 1, 2, 3], [40, 25, 13, 8])
     cross = tm.CrossFit(np.arange(len(labels)), labels, folds=folds)
-    counts = np.array([np.bincount(fold.labels, minlength=4) for fold in cross])
+    counts = np.array([np.bincount(gold(fold), minlength=4) for fold in cross])
     assert (np.ptp(counts, axis=0) <= 1).all()
     assert np.ptp(counts.sum(axis=1)) <= 1
 
@@ -68,7 +72,7 @@ def test_folds_depend_on_ids_labels_and_seed_and_not_on_the_order() -> None:
 def test_folds_by_hand() -> None:
     cross = tm.CrossFit(["a", "b", "c", "d"], ["x", "x", "y", "y"])
     for fold in cross:
-        assert sorted(fold.labels.tolist()) == ["x", "y"]
+        assert sorted(gold(fold).tolist()) == ["x", "y"]
     assert len(cross) == 2
     assert cross[-1].number == 1
     assert [fold.number for fold in cross[:1]] == [0]
@@ -80,7 +84,7 @@ def test_a_group_stays_in_one_fold_and_classes_are_still_shared() -> None:
     cross = tm.CrossFit(np.arange(90), labels, folds=3, groups=groups)
     for fold in cross:
         assert not set(groups[fold.held]) & set(groups[fold.train])
-        assert np.ptp(np.bincount(fold.labels)) <= 3
+        assert np.ptp(np.bincount(gold(fold))) <= 3
         assert len(fold.held) == 30
 
 

@@ -150,7 +150,7 @@ def test_scikit_learn_records_out_of_fold_at_once_and_in_passes(train: Dataset, 
     from sklearn.model_selection import cross_val_predict
 
     x, y = train.x, train.y
-    p = cross_val_predict(LogisticRegression(), x, y, cv=5, method="predict_proba")
+    p = np.asarray(cross_val_predict(LogisticRegression(), x, y, cv=5, method="predict_proba"))
     with tm.Recorder(tmp_path / "at-once", 3, source="held-out", as_="probabilities") as recorder:
         recorder.update(train.ids, p, y)
         recorder.end_epoch()
