@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from trainmap.errors import TrainmapError
 from trainmap.schedules import (
     SCHEDULES,
+    AlignPrune,
     DisjointRandom,
     IndependentRandom,
     InfoBatch,
     MapGuided,
     Memory,
     OrderedLoss,
+    RePB,
     RepeatedRandom,
     Run,
+    SeTa,
     gold_loss,
 )
 
@@ -36,6 +39,10 @@ FAMILY: dict[str, Make] = {
     "independent-random": lambda ids: IndependentRandom(ids, max(1, len(ids) // 4), seed=1),
     "disjoint-random": lambda ids: DisjointRandom(ids, max(1, len(ids) // 4), seed=1),
     "infobatch": lambda ids: InfoBatch(ids, epochs=8, seed=1),
+    "seta": lambda ids: SeTa(ids, epochs=8, seed=1),
+    "repb": lambda ids: RePB(ids, seed=1),
+    "repb, windows of two": lambda ids: RePB(ids, batches=2, seed=1),
+    "align-prune": lambda ids: AlignPrune(ids, epochs=8, span=3, seed=1),
     "ordered-loss": lambda ids: OrderedLoss(ids, seed=1),
     "map-guided": lambda ids: MapGuided(ids, epochs=8, start=0.3, end=0.6, seed=1),
 }

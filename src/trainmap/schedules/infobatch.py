@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trainmap.errors import whole
 from trainmap.schedules.memory import Memory, Remembers
@@ -20,6 +21,7 @@ class InfoBatchOptions(Options):
     """Of ``InfoBatch``."""
 
     source: ClassVar[str] = "Qin et al. 2024, arXiv:2303.04947"
+    guessed: ClassVar[bool] = True
     easy: ClassVar[float] = 0.65
     """Share of the examples below the mean loss, a guess: measured on digits, 4 epochs of cnn-8."""
 
@@ -60,12 +62,16 @@ class InfoBatch(Remembers):
         self.epochs, self.seed = whole(epochs, "epochs", 1), whole(seed, "seed")
         self.memory = Memory(self.ids)
 
+    def scores(self) -> NDArray[np.float64]:
+        """(N,) what is held against its mean: the last losses; NaN where there is none yet."""
+        return self.memory.last
+
     def plan(self, epoch: int) -> Visit:
         whole(epoch, "epoch")
-        last = self.memory.last
-        if epoch >= self.anneal * self.epochs or np.isnan(last).all():
+        scores = self.scores()
+        if epoch >= self.anneal * self.epochs or np.isnan(scores).all():
             return Visit(self.ids)
-        easy = np.flatnonzero(last < np.nanmean(last))  # what was never seen is not easy
+        easy = np.flatnonzero(scores < np.nanmean(scores))  # what was never seen is not easy
         kept = max(1, round((1 - self.ratio) * len(easy))) if len(easy) else 0
         drawn = np.random.default_rng([self.seed, epoch]).permutation(easy)[:kept]
         weights = np.ones(len(self.ids))

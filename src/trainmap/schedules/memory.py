@@ -41,7 +41,7 @@ class Memory:
 
     def end_epoch(self) -> None:
         """An example that came twice (as a distributed sampler pads) counts once, with what came last."""
-        places, losses = self._pending()
+        places, losses = self.pending()
         _, back = np.unique(places[::-1], return_index=True)
         places, losses = places[::-1][back], losses[::-1][back]
         p = np.exp(-losses)
@@ -52,7 +52,7 @@ class Memory:
         self.squares[places] += deviation * (p - self.mean[places])
         self._steps = []
 
-    def _pending(self) -> tuple[Array, Array]:
+    def pending(self) -> tuple[Array, Array]:
         """What the epoch under way has seen: places and losses, in order."""
         places = [np.empty(0, np.int64), *(places for places, _ in self._steps)]
         losses = [np.empty(0), *(to_numpy(values, "losses").astype(np.float64) for _, values in self._steps)]
@@ -76,7 +76,7 @@ class Memory:
         return out
 
     def state(self) -> dict[str, Array]:
-        places, losses = self._pending()
+        places, losses = self.pending()
         kept = {name: getattr(self, name) for name in ("last", "visits", "mean", "squares")}
         return {**kept, "pending_places": places, "pending_losses": losses}
 

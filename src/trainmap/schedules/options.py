@@ -68,12 +68,14 @@ class Options(ABC):
         reads_map: whether it is made of a map, at least with some of its options.
         held_out: whether it wants to know how good the map's network is on data that it was not trained on.
         in_batches: whether it picks examples within each batch, and not those of an epoch.
+        guessed: whether its share depends on what the training shows, so that ``share`` can only guess it.
     """
 
     source: ClassVar[str]
     reads_map: ClassVar[bool] = False
     held_out: ClassVar[bool] = False
     in_batches: ClassVar[bool] = False
+    guessed: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse values of another type, or outside their limits.

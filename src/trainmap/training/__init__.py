@@ -11,7 +11,7 @@ Its files, in reading order::
     proxy.py       a small network that filters the batches of a large one
     watching.py    who looks on: a recorder, functions around each epoch
     fit.py         the loop
-    sweeping.py    a recorder of evaluation passes
+    evaluation_pass.py  a recorder of evaluation passes
     cross_fit.py   K networks, each asked about the examples that it did not train on
     gradients.py   scores that need gradients: GraNd, VoG
     boosting.py    gradient-boosted trees as a teacher for tables
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from trainmap.training.active import PoolWatch, Round, looks, rounds
     from trainmap.training.checkpoint import Progress, previous, read
     from trainmap.training.cross_fit import CrossFitted
+    from trainmap.training.evaluation_pass import Sweep
     from trainmap.training.features import features_of
     from trainmap.training.fit import FitResult, check_recipe, even_batches
     from trainmap.training.gradients import grand, vog
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from trainmap.training.recipes import Recipe, default_recipe
     from trainmap.training.state_file import load_state
     from trainmap.training.step import Teaching, objective
-    from trainmap.training.sweeping import Sweep
     from trainmap.training.watching import EpochRecorder, Watchers, Watching, watching_of
 else:
     __getattr__, __dir__ = lazily(
@@ -54,7 +54,7 @@ else:
             "recipes": "Recipe default_recipe",
             "state_file": "load_state",
             "step": "Teaching objective",
-            "sweeping": "Sweep",
+            "evaluation_pass": "Sweep",
             "watching": "EpochRecorder Watchers Watching watching_of",
         },
     )

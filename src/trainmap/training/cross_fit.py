@@ -20,9 +20,9 @@ from trainmap.machine import progress
 from trainmap.models.budget import inference_flops
 from trainmap.models.cost import forward_flops
 from trainmap.training.checkpoint import previous
+from trainmap.training.evaluation_pass import Sweep
 from trainmap.training.fit import FitResult, fit
 from trainmap.training.recipes import Recipe
-from trainmap.training.sweeping import Sweep
 from trainmap.training.watching import Watching
 
 

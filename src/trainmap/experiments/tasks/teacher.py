@@ -17,8 +17,8 @@ from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.cost import forward_flops
+from trainmap.training.evaluation_pass import Sweep
 from trainmap.training.fit import FitResult
-from trainmap.training.sweeping import Sweep
 from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
