@@ -21,6 +21,8 @@ from trainmap.maps.regions import REGIONS
 
 Array = NDArray[Any]
 
+TEMPLATES = Path(__file__).parent
+"""Where ``example_cards.html.j2`` and its style are."""
 REGION_EXAMPLES = 12
 PIXELS = 160
 """Of a side of a picture on the page."""
