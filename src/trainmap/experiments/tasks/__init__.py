@@ -128,8 +128,8 @@ else:
 # fmt: off
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "EXAMPLES", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
-    "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
-    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full", "Hyperparameters",
+    "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent",
+    "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full", "Hyperparameters",
     "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
     "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
     "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result",
