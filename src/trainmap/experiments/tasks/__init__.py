@@ -130,11 +130,11 @@ __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "EXAMPLES", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
     "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent",
     "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full",
-    "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
-    "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result",
-    "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at",
-    "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
-    "read_epochs", "request_of", "run_of_row", "settled", "table_of",
+    "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name",
+    "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled",
+    "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts",
+    "check_result", "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign",
+    "hash_of", "is_at", "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced",
+    "read_counts", "read_epochs", "request_of", "run_of_row", "settled", "table_of",
 ]
 # fmt: on
