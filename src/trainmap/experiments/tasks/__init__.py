@@ -11,7 +11,7 @@ Its files, in reading order::
     result_fields.py       what a report reads of the result of each kind of task
     tracking.py            the epochs of a run as they come
     watch.py               what happens after each epoch of a run
-    sweeps.py              recorders for ``fit`` that record evaluation passes
+    sweeps.py              two recorders for ``fit`` beside each other
     learning.py            what every task that trains a network has
     judge.py               how good a network is, on its own test set and elsewhere
     teacher.py             A teacher: trained while it is recorded, on all the data
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.on_machines import deployment_of, run_of_row
     from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
-    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place, is_at
+    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, EXAMPLES, MAP, PICTURE, TEST_MAP, Place, is_at
     from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, materials_of
@@ -111,7 +111,7 @@ else:
             "on_machines": "deployment_of run_of_row",
             "part_teacher": "PartTeacher",
             "people": "People check_counts counts_path fingerprint read_counts",
-            "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place is_at",
+            "place": "DYNAMICS EPOCHS EXAMPLES MAP PICTURE TEST_MAP Place is_at",
             "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
             "selection": "Selection materials_of",
@@ -127,14 +127,14 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
-    "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
-    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full", "Hyperparameters",
-    "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
-    "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result",
-    "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at",
-    "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
-    "read_epochs", "request_of", "run_of_row", "settled", "table_of",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "EXAMPLES", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
+    "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent",
+    "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full",
+    "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name",
+    "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled",
+    "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts",
+    "check_result", "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign",
+    "hash_of", "is_at", "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced",
+    "read_counts", "read_epochs", "request_of", "run_of_row", "settled", "table_of",
 ]
 # fmt: on
