@@ -308,6 +308,84 @@ def detached(folder: Path) -> Facts:
     }
 
 
+def kinds(folder: Path) -> Facts:
+    """What is recorded follows from the loss: of each kind the loss of Keras for each example is the one recorded."""
+    each = {
+        "multilabel": ([keras.layers.Dense(3, "sigmoid")], "binary_crossentropy", (X[:, :3] > 0).astype(np.float32)),
+        "regression": ([keras.layers.Dense(1)], "mse", X[:, 0] + 2),
+        "tokens": (
+            [keras.layers.Dense(10), keras.layers.Reshape((5, 2)), keras.layers.Softmax()],
+            keras.losses.SparseCategoricalCrossentropy(ignore_class=9),
+            np.where(np.arange(5) < 3, (Y[:, None] + np.arange(5)) % 2, 9),
+        ),
+    }
+    facts: Facts = {}
+    for kind, (layers, loss, y) in each.items():
+        for name, sweep in (("", False), (" swept", True)):
+            keras.utils.set_random_seed(0)
+            again = [type(layer).from_config(layer.get_config()) for layer in layers]
+            model = keras.Sequential([keras.Input((WIDTH,)), *again])
+            model.compile(keras.optimizers.SGD(0.0), loss)
+            watch = tm.KerasRecorder(model, folder / (kind + name), sweep=sweep)
+            fit(model, y)
+            p = np.asarray(model.predict(X, verbose=QUIET), np.float64)
+            if kind == "multilabel":
+                losses = -np.log(np.where(y == 1, p, 1 - p)).mean(axis=1)
+            elif kind == "tokens":
+                losses = -np.log(np.take_along_axis(p[:, :3], y[:, :3, None], axis=2)).mean(axis=(1, 2))
+            else:
+                losses = (p[:, 0] - y) ** 2
+            facts[kind + name] = {"loss": losses.tolist(), "refused": list(watch.refused)}
+    return facts
+
+
+def loaders(folder: Path) -> Facts:
+    """DataLoaders of torch as they are, and with the ids of ``with_ids``."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    data = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y), torch.ones(N))
+    pairs = TensorDataset(*data.tensors[:2])
+    words = [f"example {number:02}" for number in range(N)]
+    each: Any = {
+        "plain": DataLoader(pairs, 4, shuffle=True),
+        "weights": DataLoader(data, 4, shuffle=True),
+        "named": DataLoader(tm.with_ids(pairs, words), 4, shuffle=True),
+        "named loader": tm.with_ids(DataLoader(pairs, 4, shuffle=True), words),
+    }
+    for name, loader in each.items():
+        model = network()
+        tm.KerasRecorder(model, folder / name)
+        model.fit(loader, epochs=2, verbose=QUIET, shuffle=False, validation_data=loader)
+    return {"gold": gold(network())}
+
+
+def said_output(folder: Path) -> Facts:
+    """One output of a list, by its name and by its place."""
+    given = keras.Input((WIDTH,))
+    found = {}
+    for name, output in (("name", "b"), ("place", 1)):
+        keras.utils.set_random_seed(0)
+        ends = [keras.layers.Dense(1, name="a")(given), keras.layers.Dense(CLASSES, name="b")(given)]
+        model = keras.Model(given, ends)
+        model.compile("sgd", ["mse", keras.losses.SparseCategoricalCrossentropy(from_logits=True)])
+        tm.KerasRecorder(model, folder / name, output=output)
+        model.fit(X, [X[:, 0], Y], epochs=1, verbose=QUIET)
+    model = network(end="sigmoid", loss="binary_crossentropy")
+    for what, labels in (("several", (X[:, :3] > 0).astype(np.float32)), ("one", X[:, 0])):
+        watched = model if what == "several" else network(loss="mse", outputs=1)
+        try:
+            with tm.KerasRecorder(watched, folder / what, kind="classes"):
+                watched.fit(X, labels, verbose=QUIET)
+        except tm.TrainmapError as error:
+            found[what] = str(error)
+    try:
+        tm.KerasRecorder(model, tm.Recorder(folder / "unsaid", CLASSES, kind="multilabel"))
+    except tm.TrainmapError as error:
+        found["unsaid"] = str(error)
+    return found
+
+
 def refusals(folder: Path) -> Facts:
     """What is told, by what was done wrong."""
 

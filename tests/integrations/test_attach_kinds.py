@@ -106,6 +106,12 @@ CASES: dict[str, Case] = {
         of_several,
         "multilabel",
     ),
+    "several labels, as their type tells": (
+        lambda: bert(BertForSequenceClassification, num_labels=3),
+        [[float(len(t) % 2), float(len(t) > 4), float(t[0] < 7)] for t in TOKENS],
+        of_several,
+        "multilabel",
+    ),
 }
 
 
@@ -170,3 +176,43 @@ def test_a_network_without_logits_is_told(tmp_path: Path) -> None:
     tm.attach(trainer, tmp_path / "dynamics", classes=2)
     with pytest.raises(TrainmapError, match="must return its logits under 'logits', got 'loss', 'scores'"):
         trainer.train()
+
+
+def test_of_tags_one_by_one_the_classes_are_the_networks(tmp_path: Path) -> None:
+    make, labels, _, _ = CASES["tags"]
+    trainer = Trainer(
+        make(),
+        TrainingArguments(**arguments(tmp_path, Job(), save_strategy="no")),
+        train_dataset=datasets.Dataset.from_dict({"input_ids": TOKENS, "labels": labels}),
+        data_collator=padded,
+    )
+    tm.attach(trainer, tmp_path / "d", ids=IDS, per="token")
+    trainer.train()
+    dynamics = tm.Dynamics.open(tmp_path / "d")
+    assert (dynamics.kind, dynamics.classes) == ("classes", 4)
+    assert dynamics.examples == sum(label != -100 for row in labels for label in row)
+
+
+class Renamed(BertForSequenceClassification):
+    """A network that has another name for its labels."""
+
+    def forward(self, input_ids: Any = None, attention_mask: Any = None, target: Any = None, **more: Any) -> Any:
+        return super().forward(input_ids=input_ids, attention_mask=attention_mask, labels=target)
+
+
+def test_labels_under_another_name_are_told_with_how_to_say_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def renamed(items: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = padded(items)
+        return {("target" if name == "labels" else name): value for name, value in batch.items()}
+
+    trainer = Trainer(
+        bert(Renamed, num_labels=2),
+        TrainingArguments(**arguments(tmp_path, Job(), save_strategy="no"), remove_unused_columns=False),
+        train_dataset=datasets.Dataset.from_dict({"input_ids": TOKENS, "labels": [len(t) % 2 for t in TOKENS]}),
+        data_collator=renamed,
+    )
+    tm.attach(trainer, tmp_path / "d", ids=IDS)
+    trainer.train()
+    assert caplog.text.count("say TrainingArguments(label_names=") == 1

@@ -20,11 +20,11 @@ N, CLASSES = 21, 3
 Y = np.arange(N) % CLASSES
 BRIEF = (
     "shuffled", "unshuffled", "certain", "names", "weighed", "resumed", "ignored", "half", "one_output", "sweeping",
-    "swept_data",
+    "swept_data", "kinds",
 )  # fmt: skip
 ALL = (
     *BRIEF, "softmax", "one_hot", "large", "accumulated", "twice", "behind", "broken", "loader", "unnamed",
-    "two_outputs", "detached", "refusals",
+    "two_outputs", "detached", "refusals", "loaders", "said_output",
 )  # fmt: skip
 
 
@@ -190,3 +190,31 @@ def test_what_was_done_wrong_is_told(done: Done) -> None:
     assert "labels must be whole numbers or one-hot, got 0.5" in told["floating"]
     assert "labels must be numbers of classes" in told["text"]
     assert "the model has several outputs: pass output=" in done.facts["two_outputs"]["told"]
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "regression", "tokens"])
+@pytest.mark.parametrize("how", ["", " swept"])
+def test_the_kind_is_that_of_the_loss_and_the_loss_is_that_of_keras(kind: str, how: str, done: Done) -> None:
+    told, dynamics = done.facts["kinds"][kind + how], tm.Dynamics.open(done.folder / "kinds" / (kind + how))
+    assert (dynamics.kind, dynamics.epochs, told["refused"]) == (kind, 2, [0, 0])
+    np.testing.assert_allclose(dynamics.column(1, "loss"), told["loss"], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["plain", "weights", "named", "named loader"])
+def test_a_loader_of_torch_is_recorded_as_it_is(name: str, done: Done) -> None:
+    needs(done, "loaders")
+    dynamics = tm.Dynamics.open(done.folder / "loaders" / name)
+    words = [f"example {number:02}" for number in range(N)]
+    assert dynamics.ids.tolist() == (words if name.startswith("named") else list(range(N)))
+    np.testing.assert_allclose(dynamics.column(1, "p_gold"), done.facts["loaders"]["gold"], atol=1e-6)
+
+
+def test_an_output_is_found_by_name_and_place_and_what_does_not_fit_names_the_kind(done: Done) -> None:
+    needs(done, "said_output")
+    for name in ("name", "place"):
+        dynamics = tm.Dynamics.open(done.folder / "said_output" / name)
+        assert (dynamics.kind, dynamics.classes) == ("classes", CLASSES)
+    told = done.facts["said_output"]
+    assert "where they are several labels an example say kind='multilabel'" in told["several"]
+    assert "where they are numbers say kind='regression'" in told["one"]
+    assert "Recorder(..., as_='probabilities')" in told["unsaid"]

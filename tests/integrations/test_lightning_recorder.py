@@ -8,7 +8,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -387,3 +387,54 @@ def test_what_cannot_be_swept_is_said_before_the_training(tmp_path: Path) -> Non
 
     with pytest.raises(TrainmapError, match="optimises by itself"):
         fit(tm.LightningRecorder(tmp_path / "z", sweep=True), Manual())
+
+
+class OneLogit(Module):
+    """Two classes by one logit, whose loss takes floats."""
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = torch.nn.Linear(X.shape[1], outputs)
+        self.rate = 0.0
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        x, y = (batch.x, batch.y) if hasattr(batch, "x") else batch
+        return torch.nn.functional.binary_cross_entropy_with_logits(self.net(x), y.float().reshape(len(x), -1))
+
+
+class Row(NamedTuple):
+    """A batch whose parts have names, the labels not in the second place."""
+
+    y: Any
+    x: Any
+    weight: Any
+
+
+@pytest.mark.parametrize("labels", ["floats", "column", "whole", "named"])
+def test_labels_of_one_logit_may_be_as_its_loss_takes_them(labels: str, tmp_path: Path) -> None:
+    gold = Y % 2
+    y = {"floats": gold.float(), "column": gold.float()[:, None]}.get(labels, gold)
+    rows: Any = TensorDataset(X, y)
+    if labels == "named":
+        rows = tm.with_ids([Row(*row) for row in zip(gold, X, torch.ones(N), strict=True)])
+    fit(tm.LightningRecorder(tmp_path / "d", logits="net"), OneLogit(), data=rows)
+    p = torch.sigmoid(OneLogit().net(X))[:, 0].detach()
+    dynamics = tm.Dynamics.open(tmp_path / "d")
+    np.testing.assert_allclose(dynamics.column(1, "p_gold"), torch.where(gold == 1, p, 1 - p), atol=1e-6)
+
+
+def test_several_labels_are_counted_by_the_logits(tmp_path: Path) -> None:
+    several = (X[:, :3] > 0).float()
+    each: Any = {"d": {}, "each": {"per": "label"}}
+    for name, how in each.items():
+        recorder = tm.LightningRecorder(tmp_path / name, logits="net", kind="multilabel", **how)
+        fit(recorder, OneLogit(3), data=TensorDataset(X, several))
+        assert recorder.refused == (0, 0)
+    assert tm.Dynamics.open(tmp_path / "d").classes == 3
+    assert tm.Dynamics.open(tmp_path / "each").examples == 3 * N
+
+
+def test_targets_that_are_numbers_name_their_kind(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    fit(tm.LightningRecorder(tmp_path / "d", logits="net"), OneLogit(), data=TensorDataset(X, X[:, 0].sigmoid()))
+    assert "numbers to be predicted go with Recorder(path, kind='regression')" in caplog.text

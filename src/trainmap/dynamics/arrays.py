@@ -162,6 +162,8 @@ def to_labels(value: Any) -> Array:
 
 def _flat_labels(array: Array) -> str:
     if array.ndim == 2 and array.shape[1] == 1:
+        if array.dtype.kind == "f" and not _whole(array):
+            return "numbers to be predicted go with Recorder(path, kind='regression')"
         return "take the column: labels[:, 0]"
     if array.ndim == 2 and array.dtype.kind in "iufb" and ((array == 0) | (array == 1)).all():
         if array.size and (array.sum(axis=1) == 1).all():
@@ -185,6 +187,8 @@ def _named_labels(array: Array) -> str:
         return "bool; hand over 0 and 1: labels.astype(int), labels.long() in torch"
     if kind == "f" and _whole(array):
         return f"{array.dtype}; cast them: labels.astype(int), labels.long() in torch"
+    if kind == "f":
+        return f"{array.dtype} ({first}); numbers to be predicted go with Recorder(path, kind='regression')"
     return f"{array.dtype} ({first})"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from trainmap.dynamics.recorder import Recorder
-from trainmap.errors import TrainmapError, number
+from trainmap.errors import TrainmapError, number, some
 from trainmap.integrations.grpo_rewards import Rewards
 from trainmap.integrations.identified import Identified
 from trainmap.integrations.identified_batches import Pairs
@@ -34,7 +34,7 @@ class Attachment:
     """
 
     def __init__(self, tap: Tap, intake: Intake, path: Path) -> None:
-        self._tap, self.intake, self.path = tap, intake, path
+        self._tap, self.intake, self.path, self._told = tap, intake, path, False
         tap.listeners.append(self)
 
     @property
@@ -66,6 +66,18 @@ class Attachment:
     def finish(self) -> None:
         self.intake.finish()
 
+    def _take(self, ids: Any, inputs: Mapping[str, Any], outputs: Any, targets: Any) -> None:
+        """A batch; one without labels is told once, by the name that the Trainer has for them."""
+        if targets is not None or self.intake.knows_labels:
+            self.intake.take(ids, outputs, targets)
+        elif not self._told:
+            self._told = True
+            log.warning(
+                "not recorded: a batch has no labels under the names that the Trainer knows, its keys are %s; say "
+                "TrainingArguments(label_names=['...'])",
+                some(inputs, 10),
+            )
+
 
 class Steps(Attachment):
     """The outputs of the training steps."""
@@ -77,7 +89,7 @@ class Steps(Attachment):
     def hear(self, ids: Any, inputs: Mapping[str, Any], output: Any) -> bool:
         if not self._reading.wanted(output):
             return False
-        self.intake.take(ids, *self._reading.read(inputs, output))
+        self._take(ids, inputs, *self._reading.read(inputs, output))
         return True
 
     def end_epoch(self, state: Any) -> None:
@@ -115,7 +127,7 @@ class Sweeps(Attachment):
                 inputs = trainer._prepare_inputs(batch)
                 with trainer.compute_loss_context_manager():
                     output = model(**inputs, **({"fused_lm_head": True} if self._reading.log_probs else {}))
-                self.intake.take(ids, *self._reading.read(inputs, output))
+                self._take(ids, inputs, *self._reading.read(inputs, output))
         self.intake.end_epoch()
 
 
@@ -134,7 +146,7 @@ def attached(
         return _rewards(trainer, Intake(target, **how), target, ids, column, (swept, number(passes, "passes")))
     refuse_packing(trainer)
     intake = Intake(target, **source_of(target, sweeping, how), **how)
-    reading = reading_of(trainer)
+    reading = reading_of(trainer, how.get("per"))
     intake.default(**reading.recorder)
     path = target.path if isinstance(target, Recorder) else Path(target)
     trainer.train_dataset = identified(trainer, trainer.train_dataset, ids, column)

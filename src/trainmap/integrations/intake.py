@@ -69,6 +69,25 @@ class Intake:
             how = {name: value for name, value in how.items() if name not in ("ids", "source")}
         self._how = {name: value for name, value in how.items() if value is not None} | self._how
 
+    @property
+    def kind(self) -> str:
+        """What is recorded."""
+        if self.recorder is not None:
+            return self.recorder.kind
+        return self._how.get("kind") or ("numbers" if "signals" in self._how else "classes")
+
+    @property
+    def knows_labels(self) -> bool:
+        """Whether batches may come without labels: the ``Recorder`` was given them, or may have been by its user."""
+        return self._path is None or "labels" in self._how
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether nobody has said how many classes, or labels, there are, and the ``Recorder`` is to be told."""
+        if self.recorder is not None or "classes" in self._how:
+            return False
+        return self.kind in ("classes", "multilabel") or self._how.get("per") == "token"
+
     def begin(self, epoch: int = 0, again: bool = False) -> Recorder:
         """The training begins at its ``epoch``; ``again`` where it goes on from a checkpoint.
 
@@ -82,7 +101,7 @@ class Intake:
         if self.recorder is None:
             later = self._began or again  # what is there is this training's own
             how = self._how | ({"resume": True, "overwrite": False} if later else {})
-            if "signals" not in how and how.get("kind", "classes") == "classes" and "classes" not in how:
+            if self.needs_classes:
                 raise TrainmapError(
                     "nothing here tells how many classes there are: say classes=, to whom the path went"
                 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from contextlib import nullcontext
 from inspect import signature
@@ -13,21 +12,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_numpy
+from trainmap.dynamics.reading import TAKES
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
-from trainmap.errors import TrainmapError, some
+from trainmap.errors import TrainmapError
 from trainmap.integrations.intake import Intake
 from trainmap.integrations.jax_recorder import OneLate
+from trainmap.integrations.keras_loaders import Beside, Numbers, is_loader, named_loader
 from trainmap.integrations.keras_sweep import SweptArrays
+from trainmap.integrations.keras_told import (
+    ID,
+    Y,
+    are_probabilities,
+    bare,
+    check_gold,
+    first,
+    ignored_by,
+    keys_of,
+    kind_of,
+    length_of,
+    loss_of,
+    part,
+    shape_of,
+    split,
+    weights_of,
+)
 from trainmap.integrations.sweeping import asked, source_of, unnoticed
 
 Array = NDArray[Any]
 
-ID, Y = "trainmap_id", "y"  # what ``y`` is made of, on its way through a step
 TAKEN = "trainmap"  # where a step's logs carry what is recorded
+PREDICTED = tuple(kind for kind, takes in TAKES.items() if "probabilities" in takes)  # or logits
 LEAST = 1e-7  # Keras' own losses take a probability below it for this
 METHODS = ("fit", "train_step", "compute_loss", "compute_metrics", "make_train_function")
-INT32 = np.iinfo(np.int32)
 
 log = logging.getLogger("trainmap")
 
@@ -50,7 +67,10 @@ class KerasRecorder:
         every: when a sweep is made: after each "epoch", or after so many steps.
         sample: of how many examples a sweep is made, the same in each, chosen by a hash of the id; None: all.
         options: any other argument of ``Recorder``, where ``place`` is a folder. ``classes`` is the length of the
-            model's output, ``as_`` follows from the loss (``from_logits``) and ``on_error`` is "warn", if not said.
+            model's output, ``as_`` follows from the loss (``from_logits``), ``ignore_index`` too (``ignore_class``),
+            and ``on_error`` is "warn", if not said. ``kind`` follows from the loss where neither it nor ``classes`` is
+            said: a binary cross-entropy of several outputs is "multilabel", a cross-entropy of a sequence "tokens", a
+            squared or absolute error of one output "regression".
 
     Attributes:
         recorder: the recorder underneath; None between trainings, where ``place`` is a folder.
@@ -61,8 +81,9 @@ class KerasRecorder:
     ``fit`` with ``initial_epoch=k`` goes on at epoch k of the recording; a later ``fit`` goes on after the one before.
     What breaks off in the middle of an epoch leaves the epochs before it.
 
-    Batches that a loader makes (``keras.utils.PyDataset``, torch's ``DataLoader``, a generator) bring their ids with
-    the labels: ``watch.with_ids(y, ids)``, or by hand ``{"trainmap_id": ids, "y": y}`` with integers of 32 bits.
+    A ``DataLoader`` of torch with batches (x, y) is recorded as it is, by the positions in its dataset, or by the ids
+    that ``with_ids`` gave it. Batches of a ``keras.utils.PyDataset`` or a generator bring their ids with the labels:
+    ``watch.with_ids(y, ids)``, or by hand ``{"trainmap_id": ids, "y": y}`` with integers of 32 bits.
 
     Raises:
         TrainmapError: a model that is not compiled, whose loss or output does not tell what is needed (it says what to
@@ -95,18 +116,29 @@ class KerasRecorder:
         if model.steps_per_execution != 1:
             raise TrainmapError(f"steps_per_execution must be 1 to be recorded, got {model.steps_per_execution}")
         self.model, self.output, self._ops = model, output, keras.ops
-        self._sure = _are_probabilities(model.loss, output)
+        self._keys = keys_of(model, output)
+        loss, shape = loss_of(model.loss, self._keys), shape_of(model, self._keys)
+        self._sure, self._alone = are_probabilities(loss), shape is not None and shape[-1] == 1
         self._ids = None if ids is None else to_ids(ids)
-        self._places = None if _fits(self._ids) else {name: at for at, name in enumerate(_names(self._ids))}
+        self._numbers = Numbers(self._ids)
         self._sweeping = asked(sweep, every, sample)
         self._intake = Intake(place, **source_of(place, self._sweeping, options), **options)
         if isinstance(place, Recorder):
-            self._of_classes = getattr(place, "kind", "classes") == "classes"
+            self._kind = place.kind
+            if self._sure and self._kind in PREDICTED and place.as_ is None:
+                raise TrainmapError(
+                    "the loss takes what the model predicts for probabilities: Recorder(..., as_='probabilities')"
+                )
         else:
-            self._of_classes = options.get("kind", "classes") == "classes"
-            if self._of_classes and "classes" not in options:
-                self._intake.default(classes=_classes(model, output))
-            self._intake.default(ids=self._ids, as_="probabilities" if self._sure and self._of_classes else None)
+            if not {"kind", "classes", "signals"} & set(options):
+                self._intake.default(kind=kind_of(loss, shape))
+            self._kind = self._intake.kind
+            if self._intake.needs_classes:
+                self._intake.default(classes=_classes(self._kind, length_of(shape)))
+            if self._kind in PREDICTED:
+                self._intake.default(ignore_index=ignored_by(loss), as_="probabilities" if self._sure else None)
+            self._intake.default(ids=self._ids)
+        self._ignores = "ignore_index" in options or ignored_by(loss) is not None
         self._late = OneLate(self._take)
         self._swept: Any = ()
         self._steps = 0
@@ -137,32 +169,18 @@ class KerasRecorder:
         """
         if isinstance(y, dict) and ID in y:
             return y
-        rows = len(_first(y))
+        rows = len(first(y))
         if ids is None:
             ids = np.arange(rows) if self._ids is None else self._ids
-            numbers = np.arange(rows) if self._places is not None else ids
+            numbers = ids if self._numbers.places is None else np.arange(rows)
         else:
             ids = to_ids(ids)
             numbers = self._numbers(ids)
         if len(ids) != rows:
             raise TrainmapError(f"{rows} labels need as many ids, got {len(ids)}")
-        if self._of_classes:
-            _check_gold(_part(y, self.output))
+        if self._kind == "classes":
+            check_gold(part(y, self._keys), self._alone and not self._ignores)
         return {ID: np.asarray(numbers, np.int32), Y: y}
-
-    def _numbers(self, ids: Array) -> Array:
-        """What stands for these ids in a step, which has integers of 32 bits alone."""
-        if self._places is None:
-            if not _fits(ids):
-                raise TrainmapError(
-                    f"ids must be integers of 32 bits, got {some(ids.tolist())}; pass all of them to the KerasRecorder "
-                    "as ids=, then any will do"
-                )
-            return ids
-        strange = [name for name in _names(ids) if name not in self._places]
-        if strange:
-            raise TrainmapError(f"{len(strange)} ids are none of the KerasRecorder's ids (first: {some(strange)})")
-        return np.array([self._places[name] for name in _names(ids)])
 
     # --- on the way through a step ---
 
@@ -194,14 +212,14 @@ class KerasRecorder:
     def _compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        given = {"x": x, "y": _bare(y), "y_pred": y_pred, "sample_weight": _bare(sample_weight)}
+        given = {"x": x, "y": bare(y), "y_pred": y_pred, "sample_weight": bare(sample_weight)}
         if "training" in signature(self._before["compute_loss"]).parameters:
             given["training"] = training
         return self._before["compute_loss"](**given)
 
     def _compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The logs of a step and, in training, what is recorded of it: under a compiler these are names of values."""
-        logs = self._before["compute_metrics"](x, _bare(y), y_pred, sample_weight=_bare(sample_weight))
+        logs = self._before["compute_metrics"](x, bare(y), y_pred, sample_weight=bare(sample_weight))
         if not self._training or self._sweeping is not None:
             return logs
         if not (isinstance(y, dict) and ID in y):
@@ -211,18 +229,21 @@ class KerasRecorder:
 
     def _read(self, y_pred: Any, y: Any) -> tuple[Any, Any]:
         """What is recorded of predictions and labels."""
-        predicted, gold = _part(y_pred, self.output), _part(y, self.output)
-        if self._of_classes:
-            gold = self._number(gold)
-            if self._sure:
-                predicted = self._ops.clip(predicted, LEAST, 1 - LEAST if predicted.shape[-1] == 1 else 1.0)
+        ops, predicted, gold = self._ops, part(y_pred, self._keys), part(y, self._keys)
+        if self._kind in ("classes", "tokens"):
+            gold = self._number(gold, max(1, len(predicted.shape) - 1))
+        if self._sure and self._kind in PREDICTED:
+            each = self._kind == "multilabel" or predicted.shape[-1] == 1  # a probability by itself, not a share
+            predicted = ops.clip(ops.cast(predicted, "float32"), LEAST, 1 - LEAST if each else 1.0)
+            if self._kind == "tokens":
+                predicted = predicted / ops.sum(predicted, axis=-1, keepdims=True)
         return predicted, gold
 
-    def _number(self, gold: Any) -> Any:
-        """(B,) class numbers of labels that may be a column, one-hot or floating."""
-        if len(gold.shape) > 1 and gold.shape[-1] == 1:
+    def _number(self, gold: Any, axes: int) -> Any:
+        """(B,) class numbers, (B, T) of tokens, of labels that may be a column, one-hot or floating."""
+        if len(gold.shape) > axes and gold.shape[-1] == 1:
             gold = self._ops.squeeze(gold, -1)
-        elif len(gold.shape) > 1:
+        elif len(gold.shape) > axes:
             gold = self._ops.argmax(gold, axis=-1)
         return self._ops.cast(gold, "int32")
 
@@ -247,7 +268,7 @@ class KerasRecorder:
         return done
 
     def _take(self, numbers: Any, predicted: Any, gold: Any) -> None:
-        ids = numbers if self._places is None else self._ids[to_numpy(numbers, "ids")]  # type: ignore[index]
+        ids = numbers if self._numbers.places is None else self._ids[to_numpy(numbers, "ids")]  # type: ignore[index]
         if self._open:  # train_on_batch by itself has no epochs
             self._intake.take(ids, predicted, gold)
 
@@ -263,13 +284,16 @@ class KerasRecorder:
 
         bound = signature(self._before["fit"]).bind(*arguments, **named)
         given = bound.arguments
+        for name, training in (("x", True), ("validation_data", False)):
+            if is_loader(given.get(name)):
+                given[name] = self._loader(given[name], training)
         if given.get("y") is not None:
             given["y"] = self.with_ids(given["y"])
             if (weights := given.get("class_weight")) is not None and given.get("sample_weight") is None:
-                _split(given)  # weights of classes are of the training alone, those of examples of the validation too
-                given["sample_weight"] = _weights(_part(given["y"][Y], self.output), weights)
+                split(given)  # weights of classes are of the training alone, those of examples of the validation too
+                given["sample_weight"] = weights_of(part(given["y"][Y], self._keys), weights)
                 given["class_weight"] = None  # Keras takes it for a plain array of labels alone
-            if (weights := given.get("sample_weight")) is not None and _bare(weights) is weights:
+            if (weights := given.get("sample_weight")) is not None and bare(weights) is weights:
                 given["sample_weight"] = {ID: np.zeros(len(given["y"][ID]), np.float32), Y: weights}
         if self._sweeping is not None:
             self._swept = SweptArrays(self._sweeping, given, self._ids, self.with_ids)
@@ -294,6 +318,21 @@ class KerasRecorder:
             self._late.drop()
             if self._began:
                 self._intake.finish()
+
+    def _loader(self, loader: Any, training: bool) -> Any:
+        """A DataLoader whose batches bring their ids with the labels; of a validation without."""
+        from trainmap.integrations.identified_batches import ids_of
+        from trainmap.integrations.lightning_batches import like
+
+        try:
+            named = named_loader(loader, self._ids, training)
+        except TrainmapError as error:
+            self._complain(str(error))
+            return loader
+        if training and self._ids is None and (ids := ids_of(named.dataset)) is not None:
+            self._numbers = Numbers(ids)
+            self._ids = None if self._numbers.places is None else ids
+        return named if named is loader else like(named, Beside(named.collate_fn, self._numbers if training else None))
 
     def _begin_epoch(self, epoch: int, logs: Any = None) -> None:
         if not self._began:
@@ -331,97 +370,6 @@ class KerasRecorder:
         self._intake.end_epoch()
 
 
-# --- what a model and its labels tell ---
-
-
-def _bare(y: Any) -> Any:
-    """Labels, or weights, without what came with them."""
-    return y[Y] if isinstance(y, dict) and ID in y else y
-
-
-def _part(value: Any, output: str | int | None) -> Any:
-    """One output of several."""
-    if isinstance(value, dict | list | tuple):
-        try:
-            if output is not None:
-                return value[output]  # type: ignore[index,call-overload]
-        except (KeyError, IndexError, TypeError):
-            pass
-        names = list(value) if isinstance(value, dict) else range(len(value))
-        raise TrainmapError(f"the model has several outputs: pass output=, one of {some(names)}; got {output!r}")
-    return value
-
-
-def _classes(model: Any, output: str | int | None) -> int:
-    """How many classes the length of the output tells; one number is for two."""
-    shape = getattr(model, "output_shape", None) if model.built else None
-    if isinstance(shape, dict):
-        shape = _part(shape, output)
-    elif isinstance(shape, list | tuple) and shape and isinstance(shape[0], list | tuple):  # of several, in their order
-        named = dict(zip(getattr(model, "output_names", ()), shape, strict=False))
-        shape = tuple(_part(named if isinstance(output, str) or output is None else shape, output))
-    if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
-        raise TrainmapError("the model does not tell the length of its output; build it first, or pass classes=")
-    return max(2, shape[-1])
-
-
-def _are_probabilities(loss: Any, output: str | int | None) -> bool:
-    """Whether the loss takes what the model predicts for probabilities: those of Keras say so, others do not tell."""
-    if isinstance(loss, dict | list | tuple):
-        loss = _part(loss, output)
-    if isinstance(loss, str) or callable(loss):
-        name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-        if "crossentropy" in name.replace("_", "").lower():
-            return not getattr(loss, "from_logits", False)
-    return False
-
-
-def _first(y: Any) -> Any:
-    """The first of the arrays that labels are made of."""
-    import keras
-
-    return next(iter(keras.tree.flatten(y) or ()))
-
-
-def _fits(ids: Array | None) -> bool:
-    """Whether a step can carry these ids as they are."""
-    if ids is None or not len(ids):
-        return True
-    return ids.dtype.kind == "i" and bool(ids.min() >= INT32.min and ids.max() <= INT32.max)
-
-
-def _names(ids: Array | None) -> list[Any]:
-    return [] if ids is None else ids.tolist()
-
-
-def _check_gold(y: Any) -> None:
-    """Refuse labels that tell no class, while they are at hand."""
-    gold = to_numpy(y, "labels")
-    if gold.ndim == 2 and gold.shape[1] > 1:
-        tied = ((gold == gold.max(axis=1, keepdims=True)).sum(axis=1) > 1).nonzero()[0]
-        if len(tied):
-            raise TrainmapError(f"{len(tied)} soft labels have no one largest share (first: row {tied[0]})")
-    elif gold.dtype.kind == "f" and (strange := (gold != np.floor(gold)).reshape(-1).nonzero()[0]).size:
-        raise TrainmapError(f"labels must be whole numbers or one-hot, got {gold.reshape(-1)[strange[0]]:g}")
-    elif gold.dtype.kind not in "iufb":
-        raise TrainmapError(f"labels must be numbers of classes, as Keras takes them, got {gold.dtype}")
-
-
-def _split(given: dict[str, Any]) -> None:
-    """Part the last examples off for validation, as ``validation_split`` does."""
-    import keras
-
-    share = given.pop("validation_split", 0.0)
-    if not share or given.get("validation_data") is not None:
-        return
-    whole, rows = (given["x"], given["y"]), len(_first(given["y"]))
-    last = math.floor(rows * (1.0 - share))
-    given["x"], given["y"] = (keras.tree.map_structure(lambda part: part[:last], one) for one in whole)
-    given["validation_data"] = keras.tree.map_structure(lambda part: part[last:], whole)
-
-
-def _weights(y: Any, weights: dict[int, float]) -> Array:
-    """(N,) the weight of each example's class, as Keras' ``class_weight`` means it: 1 for a class that is not named."""
-    gold = to_numpy(y, "labels")
-    gold = gold.argmax(axis=1) if gold.ndim == 2 and gold.shape[1] > 1 else gold.reshape(len(gold)).astype(np.int64)
-    return np.array([weights.get(label, 1.0) for label in gold.tolist()], np.float32)
+def _classes(kind: str, outputs: int) -> int:
+    """How many classes, or labels, so many outputs are for; one number is for two classes."""
+    return outputs if kind == "multilabel" else max(2, outputs)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError, shown, some
-from trainmap.integrations.identified import has_ids
+from trainmap.integrations.class_labels import class_numbers
+from trainmap.integrations.identified import has_ids, is_plain_sequence
 from trainmap.integrations.identified_batches import Collated, ids_of
 from trainmap.integrations.intake import Intake
 from trainmap.integrations.lightning_batches import (
@@ -65,8 +66,9 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         logits: where the logits come from: the name of a submodule whose output they are (``"net"``,
             ``"model.head"``), or a function of what ``training_step`` returns. None: what it returns under "logits", or
             else the output of the ``LightningModule`` itself, called within it.
-        labels: where they are in a batch: a key, a place, or a function of the batch. None: a mapping's "labels",
-            "label", "y", "target" or "targets", the second of a pair.
+        labels: where they are in a batch: a key, a name, a place, or a function of the batch. None: a mapping's (or an
+            object's) "labels", "label", "y", "target" or "targets", the second of a pair. Beside one logit an example
+            they may be floats, (B,) or (B, 1), as ``BCEWithLogitsLoss`` takes them.
         sweep: True: an evaluation pass over the training data is recorded in place of the training steps; or the data
             to pass over, a dataset or a ``DataLoader``. It runs ``training_step`` in eval mode, without gradients and
             with ``self.log`` silent; what the data do to an item at random they do here too.
@@ -119,7 +121,8 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         self._heard: list[Any] = []  # before the backward pass
         self._begun = self._open = self._again = self._trained = False
         self._epoch = 0
-        self._knows_classes = isinstance(place, Recorder) or bool({"classes", "kind", "signals"} & set(options))
+        self._knows_classes, self._of_classes = not self._intake.needs_classes, self._intake.kind == "classes"
+        self._odd = ""  # what a module gave where logits were looked for
 
     @property
     def recorder(self) -> Recorder | None:
@@ -234,8 +237,12 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         self._begun = self._trained = True
 
     def _listen(self, module: Any, given: Any, output: Any) -> None:
-        if self._outputs is not None and (found := _logits_in(output)) is not None:
+        if self._outputs is None:
+            return
+        if (found := _logits_in(output)) is not None:
             self._outputs.append(found.detach())
+        else:
+            self._odd = _told(output)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """A step begins."""
@@ -265,10 +272,14 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         if logits is None:
             return
         if not self._begun:
-            self._intake.default(classes=logits.shape[1] if logits.ndim > 1 and logits.shape[1] > 1 else 2)
+            outputs = logits.shape[-1] if logits.ndim > 1 else 1
+            self._intake.default(classes=outputs if self._intake.kind == "multilabel" else max(2, outputs))
             self._begin()
         self._open = True
-        self._intake.take(named.ids, logits, self._find_labels(named.batch))
+        labels = self._find_labels(named.batch)
+        if labels is None and not self._intake.knows_labels:
+            return  # it was told
+        self._intake.take(named.ids, logits, class_numbers(labels, logits) if self._of_classes else labels)
 
     def _find_logits(self, outputs: Any, heard: list[Any], size: int) -> Any:
         """Those of a step: as they were asked for, else what it returned, else what was heard."""
@@ -281,10 +292,10 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         fitting = [one for one in found if one.ndim > 0 and len(one) == size]
         if fitting:
             return fitting[0].detach()
-        got = f"{some([tuple(one.shape) for one in found])} for {size} ids" if found else "nothing"
+        got = f"{some([tuple(one.shape) for one in found])} for {size} ids" if found else self._odd or "nothing"
         self._tell(
             f"the logits of a step were not found (got {got}); pass logits=, the name of the submodule whose output "
-            "they are, or let training_step return {'loss': loss, 'logits': logits}"
+            "they are or a function of what training_step returns, or let that be {'loss': loss, 'logits': logits}"
         )
         return None
 
@@ -297,6 +308,8 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             try:
                 return batch[find]
             except (KeyError, IndexError, TypeError):
+                if isinstance(find, str) and hasattr(batch, find):
+                    return getattr(batch, find)
                 self._tell(f"a batch has no labels at {find!r}; it is {_told(batch)}")
                 return None
         if isinstance(batch, Mapping):
@@ -305,7 +318,14 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
                 return batch[names[0]]
         elif isinstance(batch, list | tuple) and len(batch) == 2:
             return batch[1]
-        self._tell(f"a batch does not tell where its labels are, it is {_told(batch)}; pass labels=, a key or a place")
+        elif not is_plain_sequence(batch):  # an object with names: a dataclass, a named tuple, a graph
+            names = [name for name in LABELS if hasattr(batch, name)]
+            if len(names) == 1:
+                return getattr(batch, names[0])
+        self._tell(
+            f"a batch does not tell where its labels are, it is {_told(batch)}; pass labels=, a key, a place or a "
+            "function of it"
+        )
         return None
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:

@@ -150,7 +150,7 @@ def seen_by(model: Any, x: Any, y: Any) -> tuple[Array, Array, dict[str, Any]]:
         raise TrainmapError(f"a fitted classifier or a regressor is needed, this {name} has no classes_")
     several = np.asarray(y)
     if several.ndim == 2 and several.shape[1] > 1:
-        p = np.asarray(model.predict_proba(x)) if hasattr(model, "predict_proba") else np.empty(())
+        p: Any = np.asarray(model.predict_proba(x)) if hasattr(model, "predict_proba") else np.empty(())
         if p.shape != several.shape or not np.isin(several, (0, 1)).all():
             raise TrainmapError(
                 f"labels of several columns must be 0 or 1, with a probability for each, got {several.shape} and "

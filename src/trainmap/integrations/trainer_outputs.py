@@ -67,8 +67,8 @@ def logits_of(output: Any) -> Any:
     raise TrainmapError(f"the network must return its logits under 'logits', got {has}")
 
 
-def reading_of(trainer: Any) -> Reading:
-    """How the outputs of a Trainer's network are read, by its kind and configuration."""
+def reading_of(trainer: Any, per: Any = None) -> Reading:
+    """How the outputs of a Trainer's network are read, by its kind and configuration (``per`` is the recorder's)."""
     labels = tuple(dict.fromkeys([*(trainer.label_names or ()), "labels", "label", "label_ids"]))
     if is_a(trainer, "SFTTrainer"):
         return Reading({"kind": "tokens", "as_": "log_probs"}, log_probs=True, labels=labels)
@@ -78,14 +78,32 @@ def reading_of(trainer: Any) -> Reading:
     if re.search(r"For(CausalLM)|LMHeadModel", name):
         return Reading({"kind": "tokens", "shift": True}, labels=labels)
     if re.search(r"ForTokenClassification|ForMaskedLM|ForConditionalGeneration|ForPreTraining", name):
-        return Reading({"kind": "tokens"}, labels=labels)
+        named = per == "token" and getattr(config, "num_labels", None) is not None
+        return Reading({"kind": "tokens", **({"classes": class_names(config)} if named else {})}, labels=labels)
     count, problem = getattr(config, "num_labels", None), getattr(config, "problem_type", None)
+    if problem is None and "ForSequenceClassification" in name and _of_several(trainer, labels, count):
+        problem = "multi_label_classification"
     if problem == "regression" or (count == 1 and problem is None):
         return Reading({"kind": "regression"}, labels=labels)
     told: dict[str, Any] = {} if count is None else {"classes": class_names(config)}
     if problem == "multi_label_classification":
         told["kind"] = "multilabel"
     return Reading(told, labels=labels)
+
+
+def _of_several(trainer: Any, names: tuple[str, ...], count: int | None) -> bool:
+    """Whether Transformers will take labels for several an example: where nobody says which problem it is, floats, one
+    for each output."""
+    dataset = trainer.train_dataset
+    if trainer.compute_loss_func is not None or not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__"):
+        return False
+    item = dataset[0] if len(dataset) else None
+    if not isinstance(item, Mapping):
+        return False
+    labels: Any = next((item[name] for name in names if item.get(name) is not None), None)
+    if hasattr(labels, "tolist"):
+        labels = labels.tolist()
+    return isinstance(labels, list) and len(labels) == count and all(isinstance(one, float) for one in labels)
 
 
 def class_names(config: Any) -> Any:
