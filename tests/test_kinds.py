@@ -77,6 +77,7 @@ NEEDS: dict[str, tuple[Any, str]] = {
     "select": (lambda v: tm.select(v, "10% random"), "map"),
     "select_by": (lambda v: tm.select_by(v, "random", 3), "map"),
     "advise": (lambda v: tm.advise(v, 3), "map"),
+    "race": (lambda v: tm.race(v, 3, lambda examples, seed: 0.0), "map"),
     "plot_map": (lambda v: tm.plot_map(v, "x.png"), "map"),
     "compare": (lambda v: tm.compare(v, v), "map"),
     "intervals": (lambda v: tm.intervals([v, v], "aum"), "map"),
@@ -98,6 +99,11 @@ GENERAL: dict[str, Callable[[Any, Any], Any]] = {
     "plan_flips": lambda v, have: tm.plan_flips(v),
     "plan_threshold_samples": lambda v, have: tm.plan_threshold_samples(v),
     "Recorder": lambda v, have: tm.Recorder(v, 3),
+    "Recorder's fold": lambda v, have: tm.Recorder("x", 3, fold=v),
+    "CrossFit": lambda v, have: tm.CrossFit(v),
+    "CrossFit's labels": lambda v, have: tm.CrossFit([1, 2], v),
+    "cross_fit": lambda v, have: tm.cross_fit(v, v, v, "x"),
+    "cross_fit's path": lambda v, have: tm.cross_fit(lambda seed: None, None, None, v),
     "RecordingMetric": lambda v, have: tm.RecordingMetric(v, None),
     "JaxRecorder": lambda v, have: tm.JaxRecorder(v, 3),
     "KerasRecorder": lambda v, have: tm.KerasRecorder(v, "x"),
@@ -114,6 +120,9 @@ GENERAL: dict[str, Callable[[Any, Any], Any]] = {
     "Dynamics.open": lambda v, have: tm.Dynamics.open(v),
     "DataMap.open": lambda v, have: tm.DataMap.open(v),
     "Selection.open": lambda v, have: tm.Selection.open(v),
+    "Race.open": lambda v, have: tm.Race.open(v),
+    "race's judge": lambda v, have: tm.race(have["map"], 3, v),
+    "race's candidates": lambda v, have: tm.race(have["map"], 3, lambda examples, seed: 0.0, candidates=v),
 }
 ANSWERS = ("Block", "Features", "Score", "SCORES", "STRATEGIES", "fingerprint", "__version__")
 
