@@ -1,6 +1,6 @@
 """What is gained by preferring what a map calls ambiguous? Measured once for each dataset, choice, size and seed.
 
-    python benchmarks/map_choices.py --data-root DATA --out choices    # two hours on one core; goes on where it stopped
+    python benchmarks/map_choices.py --data-root DATA --out choices    # two hours on one core; goes on where it was
 
 DATA holds the files of ``SETS``, under the names that ``trainmap.data.load_splits`` knows; ag_news.parquet has columns
 text ("title. text") and label, cifar10n.npz 15,000 training images of CIFAR-10 with the labels of one annotator.
@@ -149,13 +149,11 @@ def by_repeated_random(place: Place, size: int, seed: int) -> Visits:
 
 FIXED: dict[str, Choice] = {
     "random": by_random,
-    "tilt 2": once(2),
     "tilt 4": once(4),
     "cut": once(0, cut=True),
 }
 FRESH: dict[str, Choice] = {
     "repeated random": by_repeated_random,
-    "fresh tilt 2": covering(2),
     "fresh tilt 4": covering(4),
     "fresh cut": covering(0, cut=True),
 }
