@@ -85,12 +85,13 @@ class Dynamics(Told):
     def told(self) -> Lines:
         """What it is in a few lines."""
         classes = f", {counted(self.classes, 'class', 'classes')}" if self.kind == "classes" else f", of {self.kind}"
+        audit = "" if self.kind == "numbers" else "tm.audit(dynamics), "
         return "Dynamics", {
             "examples": f"{self.examples:,}{classes}",
             "epochs": f"{self.epochs}, numbers of {SOURCES[self.manifest.source]}",
             "holds": ", ".join(self.signals) if self.manifest.epochs else f"level '{self.level}'",
             "folder": self.path,
-            "look": "tm.DataMap.from_dynamics(dynamics), tm.audit(dynamics), dynamics.block()",
+            "look": f"tm.DataMap.from_dynamics(dynamics), {audit}dynamics.block()",
         }
 
     @staticmethod

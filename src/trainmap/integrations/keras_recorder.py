@@ -313,9 +313,9 @@ class KerasRecorder:
         """Before the validation, where there is one, and else at the end."""
         if not self._open:
             return
+        self._late.flush()
         self._open = False
         if self._sweeping is None:
-            self._late.flush()
             self._intake.end_epoch()
         elif self._sweeping.every is None:
             self._sweep()
