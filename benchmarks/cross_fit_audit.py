@@ -7,10 +7,9 @@ DATA holds the sets of ``SETS`` as ``load_splits`` reads them, and cifar10n.npz 
 each 3,000 training examples (clinc150 and cifar10n 6,000), drawn once; 10 % of the labels are flipped to another class,
 afresh for each seed, but for cifar10n (the first images, the first annotator's labels). "usps, rare": a class has 2 %.
 
-One recipe, the default of network and data (E epochs), three trainings for each seed:
+One recipe, the default of network and data (E epochs), for each seed recorded twice:
 
     training          the logits of the training steps: costs one training
-    longer            the same, of 4/3 E epochs: costs as much as out of fold
     held-out          two folds; after each epoch each network's logits of the other fold: one training and E passes,
                       a pass being a third of an epoch: 4/3
 
@@ -135,21 +134,17 @@ def measured(name: str, data: Dataset, people: Array | None, seed: int) -> dict[
     seconds: dict[str, float] = {}
     found: dict[str, Array] = {}
     scores: dict[str, dict[str, Array]] = {}
-    longer = replace(recipe, epochs=round(4 / 3 * recipe.epochs))
-    ways: dict[str, tuple[Callable[..., tm.Dynamics], Recipe, int]] = {
-        "training": (trained, recipe, 100 + seed),
-        "longer": (trained, longer, 100 + seed),
-        "held-out": (crossed, recipe, 200 + 2 * seed),
+    ways: dict[str, tuple[Callable[..., tm.Dynamics], int]] = {
+        "training": (trained, 100 + seed),
+        "held-out": (crossed, 200 + 2 * seed),
     }
-    for way, (record, its, own) in ways.items():
+    for way, (record, own) in ways.items():
         with tempfile.TemporaryDirectory() as folder:
             start = time.process_time()
-            dynamics = record(given, model, its, own, f"{folder}/d")
+            dynamics = record(given, model, recipe, own, f"{folder}/d")
             seconds[way] = time.process_time() - start
             for rule in RULES:
                 found[f"audit {rule}, {way}"] = suspicions(dynamics, rule)
-            if way == "longer":
-                continue
             p, sample = probabilities(dynamics), "out-of-sample" if way == "held-out" else "in-sample"
             for method in METHODS:
                 for which, one in (("last epoch", p[-1]), ("mean", p.mean(axis=0))):
@@ -229,7 +224,7 @@ def tables(runs: list[dict[str, Any]]) -> None:
             parts = [shown_score(by_set[name], way, score) for way in ("training", "held-out")]
             cells.append(" / ".join(parts))
         print(f"| {score} | " + " | ".join(cells) + " |")
-    spent = {way: sum(run["seconds"][way] for run in runs) for way in ("training", "longer", "held-out")}
+    spent = {way: sum(run["seconds"][way] for run in runs) for way in ("training", "held-out")}
     print(f"\n{len(runs)} runs; CPU-seconds: " + ", ".join(f"{way} {value:.0f}" for way, value in spent.items()))
 
 
