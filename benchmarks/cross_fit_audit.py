@@ -47,7 +47,7 @@ import torch
 from cleanlab.rank import get_label_quality_scores
 from numpy.typing import NDArray
 from scipy.special import softmax
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 from sklearn.metrics import average_precision_score
 
 import trainmap as tm
@@ -236,7 +236,7 @@ def shown_score(runs: list[dict[str, Any]], way: str, score: str) -> str:
         both = np.intersect1d(one["right"], other["right"])
         a, b = (np.array(run["values"][way][score])[both] for run in (one, other))
         if np.ptp(a) and np.ptp(b):
-            alike.append(float(spearmanr(a, b).statistic))
+            alike.append(float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]))
     return f"{precision:.2f}, {np.mean(alike):.2f}" if alike else f"{precision:.2f}, –"
 
 
