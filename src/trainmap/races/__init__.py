@@ -20,7 +20,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.races.candidates import CANDIDATES, EVEN, Candidate
     from trainmap.races.fresh_draws import Preferring
-    from trainmap.races.heats import Heats
+    from trainmap.races.heats import Heats, largest
     from trainmap.races.lower_bound import Lead, lead
     from trainmap.races.raced import Facts, Race, Trained
     from trainmap.races.racer import Racer
@@ -30,7 +30,7 @@ else:
         {
             "candidates": "CANDIDATES EVEN Candidate",
             "fresh_draws": "Preferring",
-            "heats": "Heats",
+            "heats": "Heats largest",
             "lower_bound": "Lead lead",
             "raced": "Facts Race Trained",
             "racer": "Racer",
@@ -39,6 +39,7 @@ else:
 
 # fmt: off
 __all__ = [
-    "CANDIDATES", "EVEN", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race", "Racer", "Trained", "lead",
+    "CANDIDATES", "EVEN", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race", "Racer", "Trained", "largest",
+    "lead",
 ]
 # fmt: on

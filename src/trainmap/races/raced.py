@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -37,13 +38,15 @@ CURE = "race again"
 
 @dataclass(frozen=True)
 class Trained:
-    """One training of the judge: of whom, in which stage, with which of its seeds, and its scores on the parts of the
-    held-out data (one number where the judge gave one)."""
+    """One training of the judge: of whom, in which stage, with which of its seeds, its scores on the parts of the
+    held-out data (one number where the judge gave one), and the time that it took."""
 
     candidate: str
     stage: Stage
     seed: int
     scores: tuple[float, ...]
+    seconds: float = dataclasses.field(default=0.0, compare=False)
+    cpu_seconds: float = dataclasses.field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Race(Told):
     trainings: tuple[Trained, ...]
     finalist: str
     datamap: DataMap | None = None
-    field: Mapping[str, Contender] = field(default_factory=dict)
+    field: Mapping[str, Contender] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def final(self) -> Lead | None:

@@ -74,11 +74,15 @@ class Racer:
 
     def cost(self, size: int) -> float:
         """One training on so many examples, the held-out predictions included, in trainings of the student on all."""
-        student, model = self.student or self.model, self.model
+        student = self.student or self.model
         recipe = self.student_recipe or default_recipe(student, self.train.name, inputs=self.train.inputs)
         whole_run = training_flops(self._forward[student], recipe.epochs * len(self.train))
-        own = training_flops(self._forward[model], self.used.epochs * size)
-        return (own + inference_flops(self._forward[model], len(self.held_out))) / whole_run
+        return self.flops(size) / whole_run
+
+    def flops(self, size: int) -> int:
+        """One training on so many examples, with the held-out predictions."""
+        forward = self._forward[self.model]
+        return training_flops(forward, self.used.epochs * size) + inference_flops(forward, len(self.held_out))
 
     def __call__(self, examples: Any, seed: int) -> Array:
         model = build(self.model, self.train.classes, self.train.inputs, seed)
