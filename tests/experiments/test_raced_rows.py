@@ -69,7 +69,8 @@ def test_its_cost_is_foreseen_within_the_bound(tmp_path: Path) -> None:
     student = next(
         node.cost for node in graph.nodes.values() if isinstance(node.task, Student) and node.task.draw.kind == "full"
     )
-    assert 0 < fixed.flops <= 4 * 0.8 * student.flops and fresh.flops == 0
+    assert 0 < fixed.flops <= 4 * 0.8 * student.flops
+    assert fresh.flops == 0
 
 
 def test_rows_are_run_priced_and_told(tmp_path: Path) -> None:
@@ -80,13 +81,18 @@ def test_rows_are_run_priced_and_told(tmp_path: Path) -> None:
     rows = {(row["subset"], row["seed"]): row for row in group.rows}
     race = next(task for task in study.tasks.values() if isinstance(task, Racing) and not task.fresh)
     spent = done[race.hash]
-    assert spent["trainings"] >= 8 and spent["train_flops"] > 0 and spent["train_cpu_seconds"] > 0
+    assert spent["trainings"] >= 8
+    assert spent["train_flops"] > 0
+    assert spent["train_cpu_seconds"] > 0
     raced, fresh = rows["raced 20 %", 0], rows["repeated raced 20 %", 0]
-    assert raced["choosing_flops"] == spent["train_flops"] and fresh["choosing_flops"] == 0
-    assert raced["reads_map"] and raced["examples"] == fresh["examples"] == 216
+    assert raced["choosing_flops"] == spent["train_flops"]
+    assert fresh["choosing_flops"] == 0
+    assert raced["reads_map"]
+    assert raced["examples"] == fresh["examples"] == 216
     report = report_of(study, group, done, out)
     notes = " ".join(report.notes)
-    assert "raced 20 %: Keep 216 of 1,078" in notes and "repeated raced 20 %: Visit 216 of 1,078" in notes
+    assert "raced 20 %: Keep 216 of 1,078" in notes
+    assert "repeated raced 20 %: Visit 216 of 1,078" in notes
     assert "Nothing was raced" in notes
     path = next(out.glob(f"**/*{race.hash[:16]}/race.json"))
     found = Race.open(path)
@@ -105,7 +111,8 @@ def test_rows_are_run_priced_and_told(tmp_path: Path) -> None:
         (("subsets=[raced]", "teachers=[]"), "subsets of a map need a teacher"),
         (
             (
-                "teachers=[{model: mlp-256, epochs: 2}, {model: mlp-256, epochs: 2, name: b, map: mlp-256, subset: raced, seeds: [7]}]",
+                "teachers=[{model: mlp-256, epochs: 2}, "
+                "{model: mlp-256, epochs: 2, name: b, map: mlp-256, subset: raced, seeds: [7]}]",
             ),
             "is raced for a student",
         ),

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from trainmap.races.fresh_draws import Preferring
     from trainmap.races.heats import Heats, largest
     from trainmap.races.lower_bound import Lead, lead
+    from trainmap.races.race import CONFIRM, SEEDS
     from trainmap.races.raced import Facts, Race, Trained
-    from trainmap.races.racer import Racer
+    from trainmap.races.racer import PARTS, Racer
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -32,14 +33,15 @@ else:
             "fresh_draws": "Preferring",
             "heats": "Heats largest",
             "lower_bound": "Lead lead",
+            "race": "CONFIRM SEEDS",
             "raced": "Facts Race Trained",
-            "racer": "Racer",
+            "racer": "PARTS Racer",
         },
     )
 
 # fmt: off
 __all__ = [
-    "CANDIDATES", "EVEN", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race", "Racer", "Trained", "largest",
-    "lead",
+    "CANDIDATES", "CONFIRM", "EVEN", "PARTS", "SEEDS", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race",
+    "Racer", "Trained", "largest", "lead",
 ]
 # fmt: on

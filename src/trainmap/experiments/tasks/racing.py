@@ -53,9 +53,10 @@ class Racing(OfModel):
 
     def told(self) -> str:
         what = "fresh draws" if self.fresh else "a subset"
+        least = counted(self.size, "example")
         return (
-            f"{self.model}, {recipe_told(self.recipe)}, for {what} of {counted(self.size, 'example')} of "
-            f"{self.student}, judged on the validation data, for at most {self.limit:.0%} of what one training on them saves"
+            f"{self.model}, {recipe_told(self.recipe)}, for {what} of {least} of {self.student}, judged on the "
+            f"validation data, for at most {self.limit:.0%} of what one training on them saves"
         )
 
     def cost(self, site: Site) -> Cost:
