@@ -4,6 +4,7 @@ Its files, in reading order::
 
     worth_trying.py    is choosing by the map worth a try here, and why
     same_examples.py   examples that stand twice
+    example_cards.py   examples as a page shows them
     found.py           all that is found
     found_page.py      it as one page
 """
