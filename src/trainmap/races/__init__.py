@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trainmap.races.lower_bound import Lead, lead
     from trainmap.races.race import CONFIRM, SEEDS
     from trainmap.races.raced import Facts, Race, Trained
-    from trainmap.races.racer import PARTS, Racer
+    from trainmap.races.racer import PARTS, Racer, racing_recipe
 else:
     __getattr__, __dir__ = lazily(
         __name__,
@@ -35,13 +35,13 @@ else:
             "lower_bound": "Lead lead",
             "race": "CONFIRM SEEDS",
             "raced": "Facts Race Trained",
-            "racer": "PARTS Racer",
+            "racer": "PARTS Racer racing_recipe",
         },
     )
 
 # fmt: off
 __all__ = [
     "CANDIDATES", "CONFIRM", "EVEN", "PARTS", "SEEDS", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race",
-    "Racer", "Trained", "largest", "lead",
+    "Racer", "Trained", "largest", "lead", "racing_recipe",
 ]
 # fmt: on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,6 +147,12 @@ class Race(Told):
         return pl.DataFrame(rows, schema=schema)
 
     @property
+    def score(self) -> float:
+        """What the judge gave for even draws, on average: compare it with the student's; NaN where none was made."""
+        found = _mean([one for one in self.trainings if one.candidate == EVEN])
+        return math.nan if found is None else found
+
+    @property
     def out(self) -> Mapping[str, str]:
         """Who was not raced, and why."""
         return self.facts.left_out
@@ -170,6 +177,9 @@ class Race(Told):
                 f"{counted(facts.rounds, 'round')} of {counted(facts.seeds, 'seed')}" if facts.rounds else "no heats"
             )
             said.append(f"Raced against {even} by {facts.judge}: {', '.join(facts.candidates)}, in {heats}.")
+            said.append(
+                f"{even.capitalize()} scored {self.score:.4f} on average: far below the student, a judge misleads."
+            )
             said.append(self._told_final(even))
             said.append(f"Cost: {counted(len(self.trainings), 'training')} of the judge, {self.spent:.3g} of {bound}.")
         if facts.left_out:

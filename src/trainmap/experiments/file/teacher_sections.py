@@ -33,7 +33,7 @@ class Race(Section):
     model: Words = ""
     """The cheap network; cnn-4, mlp-32 or text-bag-8 by default."""
     epochs: Count | None = None
-    """Of each of its trainings; its recipe's by default."""
+    """Of each of its trainings; by default twice its recipe's, where the student is another network."""
     limit: Annotated[float, Field(ge=0)] = 0.5
     """What the race may cost, as a share of what one training of the student on the subset saves."""
 

@@ -27,9 +27,9 @@ from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
 from trainmap.models.encoders import is_encoder
+from trainmap.races import racing_recipe
 from trainmap.scores.table import OF_SEVERAL
 from trainmap.training.recipes import Recipe as TrainingRecipe
-from trainmap.training.recipes import default_recipe
 
 NAMED = ("loss", "teacher")  # what a distillation is called by; the rest is told where it differs
 
@@ -171,7 +171,7 @@ class Students:
         model = settings["model"] or cheap_network(inputs)
         made = Racing(
             model=model,
-            recipe=default_recipe(model, self.draft.name, settings["epochs"], inputs),
+            recipe=racing_recipe(model, column.student.model, self.draft.name, inputs, settings["epochs"]),
             map=one,
             data=self.draft.data,
             device=self.experiment.device,
