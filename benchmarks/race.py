@@ -8,9 +8,10 @@ DATA holds the sets of ``SETS`` as ``load_splits`` reads them (ag_news/ag_news.p
 label). For each set a map of out-of-fold dynamics is made (two networks, each trained on half of the training part by
 the default recipe, each predicting the other half after every epoch). For each kept share, for a fixed subset and for
 fresh draws, ``tm.race`` chooses with a cheap network on the validation part, once within its bound (``LIMIT`` of what
-one training on the subset saves), at the smallest share once more with room for all. Then five students of the full width are trained by what
-was chosen and five evenly, with seeds of their own, and judged on the test part: points of macro F1 with the paired
-95 % interval. The finalist of a race that chose even draws is trained as well: what did the interval refuse?
+one training on the subset saves), at the smallest share once more with room for all. Then five students of the full
+width are trained by what was chosen and five evenly, with seeds of their own, and judged on the test part: points of
+macro F1 with the paired 95 % interval. The finalist of a race that chose even draws is trained as well: what did the
+interval refuse?
 """
 
 from __future__ import annotations
