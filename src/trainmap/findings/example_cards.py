@@ -21,6 +21,8 @@ from trainmap.maps.regions import REGIONS
 
 Array = NDArray[Any]
 
+TEMPLATES = Path(__file__).parent
+"""Where ``example_cards.html.j2`` and its style are."""
 REGION_EXAMPLES = 12
 PIXELS = 160
 """Of a side of a picture on the page."""
@@ -146,5 +148,6 @@ def read_cards(path: Path) -> tuple[RegionCards, ...]:
 
 
 def _card_of(told: dict[str, Any]) -> Card:
-    lists = {name: tuple(told[name]) for name in ("said", "pictures", "sounds")}
-    return Card(**told | lists | {"fields": tuple((name, value) for name, value in told["fields"])})
+    lists: dict[str, Any] = {name: tuple(told[name]) for name in ("said", "pictures", "sounds")}
+    lists["fields"] = tuple((name, value) for name, value in told["fields"])
+    return Card(**told | lists)

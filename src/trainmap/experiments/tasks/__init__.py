@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.on_machines import deployment_of, run_of_row
     from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
-    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place, is_at
+    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, EXAMPLES, MAP, PICTURE, TEST_MAP, Place, is_at
     from trainmap.experiments.tasks.racing import Racing, cheap_network
     from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
@@ -115,7 +115,7 @@ else:
             "on_machines": "deployment_of run_of_row",
             "part_teacher": "PartTeacher",
             "people": "People check_counts counts_path fingerprint read_counts",
-            "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place is_at",
+            "place": "DYNAMICS EPOCHS EXAMPLES MAP PICTURE TEST_MAP Place is_at",
             "racing": "Racing cheap_network",
             "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
@@ -132,14 +132,15 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
-    "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
-    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full", "Hyperparameters",
-    "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
-    "Place", "PlainHyperparameters", "Priced", "Raced", "Racing", "Random", "RepeatedAuto", "RepeatedRaced", "Role",
-    "Scheduled", "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned",
-    "cheap_network", "check_counts", "check_result", "check_search", "counts_path", "deployment_of", "fingerprint",
-    "fingerprint_of", "foreign", "hash_of", "is_at", "load", "materials_of", "names_of", "needed_by", "of_row", "plain",
-    "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "run_of_row", "settled", "table_of",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "EXAMPLES", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
+    "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent",
+    "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full",
+    "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name",
+    "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Raced", "Racing", "Random", "RepeatedAuto",
+    "RepeatedRaced", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher",
+    "Teaching", "Tuned", "cheap_network", "check_counts", "check_result", "check_search", "counts_path",
+    "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load", "materials_of", "names_of",
+    "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of",
+    "run_of_row", "settled", "table_of",
 ]
 # fmt: on
