@@ -23,6 +23,7 @@ Its files, in reading order::
     racing.py              a race on the validation data for the subset of a student
     part_teacher.py        A teacher that is trained on a part of the data
     smaller_teacher.py     A teacher that is made smaller
+    cross_fit_teacher.py   A teacher out of fold
     student.py             A student: trained on what its row draws, taught or not, and judged
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a student
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
+    from trainmap.experiments.tasks.cross_fit_teacher import CrossFitTeacher
     from trainmap.experiments.tasks.datasets import Data, Elsewhere, Foreign, fingerprint_of, foreign, load
     from trainmap.experiments.tasks.draws import (
         DRAWS,
@@ -99,6 +101,7 @@ else:
             "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
+            "cross_fit_teacher": "CrossFitTeacher",
             "datasets": "Data Elsewhere Foreign fingerprint_of foreign load",
             "draws": (
                 "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Raced Random "
@@ -134,13 +137,13 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "EXAMPLES", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
     "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent",
-    "CompressedTeacher", "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full",
-    "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name",
-    "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Raced", "Racing", "Random", "RepeatedAuto",
-    "RepeatedRaced", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher",
-    "Teaching", "Tuned", "cheap_network", "check_counts", "check_result", "check_search", "counts_path",
-    "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load", "materials_of", "names_of",
-    "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of",
-    "run_of_row", "settled", "table_of",
+    "CompressedTeacher", "Cost", "CrossFitTeacher", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun",
+    "Foreign", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map",
+    "MapScheduled", "Name", "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Raced", "Racing",
+    "Random", "RepeatedAuto", "RepeatedRaced", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student",
+    "Task", "Teacher", "Teaching", "Tuned", "cheap_network", "check_counts", "check_result", "check_search",
+    "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load",
+    "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
+    "read_epochs", "request_of", "run_of_row", "settled", "table_of",
 ]
 # fmt: on

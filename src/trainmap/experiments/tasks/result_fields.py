@@ -301,6 +301,7 @@ FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
     "teacher on a part": Taught,
     "smaller teacher": Taught,
+    "teacher out of fold": Taught,
     "map": Scored,
     "ensemble": ScoredTogether,
     "selection": Chosen,
