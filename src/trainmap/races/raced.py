@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -37,13 +39,15 @@ CURE = "race again"
 
 @dataclass(frozen=True)
 class Trained:
-    """One training of the judge: of whom, in which stage, with which of its seeds, and its scores on the parts of the
-    held-out data (one number where the judge gave one)."""
+    """One training of the judge: of whom, in which stage, with which of its seeds, its scores on the parts of the
+    held-out data (one number where the judge gave one), and the time that it took."""
 
     candidate: str
     stage: Stage
     seed: int
     scores: tuple[float, ...]
+    seconds: float = dataclasses.field(default=0.0, compare=False)
+    cpu_seconds: float = dataclasses.field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Race(Told):
     trainings: tuple[Trained, ...]
     finalist: str
     datamap: DataMap | None = None
-    field: Mapping[str, Contender] = field(default_factory=dict)
+    field: Mapping[str, Contender] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def final(self) -> Lead | None:
@@ -143,6 +147,12 @@ class Race(Told):
         return pl.DataFrame(rows, schema=schema)
 
     @property
+    def score(self) -> float:
+        """What the judge gave for even draws, on average: compare it with the student's; NaN where none was made."""
+        found = _mean([one for one in self.trainings if one.candidate == EVEN])
+        return math.nan if found is None else found
+
+    @property
     def out(self) -> Mapping[str, str]:
         """Who was not raced, and why."""
         return self.facts.left_out
@@ -167,6 +177,9 @@ class Race(Told):
                 f"{counted(facts.rounds, 'round')} of {counted(facts.seeds, 'seed')}" if facts.rounds else "no heats"
             )
             said.append(f"Raced against {even} by {facts.judge}: {', '.join(facts.candidates)}, in {heats}.")
+            said.append(
+                f"{even.capitalize()} scored {self.score:.4f} on average: far below the student, a judge misleads."
+            )
             said.append(self._told_final(even))
             said.append(f"Cost: {counted(len(self.trainings), 'training')} of the judge, {self.spent:.3g} of {bound}.")
         if facts.left_out:
@@ -178,6 +191,10 @@ class Race(Told):
             return f"None was better than {even} in the heats."
         heats = self._lead(self.finalist, ("heats",))
         best = f"'{self.finalist}' was the best ({heats.mean:+.4f}, n = {heats.n}) and" if heats else "It"
+        if math.isnan(self.final.low):
+            return (
+                f"{best} met {even} again with {counted(self.final.n, 'fresh seed')}: no spread was seen, so no lead."
+            )
         end = "above 0" if self.final.shown else "which is not above 0"
         return (
             f"{best} met {even} again with {counted(self.final.n, 'fresh seed')}: {self.final.mean:+.4f}, the "
@@ -187,7 +204,7 @@ class Race(Told):
     def told(self) -> Lines:
         """What it is in a few lines."""
         facts, final = self.facts, self.final
-        lead_of = "" if final is None else f", {self.finalist} {final.mean:+.4f} from {final.low:+.4f} (n = {final.n})"
+        lead_of = "" if final is None else f", {self.finalist} {_led(final)} (n = {final.n})"
         return "Race", {
             "won": f"{self.winner}{lead_of}",
             "raced": f"{', '.join(facts.candidates) or 'nothing'}; {facts.size:,} of {facts.examples:,} ({facts.kind})",
@@ -210,7 +227,7 @@ class Race(Told):
         found = draw(self.winner, self.field, pool, facts.size, seed, facts.kind)
         if facts.kind == "fresh":
             return found
-        final = "" if self.final is None else f", {self.finalist} {self.final.mean:+.4f} from {self.final.low:+.4f}"
+        final = "" if self.final is None else f", {self.finalist} {_led(self.final)}"
         spec = f"{facts.size} raced({self.winner}{final}; by {facts.judge}; map {facts.map[:12]}; seed {facts.seed})"
         return Selection.of(self.datamap, found, spec, seed)
 
@@ -309,6 +326,11 @@ def read_race(path: str | Path) -> tuple[Facts, tuple[Trained, ...], str, bool]:
         as_type(kind, part, source, CURE) for kind, part in zip(kinds, parts, strict=True)
     )
     return facts, trainings, finalist, finished
+
+
+def _led(final: Lead) -> str:
+    """A lead in a few words."""
+    return f"{final.mean:+.4f} " + ("without an interval" if math.isnan(final.low) else f"from {final.low:+.4f}")
 
 
 def _mean(trainings: list[Trained]) -> float | None:

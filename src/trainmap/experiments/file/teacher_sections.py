@@ -27,6 +27,17 @@ class Recipe(Section):
     clip: Annotated[float, Field(gt=0)] | None = None
 
 
+class Race(Section):
+    """How the rows ``raced`` and ``repeated-raced`` are raced for (``trainmap.race``)."""
+
+    model: Words = ""
+    """The cheap network; cnn-4, mlp-32 or text-bag-8 by default."""
+    epochs: Count | None = None
+    """Of each of its trainings; by default twice its recipe's, where the student is another network."""
+    limit: Annotated[float, Field(ge=0)] = 0.5
+    """What the race may cost, as a share of what one training of the student on the subset saves."""
+
+
 class Subset(Section):
     """A row of the table: a named one, a spec in the selection language, a strategy with its options, or a schedule. A
     bare word is the name of one."""
@@ -41,6 +52,8 @@ class Subset(Section):
     """Of the strategy; s2l also takes ``clusters``, how many (100)."""
     schedule: Schedule | None = None
     """What changes during training, in place of a fixed subset."""
+    race: Race | None = None
+    """For ``raced`` and ``repeated-raced``: the race."""
     without: Without | None = None
     """For rows of a map: what is cut away before."""
     name: str = ""
@@ -65,6 +78,8 @@ class Subset(Section):
             raise ValueError("must have a key or a spec, and not both, or a strategy or a schedule in their place")
         if self.options and not self.strategy:
             raise ValueError("options go with a strategy; there is none")
+        if self.race is not None and self.key not in ("raced", "repeated-raced"):
+            raise ValueError("race goes with the rows raced and repeated-raced")
         if self.strategy and self.rule != "quantile":
             raise ValueError("a strategy has no use for a rule; leave it out")
         if self.key and self.rule != "quantile":
@@ -86,8 +101,11 @@ class Teacher(Section):
     recipe: Recipe = Recipe()
     seeds: Annotated[list[Seed], Field(min_length=1)] = [1000]
     """One run each; a map never comes from a seed of the runs that it helps."""
-    record: Literal["train", "sweep"] = "train"
-    """Logits of the training step (free), or of an evaluation pass after each epoch."""
+    record: Literal["train", "sweep", "held-out"] = "train"
+    """Logits of the training step (free), or of an evaluation pass after each epoch; held-out: such a pass by networks
+    that did not train on the examples, ``folds`` of them, each trained on the other folds."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Of record: held-out; 2 by default. Fold k trains with the teacher's seed + k."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation loss."""
     subset: Subset | None = None
@@ -114,6 +132,14 @@ class Teacher(Section):
             raise ValueError("the subset of a teacher stays the same: no schedule, and no seeds or budgets of a row")
         if self.subset is not None and self.compress is not None:
             raise ValueError("a teacher has a subset or is made smaller (compress), not both")
+        if self.folds is not None and self.record != "held-out":
+            raise ValueError(f"folds go with record: held-out, got record: {self.record}")
+        if self.record == "held-out":
+            for name in ("subset", "compress", "patience"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"record: held-out trains several networks on all the data to their end; leave {name} out"
+                    )
         if self.compress is not None and self.compress.fresh and self.patience is not None:
             raise ValueError("a training that starts in the smaller form goes to its end; leave patience out")
         return self

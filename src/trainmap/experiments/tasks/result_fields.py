@@ -102,6 +102,18 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Raced:
+    """Of a race."""
+
+    winner: str
+    reason: str
+    trainings: Count
+    train_flops: Cost
+    train_seconds: Cost
+    train_cpu_seconds: Cost
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Of what strategies and students read: logits, features, clusters."""
 
@@ -289,9 +301,11 @@ FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
     "teacher on a part": Taught,
     "smaller teacher": Taught,
+    "teacher out of fold": Taught,
     "map": Scored,
     "ensemble": ScoredTogether,
     "selection": Chosen,
+    "race": Raced,
     "teacher logits": Prepared,
     "features": Prepared,
     "clusters": Prepared,

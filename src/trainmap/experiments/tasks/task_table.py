@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from trainmap.experiments.tasks.active_learning import ActiveLearning
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
+from trainmap.experiments.tasks.cross_fit_teacher import CrossFitTeacher
 from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.federated_run import FederatedRun
 from trainmap.experiments.tasks.kinds_found import KindsFound
@@ -14,6 +15,7 @@ from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.people import People
+from trainmap.experiments.tasks.racing import Racing
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
@@ -28,6 +30,7 @@ TASKS: Mapping[str, type[Task]] = {
         Map,
         Ensemble,
         Selection,
+        Racing,
         Logits,
         Features,
         ClustersOf,
@@ -39,6 +42,7 @@ TASKS: Mapping[str, type[Task]] = {
         People,
         PartTeacher,
         SmallerTeacher,
+        CrossFitTeacher,
         KindsFound,
         ActiveLearning,
         FederatedRun,
