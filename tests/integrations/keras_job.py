@@ -252,7 +252,7 @@ def unnamed(folder: Path) -> Facts:
 
 
 def ignored(folder: Path) -> Facts:
-    """A label that the loss leaves out is none of a class: its batch is left out, and counted."""
+    """A label that the loss leaves out: its row is left out, the others of its batch are not."""
     labels = Y.copy()
     labels[5] = -1
     model = network(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1))

@@ -159,10 +159,10 @@ def test_accumulated_gradients_change_nothing(done: Done) -> None:
     assert np.isfinite(done.dynamics("accumulated").column(1, "loss")).all()
 
 
-def test_a_batch_with_a_label_of_no_class_is_left_out_and_counted(done: Done) -> None:
-    assert done.facts["ignored"]["refused"] == [1, 4]
-    assert done.dynamics("ignored").ids.tolist() == [*range(4), *range(8, N)]
-    assert "labels must be 0 to 2, got -1" in done.told
+def test_what_the_loss_ignores_is_left_out(done: Done) -> None:
+    assert done.facts["ignored"]["refused"] == [0, 0]
+    assert done.dynamics("ignored").ids.tolist() == [*range(5), *range(6, N)]
+    assert "left out of the recording: nothing of it counts (ignore_index)" in done.told
 
 
 def test_batches_without_ids_are_told_and_the_training_goes_on(done: Done) -> None:

@@ -69,6 +69,8 @@ class Beside:
         self.collate, self.numbers = collate, numbers
 
     def __call__(self, items: Any) -> Any:
+        import torch
+
         from trainmap.integrations.lightning_batches import Named
 
         named = self.collate(items)
@@ -79,8 +81,8 @@ class Beside:
         if self.numbers is None or not pair or (isinstance(batch[1], dict) and ID in batch[1]):
             return tuple(batch) if pair else batch
         x, y, weights = batch[0], batch[1], batch[2:]
-        numbers = np.asarray(self.numbers(to_ids(named.ids)), np.int32)
-        return x, {ID: numbers, Y: y}, *({ID: np.zeros(len(numbers), np.float32), Y: one} for one in weights)
+        numbers = torch.from_numpy(np.asarray(self.numbers(to_ids(named.ids)), np.int32))  # Keras asks for tensors here
+        return x, {ID: numbers, Y: y}, *({ID: torch.zeros(len(numbers)), Y: one} for one in weights)
 
 
 def named_loader(loader: Any, ids: Any, training: bool) -> Any:
