@@ -11,6 +11,7 @@ Its files, in reading order::
     rankings.py       words that put all examples in an order
     coverage.py       strategies over the distribution of a score
     diversity.py      strategies over features
+    clique.py         one more of them, greedy for a heavy clique
     auto.py           what to keep when a map and a budget are all that is known
     strategies.py     STRATEGIES, and the one way to run them
     words.py          the mini-language of subsets
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from trainmap.selection.acquisitions import ACQUISITIONS, Acquisition, Draw, Question, acquire, acquisition_of
     from trainmap.selection.auto import KNOWN, Advice, check_auto, drawn, read_map, reason, weighed
     from trainmap.selection.card import FORMAT, Selection
+    from trainmap.selection.clique import check_ugies, ugies
     from trainmap.selection.coverage import (
         band,
         beta,
@@ -72,6 +74,7 @@ else:
             "acquisitions": "ACQUISITIONS Acquisition Draw Question acquire acquisition_of",
             "auto": "KNOWN Advice check_auto drawn read_map reason weighed",
             "card": "FORMAT Selection",
+            "clique": "check_ugies ugies",
             "coverage": (
                 "band beta beta_parameters ccs check_band check_beta check_ccs check_dual_beta direction dual_beta "
                 "log_beta s2l teacher_loss weighted_sample"
@@ -91,12 +94,12 @@ else:
 # fmt: off
 __all__ = [
     "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "KNOWN", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw",
-    "Features",
-    "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "acquire", "acquisition_of", "advise",
-    "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band", "check_beta", "check_ccs",
-    "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate", "check_size", "d2", "direction",
-    "drawn", "dual_beta", "equal", "explained", "first_by_class", "known_pool", "log_beta", "moderate", "named",
-    "neighbour_graph", "parse", "proportional", "read_map", "reason", "s2l", "select_by", "smallest_first",
-    "teacher_loss", "told_words", "watched", "weighed", "weighted_sample", "within_class",
+    "Features", "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "acquire", "acquisition_of",
+    "advise", "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band", "check_beta",
+    "check_ccs", "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate", "check_size",
+    "check_ugies", "d2", "direction", "drawn", "dual_beta", "equal", "explained", "first_by_class", "known_pool",
+    "log_beta", "moderate", "named", "neighbour_graph", "parse", "proportional", "read_map", "reason", "s2l",
+    "select_by", "smallest_first", "teacher_loss", "told_words", "ugies", "watched", "weighed", "weighted_sample",
+    "within_class",
 ]
 # fmt: on
