@@ -66,7 +66,7 @@ MOVED = {  # the old module -> the modules that have its names now, without "tra
     "training.loaders": "data.names",
     "training.losses": "distillation.losses",
     "training.models": "models.build",
-    "training.modes": "models.modes",
+    "training.modes": "modes",
     "training.narrowing": "compression.narrowing",
     "training.octave": "models.octave",
     "training.onnx_network": "compression.onnx_network",

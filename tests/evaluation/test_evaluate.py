@@ -12,8 +12,8 @@ from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.metrics import calibration_error, evaluate
 from trainmap.models.build import build
-from trainmap.models.modes import device_of
 from trainmap.models.predict import predict, predict_pairs
+from trainmap.modes import device_of
 
 
 def logits_of(probabilities: list[list[float]]) -> np.ndarray:

@@ -204,7 +204,7 @@ def test_a_command_whose_task_fails_writes_the_reports_and_says_which(tmp_path: 
 def test_a_device_that_is_not_here_is_planned_for_and_refused_before_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainmap.models.modes.is_here", lambda device: device == "cpu")
+    monkeypatch.setattr("trainmap.modes.is_here", lambda device: device == "cpu")
     monkeypatch.setattr("trainmap.experiments.runs.estimate.is_here", lambda device: device == "cpu")
     out = tmp_path / "out"
     study, graph = planned(tmp_path, out, "device=cuda:1")

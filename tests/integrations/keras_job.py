@@ -68,6 +68,41 @@ def unshuffled(folder: Path) -> Facts:
     return {}
 
 
+def deep(loss: Any = None) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((WIDTH,)), keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.5, seed=3)]
+    model = keras.Sequential([*layers, keras.layers.Dense(1 if loss else CLASSES)])
+    model.compile("adam", loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def sweeping(folder: Path) -> Facts:
+    trained = []
+    for recorded in (False, True):
+        for every in ("epoch", 4):
+            model = deep()
+            if recorded:
+                sample = None if every == "epoch" else 8
+                tm.KerasRecorder(model, folder / str(every), ids=np.arange(N), sweep=True, every=every, sample=sample)
+            keras.utils.set_random_seed(7)
+            fit(model, validation_split=0.2 if every == 4 else 0.0)
+            trained.append([np.asarray(weight).tolist() for weight in model.get_weights()])
+            if recorded and every == "epoch":
+                found = gold(model)
+    return {"trained": trained, "gold": found}
+
+
+def swept_data(folder: Path) -> Facts:
+    model = deep("mse")
+    names = np.array([f"example {at:02}" for at in range(N)])
+    tm.KerasRecorder(model, folder, kind="regression", sweep=(X, Y.astype(np.float32), names))
+    batches = [(X[start : start + 7], Y[start : start + 7].astype(np.float32)) for start in range(0, N, 7)]
+    for _ in range(2):
+        model.fit((one for one in batches * 2), steps_per_epoch=3, epochs=1, shuffle=False, verbose=QUIET)
+    predicted = np.asarray(model.predict(X, verbose=QUIET))[:, 0]
+    return {"residual": (predicted - Y).tolist()}
+
+
 def softmax(folder: Path) -> Facts:
     model = network(end="softmax", loss="sparse_categorical_crossentropy")
     tm.KerasRecorder(model, folder)

@@ -17,7 +17,10 @@ import trainmap as tm
 HERE = Path(__file__).parent
 N, CLASSES = 21, 3
 Y = np.arange(N) % CLASSES
-BRIEF = ("shuffled", "unshuffled", "certain", "names", "weighed", "resumed", "ignored", "half", "one_output")
+BRIEF = (
+    "shuffled", "unshuffled", "certain", "names", "weighed", "resumed", "ignored", "half", "one_output", "sweeping",
+    "swept_data",
+)  # fmt: skip
 ALL = (
     *BRIEF, "softmax", "one_hot", "large", "accumulated", "twice", "behind", "broken", "loader", "unnamed",
     "two_outputs", "detached", "refusals",
@@ -91,6 +94,26 @@ def test_weights_of_classes_and_examples_train_as_they_do_without_recording(done
     found = done.facts["weighed"]
     for without, recorded in zip(found["without"], found["with"], strict=True):
         assert recorded == pytest.approx(without, abs=1e-6)
+
+
+def test_a_sweep_is_an_evaluation_pass_and_the_training_goes_on_as_without(done: Done) -> None:
+    found = done.facts["sweeping"]
+    for without, recorded in zip(found["trained"][:2], found["trained"][2:], strict=True):
+        for one, other in zip(without, recorded, strict=True):
+            np.testing.assert_array_equal(one, other)
+    each, some = done.dynamics("sweeping/epoch"), done.dynamics("sweeping/4")
+    assert (each.source, each.epochs, each.examples) == ("sweep", 2, N)
+    np.testing.assert_allclose(each.column(1, "p_gold"), found["gold"], atol=1e-6)
+    assert some.epochs == 2  # 16 of 21 examples are trained on: 4 steps an epoch
+    seen = [int(np.isfinite(some.column(epoch, "loss")).sum()) for epoch in range(2)]
+    assert seen == [8, 8]
+
+
+def test_a_sweep_over_arrays_of_its_own_beside_a_generator(done: Done) -> None:
+    dynamics = done.dynamics("swept_data")
+    assert (dynamics.kind, dynamics.source, dynamics.epochs, dynamics.examples) == ("regression", "sweep", 2, N)
+    residual = np.array(done.facts["swept_data"]["residual"])
+    np.testing.assert_allclose(np.abs(dynamics.column(1, "residual")), np.abs(residual), rtol=1e-4)
 
 
 def test_resumed_at_an_epoch_the_recording_goes_there(done: Done) -> None:

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, random_split
 
 import trainmap as tm
+from trainmap.errors import TrainmapError
 
 N = 21
 X = torch.randn(N, 4, generator=torch.Generator().manual_seed(0))
@@ -280,3 +281,86 @@ def test_the_callback_keeps_nothing_in_a_checkpoint_and_no_graph(tmp_path: Path)
         warnings.simplefilter("ignore")
         kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert not any("LightningRecorder" in name for name in kept.get("callbacks", {}))
+
+
+class Deep(Module):
+    """A module that a sweep could disturb: dropout, a frozen norm, running averages, and numbers that it logs."""
+
+    def __init__(self) -> None:
+        super().__init__(rate=0.5)
+        torch.manual_seed(3)
+        self.frozen = torch.nn.BatchNorm1d(4).eval()
+        self.net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 3))
+        self.drop, self.modes = torch.nn.Dropout(0.3), set[tuple[bool, bool]]()
+
+    def on_train_start(self) -> None:
+        self.frozen.eval()
+
+    def training_step(self, batch: Any) -> Any:  # type: ignore[override]
+        x, y = batch
+        if torch.is_grad_enabled():
+            self.modes.add((self.frozen.training, self.net.training))
+        loss = cross_entropy(self.net(self.drop(self.frozen(x))), y)
+        self.log("loss", loss, on_epoch=True)
+        return loss
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_sweep_is_an_evaluation_pass_and_the_training_goes_on_as_without(workers: int, tmp_path: Path) -> None:
+    trained, logged = [], []
+    for recorded in (False, True):
+        module = Deep()
+        loader = DataLoader(TensorDataset(X, Y), batch_size=4, shuffle=True, drop_last=True, num_workers=workers)
+        callbacks = []
+        if recorded:
+            callbacks = [
+                tm.LightningRecorder(tmp_path / "steps", logits="net"),
+                tm.LightningRecorder(tmp_path / "some", logits="net", sweep=True, every=3, sample=8),
+            ]
+        first = tm.LightningRecorder(tmp_path / "each", logits="net", sweep=True) if recorded else pl.Callback()
+        torch.manual_seed(5)
+        trainer = fit(first, module, loader=loader, callbacks=callbacks, accumulate_grad_batches=1)
+        trained.append(module.state_dict())
+        logged.append(trainer.callback_metrics["loss_epoch"])
+        assert module.modes == {(False, True)}
+    assert all(torch.equal(trained[0][name], trained[1][name]) for name in trained[0])
+    assert logged[0] == logged[1]
+    steps, each, some = (tm.Dynamics.open(tmp_path / name) for name in ("steps", "each", "some"))
+    assert (steps.source, each.source, each.epochs, each.examples, some.epochs) == ("train", "sweep", 2, N, 3)
+    with torch.no_grad():
+        logits = module.eval().net(module.frozen(X))
+    np.testing.assert_allclose(
+        each.column(1, "p_gold"), torch.softmax(logits, dim=1)[torch.arange(N), Y].numpy(), atol=1e-6
+    )
+    assert [int(np.isfinite(some.column(epoch, "loss")).sum()) for epoch in range(3)] == [8, 8, 8]
+    np.testing.assert_array_equal(np.isfinite(some.column(0, "loss")), np.isfinite(some.column(2, "loss")))
+
+
+def test_a_sweep_over_other_data_beside_a_stream(tmp_path: Path) -> None:
+    recorder = tm.LightningRecorder(tmp_path / "d", sweep=tm.with_ids(TensorDataset(X[:7], Y[:7]), NAMES[:7]))
+    fit(recorder, Module("self"), loader=DataLoader(Stream(), batch_size=4))
+    dynamics = tm.Dynamics.open(tmp_path / "d")
+    assert (dynamics.ids.tolist(), dynamics.epochs) == (NAMES[:7], 2)
+    np.testing.assert_allclose(dynamics.column(0, "p_gold"), gold(x=X[:7], y=Y[:7]), atol=1e-6)
+
+
+def test_what_cannot_be_swept_is_said_before_the_training(tmp_path: Path) -> None:
+    for wrong, says in (
+        ({"every": 5}, "every= and sample= are of sweeps"),
+        ({"sweep": True, "every": 0}, "every"),
+        ({"sweep": True, "sample": 0}, "sample"),
+    ):
+        with pytest.raises(TrainmapError, match=says):
+            tm.LightningRecorder(tmp_path / "x", **wrong)
+    with tm.Recorder(tmp_path / "own", 3) as recorder, pytest.raises(TrainmapError, match='say source="sweep"'):
+        tm.LightningRecorder(recorder, sweep=True)
+    with pytest.raises(TrainmapError, match="a sweep needs data with a length, got a Stream"):
+        fit(tm.LightningRecorder(tmp_path / "y", sweep=True), loader=DataLoader(Stream(), batch_size=4))
+
+    class Manual(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+    with pytest.raises(TrainmapError, match="optimises by itself"):
+        fit(tm.LightningRecorder(tmp_path / "z", sweep=True), Manual())

@@ -11,6 +11,7 @@ import torch
 import trainmap as tm
 from trainmap.dynamics.index import rising
 from trainmap.schedules.repeated_auto import RepeatedAuto
+from trainmap.schedules.repeated_random import DisjointRandom
 from trainmap.schedules.samplers import ScheduleSampler
 
 
@@ -42,6 +43,25 @@ def test_a_draw_depends_on_seed_and_epoch_alone(a_map: tm.DataMap) -> None:
     np.testing.assert_array_equal(one.plan(5).ids, other.plan(5).ids)
     assert not np.array_equal(one.plan(5).ids, RepeatedAuto(a_map, 600, seed=4, held_out=0.95).plan(5).ids)
     other.restore(one.state())
+
+
+def test_where_the_rule_knows_nothing_it_is_repeated_random_of_the_same_seed(a_map: tm.DataMap) -> None:
+    schedule, random = RepeatedAuto(a_map, 600, seed=3), DisjointRandom(a_map.ids, 600, seed=3)
+    assert (schedule.advice.tilt, schedule.advice.cut) == (0, 0)
+    for epoch in range(5):
+        np.testing.assert_array_equal(schedule.plan(epoch).ids, random.plan(epoch).ids)
+
+
+def test_what_it_prefers_comes_more_often_and_evenly_over_the_epochs(a_map: tm.DataMap) -> None:
+    schedule = RepeatedAuto(a_map, 600, seed=3, held_out=0.95)
+    visits = np.zeros((20, 2000), np.int64)
+    for epoch in range(20):
+        visits[epoch, schedule.plan(epoch).ids] = 1
+    counts = visits.sum(axis=0)
+    assert counts[1000:].mean() > 1.5 * counts[:1000].mean()
+    halves = visits[:10].sum(axis=0), visits[10:].sum(axis=0)
+    assert np.abs(halves[0] - halves[1]).max() <= 2
+    assert (visits.sum(axis=1) == 600).all()
 
 
 def test_it_is_advised_not_to_tilt_as_much_as_for_a_fixed_subset(a_map: tm.DataMap) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainmap.errors import TrainmapError
-from trainmap.models.modes import evaluating
+from trainmap.modes import evaluating
 
 
 def paired_latency(

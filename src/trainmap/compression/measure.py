@@ -28,8 +28,8 @@ from trainmap.data.inputs import to_input
 from trainmap.errors import TrainmapError
 from trainmap.evaluation.metrics import evaluate
 from trainmap.models.layout import is_convolutional
-from trainmap.models.modes import device_of
 from trainmap.models.predict import predict
+from trainmap.modes import device_of
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
 from trainmap.training.watching import watching_of

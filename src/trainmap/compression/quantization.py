@@ -19,9 +19,9 @@ from trainmap.compression.dependencies import title
 from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
-from trainmap.models.modes import device_of
 from trainmap.models.probe import check_same_shape, foreign, logits_of
 from trainmap.models.weights import KINDS
+from trainmap.modes import device_of
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
 from trainmap.training.watching import watching_of

@@ -16,9 +16,9 @@ from trainmap.compression.compressed import Compressed, check_fraction, copy_of,
 from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, shown
-from trainmap.models.modes import device_of
 from trainmap.models.probe import check_same_shape, logits_of
 from trainmap.models.weights import fix, free, masks, original, prunable
+from trainmap.modes import device_of
 from trainmap.training.fit import fit
 from trainmap.training.recipes import Recipe
 from trainmap.training.watching import Watching, watching_of

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from trainmap.dynamics.recorder import Recorder
 from trainmap.errors import TrainmapError
+from trainmap.integrations.sweeping import asked
 
 if TYPE_CHECKING:
     from trainmap.integrations.attachment import Attachment
@@ -65,4 +66,4 @@ def attach(
         from trainmap.integrations.attachment import attached
     except ModuleNotFoundError as error:
         raise TrainmapError(f"attach needs {error.name}: pip install 'trainmap[adapters]'") from error
-    return attached(trainer, target, ids, column, (sweep, every, sample), passes, how)
+    return attached(trainer, target, ids, column, asked(sweep, every, sample), passes, how)

@@ -8,17 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from trainmap.dynamics.index import id_hash
 from trainmap.dynamics.recorder import Recorder
-from trainmap.errors import TrainmapError, number, whole
+from trainmap.errors import TrainmapError, number
 from trainmap.integrations.grpo_rewards import Rewards
 from trainmap.integrations.identified import Identified
 from trainmap.integrations.identified_batches import Pairs
 from trainmap.integrations.identified_streams import IdentifiedStream
 from trainmap.integrations.intake import Intake
+from trainmap.integrations.sweeping import Sweeping, source_of, unnoticed
 from trainmap.integrations.trainer_outputs import Reading, is_a, reading_of
 from trainmap.integrations.trainer_tap import Tap, tap_of
 from trainmap.integrations.with_ids import with_ids
@@ -88,38 +87,35 @@ class Steps(Attachment):
 class Sweeps(Attachment):
     """Evaluation passes over the training data."""
 
-    def __init__(self, tap: Tap, intake: Intake, path: Path, reading: Reading, dataset: Any, every: int | None) -> None:
+    def __init__(
+        self, tap: Tap, intake: Intake, path: Path, reading: Reading, dataset: Any, sweeping: Sweeping
+    ) -> None:
         super().__init__(tap, intake, path)
-        self._reading, self._dataset, self._every = reading, dataset, every
+        self._reading, self._dataset, self._sweeping = reading, dataset, sweeping
 
     def begin(self, state: Any) -> None:
-        steps = state.global_step // self._every if self._every else int((state.epoch or 0) + 1e-6)
-        self.intake.begin(steps, again=state.global_step > 0)
+        epoch = int((state.epoch or 0) + 1e-6)
+        self.intake.begin(self._sweeping.epoch(epoch, state.global_step), again=state.global_step > 0)
 
     def end_step(self, state: Any) -> None:
-        if self._every is not None and state.global_step % self._every == 0:
+        if self._sweeping.due(state.global_step):
             self._sweep()
 
     def end_epoch(self, state: Any) -> None:
-        if self._every is None:
+        if self._sweeping.every is None:
             self._sweep()
 
     def _sweep(self) -> None:
         """One pass, after which the training goes on as if there had been none."""
         trainer, column = self._tap.trainer, self._tap.column
         model = trainer.model_wrapped
-        was_training = model.training
-        with torch.random.fork_rng(), torch.no_grad():  # a loader draws the seed of its workers
-            model.eval()
-            try:
-                for batch in trainer.get_test_dataloader(self._dataset):
-                    ids = batch.pop(column)
-                    inputs = trainer._prepare_inputs(batch)
-                    with trainer.compute_loss_context_manager():
-                        output = model(**inputs, **({"fused_lm_head": True} if self._reading.log_probs else {}))
-                    self.intake.take(ids, *self._reading.read(inputs, output))
-            finally:
-                model.train(was_training)
+        with unnoticed(model):
+            for batch in trainer.get_test_dataloader(self._dataset):
+                ids = batch.pop(column)
+                inputs = trainer._prepare_inputs(batch)
+                with trainer.compute_loss_context_manager():
+                    output = model(**inputs, **({"fused_lm_head": True} if self._reading.log_probs else {}))
+                self.intake.take(ids, *self._reading.read(inputs, output))
         self.intake.end_epoch()
 
 
@@ -128,30 +124,25 @@ def attached(
     target: Recorder | str | os.PathLike[str],
     ids: Any,
     column: str,
-    sweeping: tuple[Any, Any, Any],
+    sweeping: Sweeping | None,
     passes: float,
     how: dict[str, Any],
 ) -> Attachment | Rewards:
     """See ``trainmap.attach``."""
-    sweep, every, sample = sweeping
-    swept = sweep is not False and sweep is not None
-    if every != "epoch":
-        whole(every, "every (steps from one sweep to the next, or 'epoch')", 1)
-    if not swept and (every != "epoch" or sample is not None):
-        raise TrainmapError("every= and sample= are of sweeps: say sweep=True, or leave them out")
     if hasattr(trainer, "reward_funcs"):
+        swept = sweeping is not None
         return _rewards(trainer, Intake(target, **how), target, ids, column, (swept, number(passes, "passes")))
     refuse_packing(trainer)
-    intake = Intake(target, **({"source": "sweep"} if swept and not isinstance(target, Recorder) else {}), **how)
+    intake = Intake(target, **source_of(target, sweeping), **how)
     reading = reading_of(trainer)
     intake.default(**reading.recorder)
     path = target.path if isinstance(target, Recorder) else Path(target)
     trainer.train_dataset = identified(trainer, trainer.train_dataset, ids, column)
     tap = tap_of(trainer, column)
-    if not swept:
+    if sweeping is None:
         return Steps(tap, intake, path, reading)
-    data = trainer.train_dataset if sweep is True else identified(trainer, sweep, None, column)
-    return Sweeps(tap, intake, path, reading, sampled(data, sample, column), None if every == "epoch" else every)
+    data = trainer.train_dataset if sweeping.data is True else identified(trainer, sweeping.data, None, column)
+    return Sweeps(tap, intake, path, reading, sampled(data, sweeping, column), sweeping)
 
 
 def _rewards(trainer: Any, intake: Intake, target: Any, ids: Any, column: str, asked: tuple[bool, float]) -> Rewards:
@@ -201,17 +192,16 @@ def _has(dataset: Any, column: str) -> bool:
     return False
 
 
-def sampled(dataset: Any, count: int | None, column: str) -> Any:
-    """Of how many examples a sweep is made: always the same, whatever the order of the data."""
-    if count is None:
+def sampled(dataset: Any, sweeping: Sweeping, column: str) -> Any:
+    """The examples of a sweep."""
+    if sweeping.sample is None:
         return dataset
-    whole(count, "sample", 1)
     if not hasattr(dataset, "__len__"):
         raise TrainmapError(
             "a stream cannot be sampled; leave sample= out, or give the data to sweep over: sweep=dataset"
         )
     ids = dataset.with_format(None)[column][:] if hasattr(dataset, "column_names") else _ids(dataset, column)
-    places = np.sort(np.argsort(id_hash(np.asarray(ids)), kind="stable")[:count])
+    places = sweeping.places(ids)
     if hasattr(dataset, "select"):
         return dataset.select(places)
     return torch.utils.data.Subset(dataset, places.tolist())

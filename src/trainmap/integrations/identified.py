@@ -113,15 +113,37 @@ class Identified:
 
     def __getitems__(self, places: Sequence[Any]) -> list[Any]:
         places = [_place(place) for place in places]
-        return [joined(self.name(place, item), item, self.column) for place, item in self.items(places)]
+        items = self.items(places)
+        return [joined(self.name(place, item), item, self.column) for place, item in zip(places, items, strict=True)]
 
     def __iter__(self) -> Iterator[Any]:
         return (self[place] for place in range(len(self)))
 
-    def items(self, places: list[int]) -> Iterator[tuple[int, Any]]:
+    def items(self, places: list[int]) -> Any:
+        """The dataset's own items at some places.
+
+        Raises:
+            TrainmapError: it gave more or fewer.
+        """
         several: Any = getattr(self.dataset, "__getitems__", None)
-        items = [self.dataset[at] for at in places] if several is None else several(places)
-        return zip(places, items, strict=True)
+        if several is None:
+            return [self.dataset[at] for at in places]
+        items = several(places)
+        if len(items) != len(places):
+            raise TrainmapError(
+                f"__getitems__ of {type(self.dataset).__name__} must give an item for each of {len(places)} positions, "
+                f"got {len(items)}"
+            )
+        return items
+
+    def all_names(self, places: list[int], items: Any) -> Array:
+        """(B,) what ``name`` says of each."""
+        if self.names is None:
+            at = np.array(places, np.int64)
+            return np.where(at < 0, at + len(self.dataset), at)
+        if isinstance(self.names, np.ndarray):
+            return self.names[places]
+        return np.array([id_of(item, self.names) for item in items])
 
     def name(self, place: int, item: Any) -> int | str:
         if self.names is None:

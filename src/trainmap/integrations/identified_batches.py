@@ -7,11 +7,14 @@ from copy import copy
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from trainmap.errors import TrainmapError
-from trainmap.integrations.identified import Identified, known_ids, naming_of
+from trainmap.integrations.identified import Identified, is_subset, known_ids, naming_of
 from trainmap.integrations.identified_streams import IdentifiedStream
+
+Array = NDArray[Any]
 
 
 class Apart:
@@ -21,6 +24,21 @@ class Apart:
 
     def __init__(self, name: Any, item: Any) -> None:
         self.name, self.item = name, item
+
+
+class Together:
+    """The items of a batch and their (B,) ids, on their way to ``Collated``; named one by one they cost 1 us each."""
+
+    __slots__ = ("items", "names")
+
+    def __init__(self, names: Any, items: Any) -> None:
+        self.names, self.items = names, items  # the items may be ``Together`` themselves, where two recorders listen
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
 
 
 class Pairs:
@@ -39,8 +57,10 @@ class Pairs:
         item = self.named.dataset[place]
         return Apart(self.named.name(int(place), item), item)
 
-    def __getitems__(self, places: list[Any]) -> list[Apart]:
-        return [Apart(self.named.name(at, item), item) for at, item in self.named.items([int(at) for at in places])]
+    def __getitems__(self, places: list[Any]) -> Together:
+        places = [int(at) for at in places]
+        items = self.named.items(places)
+        return Together(self.named.all_names(places, items), items)
 
 
 class StreamPairs(IterableDataset[Any]):
@@ -68,9 +88,29 @@ class Collated:
         self.collate, self.column = collate, column
 
     def __call__(self, items: Any) -> Any:
-        if isinstance(items, Apart):  # no batch was made of it, or the sampler made one
-            return with_names(np.atleast_1d(np.asarray(items.name)), self.collate(items.item), self.column)
-        return with_names(np.array([one.name for one in items]), self.collate([one.item for one in items]), self.column)
+        return with_names(*apart(items, self.collate), self.column)
+
+
+def apart(items: Any, collate: Callable[[Any], Any]) -> tuple[Any, Any]:
+    """(B,) ids and what ``collate`` makes of the items without them."""
+    if isinstance(items, Together):
+        return items.names, collate(items.items)
+    if isinstance(items, list):
+        return np.array([one.name for one in items]), collate([one.item for one in items])
+    return np.atleast_1d(np.asarray(items.name)), collate(
+        items.item
+    )  # no batch was made of it, or the sampler made one
+
+
+def ids_of(dataset: Any) -> Array | None:
+    """(N,) the ids of the items of a dataset that ``with_ids`` made, of the ``Pairs`` of a loader, or of a part of one;
+    None where it has none."""
+    if isinstance(dataset, Pairs):
+        return dataset.named.ids
+    if is_subset(dataset):
+        ids = ids_of(dataset.dataset)
+        return None if ids is None else ids[np.asarray(dataset.indices, np.int64)]
+    return known_ids(dataset)
 
 
 def with_names(names: Any, batch: Any, column: str) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import os
+from contextlib import nullcontext
 from inspect import signature
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError, some
 from trainmap.integrations.intake import Intake
 from trainmap.integrations.jax_recorder import OneLate
+from trainmap.integrations.keras_sweep import SweptArrays
+from trainmap.integrations.sweeping import asked, source_of, unnoticed
 
 Array = NDArray[Any]
 
@@ -42,6 +45,10 @@ class KerasRecorder:
         place: a ``Recorder``, or the folder that one is made for, with as many classes as the model has outputs.
         ids: (N,) of the rows of ``x`` and ``y``, integers or strings; None: 0 to N - 1.
         output: which output (and which part of ``y``), a name or a place, where the model has several.
+        sweep: True: predictions for the arrays that ``fit`` is given are recorded in place of the training steps; or
+            the data to pass over, ``(x, y)`` or ``(x, y, ids)``.
+        every: when a sweep is made: after each "epoch", or after so many steps.
+        sample: of how many examples a sweep is made, the same in each, chosen by a hash of the id; None: all.
         options: any other argument of ``Recorder``, where ``place`` is a folder. ``classes`` is the length of the
             model's output, ``as_`` follows from the loss (``from_logits``) and ``on_error`` is "warn", if not said.
 
@@ -69,6 +76,9 @@ class KerasRecorder:
         *,
         ids: Any = None,
         output: str | int | None = None,
+        sweep: Any = False,
+        every: Literal["epoch"] | int = "epoch",
+        sample: int | None = None,
         **options: Any,
     ) -> None:
         if not getattr(model, "compiled", False) or not callable(getattr(model, "compute_metrics", None)):
@@ -88,7 +98,8 @@ class KerasRecorder:
         self._sure = _are_probabilities(model.loss, output)
         self._ids = None if ids is None else to_ids(ids)
         self._places = None if _fits(self._ids) else {name: at for at, name in enumerate(_names(self._ids))}
-        self._intake = Intake(place, **options)
+        self._sweeping = asked(sweep, every, sample)
+        self._intake = Intake(place, **source_of(place, self._sweeping), **options)
         if isinstance(place, Recorder):
             self._of_classes = getattr(place, "kind", "classes") == "classes"
         else:
@@ -97,6 +108,8 @@ class KerasRecorder:
                 self._intake.default(classes=_classes(model, output))
             self._intake.default(ids=self._ids, as_="probabilities" if self._sure and self._of_classes else None)
         self._late = OneLate(self._take)
+        self._swept: Any = ()
+        self._steps = 0
         self._began = self._trained = False
         self._training = self._open = self._complained = False
         self._attach()
@@ -189,17 +202,21 @@ class KerasRecorder:
     def _compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """The logs of a step and, in training, what is recorded of it: under a compiler these are names of values."""
         logs = self._before["compute_metrics"](x, _bare(y), y_pred, sample_weight=_bare(sample_weight))
-        if not self._training:
+        if not self._training or self._sweeping is not None:
             return logs
         if not (isinstance(y, dict) and ID in y):
             self._complain("the batches have no ids; give the labels as watch.with_ids(y, ids)")
             return logs
-        predicted, gold = _part(y_pred, self.output), _part(y[Y], self.output)
+        return {**logs, TAKEN: (y[ID], *self._read(y_pred, y[Y]))}
+
+    def _read(self, y_pred: Any, y: Any) -> tuple[Any, Any]:
+        """What is recorded of predictions and labels."""
+        predicted, gold = _part(y_pred, self.output), _part(y, self.output)
         if self._of_classes:
             gold = self._number(gold)
             if self._sure:
                 predicted = self._ops.clip(predicted, LEAST, 1 - LEAST if predicted.shape[-1] == 1 else 1.0)
-        return {**logs, TAKEN: (y[ID], predicted, gold)}
+        return predicted, gold
 
     def _number(self, gold: Any) -> Any:
         """(B,) class numbers of labels that may be a column, one-hot or floating."""
@@ -254,8 +271,13 @@ class KerasRecorder:
                 given["class_weight"] = None  # Keras takes it for a plain array of labels alone
             if (weights := given.get("sample_weight")) is not None and _bare(weights) is weights:
                 given["sample_weight"] = {ID: np.zeros(len(given["y"][ID]), np.float32), Y: weights}
+        if self._sweeping is not None:
+            self._swept = SweptArrays(self._sweeping, given, self._ids, self.with_ids)
         turns = keras.callbacks.LambdaCallback(
-            on_epoch_begin=self._begin_epoch, on_epoch_end=self._end_epoch, on_test_begin=self._end_epoch
+            on_epoch_begin=self._begin_epoch,
+            on_epoch_end=self._end_epoch,
+            on_test_begin=self._end_epoch,
+            on_train_batch_end=self._end_step,
         )
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -276,18 +298,39 @@ class KerasRecorder:
                 self._intake.finish()
 
     def _begin_epoch(self, epoch: int, logs: Any = None) -> None:
-        del logs
         if not self._began:
-            self._intake.begin(epoch, again=epoch > 0 and not self._trained)
+            again = epoch > 0 and not self._trained
+            self._steps = int(self.model.optimizer.iterations) if again else 0
+            ended = epoch if self._sweeping is None else self._sweeping.epoch(epoch, self._steps)
+            self._intake.begin(ended, again=again)
             self._began = self._trained = True
         self._open = True
 
+    def _end_step(self, batch: int, logs: Any = None) -> None:
+        self._steps += 1
+        if self._sweeping is not None and self._sweeping.due(self._steps):
+            self._sweep()
+
     def _end_epoch(self, *_: Any) -> None:
         """Before the validation, where there is one, and else at the end."""
-        if self._open:
+        if not self._open:
+            return
+        self._open = False
+        if self._sweeping is None:
             self._late.flush()
             self._intake.end_epoch()
-            self._open = False
+        elif self._sweeping.every is None:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """Predictions for the examples of a sweep, by the weights as they stand."""
+        if self._backend == "jax":
+            self.model.jax_state_sync()  # within an epoch the weights are not the model's
+        with unnoticed(self.model) if self._backend == "torch" else nullcontext():
+            for ids, x, y in self._swept:
+                predicted, gold = self._read(self.model.predict_on_batch(x), y)
+                self._intake.take(ids, *(self._ops.convert_to_numpy(one) for one in (predicted, gold)))
+        self._intake.end_epoch()
 
 
 # --- what a model and its labels tell ---

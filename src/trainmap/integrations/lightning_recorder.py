@@ -7,18 +7,28 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError, shown, some
-from trainmap.integrations.identified import Identified, is_subset
-from trainmap.integrations.identified_batches import Collated
-from trainmap.integrations.identified_streams import IdentifiedStream
+from trainmap.integrations.identified_batches import Collated, ids_of
 from trainmap.integrations.intake import Intake
+from trainmap.integrations.lightning_batches import (
+    ApartCollate,
+    Named,
+    NamedCollate,
+    arguments_of,
+    bare,
+    column_of,
+    has_ids,
+    in_order,
+    like,
+    silent,
+)
+from trainmap.integrations.sweeping import asked, source_of, unnoticed
 from trainmap.integrations.with_ids import with_ids
 
 try:
@@ -36,43 +46,8 @@ Array = NDArray[Any]
 Find = str | int | Callable[[Any], Any]
 
 LABELS = ("labels", "label", "y", "target", "targets")
-ID = "id"
 
 log = logging.getLogger("trainmap")
-
-
-class Named(NamedTuple):
-    """A batch beside its ids, on its way from the loader to the step."""
-
-    ids: Any
-    batch: Any
-
-
-class NamedCollate:
-    """A loader's own collate function over items that come apart from their ids."""
-
-    def __init__(self, collate: Callable[[Any], Any]) -> None:
-        self.collate = collate
-
-    def __call__(self, items: Any) -> Named:
-        if isinstance(items, list):
-            return Named(np.array([one.name for one in items]), self.collate([one.item for one in items]))
-        return Named(np.atleast_1d(np.asarray(items.name)), self.collate(items.item))
-
-
-class ApartCollate:
-    """A loader's own collate function over items that have their ids among them; what it makes is taken apart."""
-
-    def __init__(self, collate: Callable[[Any], Any], column: str) -> None:
-        self.collate, self.column = collate, column
-
-    def __call__(self, items: Any) -> Any:
-        batch = self.collate(items)
-        if isinstance(batch, Mapping) and self.column in batch:
-            return Named(batch[self.column], {name: one for name, one in batch.items() if name != self.column})
-        if isinstance(batch, list | tuple) and len(batch) > 1:
-            return Named(batch[0], batch[1] if len(batch) == 2 else type(batch)(batch[1:]))
-        return batch
 
 
 class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
@@ -92,6 +67,11 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             else the output of the ``LightningModule`` itself, called within it.
         labels: where they are in a batch: a key, a place, or a function of the batch. None: a mapping's "labels",
             "label", "y", "target" or "targets", the second of a pair.
+        sweep: True: an evaluation pass over the training data is recorded in place of the training steps; or the data
+            to pass over, a dataset or a ``DataLoader``. It runs ``training_step`` in eval mode, without gradients and
+            with ``self.log`` silent; what the data do to an item at random they do here too.
+        every: when a sweep is made: after each "epoch", or after so many steps.
+        sample: of how many examples a sweep is made, the same in each, chosen by a hash of the id; None: all.
         options: any other argument of ``Recorder``, where ``place`` is a folder. ``classes`` follows from the first
             logits and ``on_error`` is "warn", if not said.
 
@@ -118,11 +98,18 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         ids: Any = None,
         logits: str | Callable[[Any], Any] | None = None,
         labels: Find | None = None,
+        sweep: Any = False,
+        every: Literal["epoch"] | int = "epoch",
+        sample: int | None = None,
         **options: Any,
     ) -> None:
         if logits is not None and not isinstance(logits, str) and not callable(logits):
             raise TrainmapError(f"logits must be the name of a submodule or a function, got {shown(logits)}")
-        self._intake = Intake(place, **options)
+        self._sweeping = asked(sweep, every, sample)
+        self._intake = Intake(place, **source_of(place, self._sweeping), **options)
+        self._loader: Any = None  # that of the training, as it was before it had ids
+        self._swept: Any = None  # the loader of a sweep
+        self._steps = 0  # after which the last sweep was made
         self._ids, self._logits, self._labels = ids, logits, labels
         self._told: set[str] = set()
         self._restore: list[tuple[Any, str]] = []  # of the trainer, what is in place while it fits
@@ -156,19 +143,22 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         process, convert = strategy.process_dataloader, precision.convert_input
 
         def named(loader: Any) -> Any:
-            return self._name(process(loader), bool(trainer.training))
+            made = process(loader)
+            if trainer.training and self._sweeping is not None:
+                self._loader, self._swept = made, None
+            return self._name(made, bool(trainer.training), self._ids)
 
-        def bare(batch: Any) -> Any:
+        def unwrapped(batch: Any) -> Any:
             return convert(self._unwrap(batch))
 
         self._put(strategy, "process_dataloader", named)
-        self._put(precision, "convert_input", bare)
+        self._put(precision, "convert_input", unwrapped)
 
     def _put(self, owner: Any, name: str, instead: Any) -> None:
         setattr(owner, name, instead)
         self._restore.append((owner, name))
 
-    def _name(self, loader: Any, training: bool) -> Any:
+    def _name(self, loader: Any, training: bool, ids: Any) -> Any:
         """A loader whose batches are ``Named``: that of the training, and any whose dataset is one of ``with_ids``."""
         from torch.utils.data import DataLoader, IterableDataset
 
@@ -178,18 +168,18 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             return loader
         dataset, collate = loader.dataset, loader.collate_fn
         if isinstance(collate, Collated):
-            return _like(loader, NamedCollate(collate.collate))
-        if _has_ids(dataset):
-            return _like(loader, ApartCollate(collate, _column(dataset)))
+            return like(loader, NamedCollate(collate.collate))
+        if has_ids(dataset):
+            return like(loader, ApartCollate(collate, column_of(dataset)))
         if not training:
             return loader
-        if isinstance(dataset, IterableDataset) and self._ids is None and loader.num_workers > 1:
+        if isinstance(dataset, IterableDataset) and ids is None and loader.num_workers > 1:
             self._tell("a stream that several workers read has no places to be ids; pass ids=, a key or a function")
             return loader
         try:
-            return _like(with_ids(loader, self._ids), NamedCollate(collate))
+            return like(with_ids(loader, ids), NamedCollate(collate))
         except TrainmapError as error:
-            if self._ids is not None:
+            if ids is not None:
                 raise
             self._tell(f"the training data have no ids: {error}")
             return loader
@@ -197,7 +187,7 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
     def _unwrap(self, batch: Any) -> Any:
         """A batch as a step knows it; its ids are kept for when the step is done."""
         if isinstance(batch, Named):
-            self._batch = batch
+            self._batch = Named(batch.ids, bare(batch))
             return batch.batch
         self._batch = None
         if isinstance(batch, Mapping | list | tuple) and any(map(_is_named, _values(batch))):  # of several loaders
@@ -222,10 +212,20 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         if not callable(self._logits):
             self._hook = module.register_forward_hook(self._listen)
         first = not self._trained
+        self._steps = trainer.global_step
+        if self._sweeping is not None:
+            if not pl_module.automatic_optimization:
+                raise TrainmapError(
+                    "a sweep runs training_step, which optimises by itself in this module; record its training steps "
+                    "(leave sweep= out)"
+                )
+            self._swept = self._sweep_loader(trainer)
         self._epoch, self._again = (
             trainer.current_epoch,
             bool(trainer.ckpt_path) or (first and trainer.current_epoch > 0),
         )
+        if self._sweeping is not None:
+            self._epoch = self._sweeping.epoch(self._epoch, self._steps)
         if self._knows_classes:
             self._begin()
 
@@ -250,10 +250,15 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         """A step is done: record its batch; the epoch, where it was the last."""
         heard, self._outputs, self._heard = self._heard or self._outputs or [], None, []
         named, self._batch = self._batch, None
-        if named is not None:
+        if self._sweeping is not None:
+            self._open = True
+            stepped, self._steps = trainer.global_step > self._steps, trainer.global_step
+            if stepped and self._sweeping.due(self._steps):
+                self._sweep(trainer, pl_module)
+        elif named is not None:
             self._record(named, outputs, heard)
         if trainer.is_last_batch:
-            self._end_epoch()
+            self.on_train_epoch_end(trainer, pl_module)
 
     def _record(self, named: Named, outputs: Any, heard: list[Any]) -> None:
         logits = self._find_logits(outputs, heard, len(named.ids))
@@ -304,13 +309,61 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         return None
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """An epoch that ended before its last batch."""
-        self._end_epoch()
-
-    def _end_epoch(self) -> None:
-        if self._open:
-            self._open = False
+        """The epoch is over; called by itself where it ended before its last batch."""
+        if not self._open:
+            return
+        self._open = False
+        if self._sweeping is None:
             self._intake.end_epoch()
+        elif self._sweeping.every is None:
+            self._sweep(trainer, pl_module)
+
+    # --- sweeps ---
+
+    def _sweep_loader(self, trainer: Any) -> Any:
+        """A loader of the examples of a sweep, this process' share of them, whose batches are ``Named``.
+
+        Raises:
+            TrainmapError: a stream; data that have no ids.
+        """
+        from torch.utils.data import DataLoader, IterableDataset, Subset
+
+        assert self._sweeping is not None
+        data, train = self._sweeping.data, self._loader
+        if data is True:
+            data = train
+        elif not isinstance(data, DataLoader) and isinstance(train, DataLoader):
+            data = in_order(data, train)
+        if not isinstance(data, DataLoader) or isinstance(data.dataset, IterableDataset):
+            what = type(data.dataset if isinstance(data, DataLoader) else data).__name__
+            raise TrainmapError(f"a sweep needs data with a length, got a {what}; say sweep=dataset")
+        named = self._name(data, True, self._ids if self._sweeping.data is True else None)
+        ids = ids_of(named.dataset)
+        if ids is None or not isinstance(named.collate_fn, NamedCollate | ApartCollate):
+            raise TrainmapError(f"the data of the sweep have no ids: {some(self._told)}")
+        places = self._sweeping.places(ids)[trainer.global_rank :: trainer.world_size]
+        return in_order(Subset(named.dataset, places.tolist()), named)
+
+    def _sweep(self, trainer: Any, module: Any) -> None:
+        """One pass, after which the training goes on as if there had been none."""
+        if self._swept is None:  # the loader of the training was made anew
+            self._swept = self._sweep_loader(trainer)
+        precision = trainer.precision_plugin
+        kept, self._outputs = self._heard, None
+        with unnoticed(module), silent(module):
+            for number, one in enumerate(self._swept):
+                batch = type(precision).convert_input(precision, bare(one))
+                batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
+                batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+                self._outputs = []
+                with precision.train_step_context():
+                    returned = module.training_step(*([batch, number][: arguments_of(module.training_step)]))
+                heard, self._outputs = self._outputs, None
+                self._record(Named(one.ids, bare(one)), returned, heard)
+        self._heard = kept
+        if self._begun:
+            self._intake.end_epoch()
+        self._open = False
 
     def _tell(self, what: str) -> None:
         if what not in self._told:
@@ -350,28 +403,6 @@ def _is_named(value: Any) -> bool:
 
 def _values(batch: Any) -> Any:
     return batch.values() if isinstance(batch, Mapping) else batch
-
-
-def _has_ids(dataset: Any) -> bool:
-    """Whether ``with_ids`` made a dataset, or the one that it is a part of."""
-    while is_subset(dataset):
-        dataset = dataset.dataset
-    return isinstance(dataset, Identified | IdentifiedStream)
-
-
-def _column(dataset: Any) -> str:
-    """The key of the ids in the items of a dataset that ``with_ids`` made, or of a part of one."""
-    while dataset is not None and not isinstance(getattr(dataset, "column", None), str):
-        dataset = getattr(dataset, "dataset", None)
-    return ID if dataset is None else dataset.column
-
-
-def _like(loader: Any, collate: Any) -> Any:
-    """The same loader with another collate function; the user's own stays as it is."""
-    made = object.__new__(type(loader))
-    made.__dict__.update(loader.__dict__)
-    made.__dict__.update(collate_fn=collate, _iterator=None)
-    return made
 
 
 def _logits_in(output: Any) -> Any:

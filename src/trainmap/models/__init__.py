@@ -2,7 +2,6 @@
 
 Its files, in reading order::
 
-    modes.py      train and eval mode, and the way back
     layout.py     how a network lies in memory, and on which device
     probe.py      a network tried on made examples
     weights.py    the weights that a network multiplies by
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from trainmap.models.cost import forward_flops, parameters
     from trainmap.models.encoders import encoder_weights, is_encoder
     from trainmap.models.layout import is_convolutional, lay_out
-    from trainmap.models.modes import check_device, device_of, evaluating, is_here
     from trainmap.models.octave import (
         OctaveConv2d,
         OctaveNorm,
@@ -55,7 +53,6 @@ else:
             "cost": "forward_flops parameters",
             "encoders": "encoder_weights is_encoder",
             "layout": "is_convolutional lay_out",
-            "modes": "check_device device_of evaluating is_here",
             "octave": "OctaveConv2d OctaveNorm OctaveResNet OctaveResidual pool relu split upsample",
             "predict": "BATCH predict_pairs",
             "probe": "check_same_shape checked foreign logits_of",
@@ -67,9 +64,9 @@ else:
 # fmt: off
 __all__ = [
     "BATCH", "KINDS", "PRETRAINED", "Catalogue", "OctaveConv2d", "OctaveNorm", "OctaveResNet", "OctaveResidual",
-    "TrainingCost", "break_even", "check_device", "check_model", "check_same_shape", "checked", "count", "device_of",
-    "encoder_weights", "evaluating", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional",
-    "is_encoder", "is_here", "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters",
+    "TrainingCost", "break_even", "check_model", "check_same_shape", "checked", "count",
+    "encoder_weights", "fix", "foreign", "forward_flops", "free", "inference_flops", "is_convolutional",
+    "is_encoder", "is_made", "known_models", "lay_out", "logits_of", "masks", "original", "parameters",
     "pool", "predict_pairs", "prunable", "relu", "split", "training_cost", "training_flops", "upsample",
 ]
 # fmt: on

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainmap.data.inputs import Inputs
 from trainmap.models.budget import TRAINING_FACTOR, break_even, inference_flops, training_flops
-from trainmap.models.modes import device_of, evaluating
 from trainmap.models.weights import KINDS
+from trainmap.modes import device_of, evaluating
 
 __all__ = [
     "TRAINING_FACTOR",

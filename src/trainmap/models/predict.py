@@ -11,7 +11,7 @@ from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import as_tensor, to_input
 from trainmap.errors import TrainmapError
 from trainmap.models.layout import is_convolutional
-from trainmap.models.modes import device_of, evaluating
+from trainmap.modes import device_of, evaluating
 
 BATCH = 500
 

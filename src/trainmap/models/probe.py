@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, cause, shown
-from trainmap.models.modes import device_of, evaluating
+from trainmap.modes import device_of, evaluating
 
 
 @contextmanager

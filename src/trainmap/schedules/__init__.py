@@ -15,7 +15,8 @@ Its files, in reading order::
     repb.py             what is easy within its own batch is skipped, rare visits weigh more
     ordered_loss.py     of a random pool those with the highest last loss
     map_guided.py       more of what the map so far puts first
-    repeated_auto.py    a fresh draw of ``auto`` in every epoch
+    covering.py         each example as often as its weight says, spread evenly
+    repeated_auto.py    another part by the rule of ``auto`` in every epoch
     pacing.py           how fast a curriculum grows
     curriculum.py       the order of a map made elsewhere, as fast as the pacing says
     proxy_options.py    the proxy filter as it stands in a file

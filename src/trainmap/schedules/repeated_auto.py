@@ -1,33 +1,36 @@
-"""A fresh draw of ``auto`` in every epoch: what a map prefers, and in the end every example."""
+"""Another part in every epoch by the rule of ``auto``: what a map prefers more often, and in the end every example."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from trainmap.errors import TrainmapError, whole
 from trainmap.maps.datamap import DataMap
+from trainmap.schedules.covering import CoveringDraws
 from trainmap.schedules.options import Options, Run, option
 from trainmap.schedules.protocol import Visit
-from trainmap.schedules.repeated_random import RepeatedRandom
-from trainmap.selection.auto import drawn, read_map, weighed
+from trainmap.schedules.repeated_random import DisjointRandom
+from trainmap.selection.auto import read_map, weighed
 from trainmap.selection.quotas import Balance
 from trainmap.selection.select import known_pool
 from trainmap.selection.strategies import AUTO
 
 
-class RepeatedAuto(RepeatedRandom):
-    """A schedule: every epoch visits ``size`` examples that are drawn afresh by the rule of ``auto``.
+class RepeatedAuto(DisjointRandom):
+    """A schedule: every epoch visits ``size`` examples, each as often as the rule of ``auto`` says.
 
-    A fixed subset shows the same examples again; this shows others, the ambiguous ones more often. It costs what the
-    subset costs to train on, and all the data must stay at hand. What ``auto`` cuts is never visited.
+    A fixed subset shows the same examples again; this shows others. Where the rule prefers none and cuts none, it is
+    ``DisjointRandom`` of the same seed. Otherwise an example is to be visited ``size exp(tilt rank) / sum of the same``
+    times in an epoch, within its class, at most once, and over the epochs it is, to within one visit
+    (``CoveringDraws``); what is cut never is. It costs what the subset costs to train on, and all the data must stay at
+    hand.
 
     Args:
         datamap: of the training data.
         size: how many examples an epoch visits, 1 to N.
-        seed: of the draws, which depend on it and on the epoch alone.
+        seed: of the draws, which depend on it and on the epoch alone. Epochs that are asked for in order take one pass
+            over the examples each; the first that is asked for takes as many as its number.
         noise, distilled, held_out, balance, without: as in ``trainmap.advise``.
 
     Attributes:
@@ -37,10 +40,8 @@ class RepeatedAuto(RepeatedRandom):
     Raises:
         TrainmapError: as ``trainmap.advise``.
 
-    It can be worse than repeated random, which needs no map: on SUBJ by 1.3 to 5.2 points (docs/selection.md).
-
-    Source: ours, fitted on the validation parts of clinc150 and Fashion-MNIST (docs/selection.md); the fresh draws are
-        those of Okanovic et al. 2024, arXiv:2305.18424 (RS2).
+    Source: ours (docs/selection.md); the fresh draws are those of Okanovic et al. 2024, arXiv:2305.18424 (RS2), the
+        spreading is systematic sampling (Madow 1949, Annals of Mathematical Statistics 20).
     """
 
     def __init__(
@@ -55,16 +56,20 @@ class RepeatedAuto(RepeatedRandom):
         balance: Balance | None = None,
         without: Any = (),
     ) -> None:
-        self._pool = known_pool(datamap, AUTO, size, balance, without)
-        self.advice = read_map(self._pool, int(size), noise, distilled, held_out, balance, repeated=True)
-        super().__init__(datamap.ids, int(size), seed)
+        pool = known_pool(datamap, AUTO, size, balance, without)
+        self.advice = read_map(pool, int(size), noise, distilled, held_out, balance, repeated=True)
+        super().__init__(pool.ids, int(size), seed)
         self.map = datamap.fingerprint  # a run that resumes must have the same
-        self._weights = weighed(self._pool, self.advice)
-        self._balance: Balance | None = balance
+        self._draws: CoveringDraws | None = None
+        if self.advice.tilt or self.advice.cut or balance is not None:
+            kept, log_weights = weighed(pool, self.advice)
+            self.ids = pool.ids[kept]
+            self._draws = CoveringDraws(log_weights, pool.labels[kept], self.size, balance or "proportional", self.seed)
 
     def plan(self, epoch: int) -> Visit:
-        generator = np.random.default_rng([self.seed, whole(epoch, "epoch")])
-        return Visit(np.sort(self._pool.ids[drawn(self._pool, self.size, generator, self._weights, self._balance)]))
+        if self._draws is None:
+            return super().plan(epoch)
+        return Visit(self.ids[self._draws.rows(whole(epoch, "epoch"))])
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from trainmap.errors import TrainmapError
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.option_limits import check_number
 from trainmap.selection.pool import Candidates, Pool
-from trainmap.selection.quotas import Balance, first_by_class, within_class
+from trainmap.selection.quotas import Balance, at_least, first_by_class, within_class
 
 Array = NDArray[Any]
 Generator = np.random.Generator
@@ -179,8 +179,10 @@ def auto(
     clinc150, adult and spoken digits (docs/selection.md). That random draws keep what plain ranking loses is Ayed and
     Hayou 2023, arXiv:2302.06960; that the preference must follow the budget is Cho et al. 2025, arXiv:2502.06905.
     """
-    weights = weighed(pool, read_map(pool, size, noise, distilled, held_out, balance))
-    return drawn(pool, size, generator, weights, balance)
+    advice = read_map(pool, size, noise, distilled, held_out, balance)
+    if not advice.tilt and not advice.cut and balance is None:
+        return _as_random(pool, size, generator)
+    return drawn(pool, size, generator, weighed(pool, advice), balance)
 
 
 def reason(pool: Pool, size: int, balance: Balance | None = None, **options: Any) -> str:
@@ -237,6 +239,15 @@ def drawn(pool: Pool, size: int, generator: Generator, weights: tuple[Array, Arr
     kept, log_weights = weights
     order = kept[weighted_sample(log_weights, len(kept), generator)]
     return first_by_class(order, size, pool.labels, balance or "proportional", floor=1)
+
+
+def _as_random(pool: Pool, size: int, generator: Generator) -> Array:
+    """(size,) rows: what "random" draws with this generator; where that leaves a class without an example and there is
+    a place for each, the classes in proportion."""
+    order = generator.permutation(len(pool))
+    _, label, sizes = np.unique(pool.labels[order], return_inverse=True, return_counts=True)
+    quotas = at_least(np.bincount(label[:size], minlength=len(sizes)), sizes, floor=1)
+    return order[within_class(label) < quotas[label]]
 
 
 def _cut(pool: Pool, count: int) -> Array:

@@ -144,7 +144,7 @@ class Ranking(Word):
         """Its function says more of such a map."""
 
     def draw(self, pool: Pool, free: Array, ask: Ask) -> tuple[Array, int]:
-        order = self.function(pool, np.random.Generator(np.random.PCG64(ask.seed)), ask.told, **ask.options)
+        order = self.function(pool, chance(ask.seed), ask.told, **ask.options)
         candidates = order[free[order]]
         if len(candidates) < ask.size:
             raise TrainmapError(
@@ -209,7 +209,8 @@ def choose(
     purpose = zlib.crc32(strategy.name.encode())
 
     def run(part: Array, count: int, *key: int) -> Array:
-        generator = np.random.default_rng([seed, purpose, *key])
+        # One that runs over all at once has the draws of "random": where it knows nothing, it is random of that seed.
+        generator = chance(seed) if strategy.shares else np.random.default_rng([seed, purpose, *key])
         taken = np.asarray(strategy.function(pool.rows(part), count, generator, **chosen_options))
         if taken.shape != (count,) or len(np.unique(taken)) != count or taken.min() < 0 or taken.max() >= len(part):
             raise TrainmapError(
@@ -225,6 +226,11 @@ def choose(
     quotas = by_class(sizes, size, balance)
     parts = [run(rows[label == place], int(quota), int(classes[place])) for place, quota in enumerate(quotas) if quota]
     return np.sort(np.concatenate(parts))
+
+
+def chance(seed: int) -> np.random.Generator:
+    """The draws of the word "random"."""
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def by_class(sizes: Array, size: int, balance: Balance) -> Array:

@@ -15,8 +15,8 @@ from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import Inputs, as_tensor, to_input
 from trainmap.errors import TrainmapError, unknown
 from trainmap.models.layout import is_convolutional
-from trainmap.models.modes import device_of, evaluating
 from trainmap.models.predict import BATCH
+from trainmap.modes import device_of, evaluating
 
 
 @contextmanager

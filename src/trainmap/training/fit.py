@@ -18,7 +18,7 @@ from trainmap.errors import DivergedError, TrainmapError
 from trainmap.models.budget import training_flops
 from trainmap.models.cost import forward_flops
 from trainmap.models.layout import lay_out
-from trainmap.models.modes import device_of
+from trainmap.modes import device_of
 from trainmap.training.checkpoint import Progress, resume, save
 from trainmap.training.optimizer import make_optimizer
 from trainmap.training.recipes import RECIPES, Recipe, default_recipe

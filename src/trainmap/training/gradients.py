@@ -19,7 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from trainmap.data.dataset import Dataset
 from trainmap.data.inputs import as_tensor, to_input
 from trainmap.errors import TrainmapError, unknown
-from trainmap.models.modes import device_of, evaluating
+from trainmap.modes import device_of, evaluating
 
 Parameters = Literal["last", "all"]
 

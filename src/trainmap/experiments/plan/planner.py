@@ -19,7 +19,7 @@ from trainmap.experiments.plan.points import name_tasks, part_tables
 from trainmap.experiments.plan.search_runs import plan_searches
 from trainmap.experiments.plan.student_runs import Students
 from trainmap.experiments.plan.teacher_runs import plan_teachers
-from trainmap.models.modes import check_device
+from trainmap.modes import check_device
 
 
 def plan_graph(variants: Sequence[Variant], out: str | Path, outlines: bool = False) -> Graph:

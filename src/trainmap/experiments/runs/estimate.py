@@ -21,7 +21,7 @@ from trainmap.errors import counted
 from trainmap.experiments.runs.folder import Entry, Study
 from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.search import Search
-from trainmap.models.modes import is_here
+from trainmap.modes import is_here
 from trainmap.views.amounts import show_bytes, show_flops, show_seconds
 
 STEPS = 3  # trained to measure a model, after one that is not counted; of a large one the first step counts

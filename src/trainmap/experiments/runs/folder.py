@@ -345,7 +345,7 @@ def run_study(
 
 def _check_devices(study: Study) -> None:
     """Whether this machine has the devices that the tasks are to be trained on."""
-    from trainmap.models.modes import is_here  # torch, which a status does not need
+    from trainmap.modes import is_here  # torch, which a status does not need
 
     asked = sorted({str(entry.config["device"]) for entry in study.entries if entry.config.get("device")} - {"cpu"})
     if lacking := [device for device in asked if not is_here(device)]:
