@@ -34,6 +34,7 @@ ROOMS = (  # in reading order: a room imports from those before it; the files be
     "distillation",
     "training",
     "evaluation",
+    "races",
     "compression",
     "federated",
     "views",

@@ -77,6 +77,7 @@ NEEDS: dict[str, tuple[Any, str]] = {
     "select": (lambda v: tm.select(v, "10% random"), "map"),
     "select_by": (lambda v: tm.select_by(v, "random", 3), "map"),
     "advise": (lambda v: tm.advise(v, 3), "map"),
+    "race": (lambda v: tm.race(v, 3, lambda examples, seed: 0.0), "map"),
     "plot_map": (lambda v: tm.plot_map(v, "x.png"), "map"),
     "compare": (lambda v: tm.compare(v, v), "map"),
     "intervals": (lambda v: tm.intervals([v, v], "aum"), "map"),
@@ -114,6 +115,9 @@ GENERAL: dict[str, Callable[[Any, Any], Any]] = {
     "Dynamics.open": lambda v, have: tm.Dynamics.open(v),
     "DataMap.open": lambda v, have: tm.DataMap.open(v),
     "Selection.open": lambda v, have: tm.Selection.open(v),
+    "Race.open": lambda v, have: tm.Race.open(v),
+    "race's judge": lambda v, have: tm.race(have["map"], 3, v),
+    "race's candidates": lambda v, have: tm.race(have["map"], 3, lambda examples, seed: 0.0, candidates=v),
 }
 ANSWERS = ("Block", "Features", "Score", "SCORES", "STRATEGIES", "fingerprint", "__version__")
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from trainmap.maps.datamap import DataMap
     from trainmap.maps.over_seeds import intervals
     from trainmap.maps.stability import agreement_by_epoch, converged
+    from trainmap.races.race import race
+    from trainmap.races.raced import Race
     from trainmap.scores.compute import compute
     from trainmap.scores.table import SCORES, Score, hard_first, score
     from trainmap.selection.card import Selection
@@ -66,6 +68,8 @@ else:
             "maps.datamap": "DataMap",
             "maps.over_seeds": "intervals",
             "maps.stability": "agreement_by_epoch converged",
+            "races.race": "race",
+            "races.raced": "Race",
             "scores.compute": "compute",
             "scores.table": "SCORES Score hard_first score",
             "selection.card": "Selection",
@@ -80,11 +84,11 @@ else:
 # fmt: off
 __all__ = [
     "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder",
-    "LightningRecorder", "Recorder", "RecordingError", "RecordingMetric", "Score", "Selection", "SklearnRecorder",
-    "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "attach", "audit",
+    "LightningRecorder", "Race", "Recorder", "RecordingError", "RecordingMetric", "Score", "Selection",
+    "SklearnRecorder", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "attach", "audit",
     "audit_threshold_samples", "compare", "compute", "converged", "explore", "fingerprint", "hard_first", "intervals",
-    "map_from_table", "parse", "plan_flips", "plan_threshold_samples", "plot_map", "record_stages", "score", "select",
-    "select_by", "with_ids",
+    "map_from_table", "parse", "plan_flips", "plan_threshold_samples", "plot_map", "race", "record_stages", "score",
+    "select", "select_by", "with_ids",
 ]
 # fmt: on
 

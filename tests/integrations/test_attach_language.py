@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +100,26 @@ def test_each_example_has_the_loss_of_its_own_completion(way: str, tmp_path: Pat
         swept = by_id(tm.Dynamics.open(tmp_path / "sweeps"), 1, "loss")
         assert len(swept) == 5
         assert swept == pytest.approx({name: wanted[name] for name in swept}, rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["sft", "grpo"])
+def test_two_processes_record_what_one_would(what: str, tmp_path: Path) -> None:
+    job = [str(Path(__file__).parent / "language_job.py"), what, str(tmp_path)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *job]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode == 0, done.stderr[-3000:]
+    dynamics = tm.Dynamics.open(tmp_path / "dynamics")
+    assert (dynamics.epochs, dynamics.examples) == (2, N)
+    if what == "sft":
+        wanted = literal_eval((tmp_path / "losses.txt").read_text())
+        for recording in (dynamics, tm.Dynamics.open(tmp_path / "sweeps")):
+            assert by_id(recording, 1, "loss") == pytest.approx(wanted, rel=1e-4)
+    else:  # the sampler drops the prompt of a batch that is not full, another one in each epoch
+        lengths = {name: float(len(row["prompt"])) for name, row in zip(IDS, sums(N), strict=True)}
+        found = by_id(dynamics, 0, "reward")
+        assert sum(np.isnan(reward) for reward in found.values()) == 1
+        assert {name: reward for name, reward in found.items() if not np.isnan(reward)}.items() <= lengths.items()
 
 
 def test_where_ids_would_be_lost_attach_refuses(tmp_path: Path) -> None:

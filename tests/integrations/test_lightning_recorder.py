@@ -4,6 +4,8 @@ keeps are in ``test_contract.py``.)"""
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,27 @@ def test_the_callback_keeps_nothing_in_a_checkpoint_and_no_graph(tmp_path: Path)
         warnings.simplefilter("ignore")
         kept = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert not any("LightningRecorder" in name for name in kept.get("callbacks", {}))
+
+
+@pytest.mark.slow
+def test_the_package_may_be_called_lightning(tmp_path: Path) -> None:
+    """Its callbacks are another class than those of ``pytorch_lightning``, so it has a process of its own."""
+    script = Path(__file__).read_text().replace("import pytorch_lightning as pl", "import lightning.pytorch as pl")
+    run_by_itself(script, f"fit(tm.LightningRecorder({str(tmp_path / 'd')!r}, logits='net'))", tmp_path)
+    untrained(tmp_path / "d")
+
+
+def run_by_itself(script: str, last: str, folder: Path) -> None:
+    (folder / "job.py").write_text(f"{script}\nif __name__ == '__main__':\n    {last}\n")
+    done = subprocess.run([sys.executable, str(folder / "job.py")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_of_a_sweep_two_processes_make_a_half_each(tmp_path: Path) -> None:
+    recorder = f"tm.LightningRecorder({str(tmp_path / 'd')!r}, logits='net', sweep=True)"
+    run_by_itself(Path(__file__).read_text(), f"fit({recorder}, strategy='ddp', devices=2)", tmp_path)
+    assert untrained(tmp_path / "d").source == "sweep"
 
 
 class Deep(Module):

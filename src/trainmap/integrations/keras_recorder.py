@@ -273,11 +273,9 @@ class KerasRecorder:
                 given["sample_weight"] = {ID: np.zeros(len(given["y"][ID]), np.float32), Y: weights}
         if self._sweeping is not None:
             self._swept = SweptArrays(self._sweeping, given, self._ids, self.with_ids)
+        each: dict[str, Any] = {"on_train_batch_end": self._end_step} if self._sweeping is not None else {}
         turns = keras.callbacks.LambdaCallback(
-            on_epoch_begin=self._begin_epoch,
-            on_epoch_end=self._end_epoch,
-            on_test_begin=self._end_epoch,
-            on_train_batch_end=self._end_step,
+            on_epoch_begin=self._begin_epoch, on_epoch_end=self._end_epoch, on_test_begin=self._end_epoch, **each
         )
         callbacks = given.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):

@@ -266,6 +266,7 @@ def feature_mlp(classes: int, inputs: Inputs, width: int) -> nn.Module:
 
 
 MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
+    "cnn-4": partial(cnn, width=4),
     "cnn-8": partial(cnn, width=8),
     "cnn-16": partial(cnn, width=16),
     "cnn-24": partial(cnn, width=24),
@@ -297,6 +298,7 @@ ANY_SHAPE = ("cnn-", "spec-", "resnet", "octresnet", "effnet-")
 
 FEATURE_MODELS: dict[str, Callable[[int, Inputs], nn.Module]] = {
     "linear": linear,
+    "mlp-32": partial(feature_mlp, width=32),
     "mlp-256": partial(feature_mlp, width=256),
 }
 """For tables and embeddings: (classes, inputs) → network."""

@@ -90,6 +90,8 @@ def masked_mean(tokens: Tensor, present: Tensor) -> Tensor:
 TOKEN_MODELS: dict[str, Callable[[int, Inputs], nn.Module]] = {
     "text-32": partial(TextTransformer, width=32),
     "text-64": partial(TextTransformer, width=64),
+    "text-bag-8": partial(TextBag, width=8),
+    "text-bag-16": partial(TextBag, width=16),
     "text-bag-64": partial(TextBag, width=64),
 }
 """For word tokens: (classes, inputs) → network."""

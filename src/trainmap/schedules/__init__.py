@@ -32,10 +32,11 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.schedules.align_prune import AlignPrune
+    from trainmap.schedules.covering import CoveringDraws
     from trainmap.schedules.curriculum import Curriculum, random_ranking, ranking_of
     from trainmap.schedules.infobatch import InfoBatch
     from trainmap.schedules.map_guided import MapGuided
-    from trainmap.schedules.memory import Memory, gold_loss
+    from trainmap.schedules.memory import LearnsNothing, Memory, gold_loss
     from trainmap.schedules.options import LIMITS, Options, Run, needed
     from trainmap.schedules.ordered_loss import OrderedLoss
     from trainmap.schedules.pacing import PACINGS
@@ -52,10 +53,11 @@ else:
         __name__,
         {
             "align_prune": "AlignPrune",
+            "covering": "CoveringDraws",
             "curriculum": "Curriculum random_ranking ranking_of",
             "infobatch": "InfoBatch",
             "map_guided": "MapGuided",
-            "memory": "Memory gold_loss",
+            "memory": "LearnsNothing Memory gold_loss",
             "options": "LIMITS Options Run needed",
             "ordered_loss": "OrderedLoss",
             "pacing": "PACINGS",
@@ -72,9 +74,9 @@ else:
 
 # fmt: off
 __all__ = [
-    "LIMITS", "PACINGS", "SCHEDULES", "AlignPrune", "Curriculum", "DisjointRandom", "FilteredBatches",
-    "IndependentRandom", "InfoBatch", "MapGuided", "Memory", "Options", "OrderedLoss", "ProxyOptions", "RePB",
-    "RepeatedAuto", "RepeatedRandom", "Run", "Schedule", "ScheduleSampler", "SeTa", "Visit", "check_schedule",
+    "LIMITS", "PACINGS", "SCHEDULES", "AlignPrune", "CoveringDraws", "Curriculum", "DisjointRandom", "FilteredBatches",
+    "IndependentRandom", "InfoBatch", "LearnsNothing", "MapGuided", "Memory", "Options", "OrderedLoss", "ProxyOptions",
+    "RePB", "RepeatedAuto", "RepeatedRandom", "Run", "Schedule", "ScheduleSampler", "SeTa", "Visit", "check_schedule",
     "gold_loss", "has_learned", "needed", "random_ranking", "ranking_of", "settings_of",
 ]
 # fmt: on

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         weighted_sample,
     )
     from trainmap.selection.diversity import check_d2, check_moderate, d2, moderate, neighbour_graph
-    from trainmap.selection.entry import check_epochs
+    from trainmap.selection.entry import Strategy, check_epochs, choose
     from trainmap.selection.guesses import Guesses, watched
     from trainmap.selection.pool import Features, Pool
     from trainmap.selection.quotas import (
@@ -80,7 +80,7 @@ else:
                 "log_beta s2l teacher_loss weighted_sample"
             ),
             "diversity": "check_d2 check_moderate d2 moderate neighbour_graph",
-            "entry": "check_epochs",
+            "entry": "Strategy check_epochs choose",
             "guesses": "Guesses watched",
             "pool": "Features Pool",
             "quotas": "Balance at_least equal first_by_class proportional smallest_first within_class",
@@ -94,12 +94,12 @@ else:
 # fmt: off
 __all__ = [
     "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "KNOWN", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw",
-    "Features", "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "acquire", "acquisition_of",
-    "advise", "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band", "check_beta",
-    "check_ccs", "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate", "check_size",
-    "check_ugies", "d2", "direction", "drawn", "dual_beta", "equal", "explained", "first_by_class", "known_pool",
-    "log_beta", "moderate", "named", "neighbour_graph", "parse", "proportional", "read_map", "reason", "s2l",
-    "select_by", "smallest_first", "teacher_loss", "told_words", "ugies", "watched", "weighed", "weighted_sample",
-    "within_class",
+    "Features", "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "Strategy", "acquire",
+    "acquisition_of", "advise", "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band",
+    "check_beta", "check_ccs", "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate",
+    "check_size", "check_ugies", "choose", "d2", "direction", "drawn", "dual_beta", "equal", "explained",
+    "first_by_class", "known_pool", "log_beta", "moderate", "named", "neighbour_graph", "parse", "proportional",
+    "read_map", "reason", "s2l", "select_by", "smallest_first", "teacher_loss", "told_words", "ugies", "watched",
+    "weighed", "weighted_sample", "within_class",
 ]
 # fmt: on

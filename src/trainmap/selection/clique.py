@@ -47,10 +47,10 @@ def ugies(
     Source: Wu et al. 2026 (ICML), arXiv:2606.12913, equations 2 to 8 and algorithm 1: greedy for a maximum weight
     clique, entropy as intrinsic importance, neighbourhoods by class and k-means (ten clusters of 50 on CIFAR-100).
     Differs: the authors train by choosing anew in every epoch, by the entropy of the network as it stands; this
-    chooses once, by that of the map, averaged over its epochs. The paper's g is a non-positive sigmoid of the distance whose form could not
-    be read: this one is ours, and so is its unit. The authors' code (github.com/dywu98/Data-Selection-on-Graphs)
-    does something else again: it draws by softmax of the entropy less the mean distance to the neighbours. Memory: the
-    distances of one cluster at a time.
+    chooses once, by that of the map, averaged over its epochs. The paper's g is a non-positive sigmoid of the distance
+    whose form could not be read: this one is ours, and so is its unit. The authors' code
+    (github.com/dywu98/Data-Selection-on-Graphs) does something else again: it draws by softmax of the entropy less the
+    mean distance to the neighbours. Memory: the distances of one cluster at a time.
     """
     assert pool.features is not None
     check_ugies(Candidates(len(pool)), size, score=score, alpha=alpha, cluster=cluster, hard=hard)

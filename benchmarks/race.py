@@ -1,0 +1,171 @@
+"""Does a race on held-out data hold? What it chose and what it refused, on other seeds and on the test data.
+
+    python benchmarks/race.py --data DATA --out race.jsonl        # about two hours on one core; goes on where it was
+    python benchmarks/race.py --out race.jsonl --page docs/race.md   # puts its tables into the page
+
+DATA holds the sets of ``SETS`` as ``load_splits`` reads them (ag_news/ag_news.parquet: columns text = "title. text" and
+label). For each set a map of out-of-fold dynamics is made (two networks, each trained on half of the training part by
+the default recipe, each predicting the other half after every epoch). For each kept share, for a fixed subset and for
+fresh draws, ``tm.race`` chooses with a cheap network on the validation part, once within its bound (``LIMIT`` of what
+one training on the subset saves) and once with room for all. Then five students of the full width are trained by what
+was chosen and five evenly, with seeds of their own, and judged on the test part: points of macro F1 with the paired
+95 % interval. The finalist of a race that chose even draws is trained as well: what did the interval refuse?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+
+import trainmap as tm
+from trainmap.data.dataset import Splits, load_splits
+from trainmap.evaluation.metrics import evaluate
+from trainmap.models.build import build
+from trainmap.models.predict import predict
+from trainmap.races import CANDIDATES, EVEN, Racer
+from trainmap.races.race import race
+from trainmap.races.raced import draw, pool_of
+from trainmap.training import Recipe, Watching, default_recipe
+from trainmap.training.fit import fit
+
+SETS: dict[str, tuple[str, str, str]] = {  # name -> (path, student, racer)
+    "SUBJ": ("subj/subj.parquet", "text-bag-64", "text-bag-8"),
+    "sst2": ("sst2", "text-bag-64", "text-bag-8"),
+    "clinc150": ("clinc150", "text-bag-64", "text-bag-16"),
+    "ag_news_test": ("ag_news/ag_news.parquet", "text-bag-64", "text-bag-8"),
+    "sms_spam": ("sms_spam/sms_spam.parquet", "text-bag-64", "text-bag-8"),
+    "usps": ("usps", "cnn-8", "cnn-4"),
+    "adult": ("adult", "mlp-256", "mlp-32"),
+}
+SHARES = (0.1, 0.2, 0.33, 0.5)
+KINDS = ("subset", "fresh")
+LIMITS = {"within the bound": 0.5, "with room": 100.0}
+SEEDS = range(5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of the sets; leave out to read what is there")
+    parser.add_argument("--out", type=Path, required=True, help="results, one JSON a line; races lie beside it")
+    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--map", choices=("held-out", "train"), default="held-out")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    if given.data is not None:
+        measure(given.data, given.out, given.sets, given.map)
+
+
+def measure(data: Path, out: Path, sets: list[str], source: str) -> None:
+    """Run what is not in ``out`` yet."""
+    known = {key(row): row for row in rows_of(out)}
+    races = out.with_suffix(".races")
+    for share in SHARES:
+        for name in sets:
+            path, student, racer = SETS[name]
+            splits = load_splits(path, data)
+            datamap = map_of(splits, student, races / f"{name}-{source}.parquet", source)
+            size = round(share * len(splits.train))
+            for kind in KINDS:
+                judge = Racer(splits.train, splits.validation, racer, recipe_of(racer, splits), student=student)
+                finalists: list[str] = [EVEN]
+                for how, limit in LIMITS.items():
+                    cell = {"set": name, "map": source, "share": share, "kind": kind, "how": how}
+                    journal = races / f"{name}-{source}-{kind}-{size}.json"
+                    if (found := known.get(key(cell))) is None:
+                        start = time.process_time()
+                        one = race(datamap, size, judge, kind=kind, limit=limit, journal=journal)
+                        told = {"finalist": one.finalist, "winner": one.winner, "spent": one.spent}
+                        told |= {"saved": one.facts.saved, "price": one.facts.price, "reason": one.reason}
+                        told |= {"trainings": len(one.trainings), "raced": list(one.facts.candidates)}
+                        told |= {} if one.final is None else vars(one.final)
+                        found = cell | told | {"cpu": time.process_time() - start}
+                        note(out, found)
+                    finalists.append(str(found["finalist"]))
+                for choice in dict.fromkeys(filter(None, finalists)):
+                    for seed in SEEDS:
+                        cell = {"set": name, "map": source, "share": share, "kind": kind, "how": "student"}
+                        cell |= {"choice": choice, "seed": seed}
+                        if key(cell) in known:
+                            continue
+                        start = time.process_time()
+                        examples = draw(choice, CANDIDATES, pool_of(datamap, size), size, seed, kind)
+                        score = trained(splits, student, recipe_of(student, splits), examples, seed)
+                        note(out, cell | {"score": score, "cpu": time.process_time() - start})
+
+
+def recipe_of(model: str, splits: Splits) -> Recipe:
+    """The default one; the racer of images is trained half as long."""
+    recipe = default_recipe(model, splits.train.name, inputs=splits.train.inputs)
+    return replace(recipe, epochs=recipe.epochs // 2) if model == "cnn-4" else recipe
+
+
+def trained(splits: Splits, name: str, recipe: Recipe, examples: Any, seed: int) -> float:
+    """Macro F1 on the test part of a student."""
+    model = build(name, splits.train.classes, splits.train.inputs, seed)
+    if hasattr(examples, "plan"):
+        fit(model, splits.train, recipe, seed=seed, visits=examples)
+    else:
+        fit(model, splits.train.subset(examples), recipe, seed=seed)
+    return evaluate(predict(model, splits.test), splits.test.y).macro_f1
+
+
+def map_of(splits: Splits, name: str, path: Path, source: str) -> tm.DataMap:
+    """The map by held-out predictions of two halves, or by one training; made once."""
+    if path.exists():
+        return tm.DataMap.open(path)
+    train, recipe = splits.train, recipe_of(name, splits)
+    with tempfile.TemporaryDirectory() as folder:
+        recorder = tm.Recorder(Path(folder) / "dynamics", train.classes, ids=train.ids, labels=train.y, source="sweep")
+        if source == "train":
+            folds = [(train, train)]
+        else:
+            place = np.random.default_rng(0).permutation(len(train))
+            by_class = place[np.argsort(train.y[place], kind="stable")]
+            halves = [train.subset(train.ids[by_class[at::2]]) for at in range(2)]
+            folds = [(halves[0], halves[1]), (halves[1], halves[0])]
+        logits: list[list[np.ndarray]] = []
+        for seed, (seen, other) in enumerate(folds):
+            model = build(name, train.classes, train.inputs, 200 + seed)
+            logits.append([])
+            look = lambda *_, m=model, o=other, kept=logits[-1]: kept.append(predict(m, o))  # noqa: E731
+            fit(model, seen, recipe, seed=200 + seed, watching=Watching(on_epoch=look))
+        with recorder:
+            for epoch in zip(*logits, strict=True):
+                for (_, other), part in zip(folds, epoch, strict=True):
+                    recorder.update(other.ids, part, other.y)
+                recorder.end_epoch()
+        datamap = tm.DataMap.from_dynamics(tm.Dynamics.open(Path(folder) / "dynamics"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    datamap.save(path)
+    return datamap
+
+
+def key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("set", "map", "share", "kind", "how", "choice", "seed"))
+
+
+def rows_of(out: Path) -> Iterator[dict[str, Any]]:
+    if out.exists():
+        yield from map(json.loads, out.read_text().splitlines())
+
+
+def note(out: Path, row: dict[str, Any]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("a") as handle:
+        handle.write(json.dumps(row) + "\n")
+
+
+if __name__ == "__main__":
+    main()

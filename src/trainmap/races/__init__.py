@@ -1,0 +1,44 @@
+"""Which choice helps here: preferences of a map are raced against even draws, on held-out data, at a counted cost.
+
+Its files, in reading order::
+
+    candidates.py   what is raced: weights of the examples, and draws by them
+    fresh_draws.py  the same for other examples in every epoch
+    lower_bound.py  a one-sided interval over seeds and held-out examples
+    heats.py        how many trainings there are: the largest plan within a bound
+    raced.py        what a race found: who won, by how much, at what cost
+    race.py         the race
+    racer.py        a judge of trainmap's own networks
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trainmap.faces import lazily
+
+if TYPE_CHECKING:
+    from trainmap.races.candidates import CANDIDATES, EVEN, Candidate
+    from trainmap.races.fresh_draws import Preferring
+    from trainmap.races.heats import Heats
+    from trainmap.races.lower_bound import Lead, lead
+    from trainmap.races.raced import Facts, Race, Trained
+    from trainmap.races.racer import Racer
+else:
+    __getattr__, __dir__ = lazily(
+        __name__,
+        {
+            "candidates": "CANDIDATES EVEN Candidate",
+            "fresh_draws": "Preferring",
+            "heats": "Heats",
+            "lower_bound": "Lead lead",
+            "raced": "Facts Race Trained",
+            "racer": "Racer",
+        },
+    )
+
+# fmt: off
+__all__ = [
+    "CANDIDATES", "EVEN", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race", "Racer", "Trained", "lead",
+]
+# fmt: on
