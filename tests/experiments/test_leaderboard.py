@@ -106,11 +106,11 @@ def test_differences_are_paired_with_random_of_the_size(board: Any, folder: Path
 
 
 def test_everything_counts_in_the_cost(board: Any, folder: Path) -> None:
-    cost = {cell.series: cell.cost for cell in board.cells_of(folder)}
+    cost = {cell.name: cell.cost for cell in board.cells_of(folder)}
     assert cost["full data"] == 1
-    assert cost["random"] == pytest.approx(0.4, abs=0.01)
-    assert cost["CCS"] == pytest.approx(1.4, abs=0.01)  # the map is a training of the same network
-    assert cost["SeTa"] < 1
+    assert cost["random 40 %"] == pytest.approx(0.4, abs=0.01)
+    assert cost["CCS 40 %"] == pytest.approx(1.4, abs=0.01)  # the map is a training of the same network
+    assert cost["schedule SeTa"] < 1
 
 
 def cell(board: Any, values: Mapping[int, float], random: Mapping[int, float], **other: Any) -> Any:
