@@ -16,6 +16,7 @@ __version__ = "0.2.0"
 if TYPE_CHECKING:
     from trainmap.audits.audit import audit, audit_threshold_samples
     from trainmap.audits.planted import plan_flips, plan_threshold_samples
+    from trainmap.dynamics.folds import CrossFit
     from trainmap.dynamics.recorder import Recorder
     from trainmap.dynamics.signals import Block
     from trainmap.dynamics.store import Dynamics, fingerprint
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from trainmap.selection.select import advise, select, select_by
     from trainmap.selection.strategies import STRATEGIES
     from trainmap.selection.words import parse
+    from trainmap.training.cross_fit import cross_fit
     from trainmap.views.plot import plot_map
 else:
     __getattr__, __dir__ = lazily(
@@ -50,6 +52,7 @@ else:
         {
             "audits.audit": "audit audit_threshold_samples",
             "audits.planted": "plan_flips plan_threshold_samples",
+            "dynamics.folds": "CrossFit",
             "dynamics.recorder": "Recorder",
             "dynamics.signals": "Block",
             "dynamics.store": "Dynamics fingerprint",
@@ -77,18 +80,19 @@ else:
             "selection.select": "advise select select_by",
             "selection.strategies": "STRATEGIES",
             "selection.words": "parse",
+            "training.cross_fit": "cross_fit",
             "views.plot": "plot_map",
         },
     )
 
 # fmt: off
 __all__ = [
-    "SCORES", "STRATEGIES", "Block", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder",
+    "SCORES", "STRATEGIES", "Block", "CrossFit", "DataMap", "Dynamics", "Features", "JaxRecorder", "KerasRecorder",
     "LightningRecorder", "Race", "Recorder", "RecordingError", "RecordingMetric", "Score", "Selection",
     "SklearnRecorder", "StoreError", "TrainmapError", "__version__", "advise", "agreement_by_epoch", "attach", "audit",
-    "audit_threshold_samples", "compare", "compute", "converged", "explore", "fingerprint", "hard_first", "intervals",
-    "map_from_table", "parse", "plan_flips", "plan_threshold_samples", "plot_map", "race", "record_stages", "score",
-    "select", "select_by", "with_ids",
+    "audit_threshold_samples", "compare", "compute", "converged", "cross_fit", "explore", "fingerprint", "hard_first",
+    "intervals", "map_from_table", "parse", "plan_flips", "plan_threshold_samples", "plot_map", "race",
+    "record_stages", "score", "select", "select_by", "with_ids",
 ]
 # fmt: on
 

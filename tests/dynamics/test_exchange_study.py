@@ -187,7 +187,7 @@ def test_a_wrong_source_and_a_folder_that_is_taken_are_found_before_the_file_is_
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "notes.txt").write_text("x")
     mistakes: list[tuple[dict[str, Any], str]] = [
-        ({"out": tmp_path / "d", "source": "foo"}, "source must be one of 'train', 'sweep', got 'foo'"),
+        ({"out": tmp_path / "d", "source": "foo"}, "source must be one of 'train', 'sweep', 'held-out', got 'foo'"),
         ({"out": tmp_path / "taken"}, r"must be a new or an empty folder, it holds 'notes\.txt'"),
     ]
     for words, message in mistakes:

@@ -379,7 +379,7 @@ def test_a_single_process_does_not_record_into_a_folder_of_parts(run: Run, tmp_p
     """Joined or not: its epoch would be lost at the next join."""
     path = record(run, tmp_path / "d", 2, epochs=1)
     for _ in range(2):
-        with pytest.raises(StoreError, match=r"the parts of several processes; a single one needs another folder"):
+        with pytest.raises(StoreError, match=r"several processes or folds; a single recorder needs another folder"):
             run.recorder(path)
         Dynamics.open(path)
 

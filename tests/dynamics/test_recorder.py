@@ -287,7 +287,7 @@ def test_extreme_logits_within_the_limit_give_finite_signals(tmp_path: Path) -> 
         ({"repeats": "last"}, "repeats must be one of 'refuse', 'first', 'mean', got 'last'"),
         ({"repeats": "mean", "rank": 0, "world_size": 2}, "'mean' cannot be joined from several processes"),
         ({"on_error": "ignore"}, "on_error must be one of 'raise', 'warn', got 'ignore'"),
-        ({"source": "test"}, "source must be one of 'train', 'sweep', got 'test'"),
+        ({"source": "test"}, "source must be one of 'train', 'sweep', 'held-out', got 'test'"),
         ({"level": "all"}, "level must be one of 'stats', 'signals', 'logits', got 'all'"),
         ({"labels": [0, 1]}, "labels need ids"),
         ({"ids": [1, 2, 1]}, r"ids must be distinct; 1 came more than once \(first: 1\)"),

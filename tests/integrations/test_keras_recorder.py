@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -28,9 +29,18 @@ ALL = (
 
 
 class Done:
-    """The trainings of one backend."""
+    """The trainings of one backend; of several processes of pytest the first runs them."""
 
     def __init__(self, backend: str, folder: Path, jobs: tuple[str, ...]) -> None:
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "facts.json").exists():
+                self.run(backend, folder, jobs)
+        self.folder, self.told = folder, (folder / "told.txt").read_text()
+        self.facts: dict[str, Any] = json.loads((folder / "facts.json").read_text())
+
+    def run(self, backend: str, folder: Path, jobs: tuple[str, ...]) -> None:
         paths = [str(Path(tm.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
         env = {**os.environ, "KERAS_BACKEND": backend, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
@@ -42,8 +52,7 @@ class Done:
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        self.folder, self.told = folder, done.stderr
-        self.facts: dict[str, Any] = json.loads((folder / "facts.json").read_text())
+        (folder / "told.txt").write_text(done.stderr)
 
     def dynamics(self, job: str) -> tm.Dynamics:
         return tm.Dynamics.open(self.folder / job)
@@ -53,7 +62,10 @@ class Done:
     scope="module", params=["torch", "jax", pytest.param("all of jax", marks=pytest.mark.slow)], ids=lambda one: one
 )
 def done(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Done:
-    return Done(request.param.split()[-1], tmp_path_factory.mktemp("keras"), BRIEF if request.param == "jax" else ALL)
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / f"keras on {request.param}"
+    return Done(request.param.split()[-1], folder, BRIEF if request.param == "jax" else ALL)
 
 
 def needs(done: Done, job: str) -> None:

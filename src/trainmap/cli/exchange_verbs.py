@@ -21,7 +21,9 @@ exports = typer.Typer(help="Recordings and maps as other tools' files.", no_args
 DynamicsOut = Annotated[Path, typer.Option("--out", metavar="DYNAMICS", help="The dynamics folder to make.")]
 FolderOut = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write into.")]
 FileOut = Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write; its ending is the format.")]
-SourceName = Annotated[str, typer.Option(help="What was recorded: train (the training step) or sweep (an evaluation).")]
+SourceName = Annotated[
+    str, typer.Option(help="What was recorded: train (the training step), sweep (an evaluation), held-out.")
+]
 WithDynamics = Annotated[Path | None, typer.Option(help="Add each example's trajectory from this recording.")]
 Signals = Annotated[str | None, typer.Option(help="Which trajectories, separated by commas.")]
 

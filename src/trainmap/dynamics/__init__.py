@@ -34,8 +34,10 @@ Its files, in reading order::
     stats.py            level "stats": sums in place of epochs
     clearing.py         how a recording goes
     folder_locks.py     one recorder for a folder
+    folds.py            the examples in K folds, each recorded by a network that trained on the others
     writer.py           how one epoch more gets into the folder for good
     processes.py        several processes: who records where
+    fold_parts.py       the parts of a recording out of fold
     parts.py            and how their parts are joined
     index.py            from ids to rows and to an order
     damage.py           what is damaged in a recording
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.columns import write_columns
     from trainmap.dynamics.damage import check_recording, is_recording
     from trainmap.dynamics.examples import write_examples
+    from trainmap.dynamics.folds import CrossFit, Fold
     from trainmap.dynamics.given import check_flag
     from trainmap.dynamics.index import (
         MISSING,
@@ -68,7 +71,7 @@ if TYPE_CHECKING:
         sort_ids,
     )
     from trainmap.dynamics.logit_precision import check_logits, halved, masks, widened
-    from trainmap.dynamics.manifest import MOST_CLASSES, Manifest, versions, write_manifest
+    from trainmap.dynamics.manifest import MOST_CLASSES, SOURCES, Level, Manifest, Source, versions, write_manifest
     from trainmap.dynamics.part_reading import split_parts
     from trainmap.dynamics.probabilities import refuse_probabilities
     from trainmap.dynamics.recorder import Recorder
@@ -93,10 +96,11 @@ else:
             "columns": "write_columns",
             "damage": "check_recording is_recording",
             "examples": "write_examples",
+            "folds": "CrossFit Fold",
             "given": "check_flag",
             "index": "MISSING find_rows id_hash ids_from_arrow ids_to_arrow lowest of_one_kind rising rows_of sort_ids",
             "logit_precision": "check_logits halved masks widened",
-            "manifest": "MOST_CLASSES Manifest versions write_manifest",
+            "manifest": "MOST_CLASSES SOURCES Level Manifest Source versions write_manifest",
             "part_reading": "split_parts",
             "probabilities": "refuse_probabilities",
             "recorder": "Recorder",
@@ -110,13 +114,12 @@ else:
 
 # fmt: off
 __all__ = [
-    "FLOAT_SIGNALS", "KNOWN_ENDS", "MISSING", "MOST_CLASSES", "NEVER", "SHARES", "SIGNALS", "UNKNOWN_LABEL", "Block",
-    "Dynamics", "End", "Kind", "Manifest", "Per", "Recorder", "Refused", "Signal", "Stats", "check_flag",
-    "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint",
+    "FLOAT_SIGNALS", "KNOWN_ENDS", "MISSING", "MOST_CLASSES", "NEVER", "SHARES", "SIGNALS", "SOURCES", "UNKNOWN_LABEL",
+    "Block", "CrossFit", "Dynamics", "End", "Fold", "Kind", "Level", "Manifest", "Per", "Recorder", "Refused", "Signal",
+    "Source", "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint",
     "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind",
     "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids",
-    "split_parts",
-    "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns", "write_examples",
-    "write_manifest",
+    "split_parts", "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns",
+    "write_examples", "write_manifest",
 ]
 # fmt: on

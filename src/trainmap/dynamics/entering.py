@@ -39,6 +39,11 @@ def check_same_kind(folder: Path, found: Manifest, wanted: Manifest) -> None:
                 f"{folder} was recorded with {name}={getattr(found, name)!r}, got {getattr(wanted, name)!r}; "
                 "two kinds of recording are never mixed: use another folder, or overwrite=True"
             )
+    if found.folds != wanted.folds:
+        raise StoreError(
+            f"{folder} was recorded by another division into folds (other examples, folds or seed): go on with the "
+            "CrossFit of before, or use another folder, or overwrite=True"
+        )
     if {found.repeats, wanted.repeats} == {"first", "mean"}:
         raise StoreError(
             f"{folder} was recorded with repeats={found.repeats!r}, got {wanted.repeats!r}; two kinds of "

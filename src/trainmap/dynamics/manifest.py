@@ -24,7 +24,13 @@ MOST_CLASSES = 1 << 24
 """A label of more is no class: one example's logits would take 64 MB."""
 
 Count = Annotated[int, Field(ge=0, lt=1 << 62, strict=True)]
-Source = Literal["train", "sweep"]
+Source = Literal["train", "sweep", "held-out"]
+SOURCES: dict[Source, str] = {
+    "train": "the training step",
+    "sweep": "an evaluation pass",
+    "held-out": "networks that did not train on the examples",
+}
+"""Whose numbers are recorded. They are different quantities, and never mixed."""
 Level = Literal["stats", "signals", "logits"]
 Repeats = Literal["refuse", "first", "mean"]
 Step = Literal["epoch", "steps"]
@@ -51,6 +57,14 @@ class StatsEntry(FileEntry):
     """The running sums over so many epochs."""
 
     epochs: int = Field(ge=1)
+
+
+class Folds(BaseModel):
+    """Of a recording out of fold: how many folds, and which division of the examples it is (``CrossFit.split``)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    count: int = Field(ge=2)
+    split: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class Manifest(BaseModel):
@@ -82,6 +96,7 @@ class Manifest(BaseModel):
     example_type: IdType | None = None
     step: Step = "epoch"
     every: Annotated[int, Field(ge=1, lt=1 << 62, strict=True)] | None = None
+    folds: Folds | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
@@ -92,6 +107,8 @@ class Manifest(BaseModel):
             raise ValueError("running sums and epochs are not kept together")
         if self.level != "stats" and self.stats is not None:
             raise ValueError("running sums are kept at level 'stats'")
+        if self.folds is not None and (self.source != "held-out" or self.parts not in (None, self.folds.count)):
+            raise ValueError(f"{self.folds.count} folds cannot be of source '{self.source}' in {self.parts} parts")
         if self.kind == "classes" and (self.classes < 2 or self.signals is not None):
             raise ValueError(f"{self.classes} classes cannot be, or signals beside those of classes")
         if self.kind != "classes" and (not self.signals or self.level != "signals" or self.per is not None):
@@ -134,7 +151,7 @@ def versions() -> dict[str, str]:
 
 
 SINCE_3 = {name: Manifest.model_fields[name].default for name in (
-    "kind", "signals", "class_names", "per", "example_type", "step", "every"
+    "kind", "signals", "class_names", "per", "example_type", "step", "every", "folds"
 )}  # fmt: skip
 """Fields of version 3, and what a recording of version 2 means by leaving them out."""
 
@@ -143,7 +160,7 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     """The file's content: indented JSON in UTF-8, with its own checksum. A recording that uses nothing of version 3 is
     written as version 2, byte for byte what trainmap 0.2 wrote; what goes on in one of 0.1 is 2."""
     told = manifest.model_dump(mode="json")
-    if all(told[name] == default for name, default in SINCE_3.items()):
+    if told["source"] != "held-out" and all(told[name] == default for name, default in SINCE_3.items()):
         told = {name: value for name, value in told.items() if name not in SINCE_3} | {"version": 2}
     else:
         told["version"] = VERSION

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.columns import check_file, empty_columns, map_columns, values, write_columns
 from trainmap.dynamics.examples import read_examples, write_examples
+from trainmap.dynamics.fold_parts import check_folds, joined_ids, refuse_open_folds
 from trainmap.dynamics.folder_locks import locked
 from trainmap.dynamics.index import build_index, ids_from_arrow
 from trainmap.dynamics.manifest import NAME, Manifest, is_torn_join, read_manifest, versions, write_manifest
@@ -40,7 +41,7 @@ Array = NDArray[Any]
 
 ALIKE = (
     "kind", "classes", "class_names", "source", "level", "signals", "per", "example_type", "step", "every", "id_type",
-    "ids_given",
+    "ids_given", "folds",
 )  # fmt: skip
 """What the parts of one recording have in common."""
 
@@ -58,6 +59,8 @@ def join_parts(folder: Path, allow_missing: bool = False) -> Path:
             missing, or there is no room for the join.
     """
     parts = _read_parts(folder)
+    if parts[0][1].folds is not None:
+        check_folds(folder, parts)
     epochs = min(len(manifest.epochs) for _, manifest in parts)
     if epochs == 0:
         behind = [rank for rank, (_, manifest) in enumerate(parts) if not manifest.epochs]
@@ -88,6 +91,7 @@ def _read_parts(folder: Path) -> list[tuple[Path, Manifest]]:
         raise StoreError(f"{folder / PARTS} must hold the parts of one number of processes, it holds {what}")
     world = found.pop()
     folders = [part_folder(folder, rank, world) for rank in range(world)]
+    refuse_open_folds(folder, folders)
     refuse_lost(folder, folders)
     unfinished = [rank for rank, part in enumerate(folders) if not (part / NAME).exists()]
     if unfinished:
@@ -149,10 +153,7 @@ def _join(parts: Sequence[tuple[Path, Manifest]], epochs: int, digest: str, targ
     first = parts[0][1]
     if first.ids_given:
         examples = [read_examples(path, manifest) for path, manifest in parts]
-        ids, labels = examples[0]
-        if not all(np.array_equal(ids, others) for others, _ in examples):
-            raise StoreError(f"{target}: the processes were given different ids=; every one needs all of them")
-        labels = labels.copy()
+        ids, labels = joined_ids(target, examples, first.folds is not None)
     else:
         ids = _ids(_open(*parts[0], 0))
         for epoch in range(epochs):

@@ -56,21 +56,25 @@ def has_parts(folder: Path) -> bool:
     return is_dir(folder / PARTS)
 
 
-def refuse_mixture(path: Path, world_size: int | None) -> None:
-    """A folder holds the recording of one process (``world_size`` None), or the parts of so many, never both."""
+def refuse_mixture(path: Path, world_size: int | None, folds: bool = False) -> None:
+    """A folder holds the recording of one process (``world_size`` None), or the parts of so many processes (or
+    ``folds``), never both."""
+    parts = "folds" if folds else "processes"
     if world_size is None:
         if has_parts(path):
-            raise StoreError(f"{path} holds the parts of several processes; a single one needs another folder")
+            raise StoreError(
+                f"{path} holds the parts of several processes or folds; a single recorder needs another folder"
+            )
         return
     found = worlds(path / PARTS)
     torn = bool(found) and is_torn_join(path)  # it is made again from the parts
     if (path / NAME).exists() and not torn and (not found or read_manifest(path).joined is None):
         what = "a join whose parts are gone" if read_manifest(path).joined else "the recording of a single process"
-        raise StoreError(f"{path} holds {what}; {world_size} processes need another folder")
+        raise StoreError(f"{path} holds {what}; {world_size} {parts} need another folder")
     others = sorted(found - {world_size})
     if others:
         raise StoreError(
-            f"{path} holds the parts of {some(others)} processes, this is one of {world_size}; go on with as many as "
+            f"{path} holds the parts of {some(others)} {parts}, this is one of {world_size}; go on with as many as "
             "before, or use another folder"
         )
 

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from numpy.typing import NDArray
 
+from trainmap.dynamics.folds import Fold, OfFold, of_fold
 from trainmap.dynamics.given import check_choice, check_flag, check_given, check_repeats
 from trainmap.dynamics.held import Held
 from trainmap.dynamics.manifest import Level, Manifest, Repeats, Source, Step
@@ -62,7 +63,9 @@ class Recorder(Taking):
         ids: the ids of all examples, int or str. None: those that come, sorted; after the first epoch newcomers are
             taken, as not seen before, with ``allow_missing``.
         labels: their gold labels (targets of regression), in the order of ``ids``. None: learned from the updates.
-        source: ``"train"`` for logits of the training step, ``"sweep"`` for an evaluation pass after the epoch.
+        source: ``"train"`` for logits of the training step, ``"sweep"`` for an evaluation pass after the epoch,
+            ``"held-out"`` for one by networks that did not train on the examples. None: "train", or of a fold
+            "held-out".
         level: what is kept: ``"signals"`` (22 bytes for an example and epoch), ``"logits"`` (half-precision logits
             as well, 2 bytes a class more) or ``"stats"`` (running sums only, 104 bytes for an example whatever the
             number of epochs; not from several processes). Later nothing can be had that was not kept: the score
@@ -96,6 +99,9 @@ class Recorder(Taking):
             classes, called "id/label" or "id/position".
         ignore_index: rows, labels or tokens with this label are left out, and counted in ``ignored``.
         shift: of tokens: logits of a causal model, whose place t tells of token t + 1.
+        fold: of a ``CrossFit``: what its network says of the examples that it did not train on is recorded, as one of K
+            parts, which ``Dynamics.open`` joins when all K have as many epochs. It brings ``ids``, ``labels`` and
+            ``source``.
         step, every: what an epoch of the recording is, for those who read it: ``every`` epochs ("epoch") or optimizer
             steps ("steps") of the training.
 
@@ -121,7 +127,7 @@ class Recorder(Taking):
         classes: int | Iterable[str | int] | None = None,
         ids: Any = None,
         labels: Any = None,
-        source: Source = "train",
+        source: Source | None = None,
         level: Level = "signals",
         allow_missing: bool = False,
         rank: int | None = None,
@@ -139,8 +145,10 @@ class Recorder(Taking):
         shift: bool = False,
         step: Step = "epoch",
         every: int | None = None,
+        fold: Fold | None = None,
     ) -> None:
-        check_choice("source", source, Source)
+        if source is not None:
+            check_choice("source", source, Source)
         check_choice("level", level, Level)
         check_step(step, every)
         if on_error is not None:
@@ -149,9 +157,13 @@ class Recorder(Taking):
         resume, overwrite = check_flag(resume, "resume"), check_flag(overwrite, "overwrite")
         if resume and overwrite:
             raise RecordingError("either resume=True (go on) or overwrite=True (begin anew); say one of them")
-        rank, self._world = rank_and_world(rank, world_size)
+        kind = kind_said(kind, signals)
+        of = of_fold(fold, kind, per, OfFold(source or "train", ids, labels, rank, world_size, None), source)
+        source, ids, labels, folds = of.source, of.ids, of.labels, of.folds
+        rank, self._world = rank_and_world(of.rank, of.world_size)
+        self._whole = self._world == 1 or fold is not None  # all that an epoch must show comes to this recorder
         if self._world > 1 and level == "stats":
-            raise RecordingError("level 'stats' cannot be joined from several processes; use level='signals'")
+            raise RecordingError("level 'stats' cannot be joined from several processes or folds; use level='signals'")
         about = Manifest.model_construct(
             examples=0,
             classes=0,
@@ -161,10 +173,11 @@ class Recorder(Taking):
             part=rank if self._world > 1 else None,
             parts=self._world if self._world > 1 else None,
             allow_missing=self.allow_missing,
-            repeats=check_repeats(repeats, self._world),
-            kind=kind_said(kind, signals),
+            repeats=check_repeats(repeats, 1 if folds else self._world),
+            kind=kind,
             step=step,
             every=every,
+            folds=folds,
         )
         reader, about = read_as(about, classes, signals, per, as_, ignore_index, shift)
         given = check_given(ids, labels, reader, per)
@@ -180,6 +193,8 @@ class Recorder(Taking):
             self._fixed = given is not None or self._writer.manifest.ids_given
             self._grows = self._may_grow()
             self._roster = call_roll(self._writer, given, reader.gold, self._grows)
+            if isinstance(self._roster, Known):
+                self._roster.held = fold is not None
             self._numbers = self._empty()
             if isinstance(reader, PartReader):
                 reader.example_type = self._writer.manifest.example_type
@@ -259,7 +274,7 @@ class Recorder(Taking):
                 if isinstance(self._roster, Learned) and self._world == 1:
                     return  # nobody has ever come: there is no epoch to keep
             roster = self._roster
-            if not allow and self._world == 1 and isinstance(roster, Known) and roster.seen < len(roster):
+            if not allow and self._whole and isinstance(roster, Known) and roster.seen < len(roster):
                 raise incomplete(roster, self.epoch, resumed=self.epoch == self._resumed_at)
             self._write(allow)
 

@@ -35,6 +35,7 @@ class Known:
         came: how many visits this epoch had, those of one example again included.
         new_labels: labels were learned since this was last set to False.
         given: the ids were given, not learned; so they are all that there are.
+        held: they are those of a fold, of whom alone its network may be asked.
         grows: unknown ids are newcomers, in rows behind the N until ``settle`` sorts them in; otherwise an error.
     """
 
@@ -42,6 +43,7 @@ class Known:
         self, ids: Array, labels: Array | None, classes: int, repeats: Repeats = "refuse", given: bool = False
     ) -> None:
         self.ids, self.classes, self.given, self.grows = ids, classes, given, False
+        self.held = False
         self.repeats: Repeats = repeats
         self._index = build_index(ids)
         # Both end with an entry for ids that are not known, row -1: it is always seen, so no batch with one passes.
@@ -125,6 +127,11 @@ class Known:
         """Rows behind the others for ids that are unknown: (rows of the batch, those that nobody has had before)."""
         if not self.grows:
             bad = ids[rows < 0].tolist()
+            if self.held:
+                raise RecordingError(
+                    f"{len(bad)} of {len(ids)} ids are not held out of this fold (first: {some(bad)}): record what its "
+                    "network says of fold.held, and train it on fold.train alone"
+                )
             how = (
                 "given with ids=: give those of all examples there"
                 if self.given
@@ -178,7 +185,7 @@ class Known:
     def anew(self) -> Known:
         """The same examples and labels with nothing seen, whatever state this one was left in."""
         roster = Known(self.ids, self._labels[: len(self.ids)], self.classes, self.repeats, self.given)
-        roster.grows, roster.new_labels = self.grows, self.new_labels
+        roster.grows, roster.new_labels, roster.held = self.grows, self.new_labels, self.held
         return roster
 
     def missing(self) -> Array:

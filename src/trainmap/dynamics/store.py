@@ -28,7 +28,7 @@ from trainmap.dynamics.damage import check_recording
 from trainmap.dynamics.examples import read_examples
 from trainmap.dynamics.examples import write_examples as write_examples
 from trainmap.dynamics.given import check_flag
-from trainmap.dynamics.manifest import NAME, Manifest, read_manifest
+from trainmap.dynamics.manifest import NAME, SOURCES, Manifest, read_manifest
 from trainmap.dynamics.parts import join_parts
 from trainmap.dynamics.processes import has_parts
 from trainmap.dynamics.roster import as_bits, as_targets
@@ -84,14 +84,14 @@ class Dynamics(Told):
 
     def told(self) -> Lines:
         """What it is in a few lines."""
-        sources = {"train": "of the training step", "sweep": "of a look after every epoch"}
         classes = f", {counted(self.classes, 'class', 'classes')}" if self.kind == "classes" else f", of {self.kind}"
+        audit = "" if self.kind == "numbers" else "tm.audit(dynamics), "
         return "Dynamics", {
             "examples": f"{self.examples:,}{classes}",
-            "epochs": f"{self.epochs}, numbers {sources.get(self.source, self.source)}",
+            "epochs": f"{self.epochs}, numbers of {SOURCES[self.manifest.source]}",
             "holds": ", ".join(self.signals) if self.manifest.epochs else f"level '{self.level}'",
             "folder": self.path,
-            "look": "tm.DataMap.from_dynamics(dynamics), tm.audit(dynamics), dynamics.block()",
+            "look": f"tm.DataMap.from_dynamics(dynamics), {audit}dynamics.block()",
         }
 
     @staticmethod
@@ -205,8 +205,14 @@ class Dynamics(Told):
 
     @property
     def source(self) -> str:
-        """ "train" (logits of the training step) or "sweep" (an evaluation pass after the epoch)."""
+        """ "train" (logits of the training step), "sweep" (an evaluation pass after the epoch) or "held-out" (such a
+        pass by networks that did not train on the examples)."""
         return self.manifest.source
+
+    @property
+    def folds(self) -> int | None:
+        """Of how many folds of a ``CrossFit`` it is; None of every other recording."""
+        return None if self.manifest.folds is None else self.manifest.folds.count
 
     @property
     def level(self) -> str:

@@ -79,7 +79,7 @@ class Writer:
         if about.parts is not None:
             refuse_held(path)
         if not overwrite:
-            refuse_mixture(path, about.parts)
+            refuse_mixture(path, about.parts, about.folds is not None)
         make_folder(self.folder)
         try:
             self._hold = Hold(self.folder)
@@ -105,7 +105,7 @@ class Writer:
             refuse_held(path)  # a single process may have come between our looking and our part
         if overwrite:
             clear_others(path, self.manifest.parts)
-        refuse_mixture(path, self.manifest.parts)
+        refuse_mixture(path, self.manifest.parts, self.manifest.folds is not None)
         with locked(self.folder) as alone:
             there = (self.folder / NAME).exists()
             if overwrite:
@@ -157,7 +157,7 @@ class Writer:
                 "joined": None,
             }
         )
-        if found.parts is not None:
+        if found.parts is not None and found.folds is None:  # folds come one after the other, each to its own end
             # The others may have been killed an epoch earlier: all go on where the last one is. What is dropped goes
             # from the manifest before its file is written again, so that no listed file is ever half old.
             common = whole_epochs(path, found.parts)

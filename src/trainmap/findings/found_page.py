@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from trainmap.dynamics.manifest import SOURCES
 from trainmap.errors import TrainmapError, counted
 from trainmap.explorer.encoded import SVG, Medium, small
 from trainmap.explorer.example_sources import Examples
@@ -102,11 +103,15 @@ def page_of(found: Findings) -> str:
 def sentences(found: Findings) -> list[str]:
     """The first lines: what it is, its labels, its ranking, what to do with it."""
     dynamics, count = found.dynamics, found.dynamics.examples
-    watched = {"train": "while a network trained on them", "sweep": "by a look after every epoch"}
+    watched = {
+        "train": "while a network trained on them",
+        "sweep": "by a look after every epoch",
+        "held-out": "by networks that did not train on them",
+    }
     classes = f" of {dynamics.classes} classes" if dynamics.classes else ""
     first = (
         f"{counted(count, 'example')}{classes}, watched over {counted(dynamics.epochs, 'epoch')} "
-        f"{watched.get(dynamics.source, 'by networks that did not train on them')}."
+        f"{watched[dynamics.source]}."
     )
     if found.audit is None:
         second = f"The labels were not audited: {found.without_audit}."
@@ -256,13 +261,12 @@ def _compared_words(found: Findings) -> str:
 
 def _facts(found: Findings) -> list[tuple[str, str]]:
     dynamics = found.dynamics
-    sources = {"train": "the training step", "sweep": "an evaluation pass"}
     lines = [
         ("recording", str(dynamics.path)),
         ("examples, epochs", f"{dynamics.examples:,}, {dynamics.epochs}"),
         (
             "numbers of",
-            sources.get(dynamics.source, dynamics.source),
+            SOURCES[dynamics.manifest.source],
         ),
         ("dataset", dynamics.fingerprint[:16]),
         ("map", f"{found.datamap.fingerprint[:16]}, rule {found.datamap.rule}"),

@@ -133,7 +133,7 @@ def attached(
         swept = sweeping is not None
         return _rewards(trainer, Intake(target, **how), target, ids, column, (swept, number(passes, "passes")))
     refuse_packing(trainer)
-    intake = Intake(target, **source_of(target, sweeping), **how)
+    intake = Intake(target, **source_of(target, sweeping, how), **how)
     reading = reading_of(trainer)
     intake.default(**reading.recorder)
     path = target.path if isinstance(target, Recorder) else Path(target)

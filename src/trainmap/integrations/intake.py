@@ -63,7 +63,10 @@ class Intake:
         return (0 if self.recorder is None else self.recorder.epoch) - self._first
 
     def default(self, **how: Any) -> None:
-        """What the adapter knows and the user did not say, for the ``Recorder`` that will be made."""
+        """What the adapter knows and the user did not say, for the ``Recorder`` that will be made. A fold knows its
+        ids and its source."""
+        if "fold" in self._how:
+            how = {name: value for name, value in how.items() if name not in ("ids", "source")}
         self._how = {name: value for name, value in how.items() if value is not None} | self._how
 
     def begin(self, epoch: int = 0, again: bool = False) -> Recorder:

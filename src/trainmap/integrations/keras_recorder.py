@@ -99,7 +99,7 @@ class KerasRecorder:
         self._ids = None if ids is None else to_ids(ids)
         self._places = None if _fits(self._ids) else {name: at for at, name in enumerate(_names(self._ids))}
         self._sweeping = asked(sweep, every, sample)
-        self._intake = Intake(place, **source_of(place, self._sweeping), **options)
+        self._intake = Intake(place, **source_of(place, self._sweeping, options), **options)
         if isinstance(place, Recorder):
             self._of_classes = getattr(place, "kind", "classes") == "classes"
         else:
@@ -313,9 +313,9 @@ class KerasRecorder:
         """Before the validation, where there is one, and else at the end."""
         if not self._open:
             return
+        self._late.flush()
         self._open = False
         if self._sweeping is None:
-            self._late.flush()
             self._intake.end_epoch()
         elif self._sweeping.every is None:
             self._sweep()

@@ -106,7 +106,7 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         if logits is not None and not isinstance(logits, str) and not callable(logits):
             raise TrainmapError(f"logits must be the name of a submodule or a function, got {shown(logits)}")
         self._sweeping = asked(sweep, every, sample)
-        self._intake = Intake(place, **source_of(place, self._sweeping), **options)
+        self._intake = Intake(place, **source_of(place, self._sweeping, options), **options)
         self._loader: Any = None  # that of the training, as it was before it had ids
         self._swept: Any = None  # the loader of a sweep
         self._steps = 0  # after which the last sweep was made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -64,12 +64,19 @@ def asked(sweep: Any, every: Any, sample: Any) -> Sweeping | None:
     return Sweeping(sweep, None if every == "epoch" else every, sample) if swept else None
 
 
-def source_of(target: Recorder | str | os.PathLike[str], sweeping: Sweeping | None) -> dict[str, str]:
-    """The ``source`` to say to the recorder that is made.
+def source_of(
+    target: Recorder | str | os.PathLike[str], sweeping: Sweeping | None, how: Mapping[str, Any]
+) -> dict[str, str]:
+    """The ``source`` to say to the recorder that is made; ``how`` is what its user says to it.
 
     Raises:
-        TrainmapError: a ``Recorder`` that says another source than what it will be given.
+        TrainmapError: a ``Recorder`` that says another source than what it will be given; a fold without a sweep over
+            the examples that it holds.
     """
+    if how.get("fold") is not None and not isinstance(target, Recorder):
+        if sweeping is None or sweeping.data is True:
+            raise TrainmapError("a fold is recorded by sweeps over what its network does not train on: say sweep=held")
+        return {}
     if not isinstance(target, Recorder):
         return {} if sweeping is None else {"source": "sweep"}
     if (sweeping is not None) != (target.source != "train"):

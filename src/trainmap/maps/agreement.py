@@ -1,7 +1,7 @@
 """How far two maps of one dataset agree: ranks, the top of the ranking, regions.
 
-Maps of different sources ("train" and "sweep" measure different quantities), of different datasets, or with regions of
-different rules are compared only when the caller allows it by name.
+Maps of different sources ("train", "sweep" and "held-out" measure different quantities), of different datasets, or with
+regions of different rules are compared only when the caller allows it by name.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def compare(
         scores: names; None for all that both have. The top of a score is its hard end, under every convention; of a
             column that trainmap does not know it is the high end.
         fractions: of the tops that are compared, each in (0, 1].
-        allow: what may differ: ``"source"`` (train and sweep), ``"dataset"`` (ids or labels; the shared ids are
+        allow: what may differ: ``"source"`` (train, sweep, held-out), ``"dataset"`` (ids or labels; the shared ids are
             compared), ``"rule"`` (how regions are defined). Nothing by default.
 
     Raises:

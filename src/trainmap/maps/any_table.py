@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from trainmap.dynamics.arrays import to_ids, to_labels
 from trainmap.dynamics.index import ids_to_arrow, sort_ids
+from trainmap.dynamics.manifest import SOURCES, Source
 from trainmap.dynamics.signals import UNKNOWN_LABEL
 from trainmap.dynamics.store import fingerprint
 from trainmap.errors import TrainmapError, counted, shown, some, unknown, whole
@@ -39,7 +40,7 @@ def map_from_table(
     *,
     columns: Mapping[str, str] | None = None,
     leave_out: Sequence[str] = (),
-    source: Literal["train", "sweep"] = "train",
+    source: Source = "train",
     rule: Rule = "quantile",
     fraction: float = 1 / 3,
 ) -> DataMap:
@@ -71,6 +72,8 @@ def map_from_table(
         TrainmapError: a column that is missing or holds something else, ids that repeat, values out of range.
         StoreError: a file that cannot be read.
     """
+    if source not in SOURCES:
+        raise TrainmapError(f"source must be one of {', '.join(map(repr, SOURCES))}, got {shown(source)}")
     frame = _frame(table, [columns["id"]] if columns and "id" in columns else ["id", *ALIASES["id"]])
     if not frame.height:
         raise TrainmapError("the table has no rows; a map needs at least one example")

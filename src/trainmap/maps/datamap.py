@@ -45,7 +45,7 @@ class DataMap(Told):
         epochs: how many epochs the scores were made from.
         rule: how regions are defined, "quantile" or "corner".
         fraction: the share of examples in each region's third (quantile rule).
-        source: "train" or "sweep", as recorded.
+        source: "train", "sweep" or "held-out", as recorded.
         dataset: fingerprint of the ids and labels.
         members: how many recordings it is of.
         kind: of the recording: what its examples were trained on.

@@ -11,6 +11,8 @@ Its files, in reading order::
     proxy.py       a small network that filters the batches of a large one
     watching.py    who looks on: a recorder, functions around each epoch
     fit.py         the loop
+    evaluation_pass.py  a recorder of evaluation passes
+    cross_fit.py   K networks, each asked about the examples that it did not train on
     gradients.py   scores that need gradients: GraNd, VoG
     boosting.py    gradient-boosted trees as a teacher for tables
     active.py      rounds that ask for labels
@@ -26,6 +28,8 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.training.active import PoolWatch, Round, looks, rounds
     from trainmap.training.checkpoint import Progress, previous, read
+    from trainmap.training.cross_fit import CrossFitted
+    from trainmap.training.evaluation_pass import Sweep
     from trainmap.training.features import features_of
     from trainmap.training.fit import FitResult, check_recipe, even_batches
     from trainmap.training.gradients import grand, vog
@@ -41,6 +45,7 @@ else:
         {
             "active": "PoolWatch Round looks rounds",
             "checkpoint": "Progress previous read",
+            "cross_fit": "CrossFitted",
             "features": "features_of",
             "fit": "FitResult check_recipe even_batches",
             "gradients": "grand vog",
@@ -49,14 +54,15 @@ else:
             "recipes": "Recipe default_recipe",
             "state_file": "load_state",
             "step": "Teaching objective",
+            "evaluation_pass": "Sweep",
             "watching": "EpochRecorder Watchers Watching watching_of",
         },
     )
 
 # fmt: off
 __all__ = [
-    "EpochRecorder", "FitResult", "PoolWatch", "Progress", "ProxyFilter", "Recipe", "Round", "Teaching", "Watchers",
-    "Watching", "check_recipe", "default_recipe", "even_batches", "features_of", "grand", "load_state", "looks",
-    "make_optimizer", "objective", "previous", "read", "rounds", "vog", "watching_of",
+    "CrossFitted", "EpochRecorder", "FitResult", "PoolWatch", "Progress", "ProxyFilter", "Recipe", "Round", "Sweep",
+    "Teaching", "Watchers", "Watching", "check_recipe", "default_recipe", "even_batches", "features_of", "grand",
+    "load_state", "looks", "make_optimizer", "objective", "previous", "read", "rounds", "vog", "watching_of",
 ]
 # fmt: on

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from trainmap.dynamics.manifest import SOURCES
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import StoreError, counted, some
 from trainmap.files import is_dir, reading
@@ -17,7 +18,6 @@ from trainmap.maps.regions import REGIONS
 from trainmap.selection.card import Selection
 
 TAKES = "show takes a dynamics folder, a map (.parquet) or a card (.json)"
-SOURCES = {"train": "train (the training step)", "sweep": "sweep (an evaluation pass)"}
 
 
 def summary(path: Path, verify: bool = True) -> Group:
@@ -43,6 +43,10 @@ def facts(title: str, rows: dict[str, object], of: object = "") -> Table:
     return table
 
 
+def _of_folds(dynamics: Dynamics) -> str:
+    return "" if dynamics.folds is None else f", {dynamics.folds} folds"
+
+
 def of_dynamics(dynamics: Dynamics) -> Group:
     """Facts, and how the training went epoch by epoch."""
     head = facts(
@@ -51,7 +55,7 @@ def of_dynamics(dynamics: Dynamics) -> Group:
             "examples": f"{dynamics.examples:,}",
             **_of_kind(dynamics),
             "epochs": f"{dynamics.epochs}{_step(dynamics)}",
-            "source": SOURCES[dynamics.source],
+            "source": f"{dynamics.source} ({SOURCES[dynamics.manifest.source]}{_of_folds(dynamics)})",
             "level": dynamics.level,
             "ids": f"{dynamics.manifest.id_type}, {dynamics.ids[0]} to {dynamics.ids[-1]}",
             "dataset": dynamics.fingerprint[:16],

@@ -110,7 +110,7 @@ def import_pred_probs(
             an example that the epoch did not see.
         labels: (N,) gold classes.
         ids: (N,) int or str; None: the row numbers 0 to N - 1, for such arrays name their examples by position.
-        source: "sweep" for an evaluation pass (or cross-validation), "train" for the training step.
+        source: "sweep" for an evaluation pass, "held-out" for cross-validation, "train" for the training step.
         floor: every probability below it, and what rounding left below 0 (by 1e-3 at most), is raised to it, and the
             row is scaled to sum to 1 again. Kept in the manifest. Without one, 0 is a masked class (logit -inf), and
             a gold class of probability 0, whose loss is infinite, is refused.

@@ -11,7 +11,7 @@ Its files, in reading order::
     result_fields.py       what a report reads of the result of each kind of task
     tracking.py            the epochs of a run as they come
     watch.py               what happens after each epoch of a run
-    sweeps.py              recorders for ``fit`` that record evaluation passes
+    sweeps.py              two recorders for ``fit`` beside each other
     learning.py            what every task that trains a network has
     judge.py               how good a network is, on its own test set and elsewhere
     teacher.py             A teacher: trained while it is recorded, on all the data

@@ -13,10 +13,11 @@ from trainmap.dynamics.recorder import Recorder
 from trainmap.experiments.tasks.judge import costs
 from trainmap.experiments.tasks.learning import Learning, checkpoints, forget_checkpoint, leave_network
 from trainmap.experiments.tasks.place import DYNAMICS, TEST_DYNAMICS, Place, leave_held_out
-from trainmap.experiments.tasks.sweeps import Beside, Sweep
+from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.cost import forward_flops
+from trainmap.training.evaluation_pass import Sweep
 from trainmap.training.fit import FitResult
 from trainmap.training.watching import EpochRecorder
 
