@@ -63,6 +63,7 @@ CLAIMS: Mapping[str, Claim] = {
         "ImageNet with less than 10 % of the data an epoch: up to +29 points over thirty ways to prune or distil",
         "abstract",
     ),
+    "RS2, two thirds": Claim("the same, for what the schedules below add to fresh draws"),
     "class-balanced random": Claim("as many of every class"),
     "auto": Claim("ours, [selection](selection.md)"),
     "repeated auto": Claim("ours, [selection](selection.md)"),
@@ -144,6 +145,7 @@ LEFT_OUT = """\
 - **TDDS** needs logits of every epoch, which teachers of an experiment do not record; as a score it is
   [there](conventions.md).
 - **AlignPrune** with clean examples that are known, and over SeTa.
+- **CCS, D2, Moderate, EL2N, data maps**: on other sets, in [which strategy when](selection.md).
 - **Networks of the papers.** ResNets on CIFAR and ImageNet for 200 epochs are out of reach of one core. A claim that
   does not hold here, with small networks, 8 to 10 epochs and sets of a few thousand examples, may hold there."""
 
@@ -422,6 +424,9 @@ sure the mean over these sets is, nothing of other sets). `better`, `worse`: set
 0, and in brackets those that stay after Holm's correction over all rows of the set. `cost`: FLOPs of one run with all
 that was made before it (the training that makes a map, features), as a share of training on all the data; a map serves
 many runs, and here one run pays for it alone. `visited`: the examples of an epoch, as a share.
+
+A schedule shows other examples in every epoch, and random of its size does not. What it adds to fresh draws is what it
+has over RS2 of about its size, which needs to know nothing.
 
 {board(rows)}
 
