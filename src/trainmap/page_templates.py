@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     import jinja2
 
 
-def page_templates(folder: Path) -> jinja2.Environment:
-    """The templates of a folder, with every value escaped and without what no page may hold."""
+def page_templates(*folders: Path) -> jinja2.Environment:
+    """The templates of some folders, with every value escaped and without what no page may hold."""
     import jinja2
 
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
+        loader=jinja2.FileSystemLoader(folders),
         autoescape=True,
         finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,

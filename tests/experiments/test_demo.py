@@ -29,6 +29,7 @@ from trainmap.experiments.runs.folder import claim, open_study, run_study, study
 from trainmap.experiments.runs.job import Job, Stamp
 from trainmap.experiments.runs.worker import Answer, attempt
 from trainmap.experiments.verifying import verify
+from trainmap.maps.regions import REGIONS
 from trainmap.training.fit import default_recipe
 
 TIMED = ("seconds", "cpu_seconds")
@@ -118,6 +119,9 @@ def test_a_demo_writes_the_report_the_map_and_the_dynamics_at_their_places(done:
     cards = [tm.Selection.open(path) for path in done.glob("made/selection-*/card.json")]
     np.testing.assert_array_equal(cards[0].ids, tm.select(datamap, "33% ambiguous").ids)
     assert "What paid on digits" in (done / "report.md").read_text()
+    page = (done / "report.html").read_text()
+    assert [page.count(f"<h3>{region} <small>") for region in REGIONS] == [1, 1, 1]
+    assert page.count('<img src="data:image/png;base64,') == page.count('<figure class="example">') > 6
     assert [str(one.damage) for one in verify(done) if one.damage] == []
 
 

@@ -29,6 +29,8 @@ from trainmap.experiments.report.csv_tables import rows_csv
 from trainmap.experiments.report.html_page import html as html_of
 from trainmap.experiments.report.markdown_page import escape, listed, markdown
 from trainmap.experiments.report.page import page_of
+from trainmap.findings import RegionCards
+from trainmap.findings.example_cards import Card
 
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 BLOCKS = ("## head ##", "- item", "+ item", "* item", "1. one", "12) two", "> quote", "[a]: http://x", "[a][b]", "---")
@@ -108,6 +110,18 @@ def test_a_report_shows_titles_notes_and_names_as_they_are(text: str) -> None:
         re.findall(r"<(\w+)", MARKDOWN.render(markdown(page_of(report(notes=["n"])))))
     )
     assert seen(text) in told(written)
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_examples_in_a_report_are_text(text: str) -> None:
+    def page(shown: str) -> Page:
+        regions = (RegionCards("ambiguous", "words", 1, (Card(shown, (shown,), shown, ((shown, shown),)),)),)
+        found = Page()
+        found.feed(html_of(page_of(report(regions=regions, models=[]))))
+        return found
+
+    assert page(text).tags == page("plain").tags
+    assert sum(seen(part) == seen(text) for part in page(text).texts) >= 5
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

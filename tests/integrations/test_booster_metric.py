@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import catboost
 import lightgbm
 import numpy as np
 import pytest
@@ -66,8 +67,9 @@ def test_predictions_that_are_no_probabilities_are_refused(tmp_path: Path) -> No
         metric = RecordingMetric(recorder, data)
         with pytest.raises(TrainmapError, match="predictions must be probabilities"):
             metric(np.full(len(y), -3.0), data)
-        with pytest.raises(TrainmapError, match="as whole numbers"):
-            metric(np.full(len(y), 0.5), xgboost.DMatrix(x, y + 0.5))
+        between = xgboost.DMatrix(x, y + 0.5)
+        with pytest.raises(TrainmapError, match=r"as whole numbers; numbers are recorded by .*kind='regression'"):
+            RecordingMetric(recorder, between)(np.full(len(y), 0.5), between)
 
 
 def test_numbers_of_two_classes_are_not_taken_for_probabilities(tmp_path: Path) -> None:
@@ -99,3 +101,99 @@ def test_what_has_no_stages_afterwards_is_recorded_while_it_trains(boosting: str
     dynamics = Dynamics.open(tmp_path / "d")
     for epoch, p in enumerate(seen):
         np.testing.assert_allclose(dynamics.column(epoch, "p_gold"), np.where(y == 1, p, 1 - p), rtol=1e-5)
+
+
+def early(package: str, x: Any, y: Any, metric: Any) -> Any:
+    """A training that is stopped early by its held-out loss; the metric, where there is one, is told its data."""
+    half = slice(0, None, 2), slice(1, None, 2)
+    if package == "xgboost":
+        data: Any = xgboost.DMatrix(x[half[0]], y[half[0]])
+        held: Any = xgboost.DMatrix(x[half[1]], y[half[1]])
+        evals = [(data, "train"), (held, "held")]
+        more: dict[str, Any] = {"evals": evals, "early_stopping_rounds": 3, "verbose_eval": False}
+        call, name, params = xgboost.train, "custom_metric", {"objective": "binary:logistic", "nthread": 1}
+    else:
+        data = lightgbm.Dataset(x[half[0]], y[half[0]])
+        held = lightgbm.Dataset(x[half[1]], y[half[1]], reference=data)
+        stop = lightgbm.early_stopping(3, verbose=False)
+        more = {"valid_sets": [data, held], "callbacks": [stop]}
+        call, name, params = lightgbm.train, "feval", {"objective": "binary", "verbose": -1, "num_threads": 1}
+    if metric is not None:
+        metric.data = data
+        more[name] = metric
+    return call(params, data, 60, **more)
+
+
+@pytest.mark.parametrize("package", ["xgboost", "lightgbm"])
+def test_early_stopping_is_what_it_is_without_recording(package: str, tmp_path: Path) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    x, y = x[:120], np.where(np.arange(120) % 7 == 0, 1 - y[:120], y[:120])  # some wrong, so that a loss turns soon
+    without = early(package, x, y, None)
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities") as recorder:
+        recorded = early(package, x, y, RecordingMetric(recorder, None))
+    assert recorded.best_iteration == without.best_iteration < 50
+    assert Dynamics.open(tmp_path / "d").epochs >= without.best_iteration
+
+
+def margins(predictions: Any, data: Any) -> tuple[Any, Any]:
+    """The objective of two classes, as a user writes it: it predicts margins."""
+    p = 1 / (1 + np.exp(-predictions))
+    return p - data.get_label(), p * (1 - p)
+
+
+@pytest.mark.parametrize("package", ["xgboost", "lightgbm"])
+@pytest.mark.parametrize("kind", ["regression", "margins"])
+def test_an_objective_of_another_kind_is_recorded_as_its_recorder_says(kind: str, package: str, tmp_path: Path) -> None:
+    rows: Any = load_breast_cancer(return_X_y=True)
+    x, y = rows
+    y = x[:, 0].copy() if kind == "regression" else y
+    how: Any = {"kind": "regression"} if kind == "regression" else {"classes": 2, "as_": "logits"}
+    with Recorder(tmp_path / "d", source="sweep", **how) as recorder:
+        data: Any = xgboost.DMatrix(x, y) if package == "xgboost" else lightgbm.Dataset(x, y)
+        metric = RecordingMetric(recorder, data, every=2)
+        if package == "xgboost":
+            goal: Any = {} if kind == "regression" else {"obj": margins}
+            more: Any = {"evals": [(data, "train")], "custom_metric": metric, "verbose_eval": False, **goal}
+            model: Any = xgboost.train({"nthread": 1}, data, 4, **more)
+            last = model.predict(data, output_margin=True)
+        else:
+            objective: Any = "regression" if kind == "regression" else margins
+            params = {"objective": objective, "verbose": -1, "num_threads": 1}
+            model = lightgbm.train(params, data, 4, valid_sets=[data], feval=metric)
+            last = np.asarray(model.predict(x, raw_score=True))
+    dynamics = Dynamics.open(tmp_path / "d")
+    assert dynamics.epochs == 2
+    if kind == "regression":
+        np.testing.assert_allclose(dynamics.column(1, "prediction"), last, rtol=1e-5)
+    else:
+        p = 1 / (1 + np.exp(-last))
+        np.testing.assert_allclose(dynamics.column(1, "p_gold"), np.where(y == 1, p, 1 - p), rtol=1e-4)
+
+
+def test_data_that_are_not_evaluated_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    data, held = xgboost.DMatrix(x, y), xgboost.DMatrix(x[::2], y[::2])
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities") as recorder:
+        metric = RecordingMetric(recorder, data)
+        params = {"objective": "binary:logistic", "nthread": 1}
+        xgboost.train(params, data, 4, evals=[(held, "held")], custom_metric=metric, verbose_eval=False)
+    assert caplog.text.count("the data that RecordingMetric was given are not evaluated; name them too") == 1
+
+
+def test_elsewhere_it_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    rows: Any = load_wine(return_X_y=True)
+    x, y = rows
+    with Recorder(tmp_path / "d", 3, source="sweep", as_="probabilities") as recorder:
+        metric: Any = RecordingMetric(recorder, None)
+        for fit in (
+            lambda: xgboost.XGBClassifier(n_estimators=2, eval_metric=metric).fit(x, y, eval_set=[(x, y)]),
+            lambda: lightgbm.LGBMClassifier(n_estimators=2).fit(x, y, eval_set=[(x, y)], eval_metric=metric),
+            lambda: catboost.CatBoostClassifier(iterations=2, eval_metric=metric).fit(x, y),
+        ):
+            with pytest.raises(TrainmapError, match=r"goes into xgboost.train\(custom_metric=\).* after fit, .*stages"):
+                fit()
+    with (
+        Recorder(tmp_path / "t", kind="tokens") as tokens,
+        pytest.raises(TrainmapError, match="records kinds classes, regression, the Recorder is of kind 'tokens'"),
+    ):
+        RecordingMetric(tokens, None)

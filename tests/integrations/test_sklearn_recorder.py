@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import softmax
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression, Perceptron, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Perceptron, SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import GaussianNB
-from sklearn.neural_network import MLPClassifier
+from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -111,8 +112,10 @@ def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixt
     fitted = LogisticRegression(max_iter=500).fit(x, y)
     with pytest.raises(tm.TrainmapError, match="150 rows need as many ids, got 3"):
         watch.record(fitted, x, y)
-    with pytest.raises(tm.TrainmapError, match="a fitted classifier is needed, this LinearRegression"):
-        watch.record(LinearRegression().fit(x, y), x, y)
+    with pytest.raises(tm.TrainmapError, match="a fitted classifier or a regressor is needed, this KMeans"):
+        watch.record(KMeans(2).fit(x), x, y)
+    with pytest.raises(tm.TrainmapError, match=r"of several columns must be 0 or 1, .* of this LogisticRegression"):
+        watch.record(fitted, x, np.stack([y, y], axis=1))
     with pytest.raises(tm.TrainmapError, match="label 'rose' is none of the model's classes"):
         watch.record(LogisticRegression(max_iter=500).fit(x, WORDS[y]), x, ["rose"] * 150)
     with pytest.raises(tm.TrainmapError, match="every must be a whole number"):
@@ -122,3 +125,26 @@ def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert not (tmp_path / "d").exists()
     StandardScaler().set_callbacks(tm.SklearnRecorder(tmp_path / "d")).fit(x)
     assert "this StandardScaler told no iteration" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [SGDRegressor, MLPRegressor])
+def test_a_regressor_is_recorded_by_its_predictions(kind: Any, tmp_path: Path) -> None:
+    model, targets = kind(random_state=0), x[:, 0] + 2
+    with tm.SklearnRecorder(tmp_path / "d") as watch:
+        for _ in range(2):
+            model.partial_fit(x[:, 1:], targets)
+            watch.record(model, x[:, 1:], targets)
+    dynamics = tm.Dynamics.open(tmp_path / "d")
+    assert (dynamics.kind, dynamics.epochs) == ("regression", 2)
+    np.testing.assert_allclose(dynamics.column(1, "residual"), model.predict(x[:, 1:]) - targets, rtol=1e-4, atol=1e-6)
+
+
+def test_several_labels_an_example_are_recorded_as_such(tmp_path: Path) -> None:
+    model, labels = MLPClassifier((8,), random_state=0), np.stack([y > 0, y > 1, x[:, 0] > 0], axis=1).astype(int)
+    with tm.SklearnRecorder(tmp_path / "d") as watch:
+        for _ in range(2):
+            model.partial_fit(x, labels, classes=[0, 1, 2])
+            watch.record(model, x, labels)
+    dynamics, p = tm.Dynamics.open(tmp_path / "d"), np.asarray(model.predict_proba(x))
+    assert (dynamics.kind, dynamics.epochs) == ("multilabel", 2)
+    np.testing.assert_allclose(dynamics.column(1, "p_gold"), np.where(labels, p, 1 - p).mean(axis=1), rtol=1e-4)

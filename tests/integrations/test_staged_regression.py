@@ -42,6 +42,24 @@ def catboost_model() -> Any:
     return CatBoostRegressor(iterations=12, verbose=0, allow_writing_files=False)
 
 
+def of_counts(package: str) -> Any:
+    """A regressor that learns the logarithm and predicts the number."""
+    from catboost import CatBoostRegressor
+    from lightgbm import LGBMRegressor
+    from xgboost import XGBRegressor
+
+    if package == "XGBoost":
+        return XGBRegressor(n_estimators=12, objective="count:poisson")
+    if package == "LightGBM":
+        return LGBMRegressor(n_estimators=12, objective="poisson", verbose=-1, min_child_samples=5)
+    return CatBoostRegressor(
+        iterations=12,
+        loss_function={"Poisson": "Poisson", "Tweedie": "Tweedie:variance_power=1.5"}[package],
+        verbose=0,
+        allow_writing_files=False,
+    )
+
+
 MODELS: dict[str, Callable[[], Any]] = {
     "gradient boosting": lambda: GradientBoostingRegressor(n_estimators=12, random_state=0),
     "histogram boosting": lambda: HistGradientBoostingRegressor(max_iter=12, random_state=0),
@@ -52,6 +70,10 @@ MODELS: dict[str, Callable[[], Any]] = {
     "XGBoost": xgboost_model,
     "LightGBM": lightgbm_model,
     "CatBoost": catboost_model,
+    "XGBoost, counts": lambda: of_counts("XGBoost"),
+    "LightGBM, counts": lambda: of_counts("LightGBM"),
+    "CatBoost, counts": lambda: of_counts("Poisson"),
+    "CatBoost, Tweedie": lambda: of_counts("Tweedie"),
 }
 
 

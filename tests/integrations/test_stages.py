@@ -21,11 +21,15 @@ from sklearn.ensemble import (
     BaggingClassifier,
     ExtraTreesClassifier,
     GradientBoostingClassifier,
+    GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     RandomForestClassifier,
 )
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from trainmap import DataMap
@@ -201,3 +205,32 @@ def test_predictions_and_labels_of_different_lengths_are_refused(tmp_path: Path)
     model = fitted(MODELS["xgboost"](), x, y)
     with pytest.raises(TrainmapError, match=r"3 classes for each of 100 labels, got \(178, 3\)"):
         record_stages(model, x, y[:100], tmp_path / "d")
+
+
+def test_what_is_not_a_sum_of_one_is_no_set_of_probabilities(tmp_path: Path) -> None:
+    x, y = load_wine(return_X_y=True)
+    how: dict[str, Any] = {"iterations": 3, "loss_function": "MultiClassOneVsAll", "allow_writing_files": False}
+    model = catboost.CatBoostClassifier(**how, verbose=0, thread_count=1).fit(x, y)
+    with pytest.raises(TrainmapError, match=r"must sum to 1, row .* one against all the others gives no such"):
+        record_stages(model, x, y, tmp_path / "d")
+
+
+def test_an_objective_of_the_users_own_is_told_what_to_do(tmp_path: Path) -> None:
+    x, y = two()
+    model = lightgbm.LGBMClassifier(n_estimators=2, objective=lambda t, p: (p - t, np.ones_like(p)), verbose=-1)
+    with pytest.raises(TrainmapError, match=r"got a function of your own: record it .* by RecordingMetric"):
+        record_stages(model.fit(x, y), x, y, tmp_path / "d")
+
+
+@pytest.mark.parametrize("kind", [GradientBoostingClassifier, GradientBoostingRegressor])
+def test_a_pipeline_and_a_search_are_their_last_step(kind: Any, tmp_path: Path) -> None:
+    x, y = two()
+    model = kind(n_estimators=4, random_state=0)
+    searched = GridSearchCV(make_pipeline(StandardScaler(), model), {"standardscaler__with_mean": [True]}, cv=2)
+    searched.fit(x, y)
+    dynamics = record_stages(searched, x, y, tmp_path / "d")
+    signal = "prediction" if kind is GradientBoostingRegressor else "p_gold"
+    last = searched.predict(x) if signal == "prediction" else searched.predict_proba(x)[np.arange(len(y)), y]
+    np.testing.assert_allclose(dynamics.column(3, signal), last, rtol=1e-5)
+    with pytest.raises(TrainmapError, match="this GridSearchCV is not fitted"):
+        record_stages(GridSearchCV(model, {}), x, y, tmp_path / "d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch.utils.data import (
     BatchSampler,
+    ChainDataset,
     ConcatDataset,
     DataLoader,
     Dataset,
@@ -256,6 +257,9 @@ def test_columns_and_functions_name_rows_of_hugging_face() -> None:
         ({"train": X}, None, "got dict"),
         (5, None, "got int"),
         ("text", None, "got str"),
+        ((X, np.arange(N)), None, r"got tuple of arrays \(TensorDataset\(x, y\)"),
+        (zip(X, range(N), strict=True), None, r"got zip \(list\(...\) of it is one\)"),
+        (X, [Path(name) for name in NAMES], r"got PosixPath\(.*among them; str\(\) of each"),
     ],
 )
 def test_what_cannot_be_right_is_refused(dataset: Any, ids: Any, message: str) -> None:
@@ -265,12 +269,15 @@ def test_what_cannot_be_right_is_refused(dataset: Any, ids: Any, message: str) -
 
 def test_ids_are_given_once() -> None:
     made = tm.with_ids(TensorDataset(X))
-    for again in (made, DataLoader(made), Subset(made, [1, 2]), tm.with_ids(DataLoader(TensorDataset(X)))):
+    stream = tm.with_ids(Stream(), NAMES)
+    joint = [ConcatDataset([made, TensorDataset(X)]), ChainDataset([stream, Stream()]), stream]
+    parts = [DataLoader(one) for one in (made, *joint)]
+    for again in (made, Subset(made, [1, 2]), tm.with_ids(DataLoader(TensorDataset(X))), *joint, *parts):
         with pytest.raises(TrainmapError, match="has ids already"):
             tm.with_ids(again)
     with pytest.raises(TrainmapError, match="column must be a name"):
         tm.with_ids(X, column=3)  # type: ignore[arg-type]
-    with pytest.raises(TrainmapError, match="one at a time"):
+    with pytest.raises(TrainmapError, match=r"one at a time; .* name the loader: with_ids\(DataLoader"):
         made[1:3]
     with pytest.raises(TrainmapError, match=r"an id must be an integer or a string, the item's 'x' gave tensor"):
         tm.with_ids(Dicts(), "x")[0]
@@ -293,6 +300,38 @@ def test_a_selection_finds_its_examples_in_a_dataset_with_ids(strings: bool, tmp
         chosen.subset(TensorDataset(X))
     with pytest.raises(TrainmapError, match="selected ids are not in the dataset"):
         chosen.subset(Subset(data, range(5)))
+
+
+def test_of_datasets_behind_one_another_each_keeps_its_ids(make_map: Any) -> None:
+    chosen = tm.select(make_map(N), "7 ambiguous")
+    data = TensorDataset(X, torch.arange(N))
+    parts = [tm.with_ids(Subset(data, range(N - 1, 11, -1))), tm.with_ids(Subset(data, range(12)))]
+    joint = ConcatDataset(parts)
+    assert [int(ids) for ids, _, _ in DataLoader(joint, batch_size=1)] == [*range(N - 1, 11, -1), *range(12)]
+    assert [int(place) for _, _, place in chosen.subset(joint)] == chosen.ids.tolist()
+    with pytest.raises(TrainmapError, match="12 of them came more than once"):
+        chosen.subset(ConcatDataset([parts[1], parts[1]]))
+    with pytest.raises(TrainmapError, match="of 2 datasets in one 1 have ids, from with_ids, and the others none"):
+        chosen.subset(ConcatDataset([parts[0], Subset(data, range(12))]))
+    with pytest.raises(TrainmapError, match="some have integers as ids and others strings"):
+        chosen.subset(ConcatDataset([parts[0], tm.with_ids(Subset(data, range(12)), NAMES[:12])]))
+    with pytest.raises(TrainmapError, match=r"a dataset must have a length .* got IdentifiedStream"):
+        chosen.subset(tm.with_ids(Stream()))
+
+
+class Pair(NamedTuple):
+    """An item, or a batch, whose parts have names."""
+
+    x: Any
+    place: Any
+
+
+def test_a_named_tuple_keeps_its_names() -> None:
+    items: Any = [Pair(X[at], at) for at in range(N)]
+    assert tm.with_ids(items)[5] == (5, items[5])
+    for ids, batch in (next(iter(DataLoader(tm.with_ids(items), 4))), next(iter(tm.with_ids(DataLoader(items, 4))))):
+        assert isinstance(batch, Pair)
+        assert list(ids) == batch.place.tolist() == [0, 1, 2, 3]
 
 
 def test_a_column_with_the_numbers_of_the_rows_in_another_order_is_not_guessed_about(make_map: Any) -> None:

@@ -98,7 +98,9 @@ def _to_names(array: Array, value: Any) -> Array:
     given = value if isinstance(value, list | tuple) else array.tolist()
     wrong = [name for name in given if not isinstance(name, str)]
     if wrong:
-        raise RecordingError(f"ids must be an array of integers or of strings, got {shown(wrong[0])} among them")
+        raise RecordingError(
+            f"ids must be an array of integers or of strings, got {shown(wrong[0])} among them; str() of each"
+        )
     nul = [name for name in given if name.endswith("\0")]
     if nul:
         raise RecordingError(f"string ids must not end in a NUL character, got {some(nul)}")

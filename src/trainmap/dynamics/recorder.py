@@ -184,6 +184,7 @@ class Recorder(Taking):
         about = about.model_copy(update={"ids_given": given is not None})
         super().__init__(reader)
         self.kind, self.classes, self.source, self.level = about.kind, about.classes, source, level
+        self.as_ = as_
         self.on_error: OnError = on_error or "raise"
         self._lenient = on_error is None
         self._writer = Writer(as_path(path), about, resume, overwrite)
@@ -279,6 +280,8 @@ class Recorder(Taking):
             self._write(allow)
 
     def _nothing(self) -> RecordingError:
+        if self.on_error == "warn":  # where this is told, and what was left out, why
+            return RecordingError(f"epoch {self.epoch}: nothing of it was recorded, so it is not kept")
         return RecordingError(f"epoch {self.epoch}: nothing was recorded; call update(ids, outputs, labels) first")
 
     def _write(self, allow: bool) -> None:

@@ -4,6 +4,7 @@ Its files, in reading order::
 
     worth_trying.py    is choosing by the map worth a try here, and why
     same_examples.py   examples that stand twice
+    example_cards.py   examples as a page shows them
     found.py           all that is found
     found_page.py      it as one page
 """
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from trainmap.faces import lazily
 
 if TYPE_CHECKING:
+    from trainmap.findings.example_cards import TEMPLATES, RegionCards, read_cards, region_cards, write_cards
     from trainmap.findings.found import Findings, find_out
     from trainmap.findings.found_page import sentences, write_findings
     from trainmap.findings.same_examples import Same, find_same
@@ -23,6 +25,7 @@ else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
+            "example_cards": "TEMPLATES RegionCards read_cards region_cards write_cards",
             "found": "Findings find_out",
             "found_page": "sentences write_findings",
             "same_examples": "Same find_same",
@@ -30,4 +33,9 @@ else:
         },
     )
 
-__all__ = ["Findings", "Same", "Worth", "find_out", "find_same", "is_worth", "sentences", "write_findings"]
+# fmt: off
+__all__ = [
+    "TEMPLATES", "Findings", "RegionCards", "Same", "Worth", "find_out", "find_same", "is_worth", "read_cards",
+    "region_cards", "sentences", "write_cards", "write_findings",
+]
+# fmt: on

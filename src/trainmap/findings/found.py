@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainmap.audits.audit import audit
 from trainmap.audits.suspects import Audit
-from trainmap.dynamics.index import ids_from_arrow, rising
+from trainmap.dynamics.index import ids_from_arrow
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, number
 from trainmap.explorer.example_sources import Examples
@@ -21,14 +21,12 @@ from trainmap.findings.same_examples import Same, find_same
 from trainmap.findings.worth_trying import Worth, is_worth
 from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
-from trainmap.maps.regions import REGIONS
 from trainmap.maps.stability import Convergence, converged
 from trainmap.scores.compute import available
 
 Array = NDArray[Any]
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], object]]]
 
-REGION_EXAMPLES = 12
 SUSPECTS = 48
 COMPARED = 20_000
 """Examples up to which all are compared with each other; of more the most suspicious so many."""
@@ -45,7 +43,6 @@ class Findings:
         audit: its labels; None where it cannot be audited, ``without_audit`` says why.
         stands: whether its ranking stands still; None where that cannot be told (fewer than two epochs).
         worth: whether choosing by it is worth a try.
-        regions: region -> ids of the examples that are furthest in it.
         classes: polars, a row for each class, the least learned first: ``label``, ``name``, ``examples``, ``rare``,
             ``confidence`` (mean), ``learned`` (share right at the end), ``suspected``.
         same: examples that stand twice; None where nobody knows what they are.
@@ -59,7 +56,6 @@ class Findings:
     without_audit: str
     stands: Convergence | None
     worth: Worth
-    regions: dict[str, Array]
     classes: pl.DataFrame
     same: list[Same] | None = None
     compared: int = 0
@@ -125,9 +121,7 @@ def find_out(
         compared = len(ids)
         with nullcontext() if progress is None else progress("comparing examples", compared) as done:
             same = find_same(examples, ids, labels, done)
-    found = Findings(
-        dynamics, datamap, audited, why, stands, worth, _regions(datamap), pl.DataFrame(), same, compared, examples
-    )
+    found = Findings(dynamics, datamap, audited, why, stands, worth, pl.DataFrame(), same, compared, examples)
     return replace(found, classes=_classes(found))
 
 
@@ -139,17 +133,6 @@ def _compared(datamap: DataMap, audited: Audit | None) -> tuple[Array, Array]:
         first = ids_from_arrow(audited.table["id"].head(COMPARED).to_arrow())
         rows = np.flatnonzero(np.isin(datamap.ids, first))
     return datamap.ids[rows], datamap.labels[rows]
-
-
-def _regions(datamap: DataMap) -> dict[str, Array]:
-    """The examples of each region that are furthest in it; equals by the hash of their ids."""
-    confidence, variability = datamap.values("confidence"), datamap.values("variability")
-    far = {"easy-to-learn": -confidence, "ambiguous": -variability, "hard-to-learn": confidence}
-    found: dict[str, Array] = {}
-    for region in REGIONS:
-        rows = np.flatnonzero(datamap.table["region"].eq_missing(region).to_numpy())
-        found[region] = datamap.ids[rows][rising(far[region][rows], datamap.ids[rows])[:REGION_EXAMPLES]]
-    return found
 
 
 def _classes(found: Findings) -> pl.DataFrame:

@@ -6,10 +6,8 @@ element, in which nothing can run, and the page's own policy forbids scripts and
 
 from __future__ import annotations
 
-import base64
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,48 +15,16 @@ import numpy as np
 
 from trainmap.dynamics.manifest import SOURCES
 from trainmap.errors import TrainmapError, counted
-from trainmap.explorer.encoded import SVG, Medium, small
-from trainmap.explorer.example_sources import Examples
+from trainmap.explorer.encoded import Medium
 from trainmap.files import writing
+from trainmap.findings.example_cards import Card, card, data_uri, region_cards
 from trainmap.findings.found import COMPARED, SUSPECTS, Findings
 from trainmap.findings.same_examples import can_look
 from trainmap.kinds import as_path
 from trainmap.page_templates import page_templates
 
-PIXELS = 160
-"""Of a side of a picture on the page."""
-LONGEST = 280
-"""Characters of a text on a card."""
-MOST_FIELDS = 6
 MOST_CLASSES = 40
 MOST_GROUPS = 12
-MOST_BYTES = 400_000
-"""Of a sound, or of a picture that cannot be made small, on the page."""
-REGION_WORDS = {
-    "easy-to-learn": "learned early and kept: the bulk of the task; a student that sees only these learns little",
-    "ambiguous": "the network changed its mind about these: borderline cases, and what it learns from",
-    "hard-to-learn": "hardly ever right: rare cases, outliers, and wrong labels",
-}
-
-
-@dataclass(frozen=True)
-class Card:
-    """One example on the page.
-
-    Attributes:
-        key: its id.
-        said: lines below it.
-        text, fields, pictures, sounds: what it is; media as data URIs.
-        note: why it cannot be shown, "" where it can.
-    """
-
-    key: str
-    said: tuple[str, ...]
-    text: str = ""
-    fields: tuple[tuple[str, str], ...] = ()
-    pictures: tuple[str, ...] = ()
-    sounds: tuple[str, ...] = ()
-    note: str = ""
 
 
 def write_findings(found: Findings, path: str | Path) -> Path:
@@ -82,14 +48,14 @@ def write_findings(found: Findings, path: str | Path) -> Path:
 def page_of(found: Findings) -> str:
     """The page as text."""
     made = page_templates(Path(__file__).parent)
-    style = (Path(__file__).parent / "found_page.css").read_text()
+    style = "".join((Path(__file__).parent / name).read_text() for name in ("found_page.css", "example_cards.css"))
     return made.get_template("found_page.html.j2").render(
         style=style,
         title=f"What {found.dynamics.path.name} says about its data",
         sentences=sentences(found),
         map=_map_picture(found),
         axes=_axes(found),
-        regions=_region_cards(found),
+        regions=region_cards(found.datamap, found.examples, found.called),
         suspects=_suspect_cards(found),
         found=found,
         classes=_class_rows(found),
@@ -150,25 +116,7 @@ def _map_picture(found: Findings) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         path = plot_map(found.datamap, Path(folder) / "map.png", title="The map of the data", dpi=110)
-        return _data(Medium(path.read_bytes(), "image/png"))
-
-
-def _region_cards(found: Findings) -> list[tuple[str, str, int, list[Card]]]:
-    """Region, what it is, how many are in it, and those furthest in it."""
-    counts = dict(found.datamap.table["region"].value_counts().iter_rows())
-    rows = {key: row for row, key in enumerate(found.datamap.ids.tolist())}
-    confidence, variability = found.datamap.values("confidence"), found.datamap.values("variability")
-    made = []
-    for region, ids in found.regions.items():
-        cards = []
-        for key in ids.tolist():
-            row = rows[key]
-            label = int(found.datamap.labels[row])
-            said = [f"label {found.called(label)}"] if label >= 0 else []
-            said.append(f"confidence {confidence[row]:.2f}, variability {variability[row]:.2f}")
-            cards.append(card(found.examples, key, said))
-        made.append((region, REGION_WORDS[region], counts.get(region, 0), cards))
-    return made
+        return data_uri(Medium(path.read_bytes(), "image/png"))
 
 
 def _suspect_cards(found: Findings) -> list[Card]:
@@ -190,41 +138,6 @@ def _suspicious(found: Findings, row: Mapping[str, Any]) -> tuple[str, ...]:
         return said
     share = f" in {row['support']:.0%} of the epochs" if row["support"] is not None else ""
     return (*said, f"taken for {found.called(row['suggested'])}{share}")
-
-
-def card(examples: Examples | None, key: Any, said: Iterable[str]) -> Card:
-    """One example, as far as it can be shown."""
-    lines = tuple(said)
-    if examples is None:
-        return Card(str(key), lines)
-    try:
-        shown = examples.of(key)
-        pictures = [_shown(medium) for medium in shown.media if medium.kind == "image"]
-    except TrainmapError as error:
-        return Card(str(key), lines, note=str(error))
-    sounds = [_data(one) for one in shown.media if one.kind == "audio" and len(one.content) <= MOST_BYTES]
-    text = shown.text if len(shown.text) <= LONGEST else f"{shown.text[:LONGEST]}…"
-    left = sum(medium.kind == "audio" for medium in shown.media) - len(sounds) + pictures.count("")
-    return Card(
-        str(key),
-        lines,
-        text,
-        shown.fields[:MOST_FIELDS] if not (text or pictures) else (),
-        tuple(one for one in pictures if one),
-        tuple(sounds),
-        f"{counted(left, 'file')} too large for this page" if left else "",
-    )
-
-
-def _shown(medium: Medium) -> str:
-    """A picture made small, as a data URI; "" where it is too large and cannot be."""
-    if medium.type == SVG:
-        return _data(medium) if len(medium.content) <= MOST_BYTES else ""
-    return _data(small(medium, PIXELS) or medium)
-
-
-def _data(medium: Medium) -> str:
-    return f"data:{medium.type};base64,{base64.b64encode(medium.content).decode()}"
 
 
 def _class_rows(found: Findings) -> list[dict[str, Any]]:

@@ -24,17 +24,36 @@ def check_indexed(dataset: Any) -> None:
     Raises:
         TrainmapError: says what it is.
     """
-    sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")
+    stream = _is_torch(dataset, "IterableDataset")
+    sized = hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__") and not stream
     a_table = hasattr(dataset, "iloc") or (hasattr(dataset, "columns") and hasattr(dataset, "shape"))
-    if not sized or a_table or isinstance(dataset, Mapping | str | bytes):
-        raise TrainmapError(
-            "a dataset must have a length and an item for every position, as a map-style PyTorch dataset has; got "
-            f"{type(dataset).__name__} (of a table take the rows by selection.mask(ids))"
-        )
+    rows = {_rows(part) for part in dataset} if isinstance(dataset, tuple) else set()
+    arrays = len(rows) == 1 and None not in rows and len(dataset) > 1  # (x, y), whose two items nobody means
+    if sized and not a_table and not arrays and not isinstance(dataset, Mapping | str | bytes):
+        return
+    cure = ""
+    if a_table:
+        cure = " (of a table take the rows by selection.mask(ids))"
+    elif arrays:
+        cure = " of arrays (TensorDataset(x, y) and list(zip(x, y)) have an item for every row)"
+    elif _is_torch(dataset, "DataLoader"):
+        cure = " (its dataset is loader.dataset)"
+    elif hasattr(dataset, "__next__"):
+        cure = " (list(...) of it is one)"
+    raise TrainmapError(
+        "a dataset must have a length and an item for every position, as a map-style PyTorch dataset has; got "
+        f"{type(dataset).__name__}{cure}"
+    )
+
+
+def _rows(part: Any) -> int | None:
+    """How many rows an array of torch or numpy has; None of anything else."""
+    return len(part) if hasattr(part, "shape") and hasattr(part, "dtype") and len(part.shape) else None
 
 
 def joined(name: int | str, item: Any, column: str) -> Any:
-    """An item with its id: a mapping with the key ``column``, a tuple or list with the id in front, else (id, item).
+    """An item with its id: a mapping with the key ``column``, a tuple or list with the id in front, else (id, item);
+    so also a named tuple, whose names would be lost.
 
     Raises:
         TrainmapError: the mapping has another value at this key.
@@ -46,7 +65,12 @@ def joined(name: int | str, item: Any, column: str) -> Any:
                 f"with_ids(dataset, ids={column!r}) takes what it has, column= calls the ids otherwise"
             )
         return {**item, column: name}
-    return (name, *item) if isinstance(item, tuple | list) else (name, item)
+    return (name, *item) if is_plain_sequence(item) else (name, item)
+
+
+def is_plain_sequence(value: Any) -> bool:
+    """Whether a value is a tuple or list without names of its own."""
+    return isinstance(value, tuple | list) and not hasattr(value, "_fields")
 
 
 def plain_id(value: Any) -> Any:
@@ -100,6 +124,8 @@ class Identified:
         names: (N,) their ids; None: 0 to N - 1; or how an item names itself.
         column: the key of the id in an item that is a mapping.
     """
+
+    hands_out_ids = True
 
     def __init__(self, dataset: Any, names: Array | Naming | None, column: str) -> None:
         self.dataset, self.names, self.column = dataset, names, column
@@ -165,7 +191,8 @@ def _place(place: Any) -> int:
         return operator.index(place)
     except TypeError:
         raise TrainmapError(
-            f"a dataset with ids has an item for every position, one at a time; got [{shown(place)}]"
+            f"a dataset with ids has an item for every position, one at a time; got [{shown(place)}] (where a sampler "
+            "draws whole batches name the loader: with_ids(DataLoader(dataset, ...)))"
         ) from None
 
 
@@ -186,15 +213,56 @@ def naming_of(ids: Any, dataset: Any, count: int | None = None) -> Array | Namin
 
 
 def known_ids(dataset: Any) -> Array | None:
-    """(N,) the ids that a dataset was given by ``with_ids``, also where it is a ``Subset`` of such a one; else None."""
+    """(N,) the ids that a dataset was given by ``with_ids``, also where it is a ``Subset`` of such a one, or several of
+    them in a ``ConcatDataset``; else None.
+
+    Raises:
+        TrainmapError: of several in one some have ids and others not, or an id stands in two of them.
+    """
     if isinstance(dataset, Identified):
         return dataset.ids
     if is_subset(dataset):
         ids = known_ids(dataset.dataset)
         return None if ids is None else ids[np.asarray(dataset.indices, np.int64)]
-    return None
+    return joined_ids([known_ids(part) for part in parts_of(dataset)])
+
+
+def joined_ids(parts: list[Array | None]) -> Array | None:
+    """(N,) the ids of all parts of a dataset; None where there are no parts, or none has ids.
+
+    Raises:
+        TrainmapError: some have ids and others not, an id comes twice, numbers beside strings.
+    """
+    known = [ids for ids in parts if ids is not None]
+    if not known:
+        return None
+    if len(known) < len(parts):
+        raise TrainmapError(
+            f"of {len(parts)} datasets in one {len(known)} have ids, from with_ids, and the others none: name each, or "
+            "none of them and with_ids(ConcatDataset([...]), ids) the whole"
+        )
+    if len({ids.dtype.kind for ids in known}) > 1:
+        raise TrainmapError("of several datasets in one some have integers as ids and others strings; give one kind")
+    return checked_ids(np.concatenate(known), None)
+
+
+def has_ids(dataset: Any) -> bool:
+    """Whether ``with_ids`` made a dataset, the one that it is a part of, or one of its parts."""
+    if is_subset(dataset):
+        return has_ids(dataset.dataset)
+    return bool(getattr(dataset, "hands_out_ids", False)) or any(map(has_ids, parts_of(dataset)))
+
+
+def parts_of(dataset: Any) -> list[Any]:
+    """The datasets that a ``ConcatDataset``, or a ``ChainDataset`` of streams, puts one behind another."""
+    behind = _is_torch(dataset, "ConcatDataset") or _is_torch(dataset, "ChainDataset")
+    return list(dataset.datasets) if behind else []
 
 
 def is_subset(dataset: Any) -> bool:
     """A ``torch.utils.data.Subset``, or what looks like one; torch is not imported for it."""
-    return any(base.__name__ == "Subset" and base.__module__.startswith("torch.") for base in type(dataset).__mro__)
+    return _is_torch(dataset, "Subset")
+
+
+def _is_torch(value: Any, name: str) -> bool:
+    return any(base.__name__ == name and base.__module__.startswith("torch.") for base in type(value).__mro__)

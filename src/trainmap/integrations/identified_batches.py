@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
 from trainmap.errors import TrainmapError
-from trainmap.integrations.identified import Identified, is_subset, known_ids, naming_of
+from trainmap.integrations.identified import (
+    Identified,
+    has_ids,
+    is_plain_sequence,
+    is_subset,
+    joined_ids,
+    known_ids,
+    naming_of,
+    parts_of,
+)
 from trainmap.integrations.identified_streams import IdentifiedStream
 
 Array = NDArray[Any]
@@ -110,7 +119,7 @@ def ids_of(dataset: Any) -> Array | None:
     if is_subset(dataset):
         ids = ids_of(dataset.dataset)
         return None if ids is None else ids[np.asarray(dataset.indices, np.int64)]
-    return known_ids(dataset)
+    return joined_ids([ids_of(part) for part in parts_of(dataset)]) if parts_of(dataset) else known_ids(dataset)
 
 
 def with_names(names: Any, batch: Any, column: str) -> Any:
@@ -127,14 +136,14 @@ def with_names(names: Any, batch: Any, column: str) -> Any:
             made[column] = names
             return made
         return {**batch, column: names}
-    return (names, *batch) if isinstance(batch, tuple | list) else (names, batch)
+    return (names, *batch) if is_plain_sequence(batch) else (names, batch)
 
 
 def loader_with_ids(loader: DataLoader[Any], ids: Any, column: str) -> DataLoader[Any]:
     """A loader that draws what ``loader`` draws; see ``trainmap.with_ids``."""
     dataset: Any = loader.dataset
     collate = loader.collate_fn
-    if isinstance(collate, Collated) or known_ids(dataset) is not None or isinstance(dataset, IdentifiedStream):
+    if isinstance(collate, Collated) or has_ids(dataset):
         raise TrainmapError("this loader's dataset has ids already, from with_ids; use the loader as it is")
     if isinstance(dataset, IterableDataset):
         pairs: Any = StreamPairs(IdentifiedStream(dataset, naming_of(ids, dataset), column))

@@ -27,6 +27,8 @@ class IdentifiedStream(IterableDataset[Any]):
         TrainmapError: while it is read: more items than ids, or fewer; counted in several workers.
     """
 
+    hands_out_ids = True
+
     def __init__(self, dataset: Any, names: Array | Naming | None, column: str) -> None:
         self.dataset, self.names, self.column = dataset, names, column
 

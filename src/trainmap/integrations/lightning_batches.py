@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
-from trainmap.integrations.identified import Identified, is_subset
+from trainmap.integrations.identified import parts_of
 from trainmap.integrations.identified_batches import apart
-from trainmap.integrations.identified_streams import IdentifiedStream
 
 ID = "id"
 
@@ -53,17 +52,10 @@ class ApartCollate:
         return batch
 
 
-def has_ids(dataset: Any) -> bool:
-    """Whether ``with_ids`` made a dataset, or the one that it is a part of."""
-    while is_subset(dataset):
-        dataset = dataset.dataset
-    return isinstance(dataset, Identified | IdentifiedStream)
-
-
 def column_of(dataset: Any) -> str:
     """The key of the ids in the items of a dataset that ``with_ids`` made, or of a part of one."""
     while dataset is not None and not isinstance(getattr(dataset, "column", None), str):
-        dataset = getattr(dataset, "dataset", None)
+        dataset = getattr(dataset, "dataset", None) or next(iter(parts_of(dataset)), None)
     return ID if dataset is None else dataset.column
 
 

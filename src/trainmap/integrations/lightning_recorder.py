@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError, shown, some
+from trainmap.integrations.identified import has_ids
 from trainmap.integrations.identified_batches import Collated, ids_of
 from trainmap.integrations.intake import Intake
 from trainmap.integrations.lightning_batches import (
@@ -23,7 +24,6 @@ from trainmap.integrations.lightning_batches import (
     arguments_of,
     bare,
     column_of,
-    has_ids,
     in_order,
     like,
     silent,

@@ -13,7 +13,8 @@ from trainmap.dynamics.recorder import Recorder
 from trainmap.errors import TrainmapError, whole
 from trainmap.integrations.gold import Gold, gold_of
 from trainmap.integrations.intake import Intake
-from trainmap.integrations.stages import checked
+from trainmap.integrations.staged_regression import targets_of
+from trainmap.integrations.stages import LEAST, checked
 
 Array = NDArray[Any]
 
@@ -21,7 +22,7 @@ log = logging.getLogger("trainmap")
 
 
 class SklearnRecorder:
-    """Records what a scikit-learn classifier predicts of its training data while it is trained, as one epoch each time.
+    """Records what a scikit-learn model predicts of its training data while it is trained, as one epoch each time.
 
     ::
 
@@ -45,11 +46,12 @@ class SklearnRecorder:
     Recorded is log p of ``predict_proba``, a probability below 1e-6 as 1e-6; of models without probabilities
     (``Perceptron``, hinge losses) the ``decision_function``, a margin taken for a logit: what it ranks is true, the
     confidence is that of a scale which nobody calibrated. Labels may be words; classes are numbered as
-    ``model.classes_`` are. Each recorded pass costs one prediction of all rows.
+    ``model.classes_`` are. A regressor is recorded as ``kind="regression"``, a classifier of (N, L) labels 0 or 1
+    (``MLPClassifier``) as ``kind="multilabel"``. Each recorded pass costs one prediction of all rows.
 
     Raises:
-        TrainmapError: when it records: a model that is not fitted or is no classifier, labels that it does not know, as
-            many ids as rows are needed.
+        TrainmapError: when it records: a model that is not fitted or is neither, labels that it does not know, as many
+            ids as rows are needed.
     """
 
     def __init__(
@@ -63,28 +65,25 @@ class SklearnRecorder:
         """Another pass is done: record what the model predicts now, where it is the turn of this one.
 
         Args:
-            model: a fitted classifier.
+            model: a fitted classifier or regressor.
             x: the N examples that it learns from, as it takes them.
-            y: (N,) their labels, as it was fitted to them.
+            y: (N,) their labels or targets, or (N, L) labels, as it was fitted to them.
         """
         self.passes += 1
         if self.passes % self.every == 0:
             self._record(model, x, y)
 
     def _record(self, model: Any, x: Any, y: Any) -> None:
-        classes = getattr(model, "classes_", None)
-        if classes is None:
-            raise TrainmapError(f"a fitted classifier is needed, this {type(model).__name__} has no classes_")
-        gold = gold_of(y, classes)
-        ids = np.arange(len(gold.labels)) if self.ids is None else self.ids
-        if len(ids) != len(gold.labels):
-            raise TrainmapError(f"{len(gold.labels)} rows need as many ids, got {len(ids)}")
-        logits = logits_of(model, x, gold)
+        outputs, targets, how = seen_by(model, x, y)
+        ids = np.arange(len(targets)) if self.ids is None else self.ids
+        if len(ids) != len(targets):
+            raise TrainmapError(f"{len(targets)} rows need as many ids, got {len(ids)}")
         if not self._begun:
-            self._intake.default(classes=len(gold.classes), ids=ids, labels=gold.labels, source="sweep", as_="logits")
+            known = targets if targets.ndim == 1 else None  # several labels go with each batch
+            self._intake.default(ids=ids, labels=known, source="sweep", **how)
             self._intake.begin()
             self._begun = True
-        self._intake.take(ids, logits, gold.labels)
+        self._intake.take(ids, outputs, targets)
         self._intake.end_epoch()
 
     # --- scikit-learn's callbacks (sklearn.callback.FitCallback) ---
@@ -125,6 +124,42 @@ class SklearnRecorder:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def seen_by(model: Any, x: Any, y: Any) -> tuple[Array, Array, dict[str, Any]]:
+    """What a fitted model predicts, what it should, and what kind of recording that makes.
+
+    Returns:
+        (N, C) logits and (N,) class numbers; (N,) predictions and targets of a regressor; (N, L) probabilities and
+        labels 0 or 1 of a classifier of several labels. And the arguments of ``Recorder`` for it.
+
+    Raises:
+        TrainmapError: neither; labels that the model does not know, or that are not one for each prediction.
+    """
+    from sklearn.base import is_regressor
+
+    name = type(model).__name__
+    if is_regressor(model):
+        targets = targets_of(y)
+        values = np.asarray(model.predict(x), np.float64).reshape(-1)
+        if len(values) != len(targets):
+            raise TrainmapError(f"{len(targets)} targets need as many predictions, this {name} gives {len(values)}")
+        return values, targets, {"kind": "regression"}
+    classes = getattr(model, "classes_", None)
+    if classes is None:
+        raise TrainmapError(f"a fitted classifier or a regressor is needed, this {name} has no classes_")
+    several = np.asarray(y)
+    if several.ndim == 2 and several.shape[1] > 1:
+        p = np.asarray(model.predict_proba(x)) if hasattr(model, "predict_proba") else np.empty(())
+        if p.shape != several.shape or not np.isin(several, (0, 1)).all():
+            raise TrainmapError(
+                f"labels of several columns must be 0 or 1, with a probability for each, got {several.shape} and "
+                f"{p.shape} of this {name}; record one column at a time"
+            )
+        how = {"kind": "multilabel", "classes": p.shape[1], "as_": "probabilities"}
+        return np.clip(p, LEAST, 1 - LEAST), several, how
+    gold = gold_of(y, classes)
+    return logits_of(model, x, gold), gold.labels, {"classes": len(gold.classes), "as_": "logits"}
 
 
 def logits_of(model: Any, x: Any, gold: Gold) -> Array:

@@ -109,7 +109,10 @@ def _lightgbm(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
 
 
 def _catboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
-    return at_ends(model.staged_predict(x, ntree_end=ends[-1], eval_period=1), ends)
+    """On the scale of the targets, as ``predict`` does; ``staged_predict`` by itself gives logarithms of counts."""
+    loss = str(model.get_all_params()["loss_function"]).partition(":")[0]
+    scale = "Exponent" if loss in ("Poisson", "Tweedie") else "RawFormulaVal"
+    return at_ends(model.staged_predict(x, prediction_type=scale, ntree_end=ends[-1], eval_period=1), ends)
 
 
 def _fitted(attribute: str, total: Callable[[Any], int]) -> Callable[[Any], int]:

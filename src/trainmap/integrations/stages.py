@@ -25,6 +25,7 @@ Array = NDArray[Any]
 
 LEAST = 1e-6
 """A probability below it is recorded as this: a forest of few trees gives 0, and a loss would be infinite."""
+NEAR_ONE = 1e-3  # how far from 1 single precision may leave the sum of probabilities
 
 
 def record_stages(
@@ -47,7 +48,7 @@ def record_stages(
     Args:
         model: a fitted classifier or regressor that adds trees one after another: scikit-learn's gradient boosting
             (plain and histogram), AdaBoost, forests and bagging; of XGBoost, LightGBM and CatBoost the estimators and
-            the classifying boosters.
+            the classifying boosters. Also as the last step of a ``Pipeline``, and what a search has refitted.
             After early stopping its best iteration is the last stage. Of a forest, which has no order, stage k is the
             mean of its first k trees.
         x: the N examples that it was fitted to, as it takes them.
@@ -70,6 +71,7 @@ def record_stages(
             know, x and y of different lengths.
     """
     wanted = whole(stages, "stages", 1)
+    model, x = last_step(model, x)
     if (regressors := regressors_of(model)) is not None:
         return _record_numbers(regressors, model, x, y, path, ids, wanted, overwrite)
     family = _family(model)
@@ -83,6 +85,20 @@ def record_stages(
             recorder.update(names, checked(p, gold), gold.labels)
             recorder.end_epoch()
     return Dynamics.open(os.fspath(path))
+
+
+def last_step(model: Any, x: Any) -> tuple[Any, Any]:
+    """What learned, and the examples as it was given them: of a ``Pipeline`` its last step, of a search its best."""
+    while True:
+        if is_search(model):
+            if not hasattr(model, "best_estimator_"):
+                raise TrainmapError(f"this {type(model).__name__} is not fitted, or by refit=False; fit it first")
+            model = model.best_estimator_
+        elif is_pipeline(model):
+            x = model[:-1].transform(x) if len(model.steps) > 1 else x
+            model = model.steps[-1][1]
+        else:
+            return model, x
 
 
 def _ends(model: Any, total: int, wanted: int) -> list[int]:
@@ -111,14 +127,25 @@ def _record_numbers(
 
 
 def checked(p: Array, gold: Gold) -> Array:
-    """(N, C) probabilities, none below ``LEAST``, of as many rows as there are labels."""
+    """(N, C) probabilities, none below ``LEAST``, of as many rows as there are labels.
+
+    Raises:
+        TrainmapError: another shape; rows that do not sum to 1.
+    """
     if p.ndim == 1:
         p = np.column_stack([1 - p, p])
     if p.shape != (len(gold.labels), len(gold.classes)):
         raise TrainmapError(
             f"the model must predict {len(gold.classes)} classes for each of {len(gold.labels)} labels, got {p.shape}"
         )
-    p = np.maximum(p.astype(np.float64), LEAST)
+    p = p.astype(np.float64)
+    if (far := np.abs(p.sum(axis=1) - 1)).size and far.max() > NEAR_ONE:
+        raise TrainmapError(
+            f"the probabilities of the classes must sum to 1, row {int(far.argmax())} sums to "
+            f"{p[far.argmax()].sum():.3g}: one against all the others gives no such; train softmax (multi:softprob, "
+            "multiclass, MultiClass)"
+        )
+    p = np.maximum(p, LEAST)
     return p / p.sum(axis=1, keepdims=True)
 
 
@@ -264,9 +291,10 @@ def _lightgbm_booster(model: Any) -> Any:
             "dart weighs its trees anew at each stage, which a fitted model does not tell; use gbdt, or record it "
             "while it trains, by RecordingMetric"
         )
-    objective = str(booster.dump_model(num_iteration=1)["objective"]).split()
+    objective = str(booster.dump_model(num_iteration=1).get("objective", "")).split()  # one of the user's own: none
     if not objective or objective[0] not in ("binary", "multiclass"):
-        raise TrainmapError(f"the objective must be binary or multiclass, got {' '.join(objective) or 'none'}")
+        got = " ".join(objective) or "a function of your own: record it while it trains, by RecordingMetric"
+        raise TrainmapError(f"the objective must be binary or multiclass, got {got}")
     if (scale := [one for one in objective if one.startswith("sigmoid:")]) and scale != ["sigmoid:1"]:
         raise TrainmapError(f"the sigmoid of LightGBM must have scale 1, got {scale[0]}")
     return booster
@@ -295,6 +323,7 @@ def _catboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
     return at_ends(model.staged_predict(x, prediction_type="Probability", ntree_end=ends[-1], eval_period=1), ends)
 
 
+is_search, is_pipeline = of_package("sklearn", "BaseSearchCV"), of_package("sklearn", "Pipeline")
 BOOSTED = ("GradientBoostingClassifier", "HistGradientBoostingClassifier", "AdaBoostClassifier")
 FORESTS = ("RandomForestClassifier", "ExtraTreesClassifier", "BaggingClassifier")
 FAMILIES = (

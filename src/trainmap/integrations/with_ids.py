@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from trainmap.errors import TrainmapError, shown
-from trainmap.integrations.identified import Identified, check_indexed, known_ids, naming_of
+from trainmap.integrations.identified import Identified, check_indexed, has_ids, naming_of
 
 
 def with_ids(dataset: Any, ids: Any = None, *, column: str = "id") -> Any:
@@ -20,7 +20,8 @@ def with_ids(dataset: Any, ids: Any = None, *, column: str = "id") -> Any:
     Args:
         dataset: one of
 
-            - a dataset that is indexed by position: PyTorch's, a ``Subset``, a list, an array;
+            - a dataset that is indexed by position: PyTorch's, a ``Subset``, a list, an array (of several that come one
+              after another name the ``ConcatDataset``, or each part: ``selection.subset`` knows both);
             - a stream: PyTorch's ``IterableDataset``;
             - a Hugging Face ``Dataset`` or ``IterableDataset``: gets a column, whatever its format or transform;
             - a ``DataLoader``, also one that Accelerate has prepared, over any of these: gives a loader that draws the
@@ -34,7 +35,8 @@ def with_ids(dataset: Any, ids: Any = None, *, column: str = "id") -> Any:
 
     Returns:
         what ``dataset`` is, with ids: a mapping has one key more, a tuple or list becomes (id, \\*item), all else
-        (id, item). Workers take it along (it pickles where the dataset does). ``selection.subset`` knows its ids.
+        (id, item), a named tuple too. Workers take it along (it pickles where the dataset does).
+        ``selection.subset`` knows its ids.
 
     Raises:
         TrainmapError: ids of another number than items, that repeat, that are neither integers nor strings; a key that
@@ -47,6 +49,8 @@ def with_ids(dataset: Any, ids: Any = None, *, column: str = "id") -> Any:
         from trainmap.integrations.identified_batches import loader_with_ids
 
         return loader_with_ids(dataset, ids, column)
+    if has_ids(dataset):
+        raise TrainmapError("this dataset has ids already, from with_ids; use it as it is")
     if hasattr(dataset, "column_names") and type(dataset).__module__.partition(".")[0] == "datasets":
         from trainmap.integrations.identified_columns import columns_with_ids
 
@@ -56,8 +60,6 @@ def with_ids(dataset: Any, ids: Any = None, *, column: str = "id") -> Any:
 
         return IdentifiedStream(dataset, naming_of(ids, dataset), column)
     check_indexed(dataset)
-    if known_ids(dataset) is not None:
-        raise TrainmapError("this dataset has ids already, from with_ids; use it as it is")
     return Identified(dataset, naming_of(ids, dataset, len(dataset)), column)
 
 

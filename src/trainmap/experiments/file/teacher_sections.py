@@ -86,8 +86,11 @@ class Teacher(Section):
     recipe: Recipe = Recipe()
     seeds: Annotated[list[Seed], Field(min_length=1)] = [1000]
     """One run each; a map never comes from a seed of the runs that it helps."""
-    record: Literal["train", "sweep"] = "train"
-    """Logits of the training step (free), or of an evaluation pass after each epoch."""
+    record: Literal["train", "sweep", "held-out"] = "train"
+    """Logits of the training step (free), or of an evaluation pass after each epoch; held-out: such a pass by networks
+    that did not train on the examples, ``folds`` of them, each trained on the other folds."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Of record: held-out; 2 by default. Fold k trains with the teacher's seed + k."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation loss."""
     subset: Subset | None = None
@@ -114,6 +117,14 @@ class Teacher(Section):
             raise ValueError("the subset of a teacher stays the same: no schedule, and no seeds or budgets of a row")
         if self.subset is not None and self.compress is not None:
             raise ValueError("a teacher has a subset or is made smaller (compress), not both")
+        if self.folds is not None and self.record != "held-out":
+            raise ValueError(f"folds go with record: held-out, got record: {self.record}")
+        if self.record == "held-out":
+            for name in ("subset", "compress", "patience"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"record: held-out trains several networks on all the data to their end; leave {name} out"
+                    )
         if self.compress is not None and self.compress.fresh and self.patience is not None:
             raise ValueError("a training that starts in the smaller form goes to its end; leave patience out")
         return self

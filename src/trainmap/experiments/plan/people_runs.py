@@ -19,6 +19,10 @@ def plan_people(draft: Draft) -> None:
     human, wrong = draft.experiment.human, draft.variant.wrong
     if human is None:
         return
+    for at, section in enumerate(draft.experiment.teachers):
+        if section.record == "held-out":
+            message = "people are compared with one network that records the test data; write record: sweep or train"
+            raise wrong(("teachers", at, "record"), message)
     if not draft.teachers:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
     shortest = min((one for runs in draft.teachers.values() for one in runs.values()), key=lambda one: one.least)

@@ -218,6 +218,9 @@ class Students:
             raise self.wrong(where, "distillation needs a teacher; add one under teachers")
         name = self.teacher_of(column)
         teacher = draft.paired(where, name)[seed] if how.seed == "paired" else draft.teacher(where, name, how.seed)
+        if not teacher.has_network:
+            message = f"{name} is recorded held-out, by several networks, none of which teaches; name another teacher"
+            raise self.wrong(where, message)
         given = TrainingDistillation(**how.model_dump(exclude={"teacher", "seed"}))
         try:
             loss = settled(given, draft.examples)

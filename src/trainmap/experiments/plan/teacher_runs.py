@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from trainmap.compression.quantization import check_scales
@@ -16,6 +17,7 @@ from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.map_runs import Maps, add_map, name_of
 from trainmap.experiments.plan.rows import Row, part_of
 from trainmap.experiments.plan.student_runs import check_of_map, name_selection
+from trainmap.experiments.tasks.cross_fit_teacher import CrossFitTeacher
 from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
@@ -62,7 +64,9 @@ def add_teacher(draft: Draft, at: int, name: str) -> None:
     section = draft.experiment.teachers[at]
     where, recipe = ("teachers", at), _recipe(draft, at)
     made: dict[int, Teacher]
-    if section.compress is None:
+    if section.record == "held-out":
+        made = add_folds(draft, at, section, recipe)
+    elif section.compress is None:
         made = {seed: Teacher(**_fields(draft, section, recipe, seed)) for seed in section.seeds}
     else:
         compress = section.compress.settled()
@@ -92,6 +96,36 @@ def add_teacher(draft: Draft, at: int, name: str) -> None:
     draft.teachers[name] = made
     for seed, task in made.items():
         draft.add(task, f"teacher {name} {on}, seed {seed}", name)
+
+
+def add_folds(draft: Draft, at: int, section: Section, recipe: Recipe) -> dict[int, Teacher]:
+    """The runs of a teacher that is recorded out of fold.
+
+    Raises:
+        TrainmapError: a class with fewer examples than folds, seeds whose networks would start alike, students who are
+            made smaller, which needs a recording of the test data.
+    """
+    where, folds, wrong = ("teachers", at), section.folds or 2, draft.variant.wrong
+    if min(draft.class_sizes) < folds:
+        message = (
+            f"each class needs as many examples as there are folds, {folds}; the smallest has {min(draft.class_sizes)}"
+        )
+        raise wrong((*where, "folds" if section.folds else "record"), message)
+    own = sorted(section.seeds)
+    if any(after - before < folds for before, after in pairwise(own)):
+        apart = [own[0] + folds * number for number in range(len(own))]
+        message = f"fold k trains with the seed + k, so seeds lie {folds} or more apart: {apart}, got {section.seeds}"
+        raise wrong((*where, "seeds"), message)
+    students = set(draft.experiment.seeds) if draft.experiment.students else set()
+    if shared := students & {seed + number for seed in own for number in range(folds)}:
+        message = f"fold k trains with the seed + k, and {shared} is among the students' seeds; take others"
+        raise wrong((*where, "seeds"), message)
+    if draft.compresses:
+        message = (
+            "students that are made smaller need a teacher that records the test data; write record: sweep or train"
+        )
+        raise wrong((*where, "record"), message)
+    return {seed: CrossFitTeacher(**_fields(draft, section, recipe, seed), folds=folds) for seed in section.seeds}
 
 
 def _before(draft: Draft, section: Section, recipe: Recipe, seed: int) -> Teacher:

@@ -13,12 +13,13 @@ from trainmap.experiments.report.forest import forest_of
 from trainmap.experiments.report.glossary import TERMS, explained
 from trainmap.experiments.report.page import Page
 from trainmap.experiments.report.verdict_words import LEGEND, symbol_of
+from trainmap.findings.example_cards import TEMPLATES
 from trainmap.page_templates import page_templates
 
 
 def html(page: Page) -> str:
     """The page, by ``page.html.j2``."""
-    made = page_templates(Path(__file__).parent)
+    made = page_templates(Path(__file__).parent, TEMPLATES)
     made.filters |= {"unbroken": _unbroken, "picture": _picture, "explained": explained}
     made.filters |= {"forest": forest_of, "scatters": _scatters}
     return made.get_template("page.html.j2").render(page=page, legend=LEGEND, symbol_of=symbol_of, terms=TERMS)

@@ -13,6 +13,7 @@ from trainmap.experiments.report.in_short import summary
 from trainmap.experiments.report.score_tables import grids
 from trainmap.experiments.results.run_rows import Report
 from trainmap.experiments.results.versus_random import compare
+from trainmap.findings.example_cards import RegionCards
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Page:
         status: how much of it is done; "" where it is whole by itself.
         grids: the tables.
         map: the picture of the map as a PNG file; None without one.
+        regions: examples of each region of the map.
         pictures: caption and PNG file.
         parts: pages below it, such as those of the groups of an experiment.
         notes, provenance: at the end.
@@ -36,6 +38,7 @@ class Page:
     summary: tuple[str, ...]
     grids: tuple[Grid, ...]
     map: Path | None = None
+    regions: tuple[RegionCards, ...] = ()
     pictures: tuple[tuple[str, Path], ...] = ()
     parts: tuple[Page, ...] = ()
     notes: tuple[str, ...] = ()
@@ -46,7 +49,7 @@ class Page:
 
     def beside(self, others: Sequence[Page]) -> Page:
         """The page as a part among others: alone it does not say again what the page above it says."""
-        return self if len(others) > 1 else replace(self, answers=(), map=None)
+        return self if len(others) > 1 else replace(self, answers=(), map=None, regions=())
 
 
 def page_of(report: Report) -> Page:
@@ -62,6 +65,7 @@ def page_of(report: Report) -> Page:
         tuple(summary(report)),
         tuple(grids(report)),
         map=report.picture,
+        regions=report.regions,
         notes=tuple(report.notes),
         provenance=report.provenance,
         answers=() if answer is None else (answer,),

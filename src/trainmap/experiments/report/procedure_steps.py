@@ -19,6 +19,7 @@ STEPS_OF: Mapping[str, str] = {
     "teacher": "Train teachers",
     "teacher on a part": "Train teachers on a part",
     "smaller teacher": "Make teachers smaller",
+    "teacher out of fold": "Train teachers out of fold",
     "map": "Make maps",
     "ensemble": "Make maps of several recordings",
     "kinds": "Look for the known kinds of examples",

@@ -136,6 +136,7 @@ def _write(study: Study, place: Path) -> dict[str, Path]:
             *kind_pictures,
         ),
         map=maps[0] if len(parts) == 1 and maps else None,
+        regions=parts[0].regions if len(parts) == 1 else (),
         parts=tuple(part.beside(parts) for part in parts),
         notes=(*study.notes, *left_out, *(f"Failed: {name}: {last_line(text)}" for name, text in failed.items())),
         provenance=study.provenance,

@@ -20,8 +20,9 @@ from trainmap.experiments.results.run_rows import CELL, Report, averaged, frame_
 from trainmap.experiments.results.statistics import Difference, firm_of
 from trainmap.experiments.results.versus_random import compare, unopposed
 from trainmap.experiments.runs.folder import Entry, Study, made
-from trainmap.experiments.tasks.place import PICTURE
+from trainmap.experiments.tasks.place import EXAMPLES, PICTURE
 from trainmap.experiments.tasks.task import Task
+from trainmap.findings.example_cards import RegionCards, read_cards
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
     entries = {entry.hash: entry for entry in study.entries}
     costs = once_of(group)
     picture = None
+    regions: tuple[RegionCards, ...] = ()
     notes: list[str] = []
     if group.map is not None and group.map.hash in done:
         scored, teachers = done[group.map.hash], [entries[one] for one in group.map.after]
@@ -147,6 +149,8 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
         costs["map"] = {**costs["map"], "note": told}
         found = made(folder, group.map) / PICTURE
         picture = found if found.is_file() else None
+        kept = made(folder, group.map) / EXAMPLES
+        regions = read_cards(kept) if kept.is_file() else ()
         overlap = "; ".join(f"{pair} share {part:.0%}" for pair, part in scored["overlap"].items())
         seeds, record = [teacher.config["seed"] for teacher in teachers], teachers[0].config["record"]
         told = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
@@ -180,6 +184,7 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
         notes=notes,
         provenance={"map": done[group.map.hash]["fingerprint"]} if group.map_price and group.map else {},
         picture=picture,
+        regions=regions,
         level=study.level,
         clock="cpu" if study.device == "cpu" else "wall",
     )

@@ -17,6 +17,7 @@ from trainmap.errors import TrainmapError, shown, unknown
 from trainmap.experiments.results.facts import NAMES, ROLES
 from trainmap.experiments.results.price import CLOCKS, ONCE, part_column
 from trainmap.experiments.results.statistics import interval
+from trainmap.findings.example_cards import RegionCards
 
 Row = Mapping[str, Any]
 
@@ -71,6 +72,7 @@ class Report:
         notes: sentences for the reader: what was done, what the numbers do not say.
         provenance: name to value: dataset, fingerprints, command, versions.
         picture: the map as a PNG; part of report.html, referred to by report.md.
+        regions: examples of each region of the map; part of report.html.
         level: confidence of the intervals.
     """
 
@@ -81,6 +83,7 @@ class Report:
     notes: Sequence[str] = ()
     provenance: Mapping[str, object] = field(default_factory=dict)
     picture: Path | None = None
+    regions: tuple[RegionCards, ...] = ()
     level: float = 0.95
     clock: Literal["wall", "cpu"] = "wall"
 

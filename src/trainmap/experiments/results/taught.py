@@ -12,6 +12,7 @@ from trainmap.experiments.results.run_rows import METRICS
 from trainmap.experiments.results.statistics import Difference, paired_difference
 from trainmap.experiments.results.titles import map_titles
 from trainmap.experiments.runs.folder import Study
+from trainmap.experiments.tasks.cross_fit_teacher import CrossFitTeacher
 from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
@@ -88,6 +89,8 @@ def trained_on(study: Study, done: Done, teacher: Teacher) -> str:
             else f"recorded in {teacher.recorded} epochs of further training"
         )
         return f"all the data; {', '.join([teacher.compress['method'], *rest])}, {how}"
+    if isinstance(teacher, CrossFitTeacher):
+        return f"{teacher.folds} networks, each on all of {teacher.folds} folds but one; means of the networks"
     if not isinstance(teacher, PartTeacher):
         return "all the data"
     chosen = teacher.drawn_from.get("selection")

@@ -35,6 +35,7 @@ FIXED_SECONDS = {
     "teacher": 0.3,
     "teacher on a part": 0.3,
     "smaller teacher": 5.0,
+    "teacher out of fold": 0.6,
     "student": 0.1,
     "compressed": 2.0,
     "features": 0.3,

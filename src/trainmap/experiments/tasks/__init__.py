@@ -22,6 +22,7 @@ Its files, in reading order::
     selection.py           which examples are chosen from a map: one fixed subset
     part_teacher.py        A teacher that is trained on a part of the data
     smaller_teacher.py     A teacher that is made smaller
+    cross_fit_teacher.py   A teacher out of fold
     student.py             A student: trained on what its row draws, taught or not, and judged
     compressed_student.py  what becomes of a trained student when it is made smaller
     tuning.py              best hyperparameters of a student
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
     from trainmap.experiments.tasks.compressed_student import CompressedStudent
     from trainmap.experiments.tasks.compressed_teacher import SIDES, CompressedTeacher
+    from trainmap.experiments.tasks.cross_fit_teacher import CrossFitTeacher
     from trainmap.experiments.tasks.datasets import Data, Elsewhere, Foreign, fingerprint_of, foreign, load
     from trainmap.experiments.tasks.draws import (
         DRAWS,
@@ -76,7 +78,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.on_machines import deployment_of, run_of_row
     from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
-    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, MAP, PICTURE, TEST_MAP, Place, is_at
+    from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, EXAMPLES, MAP, PICTURE, TEST_MAP, Place, is_at
     from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, materials_of
@@ -95,6 +97,7 @@ else:
             "choices": "CLUSTERS TEACHER_LOSS request_of settled",
             "compressed_student": "CompressedStudent",
             "compressed_teacher": "SIDES CompressedTeacher",
+            "cross_fit_teacher": "CrossFitTeacher",
             "datasets": "Data Elsewhere Foreign fingerprint_of foreign load",
             "draws": (
                 "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
@@ -111,7 +114,7 @@ else:
             "on_machines": "deployment_of run_of_row",
             "part_teacher": "PartTeacher",
             "people": "People check_counts counts_path fingerprint read_counts",
-            "place": "DYNAMICS EPOCHS MAP PICTURE TEST_MAP Place is_at",
+            "place": "DYNAMICS EPOCHS EXAMPLES MAP PICTURE TEST_MAP Place is_at",
             "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
             "selection": "Selection materials_of",
@@ -127,14 +130,15 @@ else:
 
 # fmt: off
 __all__ = [
-    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS", "TEACHERS",
-    "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent", "CompressedTeacher",
-    "Cost", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun", "Foreign", "Full", "Hyperparameters",
-    "IndependentRandom", "KindsFound", "Learning", "Logits", "Map", "MapScheduled", "Name", "PartTeacher", "People",
-    "Place", "PlainHyperparameters", "Priced", "Random", "RepeatedAuto", "Role", "Scheduled", "Search", "Selection",
-    "SmallerTeacher", "Student", "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_result",
-    "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at",
-    "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
-    "read_epochs", "request_of", "run_of_row", "settled", "table_of",
+    "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "EXAMPLES", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
+    "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent",
+    "CompressedTeacher", "Cost", "CrossFitTeacher", "Data", "Draw", "Elsewhere", "Ensemble", "Features",
+    "FederatedRun", "Foreign", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits",
+    "Map", "MapScheduled", "Name", "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Random",
+    "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher",
+    "Teaching", "Tuned", "check_counts", "check_result", "check_search", "counts_path", "deployment_of", "fingerprint",
+    "fingerprint_of", "foreign", "hash_of", "is_at", "load", "materials_of", "names_of", "needed_by", "of_row",
+    "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "run_of_row", "settled",
+    "table_of",
 ]
 # fmt: on

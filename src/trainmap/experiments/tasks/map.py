@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 from trainmap.dynamics.store import Dynamics
-from trainmap.errors import counted
-from trainmap.experiments.tasks.place import DYNAMICS, MAP, PICTURE, TEST_DYNAMICS, TEST_MAP, Place
+from trainmap.errors import TrainmapError, counted
+from trainmap.experiments.tasks.place import DYNAMICS, EXAMPLES, MAP, PICTURE, TEST_DYNAMICS, TEST_MAP, Place
 from trainmap.experiments.tasks.task import Cost, Result, Site, Task
 from trainmap.experiments.tasks.teacher import Teacher
+from trainmap.explorer.example_sources import examples_of
+from trainmap.findings.example_cards import region_cards, write_cards
 from trainmap.maps.datamap import DataMap
 from trainmap.views.plot import plot_map
 
+SHOWN = 6  # examples of each region
+
+log = logging.getLogger("trainmap")
+
 
 class Map(Task):
-    """Score a recording; leaves ``map.parquet`` and ``map.png``.
+    """Score a recording; leaves ``map.parquet``, ``map.png`` and, where they can be shown, the examples that are
+    furthest in each region (``examples.json``), for a report to show.
 
     Attributes:
         teacher: whose recording.
@@ -114,6 +122,7 @@ class Map(Task):
         seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu
         datamap.save(place.out / MAP)
         plot_map(datamap, place.out / PICTURE)
+        self._leave_examples(datamap, place)
         if self.test:
             beside = [Dynamics.open(place.of(role, TEST_DYNAMICS)) for role in self.needs()]
             _map_of(beside, [], **how).save(place.out / TEST_MAP)
@@ -128,6 +137,17 @@ class Map(Task):
             "scoring_cpu_seconds": cpu_seconds,
             "overlap": {f"{a} and {b}": share for (a, b), share in datamap.overlap().items()},
         }
+
+    def _leave_examples(self, datamap: DataMap, place: Place) -> None:
+        name = self.teacher.data.name
+        try:
+            examples = examples_of(name, datamap.ids, place.data_root)
+        except TrainmapError as error:
+            log.info("%s: its examples are not in the report: %s", name, error)
+            return
+        names = examples.class_names
+        cards = region_cards(datamap, examples, lambda label: names[label] if label < len(names) else str(label), SHOWN)
+        write_cards(cards, place.out / EXAMPLES)
 
 
 def needed_by(task: Task) -> set[Task]:

@@ -289,6 +289,7 @@ FIELDS: Mapping[str, Any] = {
     "teacher": Taught,
     "teacher on a part": Taught,
     "smaller teacher": Taught,
+    "teacher out of fold": Taught,
     "map": Scored,
     "ensemble": ScoredTogether,
     "selection": Chosen,

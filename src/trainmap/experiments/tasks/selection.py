@@ -136,6 +136,11 @@ def materials_of(strategy: Settled, one: Map) -> dict[str, Task]:
             f"{strategy.name} reads {', '.join(sorted(needs))} of one teacher, and this map is of {len(one.members)}; "
             "give it a map of one"
         )
+    if needs & {"features", "logits"} and not one.teacher.has_network:
+        raise TrainmapError(
+            f"{strategy.name} reads the network of the map's teacher, and one that is recorded held-out has several; "
+            "take a strategy that reads the map alone, or the map of another teacher"
+        )
     if needs & {"features", "logits"} and not one.whole:
         raise TrainmapError(
             f"{strategy.name} reads the network that {one.teacher.model} ends with, which a map of its first "

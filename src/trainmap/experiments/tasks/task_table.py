@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from trainmap.experiments.tasks.active_learning import ActiveLearning
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.compressed_teacher import CompressedTeacher
+from trainmap.experiments.tasks.cross_fit_teacher import CrossFitTeacher
 from trainmap.experiments.tasks.ensemble_map import Ensemble
 from trainmap.experiments.tasks.federated_run import FederatedRun
 from trainmap.experiments.tasks.kinds_found import KindsFound
@@ -39,6 +40,7 @@ TASKS: Mapping[str, type[Task]] = {
         People,
         PartTeacher,
         SmallerTeacher,
+        CrossFitTeacher,
         KindsFound,
         ActiveLearning,
         FederatedRun,

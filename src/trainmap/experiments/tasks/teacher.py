@@ -22,13 +22,18 @@ from trainmap.training.fit import FitResult
 from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
+RECORDED = {
+    "train": "its training steps",
+    "sweep": "an evaluation pass after each epoch",
+    "held-out": "what each says of its own fold after each epoch",
+}
 
 
 class Teacher(Learning):
     """Train a network on all the data while recording it; leaves ``dynamics/`` and ``model.pt``.
 
     Attributes:
-        record: the logits of the training steps, or of a sweep after each epoch.
+        record: the logits of the training steps, or of a sweep after each epoch ("held-out": see ``CrossFitTeacher``).
         record_test: whether the test data are recorded as well (``test-dynamics/``, always a sweep).
     """
 
@@ -39,7 +44,7 @@ class Teacher(Learning):
     on_all: ClassVar[bool] = True
     """Whether it is trained on all the data, so that its map is of all of them."""
 
-    record: Literal["train", "sweep"]
+    record: Literal["train", "sweep", "held-out"]
     record_test: bool = False
 
     def identity(self) -> dict[str, Any]:
@@ -63,7 +68,7 @@ class Teacher(Learning):
         return {"model": self.model, "seed": self.seed}
 
     def told(self) -> str:
-        recorded = "its training steps" if self.record == "train" else "an evaluation pass after each epoch"
+        recorded = RECORDED[self.record]
         return f"{super().told()}, {self.learns_from()}; recorded: {recorded}{' and the test data' * self.record_test}"
 
     def learns_from(self) -> str:
@@ -78,6 +83,11 @@ class Teacher(Learning):
     @property
     def has_layers(self) -> bool:
         """Whether its network is one in plain torch, with layers to look into."""
+        return True
+
+    @property
+    def has_network(self) -> bool:
+        """Whether it leaves a network, for others to learn from."""
         return True
 
     def count(self, site: Site) -> int:
