@@ -140,8 +140,9 @@ CLAIMS: Mapping[str, Claim] = {
 """By the name of a row without its size; a row that is not here stands in the tables without a paper."""
 
 LEFT_OUT = """\
-- **UNSEEN's** incremental selection (models trained on growing subsets, which refill them), and **UGIES** anew
-  in every epoch: see [strategies](selecting.md) for what is here.
+- **UNSEEN** (AAAI 2026). Its first step is any score of a map of held-out dynamics (`record: held-out` of a teacher),
+  which no row has yet; its incremental selection (networks trained on growing subsets) is not described in what could
+  be read. **UGIES** anew in every epoch.
 - **TDDS** needs logits of every epoch, which teachers of an experiment do not record; as a score it is
   [there](conventions.md).
 - **AlignPrune** with clean examples that are known, and over SeTa.
