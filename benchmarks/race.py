@@ -1,15 +1,17 @@
 """Does a race on held-out data hold? What it chose and what it refused, on other seeds and on the test data.
 
     python benchmarks/race.py --data DATA --out race.jsonl        # about two hours on one core; goes on where it was
-    python benchmarks/race.py --out race.jsonl --page docs/race.md   # puts its tables into the page
+    python benchmarks/race.py --data DATA --out race.jsonl --sets clinc150 --times 2   # racers trained twice as long
+    python benchmarks/race.py --out race.jsonl --page docs/race.md   # puts what is there into the page
 
 DATA holds the sets of ``SETS`` as ``load_splits`` reads them (ag_news/ag_news.parquet: columns text = "title. text" and
 label). For each set a map of out-of-fold dynamics is made (two networks, each trained on half of the training part by
 the default recipe, each predicting the other half after every epoch). For each kept share, for a fixed subset and for
 fresh draws, ``tm.race`` chooses with a cheap network on the validation part, once within its bound (``LIMIT`` of what
-one training on the subset saves) and once with room for all. Then five students of the full width are trained by what
-was chosen and five evenly, with seeds of their own, and judged on the test part: points of macro F1 with the paired
-95 % interval. The finalist of a race that chose even draws is trained as well: what did the interval refuse?
+one training on the subset saves), at the smallest share once more with room for all. Then five students of the full
+width are trained by what was chosen and five evenly, with seeds of their own, and judged on the test part: points of
+macro F1 with the paired 95 % interval. The finalist of a race that chose even draws is trained as well: what did the
+interval refuse?
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import json
 import os
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +35,7 @@ import torch
 import trainmap as tm
 from trainmap.data.dataset import Splits, load_splits
 from trainmap.evaluation.metrics import evaluate
+from trainmap.experiments.results.statistics import paired_difference
 from trainmap.models.build import build
 from trainmap.models.predict import predict
 from trainmap.races import CANDIDATES, EVEN, Racer
@@ -53,6 +57,7 @@ SHARES = (0.1, 0.2, 0.33, 0.5)
 KINDS = ("subset", "fresh")
 LIMITS = {"within the bound": 0.5, "with room": 100.0}
 SEEDS = range(5)
+BEGIN, END = "<!-- races: begin -->", "<!-- races: end -->"
 
 
 def main() -> None:
@@ -60,14 +65,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the sets; leave out to read what is there")
     parser.add_argument("--out", type=Path, required=True, help="results, one JSON a line; races lie beside it")
     parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--times", type=int, default=1, help="racers are trained for so many times their epochs")
+    parser.add_argument("--page", type=Path, help="a page with the lines BEGIN and END, between which the table goes")
     parser.add_argument("--map", choices=("held-out", "train"), default="held-out")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.data is not None:
-        measure(given.data, given.out, given.sets, given.map)
+        measure(given.data, given.out, given.sets, given.map, given.times)
+    if given.page is not None:
+        text = given.page.read_text()
+        head, rest = text.split(BEGIN)
+        given.page.write_text(f"{head}{BEGIN}\n\n{table(list(rows_of(given.out)))}\n\n{END}{rest.split(END)[1]}")
 
 
-def measure(data: Path, out: Path, sets: list[str], source: str) -> None:
+def measure(data: Path, out: Path, sets: list[str], source: str, times: int) -> None:
     """Run what is not in ``out`` yet."""
     known = {key(row): row for row in rows_of(out)}
     races = out.with_suffix(".races")
@@ -78,11 +89,16 @@ def measure(data: Path, out: Path, sets: list[str], source: str) -> None:
             datamap = map_of(splits, student, races / f"{name}-{source}.parquet", source)
             size = round(share * len(splits.train))
             for kind in KINDS:
-                judge = Racer(splits.train, splits.validation, racer, recipe_of(racer, splits), student=student)
+                recipe = recipe_of(racer, splits)
+                recipe = replace(recipe, epochs=times * recipe.epochs)
+                judge = Racer(splits.train, splits.validation, racer, recipe, student=student)
                 finalists: list[str] = [EVEN]
                 for how, limit in LIMITS.items():
+                    if how != "within the bound" and (share != SHARES[0] or times > 1):
+                        continue
+                    how = how if times == 1 else f"{how}, {times} x"
                     cell = {"set": name, "map": source, "share": share, "kind": kind, "how": how}
-                    journal = races / f"{name}-{source}-{kind}-{size}.json"
+                    journal = races / f"{name}-{source}-{kind}-{size}-{times}.json"
                     if (found := known.get(key(cell))) is None:
                         start = time.process_time()
                         one = race(datamap, size, judge, kind=kind, limit=limit, journal=journal)
@@ -103,6 +119,34 @@ def measure(data: Path, out: Path, sets: list[str], source: str) -> None:
                         examples = draw(choice, CANDIDATES, pool_of(datamap, size), size, seed, kind)
                         score = trained(splits, student, recipe_of(student, splits), examples, seed)
                         note(out, cell | {"score": score, "cpu": time.process_time() - start})
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """A line for each race: what it chose and by how much, its cost, and the finalist on the test data."""
+    scores: dict[tuple[Any, ...], dict[int, float]] = defaultdict(dict)
+    for row in rows:
+        if row["how"] == "student":
+            scores[row["set"], row["share"], row["kind"], row["choice"]][row["seed"]] = row["score"]
+    lines = ["| data, kept | kind | won | in the race | trainings | of what is saved | on the test data |"]
+    lines += ["|---|---|---|---|---:|---:|---|"]
+    order = [*SETS]
+    for row in sorted(rows, key=lambda row: (row["share"], order.index(row["set"]), row["kind"] != "subset")):
+        if row["how"] == "student":
+            continue
+        at = (row["set"], row["share"], row["kind"])
+        ours, even = scores[*at, row["finalist"]], scores[*at, EVEN]
+        found = paired_difference({k: 100 * v for k, v in ours.items()}, {k: 100 * v for k, v in even.items()})
+        test = f"{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}] (n = {found.n})" if found.n > 1 else ""
+        refused = row["winner"] == EVEN and row["finalist"]
+        what = f"even (refused: {row['finalist']})" if refused else row["winner"]
+        led = f"{100 * row['mean']:+.1f}, from {100 * row['low']:+.1f}" if "mean" in row else "no final"
+        how = "" if row["how"] == "within the bound" else f", {row['how'].removeprefix('within the bound, ')}"
+        share = f"{row['spent'] / row['saved']:.0%}"
+        lines.append(
+            f"| {row['set']}, {100 * row['share']:g} % | {row['kind']}{how} | {what} | {led} | {row['trainings']} | "
+            f"{share} | {test} |"
+        )
+    return "\n".join(lines)
 
 
 def recipe_of(model: str, splits: Splits) -> Recipe:

@@ -36,7 +36,8 @@ HEAD = """# Tables of the selection experiments
 
 Made by `docs/pictures.py` from finished runs of the files named; n = 5 seeds for random, auto and repeated auto, 3 for
 what a file says. Test macro F1 in percent, differences in points, paired by seed, with their 95 % Student t interval;
-✓ above 0, ✗ below. What they mean stands in [which strategy when](selection.md)."""
+✓ above 0, ✗ below. `auto` and repeated auto are those of version 0.2. What they mean stands in
+[which strategy when](selection.md)."""
 
 LINES = {
     "auto": ("#5a9e1a", "o"),

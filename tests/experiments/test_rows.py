@@ -260,7 +260,7 @@ def test_auto_is_told_how_good_the_maps_teacher_is_on_other_data(tmp_path: Path)
     card = next((tmp_path / "out" / "made").glob("selection-*/card.json"))
     assert f"held_out={accuracy}" in json.loads(card.read_text())["spec"]
     report = write_study(tmp_path / "out")["report.md"].read_text()
-    assert "auto 33 %: Keep 356 of 1,078 examples (33.0%), the classes in proportion. " in report
+    assert "auto 33 %: Keep 356 of 1,078 examples (33.0%)" in report
 
 
 def test_every_row_is_compared_with_all_the_data_where_they_were_run() -> None:

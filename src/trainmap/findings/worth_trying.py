@@ -1,7 +1,8 @@
 """Is choosing by the map worth a try? An answer in words, from what the map itself shows.
 
-It is the rule of ``auto`` (``trainmap.selection.auto``) read as an answer: where the rule would draw evenly, nothing
-that we measured gains. It says what is worth the runs that would show it, never what they will show.
+It is the rule of ``auto`` (``trainmap.selection.auto_rule``) read as an answer: where the rule prefers and cuts
+nothing, choices by such maps have lost to random. It says what is worth the runs that would show it, never what they
+will show.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from typing import Literal
 
 from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
-from trainmap.selection.auto import KNOWN
 from trainmap.selection.select import advise
 
 Answer = Literal["worth a try", "not likely", "cannot be told"]
@@ -58,12 +58,12 @@ def is_worth(
         after.append("The ranking still moves: record more epochs before anything is chosen by it.")
     after.append("Whatever you try, train on as many examples drawn at random beside it: that is what it must beat.")
     answer: Answer = "worth a try" if advice.tilt > 0 or advice.cut > 0 else "not likely"
-    if answer == "not likely" and held_out is None and advice.contradicted < KNOWN and len(datamap) >= 300:
+    if answer == "not likely" and held_out is None and advise(datamap, size, held_out=1.0).tilt > 0:
         answer = "cannot be told"
         after.insert(
             0,
-            "The network came to agree with nearly every label. From the training alone one cannot tell whether it "
-            "understood them or knows them by heart, and a choice by a map of the second kind has lost to random: say "
-            "its accuracy on data that it was not trained on (--held-out 0.9).",
+            "From the training alone one cannot tell whether the network understood its labels or knows them by heart, "
+            "and choices by maps of the second kind have lost up to 13 points to random: say its accuracy on data that "
+            "it was not trained on (--held-out 0.9).",
         )
     return Worth(answer, (advice.reason, *after))

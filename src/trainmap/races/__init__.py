@@ -20,25 +20,28 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.races.candidates import CANDIDATES, EVEN, Candidate
     from trainmap.races.fresh_draws import Preferring
-    from trainmap.races.heats import Heats
+    from trainmap.races.heats import Heats, largest
     from trainmap.races.lower_bound import Lead, lead
+    from trainmap.races.race import CONFIRM, SEEDS
     from trainmap.races.raced import Facts, Race, Trained
-    from trainmap.races.racer import Racer
+    from trainmap.races.racer import PARTS, Racer, racing_recipe
 else:
     __getattr__, __dir__ = lazily(
         __name__,
         {
             "candidates": "CANDIDATES EVEN Candidate",
             "fresh_draws": "Preferring",
-            "heats": "Heats",
+            "heats": "Heats largest",
             "lower_bound": "Lead lead",
+            "race": "CONFIRM SEEDS",
             "raced": "Facts Race Trained",
-            "racer": "Racer",
+            "racer": "PARTS Racer racing_recipe",
         },
     )
 
 # fmt: off
 __all__ = [
-    "CANDIDATES", "EVEN", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race", "Racer", "Trained", "lead",
+    "CANDIDATES", "CONFIRM", "EVEN", "PARTS", "SEEDS", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race",
+    "Racer", "Trained", "largest", "lead", "racing_recipe",
 ]
 # fmt: on

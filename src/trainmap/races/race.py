@@ -11,6 +11,7 @@ race.selection.subset(dataset)
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,8 +33,8 @@ Judge = Callable[[Any, int], Any]
 """(ids or schedule, seed) -> a score, higher is better; or an array of scores of parts of the held-out data, whose mean
 is the score."""
 
-LIMIT = 0.5
-CONFIDENCE = 0.9
+LIMIT, CONFIDENCE = 0.5, 0.9
+SEEDS, CONFIRM = 2, 4
 
 
 def race(
@@ -43,8 +44,8 @@ def race(
     *,
     kind: Kind = "subset",
     candidates: Mapping[str, Any] | Sequence[str] | None = None,
-    seeds: int = 2,
-    confirm: int = 4,
+    seeds: int = SEEDS,
+    confirm: int = CONFIRM,
     confidence: float = CONFIDENCE,
     limit: float = LIMIT,
     cost: float | None = None,
@@ -180,7 +181,9 @@ class _Course:
             purpose = get_args(Stage).index(stage)
             seed = int(np.random.SeedSequence([self.facts.seed, purpose, at]).generate_state(1)[0]) >> 1
             examples = draw(name, self.contenders, self.pool, self.facts.size, seed, self.facts.kind)
-            found = Trained(name, stage, at, scores_of(self.judge(examples, seed)))
+            wall, cpu = time.perf_counter(), time.process_time()
+            scores = scores_of(self.judge(examples, seed))
+            found = Trained(name, stage, at, scores, time.perf_counter() - wall, time.process_time() - cpu)
         parts = {len(one.scores) for one in self.trainings} | {len(found.scores)}
         if len(parts) > 1:
             raise TrainmapError(f"a judge must give as many scores every time, got {sorted(parts)}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -37,13 +39,15 @@ CURE = "race again"
 
 @dataclass(frozen=True)
 class Trained:
-    """One training of the judge: of whom, in which stage, with which of its seeds, and its scores on the parts of the
-    held-out data (one number where the judge gave one)."""
+    """One training of the judge: of whom, in which stage, with which of its seeds, its scores on the parts of the
+    held-out data (one number where the judge gave one), and the time that it took."""
 
     candidate: str
     stage: Stage
     seed: int
     scores: tuple[float, ...]
+    seconds: float = dataclasses.field(default=0.0, compare=False)
+    cpu_seconds: float = dataclasses.field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Race(Told):
     trainings: tuple[Trained, ...]
     finalist: str
     datamap: DataMap | None = None
-    field: Mapping[str, Contender] = field(default_factory=dict)
+    field: Mapping[str, Contender] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def final(self) -> Lead | None:
@@ -143,6 +147,12 @@ class Race(Told):
         return pl.DataFrame(rows, schema=schema)
 
     @property
+    def score(self) -> float:
+        """What the judge gave for even draws, on average: compare it with the student's; NaN where none was made."""
+        found = _mean([one for one in self.trainings if one.candidate == EVEN])
+        return math.nan if found is None else found
+
+    @property
     def out(self) -> Mapping[str, str]:
         """Who was not raced, and why."""
         return self.facts.left_out
@@ -167,6 +177,9 @@ class Race(Told):
                 f"{counted(facts.rounds, 'round')} of {counted(facts.seeds, 'seed')}" if facts.rounds else "no heats"
             )
             said.append(f"Raced against {even} by {facts.judge}: {', '.join(facts.candidates)}, in {heats}.")
+            said.append(
+                f"{even.capitalize()} scored {self.score:.4f} on average: far below the student, a judge misleads."
+            )
             said.append(self._told_final(even))
             said.append(f"Cost: {counted(len(self.trainings), 'training')} of the judge, {self.spent:.3g} of {bound}.")
         if facts.left_out:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.data.dataset import Dataset
+from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError, unknown, whole
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.build import build, check_model
@@ -32,7 +33,9 @@ class Racer:
         train: all the training examples; their ids are those of the map.
         held_out: examples to judge on, not the test data.
         model: the cheap network, by name.
-        recipe: how it is trained; None for ``default_recipe``.
+        recipe: how it is trained; None for ``default_recipe``, and twice its epochs where the student is another
+            network: a narrow one learns more slowly, and one that understands less than the student likes easy
+            examples more (docs/race.md).
         student: the network whose training is to be saved, by name; None for ``model``.
         student_recipe: how that is trained; None for ``default_recipe``.
         metric: "macro_f1", as in the tables, or "accuracy".
@@ -64,7 +67,7 @@ class Racer:
     @property
     def used(self) -> Recipe:
         """How the cheap network is trained."""
-        return self.recipe or default_recipe(self.model, self.train.name, inputs=self.train.inputs)
+        return self.recipe or racing_recipe(self.model, self.student or self.model, self.train.name, self.train.inputs)
 
     @property
     def told(self) -> str:
@@ -74,11 +77,15 @@ class Racer:
 
     def cost(self, size: int) -> float:
         """One training on so many examples, the held-out predictions included, in trainings of the student on all."""
-        student, model = self.student or self.model, self.model
+        student = self.student or self.model
         recipe = self.student_recipe or default_recipe(student, self.train.name, inputs=self.train.inputs)
         whole_run = training_flops(self._forward[student], recipe.epochs * len(self.train))
-        own = training_flops(self._forward[model], self.used.epochs * size)
-        return (own + inference_flops(self._forward[model], len(self.held_out))) / whole_run
+        return self.flops(size) / whole_run
+
+    def flops(self, size: int) -> int:
+        """One training on so many examples, with the held-out predictions."""
+        forward = self._forward[self.model]
+        return training_flops(forward, self.used.epochs * size) + inference_flops(forward, len(self.held_out))
 
     def __call__(self, examples: Any, seed: int) -> Array:
         model = build(self.model, self.train.classes, self.train.inputs, seed)
@@ -103,6 +110,12 @@ class Racer:
         by_class = shuffled[np.argsort(self.held_out.y[shuffled], kind="stable")]
         part[by_class] = np.arange(len(by_class)) % self.parts
         return part
+
+
+def racing_recipe(model: str, student: str, dataset: str, inputs: Inputs, epochs: int | None = None) -> Recipe:
+    """How a network is trained to race for a student where nobody said how; ``epochs`` in place of its own."""
+    recipe = default_recipe(model, dataset, epochs, inputs)
+    return recipe if epochs is not None or model == student else replace(recipe, epochs=2 * recipe.epochs)
 
 
 def part_scores(metric: Metric, labels: Array, predicted: Array, part: Array) -> Array:

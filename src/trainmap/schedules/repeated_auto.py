@@ -11,7 +11,8 @@ from trainmap.schedules.covering import CoveringDraws
 from trainmap.schedules.options import Options, Run, option
 from trainmap.schedules.protocol import Visit
 from trainmap.schedules.repeated_random import DisjointRandom
-from trainmap.selection.auto import read_map, weighed
+from trainmap.selection.auto import weighed
+from trainmap.selection.auto_rule import read_map
 from trainmap.selection.quotas import Balance
 from trainmap.selection.select import known_pool
 from trainmap.selection.strategies import AUTO
@@ -61,7 +62,7 @@ class RepeatedAuto(DisjointRandom):
         super().__init__(pool.ids, int(size), seed)
         self.map = datamap.fingerprint  # a run that resumes must have the same
         self._draws: CoveringDraws | None = None
-        if self.advice.tilt or self.advice.cut or balance is not None:
+        if not self.advice.nothing or balance is not None:
             kept, log_weights = weighed(pool, self.advice)
             self.ids = pool.ids[kept]
             self._draws = CoveringDraws(log_weights, pool.labels[kept], self.size, balance or "proportional", self.seed)

@@ -12,7 +12,8 @@ Its files, in reading order::
     coverage.py       strategies over the distribution of a score
     diversity.py      strategies over features
     clique.py         one more of them, greedy for a heavy clique
-    auto.py           what to keep when a map and a budget are all that is known
+    auto_rule.py      what a map and a budget say, and why
+    auto.py           what is drawn by that
     strategies.py     STRATEGIES, and the one way to run them
     words.py          the mini-language of subsets
     requests.py       what is asked of a map, and whether it is bound to fail
@@ -31,7 +32,8 @@ from trainmap.faces import lazily
 
 if TYPE_CHECKING:
     from trainmap.selection.acquisitions import ACQUISITIONS, Acquisition, Draw, Question, acquire, acquisition_of
-    from trainmap.selection.auto import KNOWN, Advice, check_auto, drawn, read_map, reason, weighed
+    from trainmap.selection.auto import check_auto, drawn, reason, weighed
+    from trainmap.selection.auto_rule import Advice, read_map
     from trainmap.selection.card import FORMAT, Selection
     from trainmap.selection.clique import check_ugies, ugies
     from trainmap.selection.coverage import (
@@ -72,7 +74,8 @@ else:
         __name__,
         {
             "acquisitions": "ACQUISITIONS Acquisition Draw Question acquire acquisition_of",
-            "auto": "KNOWN Advice check_auto drawn read_map reason weighed",
+            "auto": "check_auto drawn reason weighed",
+            "auto_rule": "Advice read_map",
             "card": "FORMAT Selection",
             "clique": "check_ugies ugies",
             "coverage": (
@@ -93,7 +96,7 @@ else:
 
 # fmt: off
 __all__ = [
-    "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "KNOWN", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw",
+    "ACQUISITIONS", "AUTO", "EXPLAINED", "FORMAT", "STRATEGIES", "Acquisition", "Advice", "Balance", "Draw",
     "Features", "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "Strategy", "acquire",
     "acquisition_of", "advise", "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band",
     "check_beta", "check_ccs", "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate",

@@ -66,6 +66,7 @@ class Pool:
         examples: N of the whole dataset; ``kept`` of them are asked for in all, also where a pool is one class.
         rule: of the map's regions.
         ends: of the scores, which one is hard ("high", "low"), as the map says; what is not in it is told by its name.
+        source: of the recording: "train", "sweep" or "held-out".
     """
 
     ids: Array
@@ -78,6 +79,7 @@ class Pool:
     examples: int = 0
     rule: Rule = "quantile"
     ends: Mapping[str, str | None] = field(default_factory=dict)
+    source: str = "train"
 
     def __len__(self) -> int:
         return len(self.ids)

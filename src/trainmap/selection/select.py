@@ -14,7 +14,7 @@ from trainmap.errors import TrainmapError, some
 from trainmap.kinds import check_kind
 from trainmap.maps.datamap import DataMap
 from trainmap.scores.trajectories import Clusters
-from trainmap.selection.auto import Advice, read_map
+from trainmap.selection.auto_rule import Advice, read_map
 from trainmap.selection.card import Selection, Taken, are_numbers
 from trainmap.selection.entry import Ask, Strategy, Word, check_request, usable
 from trainmap.selection.pool import Features, Pool, aligned
@@ -244,6 +244,7 @@ def _pool(
         examples=len(datamap),
         rule=datamap.rule,
         ends={name: datamap.hard_end(name) for name in columns},
+        source=datamap.source,
     )
 
 

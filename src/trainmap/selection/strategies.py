@@ -26,7 +26,8 @@ from trainmap.errors import unknown
 from trainmap.kinds import check_name
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD
 from trainmap.selection import rankings
-from trainmap.selection.auto import READS, auto, check_auto, reason
+from trainmap.selection.auto import auto, check_auto, reason
+from trainmap.selection.auto_rule import READS
 from trainmap.selection.clique import check_ugies, ugies
 from trainmap.selection.coverage import (
     band,

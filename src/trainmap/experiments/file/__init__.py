@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.file.federated_sections import Federated
     from trainmap.experiments.file.fields import Section, short, written
     from trainmap.experiments.file.sections import Active, Distillation, Student
-    from trainmap.experiments.file.teacher_sections import Map, Recipe, Subset, Teacher
+    from trainmap.experiments.file.teacher_sections import Map, Race, Recipe, Subset, Teacher
     from trainmap.experiments.file.variants import Variant, load_experiment, schema, variant_of
     from trainmap.experiments.file.way_sections import Compression, Schedule, TeacherCompression, Without
     from trainmap.experiments.file.yamlfile import Where
@@ -39,7 +39,7 @@ else:
             "federated_sections": "Federated",
             "fields": "Section short written",
             "sections": "Active Distillation Student",
-            "teacher_sections": "Map Recipe Subset Teacher",
+            "teacher_sections": "Map Race Recipe Subset Teacher",
             "variants": "Variant load_experiment schema variant_of",
             "way_sections": "Compression Schedule TeacherCompression Without",
             "yamlfile": "Where",
@@ -49,7 +49,7 @@ else:
 # fmt: off
 __all__ = [
     "Active", "Compression", "Distillation", "Evaluation", "Federated", "LeaveOut", "Limit", "Map", "Outliers", "Pairs",
-    "Recipe", "Schedule", "Section", "Shift", "Student", "Subset", "Teacher", "TeacherCompression", "Variant", "Where",
-    "Without", "load_experiment", "schema", "short", "variant_of", "written",
+    "Race", "Recipe", "Schedule", "Section", "Shift", "Student", "Subset", "Teacher", "TeacherCompression", "Variant",
+    "Where", "Without", "load_experiment", "schema", "short", "variant_of", "written",
 ]
 # fmt: on

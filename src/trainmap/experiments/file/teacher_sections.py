@@ -27,6 +27,17 @@ class Recipe(Section):
     clip: Annotated[float, Field(gt=0)] | None = None
 
 
+class Race(Section):
+    """How the rows ``raced`` and ``repeated-raced`` are raced for (``trainmap.race``)."""
+
+    model: Words = ""
+    """The cheap network; cnn-4, mlp-32 or text-bag-8 by default."""
+    epochs: Count | None = None
+    """Of each of its trainings; by default twice its recipe's, where the student is another network."""
+    limit: Annotated[float, Field(ge=0)] = 0.5
+    """What the race may cost, as a share of what one training of the student on the subset saves."""
+
+
 class Subset(Section):
     """A row of the table: a named one, a spec in the selection language, a strategy with its options, or a schedule. A
     bare word is the name of one."""
@@ -41,6 +52,8 @@ class Subset(Section):
     """Of the strategy; s2l also takes ``clusters``, how many (100)."""
     schedule: Schedule | None = None
     """What changes during training, in place of a fixed subset."""
+    race: Race | None = None
+    """For ``raced`` and ``repeated-raced``: the race."""
     without: Without | None = None
     """For rows of a map: what is cut away before."""
     name: str = ""
@@ -65,6 +78,8 @@ class Subset(Section):
             raise ValueError("must have a key or a spec, and not both, or a strategy or a schedule in their place")
         if self.options and not self.strategy:
             raise ValueError("options go with a strategy; there is none")
+        if self.race is not None and self.key not in ("raced", "repeated-raced"):
+            raise ValueError("race goes with the rows raced and repeated-raced")
         if self.strategy and self.rule != "quantile":
             raise ValueError("a strategy has no use for a rule; leave it out")
         if self.key and self.rule != "quantile":

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from trainmap.experiments.tasks.draws import Chosen, Draw, Full, IndependentRandom, Priced, Random, RepeatedAuto
+from trainmap.experiments.tasks.draws import (
+    Chosen,
+    Draw,
+    Full,
+    IndependentRandom,
+    Priced,
+    Raced,
+    Random,
+    RepeatedAuto,
+    RepeatedRaced,
+)
 from trainmap.maps.regions import Rule
 
 
@@ -41,6 +51,8 @@ ROWS: Mapping[str, NamedRow] = {
         NamedRow("random-at-cost", "random at the map's cost", draw=Priced),
         NamedRow("auto", "auto", "{percent} auto"),
         NamedRow("repeated-auto", "repeated auto", "{percent} auto", draw=RepeatedAuto),
+        NamedRow("raced", "raced", draw=Raced),
+        NamedRow("repeated-raced", "repeated raced", draw=RepeatedRaced),
         NamedRow("ambiguous", "ambiguous = high variability", "{percent} ambiguous"),
         NamedRow("hard", "hard-to-learn = low confidence", "{percent} hard-to-learn"),
         NamedRow("easy", "easy-to-learn = high confidence", "{percent} easy-to-learn"),

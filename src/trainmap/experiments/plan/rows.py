@@ -9,12 +9,23 @@ from typing import Any, Literal
 from trainmap.audits.suspicion import RULES
 from trainmap.errors import TrainmapError, unknown
 from trainmap.experiments.file.fields import short
-from trainmap.experiments.file.teacher_sections import Subset
+from trainmap.experiments.file.teacher_sections import Race, Subset
 from trainmap.experiments.file.way_sections import Schedule, Without
 from trainmap.experiments.file.yamlfile import Where
 from trainmap.experiments.plan.named_rows import ROWS, percent, said
 from trainmap.experiments.tasks.choices import CLUSTERS, TEACHER_LOSS, request_of, settled
-from trainmap.experiments.tasks.draws import DRAWS, SAME_SIZE, Chosen, Draw, Full, MapScheduled, Random, Role, Scheduled
+from trainmap.experiments.tasks.draws import (
+    DRAWS,
+    SAME_SIZE,
+    Chosen,
+    Draw,
+    Full,
+    MapScheduled,
+    Raced,
+    Random,
+    Role,
+    Scheduled,
+)
 from trainmap.maps.map_file import AXES
 from trainmap.scores.table import OF_SEVERAL, score_named
 from trainmap.selection.requests import Request
@@ -117,6 +128,8 @@ def part_of(
     row, *others = rows_of_one(subset, sizes, examples, 1, scores, where, wrong, check)
     if others:
         raise wrong(where, several.format(len(others) + 1))
+    if isinstance(row.draw, Raced):
+        raise wrong(where, f"'{row.name}' is raced for a student, as a row under subsets; take another subset here")
     if not row.draw.fixed or row.role == "priced opponent":
         raise wrong(where, f"'{row.name}' {moving}")
     return row
@@ -213,6 +226,8 @@ def _by_name(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequ
         told: dict[str, Any] = {"count": _count(spec, examples, scores)}
         if row.draw is Chosen:
             told |= {"spec": spec, "rule": row.rule, "balance": subset.balance, "without": without}
+        if issubclass(row.draw, Raced):
+            told["settings"] = (subset.race or Race()).model_dump()
         made.append(Row(_cut(name, without), row.draw(**told), row.steps, series=_cut(what, without)))
     return made
 

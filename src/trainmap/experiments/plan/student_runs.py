@@ -19,13 +19,15 @@ from trainmap.experiments.plan.draft import Draft
 from trainmap.experiments.plan.graph import Line
 from trainmap.experiments.plan.rows import Row, rows_of
 from trainmap.experiments.tasks.compressed_student import CompressedStudent
-from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Priced, Scheduled, priced
+from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Priced, Raced, Scheduled, priced
 from trainmap.experiments.tasks.map import Map, needed_by
 from trainmap.experiments.tasks.materials import Logits
+from trainmap.experiments.tasks.racing import Racing, cheap_network
 from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
 from trainmap.models.encoders import is_encoder
+from trainmap.races import racing_recipe
 from trainmap.scores.table import OF_SEVERAL
 from trainmap.training.recipes import Recipe as TrainingRecipe
 
@@ -102,6 +104,8 @@ class Students:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
             check_of_map(row, self.one, self.draft.class_sizes)
+        if isinstance(row.draw, Raced) and row.draw.settings["model"]:
+            self.draft.network(row.draw.settings["model"], "racer")
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
             proxy = row.draw.schedule["model"]
             if is_encoder(proxy):
@@ -130,7 +134,7 @@ class Students:
                 lasting = self.priced(base, self.draft.examples if steps == "full" else row.count)
             for seed in self.experiment.seeds if row.seeds is None else row.seeds:
                 one = self.maps.get(seed, self.one)
-                given = row.draw.needs(one, seed)
+                given = row.draw.needs(one, seed) | self.race(row, column, recipe, one)
                 told = {"teaching": self.teaching(column, recipe, seed), "seed": seed, "drawn_from": given}
                 made = base.model_copy(update=lasting | told)
                 for task in given.values():
@@ -156,6 +160,31 @@ class Students:
         live = 0 if base.live is None else self.draft.forward(base.live.model)
         count, steps = priced(seen, spent, forward, self.draft.examples, recipe.epochs, recipe.batch, live)
         return {"draw": Priced(count=count), "steps": steps}
+
+    def race(self, row: Row, column: Column, recipe: TrainingRecipe, one: Map | None) -> dict[str, Task]:
+        """The race for a row that is raced for a student, with a name in the graph; nothing for other rows."""
+        if not isinstance(row.draw, Raced) or one is None:
+            return {}
+        settings, inputs = row.draw.settings, self.draft.splits.train.inputs
+        if not len(self.draft.splits.validation):
+            raise self.wrong(("subsets",), f"'{row.name}' is judged on validation data; see data.validation")
+        model = settings["model"] or cheap_network(inputs)
+        made = Racing(
+            model=model,
+            recipe=racing_recipe(model, column.student.model, self.draft.name, inputs, settings["epochs"]),
+            map=one,
+            data=self.draft.data,
+            device=self.experiment.device,
+            student=column.student.model,
+            student_recipe=recipe,
+            size=row.count,
+            fresh=not row.draw.fixed,
+            limit=settings["limit"],
+        )
+        self.draft.add(
+            made, f"the race for {row.name} of {self.draft.names[one.hash]}, {column.student.model}", row.name
+        )
+        return {"race": made}
 
     def shrinks(self, column: Column, recipe: TrainingRecipe, way: Compression, where: Where) -> None:
         """Refuse a way of compression that the student's network cannot go."""

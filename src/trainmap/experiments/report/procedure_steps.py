@@ -29,6 +29,7 @@ STEPS_OF: Mapping[str, str] = {
     "features": "Keep features",
     "clusters": "Cluster the recordings",
     "selection": "Choose the subsets",
+    "race": "Race for the subsets",
     "people": "Compare with people",
     "search": "Search for hyperparameters",
     "student": "Train students",

@@ -191,11 +191,12 @@ def report_of(study: Study, group: Group, done: Mapping[str, Mapping[str, Any]],
 
 
 def _reasons(study: Study, one: Entry, done: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """What "auto" made of a map, by the name of the row; the seed is no part of it."""
+    """What "auto" made of a map, and what a race chose, by the name of the row; the seed is no part of it."""
     entries = {entry.hash: entry for entry in study.entries}
     found: dict[str, str] = {}
     for line in study.lines:
-        selection = entries.get(entries[line.run].config["subset"].get("selection") or "")
+        drawn = entries[line.run].config["subset"]
+        selection = entries.get(drawn.get("selection") or drawn.get("race") or "")
         if selection is not None and one.hash in selection.after and "reason" in done.get(selection.hash, {}):
             found[line.labels["subset"]] = done[selection.hash]["reason"]
     return found

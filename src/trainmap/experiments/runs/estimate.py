@@ -20,6 +20,7 @@ from typing import Any
 from trainmap.errors import counted
 from trainmap.experiments.runs.folder import Entry, Study
 from trainmap.experiments.tasks.learning import Learning
+from trainmap.experiments.tasks.racing import Racing
 from trainmap.experiments.tasks.search import Search
 from trainmap.modes import is_here
 from trainmap.views.amounts import show_bytes, show_flops, show_seconds
@@ -31,6 +32,7 @@ FIXED_SECONDS = {
     "map": 1.5,
     "ensemble": 6.0,
     "selection": 0.1,
+    "race": 1.0,
     "teacher logits": 0.2,
     "teacher": 0.3,
     "teacher on a part": 0.3,
@@ -155,7 +157,7 @@ def speeds_of(
         runs = [done[entry.hash] for entry in ours if "train_flops" in done.get(entry.hash, {})]
         there = [entry for entry in entries if entry.dataset == key[1] and key[0] in (entry.model, *entry.beside)]
         trained = (tasks[entry.hash] for entry in sorted(there, key=lambda entry: entry.model != key[0]))
-        task = next(task for task in trained if isinstance(task, Learning | Search))
+        task = next(task for task in trained if isinstance(task, Learning | Search | Racing))
         alike = (key[0], round(20 * math.log(forward.get(key, 0) + 1)))  # within 5 %
         if runs:
             clock = CLOCKS[task.device == "cpu"]
@@ -176,7 +178,7 @@ def speeds_of(
     return speeds, [f"{', '.join(names)}: {source}" for source, names in sources.items()]
 
 
-def measure(task: Learning | Search, network: str, forward: int, data_root: str | None = None) -> float:
+def measure(task: Learning | Search | Racing, network: str, forward: int, data_root: str | None = None) -> float:
     """Seconds that a FLOP of training takes, by training a few steps of a run with one thread: core-seconds on a CPU.
     Published weights are not fetched for it.
 

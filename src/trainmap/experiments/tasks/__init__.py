@@ -20,6 +20,7 @@ Its files, in reading order::
     materials.py           what is made of a teacher besides its map
     draws.py               the draws of a row
     selection.py           which examples are chosen from a map: one fixed subset
+    racing.py              a race on the validation data for the subset of a student
     part_teacher.py        A teacher that is trained on a part of the data
     smaller_teacher.py     A teacher that is made smaller
     cross_fit_teacher.py   A teacher out of fold
@@ -61,8 +62,10 @@ if TYPE_CHECKING:
         IndependentRandom,
         MapScheduled,
         Priced,
+        Raced,
         Random,
         RepeatedAuto,
+        RepeatedRaced,
         Role,
         Scheduled,
         priced,
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, EXAMPLES, MAP, PICTURE, TEST_MAP, Place, is_at
+    from trainmap.experiments.tasks.racing import Racing, cheap_network
     from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, materials_of
@@ -100,8 +104,8 @@ else:
             "cross_fit_teacher": "CrossFitTeacher",
             "datasets": "Data Elsewhere Foreign fingerprint_of foreign load",
             "draws": (
-                "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Random RepeatedAuto Role "
-                "Scheduled priced"
+                "DRAWS SAME_SIZE Chosen Draw Full IndependentRandom MapScheduled Priced Raced Random "
+                "RepeatedAuto RepeatedRaced Role Scheduled priced"
             ),
             "ensemble_map": "Ensemble",
             "federated_rows": "names_of of_row table_of",
@@ -115,6 +119,7 @@ else:
             "part_teacher": "PartTeacher",
             "people": "People check_counts counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS EXAMPLES MAP PICTURE TEST_MAP Place is_at",
+            "racing": "Racing cheap_network",
             "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
             "selection": "Selection materials_of",
@@ -132,13 +137,13 @@ else:
 __all__ = [
     "CLUSTERS", "DRAWS", "DYNAMICS", "EPOCHS", "EXAMPLES", "MAP", "MAPS", "PICTURE", "SAME_SIZE", "SIDES", "TASKS",
     "TEACHERS", "TEACHER_LOSS", "TEST_MAP", "ActiveLearning", "Chosen", "ClustersOf", "CompressedStudent",
-    "CompressedTeacher", "Cost", "CrossFitTeacher", "Data", "Draw", "Elsewhere", "Ensemble", "Features",
-    "FederatedRun", "Foreign", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits",
-    "Map", "MapScheduled", "Name", "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Random",
-    "RepeatedAuto", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student", "Task", "Teacher",
-    "Teaching", "Tuned", "check_counts", "check_result", "check_search", "counts_path", "deployment_of", "fingerprint",
-    "fingerprint_of", "foreign", "hash_of", "is_at", "load", "materials_of", "names_of", "needed_by", "of_row",
-    "plain", "prediction_path", "priced", "read_counts", "read_epochs", "request_of", "run_of_row", "settled",
-    "table_of",
+    "CompressedTeacher", "Cost", "CrossFitTeacher", "Data", "Draw", "Elsewhere", "Ensemble", "Features", "FederatedRun",
+    "Foreign", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map",
+    "MapScheduled", "Name", "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Raced", "Racing",
+    "Random", "RepeatedAuto", "RepeatedRaced", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student",
+    "Task", "Teacher", "Teaching", "Tuned", "cheap_network", "check_counts", "check_result", "check_search",
+    "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load",
+    "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
+    "read_epochs", "request_of", "run_of_row", "settled", "table_of",
 ]
 # fmt: on

@@ -14,7 +14,7 @@ from trainmap.errors import TrainmapError
 from trainmap.experiments.file.fields import Section, short
 from trainmap.experiments.file.way_sections import Without
 from trainmap.experiments.tasks.choices import Settled, request_of
-from trainmap.experiments.tasks.place import CARD, MAP, Place, held_out
+from trainmap.experiments.tasks.place import CARD, MAP, RACE, Place, held_out
 from trainmap.experiments.tasks.student_ids import random_ids
 from trainmap.experiments.tasks.task import Site, Task
 from trainmap.models.budget import training_flops
@@ -234,6 +234,57 @@ class RepeatedAuto(Draw):
         return lambda epoch: schedule.plan(epoch).ids
 
 
+class Raced(Draw):
+    """A subset by what won a race on the validation data; the random parts are drawn again for every seed.
+
+    Attributes:
+        settings: the cheap network ("" for the smallest), its epochs (None for its recipe's), the bound.
+    """
+
+    kind: ClassVar = "raced"
+    called: ClassVar = "raced"
+    by_map: ClassVar = True
+    fixed: ClassVar = True
+
+    settings: dict[str, Any]
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"settings": self.settings}
+
+    def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
+        """The map; the race is of a student, and is planned with it (``plan.student_runs``)."""
+        return {} if one is None else {"map": one}
+
+    def told(self) -> str:
+        return "by what won a race against even draws on the validation data, drawn again for each seed"
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        return _raced(place, seed).ids
+
+
+class RepeatedRaced(Raced):
+    """Another subset for every epoch, by what won a race on the validation data."""
+
+    kind: ClassVar = "raced-repeated"
+    called: ClassVar = "repeated raced"
+    fixed: ClassVar = False
+
+    def told(self) -> str:
+        return "by what won a race against repeated random on the validation data, another set for each epoch"
+
+    def visits(self, place: Place, train: Dataset, seed: int, epochs: int) -> Visits:
+        schedule = _raced(place, seed)
+        return lambda epoch: schedule.plan(epoch).ids
+
+
+def _raced(place: Place, seed: int) -> Any:
+    """The examples, or the schedule, of what won the race that a run needs."""
+    from trainmap.maps.datamap import DataMap
+    from trainmap.races.raced import Race
+
+    return Race.open(place.of("race", RACE), DataMap.open(place.of("map", MAP))).draw(seed)
+
+
 class Scheduled(Draw):
     """What a schedule visits, or a proxy picks.
 
@@ -380,7 +431,11 @@ class Chosen(Draw):
 
 
 DRAWS: Mapping[str, type[Draw]] = {
-    draw.kind: draw for draw in (Full, Random, IndependentRandom, Priced, RepeatedAuto, Scheduled, MapScheduled, Chosen)
+    draw.kind: draw
+    for draw in (
+        *(Full, Random, IndependentRandom, Priced, Raced, RepeatedAuto, RepeatedRaced),
+        *(Scheduled, MapScheduled, Chosen),
+    )
 }
 
 
@@ -391,7 +446,7 @@ def subset_of(draw: Draw, drawn_from: Mapping[str, Task]) -> dict[str, Any]:
 
 def drawn_of(told: Mapping[str, Any], tasks: Mapping[str, Task]) -> dict[str, Any]:
     """``draw`` and ``drawn_from`` of what ``subset_of`` said."""
-    given = {name: tasks[told[name]] for name in ("selection", "map", "judged") if told.get(name) is not None}
+    given = {name: tasks[told[name]] for name in ("selection", "map", "judged", "race") if told.get(name) is not None}
     return {"draw": draw_of(told, given), "drawn_from": given}
 
 

@@ -102,6 +102,18 @@ class Chosen:
 
 
 @dataclass(frozen=True)
+class Raced:
+    """Of a race."""
+
+    winner: str
+    reason: str
+    trainings: Count
+    train_flops: Cost
+    train_seconds: Cost
+    train_cpu_seconds: Cost
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Of what strategies and students read: logits, features, clusters."""
 
@@ -293,6 +305,7 @@ FIELDS: Mapping[str, Any] = {
     "map": Scored,
     "ensemble": ScoredTogether,
     "selection": Chosen,
+    "race": Raced,
     "teacher logits": Prepared,
     "features": Prepared,
     "clusters": Prepared,

@@ -15,6 +15,7 @@ from trainmap.experiments.tasks.map import Map
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.part_teacher import PartTeacher
 from trainmap.experiments.tasks.people import People
+from trainmap.experiments.tasks.racing import Racing
 from trainmap.experiments.tasks.search import Search
 from trainmap.experiments.tasks.selection import Selection
 from trainmap.experiments.tasks.smaller_teacher import SmallerTeacher
@@ -29,6 +30,7 @@ TASKS: Mapping[str, type[Task]] = {
         Map,
         Ensemble,
         Selection,
+        Racing,
         Logits,
         Features,
         ClustersOf,

@@ -1,0 +1,101 @@
+"""A race on the validation data for the subset of a student: which preference of the map helps?"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from trainmap.data.inputs import Inputs
+from trainmap.errors import TrainmapError, counted
+from trainmap.experiments.tasks.datasets import Data
+from trainmap.experiments.tasks.map import Map
+from trainmap.experiments.tasks.of_model import OfModel
+from trainmap.experiments.tasks.place import MAP, RACE, Place
+from trainmap.experiments.tasks.recipe import RecipeValue, recipe_told
+from trainmap.experiments.tasks.task import Cost, Result, Site
+from trainmap.maps.datamap import DataMap
+from trainmap.models.budget import inference_flops, training_flops
+from trainmap.races.candidates import CANDIDATES
+from trainmap.races.heats import largest
+from trainmap.races.race import CONFIRM, SEEDS, race
+
+CHEAP = {"pixels": "cnn-4", "features": "mlp-32", "tokens": "text-bag-8"}
+
+
+class Racing(OfModel):
+    """Race for a subset of a student, or for fresh draws; leaves ``race.json``, from which a killed race goes on.
+
+    Attributes:
+        model, recipe: the cheap network that races.
+        map: what the candidates read.
+        data, device: of both.
+        student, student_recipe: whose training is to be saved.
+        size: how many examples are kept.
+        fresh: whether every epoch visits others.
+        limit: the bound, as a share of what one training of the student on so many saves.
+        seed: of the race.
+    """
+
+    kind: ClassVar = "race/1"
+    part: ClassVar = "choosing"
+    makes: ClassVar = ""
+    spends: ClassVar = ("train",)
+
+    map: Map
+    data: Data
+    recipe: RecipeValue
+    device: str
+    student: str
+    student_recipe: RecipeValue
+    size: int
+    fresh: bool
+    limit: float
+    seed: int = 0
+
+    def told(self) -> str:
+        what = "fresh draws" if self.fresh else "a subset"
+        least = counted(self.size, "example")
+        return (
+            f"{self.model}, {recipe_told(self.recipe)}, for {what} of {least} of {self.student}, judged on the "
+            f"validation data, for at most {self.limit:.0%} of what one training on them saves"
+        )
+
+    def cost(self, site: Site) -> Cost:
+        """Of the largest plan within the bound; the validation data are taken to be as many as the test data."""
+        forward = site.forward(self.model)
+        seen = self.recipe.epochs * self.size
+        one = training_flops(forward, seen) + inference_flops(forward, site.tests)
+        student = training_flops(site.forward(self.student), self.student_recipe.epochs)
+        most = self.limit * student * (site.examples - self.size)
+        plan = largest(len(CANDIDATES), SEEDS, CONFIRM, int(most // one))
+        trainings = 0 if plan is None else plan.trainings
+        return Cost(one * trainings, seen * trainings, 20_000 + 500 * trainings, self.model)
+
+    def run(self, place: Place) -> Result:
+        from trainmap.races.racer import PARTS, Racer
+
+        self.check_weights()
+        data = self.data.load(place.data_root)
+        if not len(data.validation):
+            raise TrainmapError("a race is judged on validation data, and there are none; see data.validation")
+        judge = Racer(
+            *(data.train, data.validation, self.model, self.recipe, self.student, self.student_recipe),
+            parts=min(PARTS, len(data.validation)),
+            device=self.device,
+        )
+        kind: Any = "fresh" if self.fresh else "subset"
+        datamap, journal = DataMap.open(place.of("map", MAP)), place.out / RACE
+        found = race(datamap, self.size, judge, kind=kind, limit=self.limit, seed=self.seed, journal=journal)
+        found.save(journal)
+        return {
+            "winner": found.winner,
+            "reason": found.reason,
+            "trainings": len(found.trainings),
+            "train_flops": len(found.trainings) * judge.flops(self.size),
+            "train_seconds": sum(one.seconds for one in found.trainings),
+            "train_cpu_seconds": sum(one.cpu_seconds for one in found.trainings),
+        }
+
+
+def cheap_network(inputs: Inputs) -> str:
+    """The network that races where none is named: the smallest for inputs of this form."""
+    return CHEAP[inputs.form]

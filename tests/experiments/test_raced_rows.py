@@ -1,0 +1,123 @@
+"""The rows ``raced`` and ``repeated-raced``: planned, run, priced, told, and refused where they cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import studies
+
+from trainmap.errors import TrainmapError
+from trainmap.experiments.file.variants import load_experiment
+from trainmap.experiments.plan.graph import Graph
+from trainmap.experiments.plan.planner import plan_graph
+from trainmap.experiments.results.records import groups, report_of
+from trainmap.experiments.runs.folder import results
+from trainmap.experiments.tasks.racing import Racing
+from trainmap.experiments.tasks.student import Student
+from trainmap.races import Race
+
+TINY = """\
+title: A race
+data: {names: [digits]}
+teachers: [{model: mlp-256, epochs: 2}]
+subsets:
+  - full
+  - {key: raced, race: {model: mlp-256, epochs: 1, limit: 4.0}}
+  - {key: repeated-raced, race: {model: mlp-256, epochs: 1, limit: 0.0}}
+students: [{model: cnn-8, epochs: 2}]
+sizes: [0.2]
+seeds: [0, 1]
+"""
+
+
+def plan(tmp_path: Path, *sets: str) -> Graph:
+    (tmp_path / "x.yaml").write_text(TINY)
+    return plan_graph(load_experiment(tmp_path / "x.yaml", None, sets), tmp_path / "out")
+
+
+def races(graph: Graph) -> list[Racing]:
+    return [node.task for node in graph.nodes.values() if isinstance(node.task, Racing)]
+
+
+def test_a_race_is_planned_once_for_a_student_and_a_size_and_random_stands_beside(tmp_path: Path) -> None:
+    graph = plan(tmp_path)
+    fixed, fresh = races(graph)
+    assert (fixed.fresh, fresh.fresh, fixed.size, fixed.student, fixed.recipe.epochs) == (False, True, 216, "cnn-8", 1)
+    needs = {
+        line.labels["subset"]: sorted(node.task.needs())
+        for line in graph.lines
+        if isinstance((node := graph.nodes[line.run]).task, Student)
+    }
+    assert needs == {
+        "raced 20 %": ["map", "race"],
+        "repeated raced 20 %": ["map", "race"],
+        "random 20 %": [],
+        "full data": [],
+    }
+    two = plan(tmp_path, "students=[{model: cnn-8, epochs: 2}, {model: mlp-256, epochs: 2}]", "sizes=[0.2, 0.5]")
+    assert len(races(two)) == 8
+
+
+def test_the_smallest_network_of_the_form_races_unless_told(tmp_path: Path) -> None:
+    assert [race.model for race in races(plan(tmp_path, "subsets=[raced]"))] == ["cnn-4"]
+
+
+def test_its_cost_is_foreseen_within_the_bound(tmp_path: Path) -> None:
+    graph = plan(tmp_path)
+    fixed, fresh = (graph.nodes[race.hash].cost for race in races(graph))
+    student = next(
+        node.cost for node in graph.nodes.values() if isinstance(node.task, Student) and node.task.draw.kind == "full"
+    )
+    assert 0 < fixed.flops <= 4 * 0.8 * student.flops
+    assert fresh.flops == 0
+
+
+def test_rows_are_run_priced_and_told(tmp_path: Path) -> None:
+    study, graph = studies.planned(TINY, tmp_path)
+    out = studies.run(study, graph, tmp_path / "out")
+    done = results(study, out)
+    (group,) = groups(study, done)
+    rows = {(row["subset"], row["seed"]): row for row in group.rows}
+    race = next(task for task in study.tasks.values() if isinstance(task, Racing) and not task.fresh)
+    spent = done[race.hash]
+    assert spent["trainings"] >= 8
+    assert spent["train_flops"] > 0
+    assert spent["train_cpu_seconds"] > 0
+    raced, fresh = rows["raced 20 %", 0], rows["repeated raced 20 %", 0]
+    assert raced["choosing_flops"] == spent["train_flops"]
+    assert fresh["choosing_flops"] == 0
+    assert raced["reads_map"]
+    assert raced["examples"] == fresh["examples"] == 216
+    report = report_of(study, group, done, out)
+    notes = " ".join(report.notes)
+    assert "raced 20 %: Keep 216 of 1,078" in notes
+    assert "repeated raced 20 %: Visit 216 of 1,078" in notes
+    assert "Nothing was raced" in notes
+    path = next(out.glob(f"**/*{race.hash[:16]}/race.json"))
+    found = Race.open(path)
+    assert found.spent <= found.facts.limit * found.facts.saved
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (("subsets=[{key: random, race: {limit: 1}}]",), "race goes with the rows raced and repeated-raced"),
+        (("subsets=[{key: raced, race: {limit: -1}}]",), "subsets.0.race.limit: must be greater than or equal to 0"),
+        (("subsets=[{key: raced, race: {model: nosuch}}]",), "unknown model 'nosuch'"),
+        (("subsets=[{key: raced, race: {model: text-bag-8}}]",), "does not take"),
+        (("subsets=[{key: raced, balance: equal}]",), "has no balance"),
+        (("subsets=[raced]", "data.validation=0.0"), "judged on validation data; see data.validation"),
+        (("subsets=[raced]", "teachers=[]"), "subsets of a map need a teacher"),
+        (
+            (
+                "teachers=[{model: mlp-256, epochs: 2}, "
+                "{model: mlp-256, epochs: 2, name: b, map: mlp-256, subset: raced, seeds: [7]}]",
+            ),
+            "is raced for a student",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, sets: tuple[str, ...], message: str) -> None:
+    with pytest.raises(TrainmapError, match=message):
+        plan(tmp_path, *sets)
