@@ -230,6 +230,9 @@ def tables(runs: list[dict[str, Any]]) -> None:
 
 def shown_score(runs: list[dict[str, Any]], way: str, score: str) -> str:
     """Mean average precision of a score, and its mean rank correlation between neighbouring seeds."""
+    runs = [run for run in runs if score in run["scores"][way]]  # some need more epochs than a recipe has
+    if not runs:
+        return "–"
     precision = float(np.mean([run["scores"][way][score] for run in runs]))
     alike = []
     for one, other in pairwise(runs):

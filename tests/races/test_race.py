@@ -107,6 +107,13 @@ def test_all_candidates_of_a_seed_meet_the_same_seed_and_no_seed_of_the_heats_is
     assert {one.candidate for one in race.trainings if one.stage == "final"} == {"even", "easy"}
 
 
+def test_a_judge_without_a_spread_shows_nothing(datamap: tm.DataMap) -> None:
+    race = tm.race(datamap, 50, lambda examples, seed: 0.5, candidates=["cut"], cost=0.001)
+    assert race.winner == "even"
+    assert "no spread was seen, so no lead" in race.reason
+    assert "nan" not in f"{race}{race.reason}{race.selection}"
+
+
 @pytest.mark.parametrize("limit", [0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 4.0])
 @pytest.mark.parametrize("size", [25, 165, 250, 500])
 def test_a_race_never_costs_more_than_its_bound(datamap: tm.DataMap, limit: float, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_twins_and_rows_of_zeros_have_a_distance_to_measure_by() -> None:
         ({"score": "learning_time"}, "needs finite values; 1 of learning_time"),
     ],
 )
-def test_ugies_refuses_what_it_cannot_take(make_map: MakeMap, options: dict[str, float], told: str) -> None:
+def test_ugies_refuses_what_it_cannot_take(make_map: MakeMap, options: dict[str, Any], told: str) -> None:
     datamap = make_map(3, entropy=[1.0, 0.9, 0.5], learning_time=[1, 2, math.inf], labels=[0, 0, 0])
     with pytest.raises(TrainmapError, match=told):
         select_by(datamap, "ugies", 2, features=on_a_circle(0, 0, 90), **options)

@@ -191,6 +191,10 @@ class Race(Told):
             return f"None was better than {even} in the heats."
         heats = self._lead(self.finalist, ("heats",))
         best = f"'{self.finalist}' was the best ({heats.mean:+.4f}, n = {heats.n}) and" if heats else "It"
+        if math.isnan(self.final.low):
+            return (
+                f"{best} met {even} again with {counted(self.final.n, 'fresh seed')}: no spread was seen, so no lead."
+            )
         end = "above 0" if self.final.shown else "which is not above 0"
         return (
             f"{best} met {even} again with {counted(self.final.n, 'fresh seed')}: {self.final.mean:+.4f}, the "
@@ -200,7 +204,7 @@ class Race(Told):
     def told(self) -> Lines:
         """What it is in a few lines."""
         facts, final = self.facts, self.final
-        lead_of = "" if final is None else f", {self.finalist} {final.mean:+.4f} from {final.low:+.4f} (n = {final.n})"
+        lead_of = "" if final is None else f", {self.finalist} {_led(final)} (n = {final.n})"
         return "Race", {
             "won": f"{self.winner}{lead_of}",
             "raced": f"{', '.join(facts.candidates) or 'nothing'}; {facts.size:,} of {facts.examples:,} ({facts.kind})",
@@ -223,7 +227,7 @@ class Race(Told):
         found = draw(self.winner, self.field, pool, facts.size, seed, facts.kind)
         if facts.kind == "fresh":
             return found
-        final = "" if self.final is None else f", {self.finalist} {self.final.mean:+.4f} from {self.final.low:+.4f}"
+        final = "" if self.final is None else f", {self.finalist} {_led(self.final)}"
         spec = f"{facts.size} raced({self.winner}{final}; by {facts.judge}; map {facts.map[:12]}; seed {facts.seed})"
         return Selection.of(self.datamap, found, spec, seed)
 
@@ -322,6 +326,11 @@ def read_race(path: str | Path) -> tuple[Facts, tuple[Trained, ...], str, bool]:
         as_type(kind, part, source, CURE) for kind, part in zip(kinds, parts, strict=True)
     )
     return facts, trainings, finalist, finished
+
+
+def _led(final: Lead) -> str:
+    """A lead in a few words."""
+    return f"{final.mean:+.4f} " + ("without an interval" if math.isnan(final.low) else f"from {final.low:+.4f}")
 
 
 def _mean(trainings: list[Trained]) -> float | None:

@@ -192,8 +192,8 @@ def _why_even(advice: Advice, pool: Pool, learnable: bool, held_out: float | Non
         )
     if advice.contradicted < SEEN * (1 - held_out):
         return (
-            f"On other data the network is wrong for {1 - held_out:.1%}, of which the map shows less than {SEEN:.0%}: "
-            "it learned the rest by heart, and what it found hard says little"
+            f"On other data the network is wrong for {1 - held_out:.1%}, of which the map shows less than {SEEN:.0%}, "
+            "so it learned the rest by heart and what it found hard says little"
         )
     return None
 
