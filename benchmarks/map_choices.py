@@ -207,10 +207,10 @@ def measure(one: Set, root: Path, out: Path, seeds: int) -> None:
         for cell in todo:
             _, name, share, seed = cell
             visits = (FIXED | FRESH)[name](place, round(share * len(train)), seed)
-            fresh = callable(visits)
-            data = train if fresh else train.subset(visits)
+            again = name in FRESH  # visits is a function then
+            data = train if again else train.subset(visits)
             model = build(one.student, train.classes, train.inputs, seed)
-            fit(model, data, recipe, seed=seed, visits=visits if fresh else None)
+            fit(model, data, recipe, seed=seed, visits=visits if again else None)
             parts = {"validation": place.splits.validation, "test": place.splits.test}
             found = {part: evaluate(predict(model, data), data.y).macro_f1 for part, data in parts.items()}
             row = dict(zip(("data", "choice", "size", "seed"), cell, strict=True)) | found

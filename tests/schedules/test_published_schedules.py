@@ -192,6 +192,14 @@ def test_align_prune_finds_exchanged_labels_without_clean_ones() -> None:
     assert np.median(scores[wrong]) < 0.5
 
 
+def test_a_span_beyond_the_epochs_costs_nothing_and_is_never_reached() -> None:
+    schedule = AlignPrune(np.arange(4), epochs=2, span=10**12)
+    for losses in ([1, 2, 3, 4], [4, 3, 2, 1]):
+        step(schedule, range(4), losses)
+        schedule.end_epoch()
+    assert schedule.scores() == pytest.approx([4, 3, 2, 1])
+
+
 @pytest.mark.parametrize("clean", [[], [99]])
 def test_clean_examples_must_be_there(clean: list[int]) -> None:
     with pytest.raises(TrainmapError, match=r"clean must name one|not among the schedule's examples"):

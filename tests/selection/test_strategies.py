@@ -36,6 +36,7 @@ def world(make_map: MakeMap, order: Any = None, names: str = "int", ties: bool =
         "el2n": draws.random(N),
         "loss": draws.exponential(1, N),
         "teacher_loss": draws.exponential(1, N),
+        "entropy": draws.exponential(1, N),
         "slope": draws.random(N) / 10,
     }
     if ties:
@@ -147,7 +148,7 @@ def test_an_example_that_lacks_what_is_read_is_never_taken(make_map: MakeMap, na
 
 @pytest.mark.parametrize("name", FAMILY)
 def test_one_example_is_a_dataset(make_map: MakeMap, name: str) -> None:
-    one = {column: [0.5] for column in ("dual", "el2n", "loss", "teacher_loss", "slope")}
+    one = {column: [0.5] for column in ("dual", "el2n", "loss", "teacher_loss", "slope", "entropy")}
     datamap = make_map(1, ids=[7], labels=[0], **one)
     more: Any = {
         "features": Features(np.array([7]), np.ones((1, 2))),

@@ -168,6 +168,7 @@ GOLDEN = {
     "random": "db08013bfd97",
     "s2l": "2c6b7dcf036e",
     "top": "bb7e36062ab4",
+    "ugies": "8aa216f499ad",
 }
 
 

@@ -75,12 +75,12 @@ class AlignPrune(InfoBatch):
         self.clean = None if clean is None else places_of(self.ids, to_ids(clean), "the schedule's examples")
         if self.clean is not None and not len(self.clean):
             raise TrainmapError("clean must name one example at least, got none; leave it out to have them guessed")
-        self._losses = np.full((len(self.ids), span), np.nan)  # the newest in the last column
+        self._losses = np.full((len(self.ids), min(span, self.epochs)), np.nan)  # the newest in the last column
 
     def scores(self) -> NDArray[np.float64]:
         """(N,) the alignment; the last losses until there are enough epochs."""
         seen = ~np.isnan(self._losses[:, 0])
-        if not seen.any():
+        if self.span > self.epochs or not seen.any():
             return self.memory.last
         clean = self._guessed() if self.clean is None else self.clean
         clean = clean[seen[clean]]

@@ -11,6 +11,7 @@ Its files, in reading order::
     rankings.py       words that put all examples in an order
     coverage.py       strategies over the distribution of a score
     diversity.py      strategies over features
+    clique.py         one more of them, greedy for a heavy clique
     auto_rule.py      what a map and a budget say, and why
     auto.py           what is drawn by that
     strategies.py     STRATEGIES, and the one way to run them
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trainmap.selection.auto import check_auto, drawn, reason, weighed
     from trainmap.selection.auto_rule import Advice, read_map
     from trainmap.selection.card import FORMAT, Selection
+    from trainmap.selection.clique import check_ugies, ugies
     from trainmap.selection.coverage import (
         band,
         beta,
@@ -75,6 +77,7 @@ else:
             "auto": "check_auto drawn reason weighed",
             "auto_rule": "Advice read_map",
             "card": "FORMAT Selection",
+            "clique": "check_ugies ugies",
             "coverage": (
                 "band beta beta_parameters ccs check_band check_beta check_ccs check_dual_beta direction dual_beta "
                 "log_beta s2l teacher_loss weighted_sample"
@@ -97,9 +100,9 @@ __all__ = [
     "Features", "Guesses", "Part", "Plan", "Pool", "Question", "Request", "Selection", "Strategy", "acquire",
     "acquisition_of", "advise", "at_least", "band", "beta", "beta_parameters", "ccs", "check_auto", "check_band",
     "check_beta", "check_ccs", "check_choice", "check_d2", "check_dual_beta", "check_epochs", "check_moderate",
-    "check_size", "choose", "d2", "direction", "drawn", "dual_beta", "equal", "explained", "first_by_class",
-    "known_pool", "log_beta", "moderate", "named", "neighbour_graph", "parse", "proportional", "read_map", "reason",
-    "s2l", "select_by", "smallest_first", "teacher_loss", "told_words", "watched", "weighed", "weighted_sample",
-    "within_class",
+    "check_size", "check_ugies", "choose", "d2", "direction", "drawn", "dual_beta", "equal", "explained",
+    "first_by_class", "known_pool", "log_beta", "moderate", "named", "neighbour_graph", "parse", "proportional",
+    "read_map", "reason", "s2l", "select_by", "smallest_first", "teacher_loss", "told_words", "ugies", "watched",
+    "weighed", "weighted_sample", "within_class",
 ]
 # fmt: on

@@ -4,6 +4,7 @@
     auto.py        what a map and a budget advise
     coverage.py    bands, strata (CCS), Beta sampling, trajectory clusters
     diversity.py   Moderate, D2: they need features
+    clique.py      UGIES: the same
     entry.py       what a word is, and the one way to run a strategy
     pool.py        what a word is handed
     quotas.py      sharing a number among classes, strata, clusters
@@ -27,6 +28,7 @@ from trainmap.maps.regions import AMBIGUOUS, EASY, HARD
 from trainmap.selection import rankings
 from trainmap.selection.auto import auto, check_auto, reason
 from trainmap.selection.auto_rule import READS
+from trainmap.selection.clique import check_ugies, ugies
 from trainmap.selection.coverage import (
     band,
     beta,
@@ -125,6 +127,13 @@ WORDS: Mapping[str, Word] = {
         Strategy("s2l", s2l, "Yang et al. 2024, arXiv:2403.07384", random=True, needs=("clusters",)),
         Strategy("moderate", moderate, "Xia et al. 2023 (ICLR)", needs=("labels", "features"), check=check_moderate),
         Strategy("d2", d2, "Maharana et al. 2023, arXiv:2310.07931", needs=("features",), check=check_d2),
+        Strategy(
+            "ugies",
+            ugies,
+            "Wu et al. 2026, arXiv:2606.12913",
+            needs=("labels", "features"),
+            check=check_ugies,
+        ),
     )
 }
 """An end ("top", ...) takes the name of a score, its option ``score``."""
