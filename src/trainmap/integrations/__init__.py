@@ -13,6 +13,7 @@ Its files, in reading order::
     identified_batches.py   of a loader
     with_ids.py             with_ids: the one door to these
     intake.py               what every adapter does with its recorder
+    class_labels.py         labels where a batch has them
     sweeping.py             when an adapter makes a sweep, over which examples, unnoticed
     trainer_tap.py          what passes through a Trainer of Transformers or TRL
     trainer_outputs.py      what its network says, for each kind of supervision
@@ -21,9 +22,11 @@ Its files, in reading order::
     attach.py               attach: the one door to these
     sklearn_recorder.py     scikit-learn while it trains
     jax_recorder.py         JAX, one step late
+    lightning_batches.py    batches of Lightning beside their ids
+    keras_told.py           what a compiled Keras model tells of its kind
+    keras_loaders.py        torch's loaders as Keras trains on them
     keras_sweep.py          the arrays that a sweep of Keras passes over
     keras_recorder.py       Keras 3
-    lightning_batches.py    batches of Lightning beside their ids
     lightning_recorder.py   Lightning
 """
 

@@ -1,10 +1,26 @@
-"""Labels of two classes as torch's losses of one logit take them: floats, in the shape of the logits."""
+"""Labels where a batch has them, and those of two classes as torch's losses of one logit take them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from trainmap.dynamics.arrays import on_accelerator
+from trainmap.integrations.identified import is_plain_sequence
+
+LABELS = ("labels", "label", "y", "target", "targets")
+
+
+def labels_in(batch: Any) -> Any:
+    """The labels of a batch: at the one name for them that a mapping or an object has (a dataclass, a named tuple, a
+    graph), else the second of a pair; None where it does not tell."""
+    if isinstance(batch, Mapping):
+        names = [name for name in LABELS if name in batch]
+        return batch[names[0]] if len(names) == 1 else None
+    if isinstance(batch, list | tuple) and len(batch) == 2:
+        return batch[1]
+    names = [] if is_plain_sequence(batch) else [name for name in LABELS if hasattr(batch, name)]
+    return getattr(batch, names[0]) if len(names) == 1 else None
 
 
 def class_numbers(labels: Any, logits: Any) -> Any:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids, to_numpy
-from trainmap.dynamics.reading import TAKES
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError
@@ -42,7 +41,7 @@ from trainmap.integrations.sweeping import asked, source_of, unnoticed
 Array = NDArray[Any]
 
 TAKEN = "trainmap"  # where a step's logs carry what is recorded
-PREDICTED = tuple(kind for kind, takes in TAKES.items() if "probabilities" in takes)  # or logits
+PREDICTED = ("classes", "multilabel", "tokens")  # from logits or probabilities
 LEAST = 1e-7  # Keras' own losses take a probability below it for this
 METHODS = ("fit", "train_step", "compute_loss", "compute_metrics", "make_train_function")
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError, shown, some
-from trainmap.integrations.class_labels import class_numbers
-from trainmap.integrations.identified import has_ids, is_plain_sequence
+from trainmap.integrations.class_labels import class_numbers, labels_in
+from trainmap.integrations.identified import has_ids
 from trainmap.integrations.identified_batches import Collated, ids_of
 from trainmap.integrations.intake import Intake
 from trainmap.integrations.lightning_batches import (
@@ -45,8 +45,6 @@ except ImportError:
 
 Array = NDArray[Any]
 Find = str | int | Callable[[Any], Any]
-
-LABELS = ("labels", "label", "y", "target", "targets")
 
 log = logging.getLogger("trainmap")
 
@@ -312,16 +310,8 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
                     return getattr(batch, find)
                 self._tell(f"a batch has no labels at {find!r}; it is {_told(batch)}")
                 return None
-        if isinstance(batch, Mapping):
-            names = [name for name in LABELS if name in batch]
-            if len(names) == 1:
-                return batch[names[0]]
-        elif isinstance(batch, list | tuple) and len(batch) == 2:
-            return batch[1]
-        elif not is_plain_sequence(batch):  # an object with names: a dataclass, a named tuple, a graph
-            names = [name for name in LABELS if hasattr(batch, name)]
-            if len(names) == 1:
-                return getattr(batch, names[0])
+        if (labels := labels_in(batch)) is not None:
+            return labels
         self._tell(
             f"a batch does not tell where its labels are, it is {_told(batch)}; pass labels=, a key, a place or a "
             "function of it"
