@@ -15,6 +15,7 @@ from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import REGIONS
 from trainmap.schedules import (
     SCHEDULES,
+    AlignPrune,
     Curriculum,
     DisjointRandom,
     FilteredBatches,
@@ -22,8 +23,10 @@ from trainmap.schedules import (
     InfoBatch,
     MapGuided,
     OrderedLoss,
+    RePB,
     RepeatedAuto,
     RepeatedRandom,
+    SeTa,
     ranking_of,
 )
 from trainmap.scores.table import SCORES
@@ -203,6 +206,9 @@ FAMILY: dict[str, Callable[[DataMap], Any]] = {
     "map-guided, easy": lambda m: MapGuided(m.ids, epochs=8, axis="easy", start=0.07, end=0.07, explore=0, seed=1),
     "curriculum": lambda m: Curriculum(ranking_of(m, by_class=False), epochs=1000, start=0.07),
     "curriculum, by class": lambda m: Curriculum(ranking_of(m), epochs=1000, start=0.07),
+    "align-prune": lambda m: AlignPrune(m.ids, epochs=8, seed=1),
+    "repb": lambda m: RePB(m.ids, batches=5, seed=1),
+    "seta": lambda m: SeTa(m.ids, epochs=8, seed=1),
     "repeated-auto": lambda m: RepeatedAuto(m, 40, seed=1, held_out=0.9),
 }
 
