@@ -368,11 +368,12 @@ def test_a_sweep_over_other_data_beside_a_stream(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_swept_is_said_before_the_training(tmp_path: Path) -> None:
-    for wrong, says in (
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"every": 5}, "every= and sample= are of sweeps"),
         ({"sweep": True, "every": 0}, "every"),
         ({"sweep": True, "sample": 0}, "sample"),
-    ):
+    ]
+    for wrong, says in cases:
         with pytest.raises(TrainmapError, match=says):
             tm.LightningRecorder(tmp_path / "x", **wrong)
     with tm.Recorder(tmp_path / "own", 3) as recorder, pytest.raises(TrainmapError, match='say source="sweep"'):
