@@ -51,7 +51,7 @@ FILE = "trainmap demo"
 """What the plan of a demo names as its file."""
 TEACHER_SEED = 1000  # the map never comes from the seed of a run that it helps
 ALWAYS = ("full", "full-equal-steps", "random")
-ON_REQUEST = ("auto", "repeated-auto", "raced", "repeated-raced", "random-at-cost")  # each adds a row to those that the study grew from
+ON_REQUEST = ("auto", "repeated-auto", "raced", "repeated-raced", "random-at-cost")  # beside the rows of the study
 LONG = ("full", "random", "repeated-random", "ambiguous", "hard", "easy")  # the rows of the table at equal steps
 MANIFEST = "manifest.json"
 PAGE = "data.html"
