@@ -208,7 +208,10 @@ def test_labels_become_int64() -> None:
         ),
         ([[0], [1]], r"got shape \(2, 1\); take the column: labels\[:, 0\]"),
         ([0.0, 1.0], r"integer class indices, got float64; cast them: labels\.astype\(int\)"),
-        ([0.5, 1.0], r"integer class indices, got float64 \(0\.5\)$"),
+        (
+            [0.5, 1.0],
+            r"integer class indices, got float64 \(0\.5\); numbers to be predicted go with .*regression",
+        ),
         ([True, False], r"integer class indices, got bool; hand over 0 and 1: labels\.astype\(int\)"),
         (["cat"], r"got text \('cat'\); name the classes, Recorder\(path, classes="),
         (np.array(["cat"], object), r"got text \('cat'\); name the classes"),

@@ -45,7 +45,11 @@ def load(tmp_path: Path, text: str = PLAIN, **how: Any) -> list[Variant]:
         ("epochs: 2", "epochs: yes", "x.yaml:7: teachers.0.epochs: must be a valid integer, got 'yes'"),
         ("epochs: 2", "epochs: true", "x.yaml:7: teachers.0.epochs: must be a valid integer, got True"),
         ("epochs: 2", "epochs: 0", "x.yaml:7: teachers.0.epochs: must be greater than or equal to 1, got 0"),
-        ("epochs: 2", "record: swep", "x.yaml:7: teachers.0.record: must be 'train' or 'sweep', got 'swep'"),
+        (
+            "epochs: 2",
+            "record: swep",
+            "x.yaml:7: teachers.0.record: must be 'train', 'sweep' or 'held-out', got 'swep'",
+        ),
         ("peak_lr: 5e-2", "peak_lr: fast", "x.yaml:12: students.0.recipe.peak_lr: must be a valid number, got 'fast'"),
         ("peak_lr: 5e-2", "lr: 5e-2", "x.yaml:12: students.0.recipe.lr: unknown field 'lr'"),
         ("title: A test\n", "", "x.yaml:2: title: is missing and must be given"),

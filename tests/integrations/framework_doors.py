@@ -125,9 +125,13 @@ class KerasDoor:
         model = keras.Sequential([keras.Input((contract.WIDTH,)), keras.layers.Dense(contract.CLASSES)])
         model.layers[0].set_weights([contract.WEIGHTS, contract.BIAS])
         ignore = None if job.bad is None else int(job.labels[job.bad])
+
+        def skipping(labels: Any, logits: Any) -> Any:  # a loss that does not tell what it leaves out
+            return keras.losses.sparse_categorical_crossentropy(labels, logits, from_logits=True, ignore_class=ignore)
+
         model.compile(
             keras.optimizers.SGD(job.rate, gradient_accumulation_steps=job.accumulate if job.accumulate > 1 else None),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignore),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True) if ignore is None else skipping,
         )
         start = 0
         if job.again:

@@ -169,6 +169,8 @@ class Identified:
             return np.where(at < 0, at + len(self.dataset), at)
         if isinstance(self.names, np.ndarray):
             return self.names[places]
+        while hasattr(items, "names"):  # of two recorders the inner one has named them
+            items = items.items
         return np.array([id_of(item, self.names) for item in items])
 
     def name(self, place: int, item: Any) -> int | str:

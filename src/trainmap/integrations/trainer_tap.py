@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from trainmap.errors import TrainmapError
-from trainmap.integrations.identified_batches import Apart, Together
+from trainmap.integrations.identified_batches import Apart
 
 ATTRIBUTE = "_trainmap_tap"
 
@@ -47,8 +47,6 @@ class IdsAside:
         self.collate, self.column, self.tensors = collate, column, tensors
 
     def __call__(self, items: list[Any]) -> Any:
-        if isinstance(items, Together):
-            items = [Apart(name, item) for name, item in zip(items.names.tolist(), items, strict=True)]
         named = [split(item, self.column) for item in items]
         batch = self.collate([item for _, item in named])
         names = [name for name, _ in named if name is not None]
