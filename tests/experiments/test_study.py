@@ -87,7 +87,7 @@ def test_a_study_writes_every_report(done: Path) -> None:
     page = re.sub(r"base64,[^\"]*", "base64,", paths["report.html"].read_text())  # four letters may meet there
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
     examples = page.count('<figure class="example">')
-        assert page.count("data:image/png;base64,") == 4 + examples  # the map, cost, whole cost, sizes
+    assert page.count("data:image/png;base64,") == 4 + examples  # the map, cost, whole cost, sizes
     latex = paths["report.tex"].read_text()
     assert latex.count(r"\\") == 7 + 1
     assert "mlp-256 + hinton" in latex
