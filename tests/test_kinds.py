@@ -103,7 +103,7 @@ GENERAL: dict[str, Callable[[Any, Any], Any]] = {
     "CrossFit": lambda v, have: tm.CrossFit(v),
     "CrossFit's labels": lambda v, have: tm.CrossFit([1, 2], v),
     "cross_fit": lambda v, have: tm.cross_fit(v, v, v, "x"),
-    "cross_fit's path": lambda v, have: tm.cross_fit(lambda seed: None, None, None, v),
+    "cross_fit's path": lambda v, have: tm.cross_fit(have, have, have, v),
     "RecordingMetric": lambda v, have: tm.RecordingMetric(v, None),
     "JaxRecorder": lambda v, have: tm.JaxRecorder(v, 3),
     "KerasRecorder": lambda v, have: tm.KerasRecorder(v, "x"),

@@ -103,7 +103,7 @@ def groups_in_classes(unit: Array, labels: Array, cluster: int) -> Array:
         rows, count = unit[of_class], max(1, round(len(of_class) / cluster))
         count = min(count, len(np.unique(rows, axis=0)))
         with threadpool_limits(1):  # the same sums whatever the number of cores
-            inside = KMeans(count, n_init=1, random_state=0).fit(rows).labels_  # pyright: ignore
+            inside = np.asarray(KMeans(count, n_init=1, random_state=0).fit_predict(rows))  # pyright: ignore
         group[of_class] = found + np.unique(inside, return_inverse=True)[1]
         found = int(group[of_class].max()) + 1
     return group
