@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.arrays import to_ids
 from trainmap.errors import TrainmapError, some
-from trainmap.integrations.identified import has_ids, is_plain_sequence
+from trainmap.integrations.identified import is_plain_sequence
 from trainmap.integrations.keras_told import ID, Y
 
 Array = NDArray[Any]
@@ -93,15 +93,12 @@ def named_loader(loader: Any, ids: Any, training: bool) -> Any:
     """
     from torch.utils.data import IterableDataset
 
-    from trainmap.integrations.identified_batches import Collated
-    from trainmap.integrations.lightning_batches import ApartCollate, NamedCollate, column_of, like
+    from trainmap.integrations.lightning_batches import NamedCollate, like, named_already
     from trainmap.integrations.with_ids import with_ids
 
     dataset, collate = loader.dataset, loader.collate_fn
-    if isinstance(collate, Collated):
-        return like(loader, NamedCollate(collate.collate))
-    if has_ids(dataset):
-        return like(loader, ApartCollate(collate, column_of(dataset)))
+    if (named := named_already(loader)) is not None:
+        return named
     if not training:
         return loader
     if isinstance(dataset, IterableDataset) and ids is None and loader.num_workers > 1:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
-from trainmap.integrations.identified import parts_of
-from trainmap.integrations.identified_batches import apart
+from trainmap.integrations.identified import has_ids, parts_of
+from trainmap.integrations.identified_batches import Collated, apart
 
 ID = "id"
 
@@ -65,6 +65,15 @@ def like(loader: Any, collate: Any) -> Any:
     made.__dict__.update(loader.__dict__)
     made.__dict__.update(collate_fn=collate, _iterator=None)
     return made
+
+
+def named_already(loader: Any) -> Any:
+    """A loader whose batches are ``Named``, where its own or its dataset's are of ``with_ids``; else None."""
+    if isinstance(loader.collate_fn, Collated):
+        return like(loader, NamedCollate(loader.collate_fn.collate))
+    if has_ids(loader.dataset):
+        return like(loader, ApartCollate(loader.collate_fn, column_of(loader.dataset)))
+    return None
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from trainmap.dynamics.recorder import Recorder
 from trainmap.dynamics.refused import Refused
 from trainmap.errors import TrainmapError, shown, some
 from trainmap.integrations.class_labels import class_numbers, labels_in
-from trainmap.integrations.identified import has_ids
-from trainmap.integrations.identified_batches import Collated, ids_of
+from trainmap.integrations.identified_batches import ids_of
 from trainmap.integrations.intake import Intake
 from trainmap.integrations.lightning_batches import (
     ApartCollate,
@@ -24,9 +23,9 @@ from trainmap.integrations.lightning_batches import (
     NamedCollate,
     arguments_of,
     bare,
-    column_of,
     in_order,
     like,
+    named_already,
     silent,
 )
 from trainmap.integrations.sweeping import asked, source_of, unnoticed
@@ -168,10 +167,8 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
                 self._tell(f"a {type(loader).__name__} has no ids; give fit a DataLoader")
             return loader
         dataset, collate = loader.dataset, loader.collate_fn
-        if isinstance(collate, Collated):
-            return like(loader, NamedCollate(collate.collate))
-        if has_ids(dataset):
-            return like(loader, ApartCollate(collate, column_of(dataset)))
+        if (named := named_already(loader)) is not None:
+            return named
         if not training:
             return loader
         if isinstance(dataset, IterableDataset) and ids is None and loader.num_workers > 1:
