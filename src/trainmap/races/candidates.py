@@ -1,4 +1,4 @@
-"""What is raced: preferences, each a log-weight for every example, and how examples are drawn by them.
+"""What is raced: preferences, each a log-weight for every example, and how examples are drawn by them::
 
     def short_first(pool):                       # one of your own: a log-weight for each example of the pool
         return -0.01 * pool.scores["length"]
