@@ -102,7 +102,8 @@ def test_every_option_of_a_way_is_a_field_and_settled() -> None:
             made = kind.model_validate(
                 {kind.chooser: way} | {n: needed[n] for n, value in options.items() if value is ...}
             )
-            assert made.settled().keys() == {kind.chooser, *options}
+            newer = Schedule.newer[way] if kind is Schedule else set()
+            assert made.settled().keys() == {kind.chooser, *options} - newer
 
 
 def test_an_experiment_file_and_the_ways_to_compress_have_the_same_options_with_the_same_defaults() -> None:

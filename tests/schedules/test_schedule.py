@@ -318,6 +318,8 @@ def test_a_step_on_an_accelerator_is_checked_without_reading_its_values() -> Non
         (lambda: InfoBatch([1, 2], epochs=0), "epochs must be a whole number of at least 1"),
         (lambda: InfoBatch([1, 2], epochs=2, ratio=1.0), "ratio must be 0 to below 1, got 1.0"),
         (lambda: OrderedLoss([1, 2], pool=0), "pool must be above 0 to 1, got 0"),
+        (lambda: OrderedLoss([1, 2], anneal=0.5), r"anneal 0.5 needs the epochs .*: OrderedLoss\(..., epochs=\)"),
+        (lambda: OrderedLoss([1, 2], anneal=0.5, epochs=0), "epochs must be a whole number of at least 1"),
         (lambda: MapGuided([1, 2], epochs=4, warmup=1), "warmup must be a whole number of at least 2"),
         (lambda: MapGuided([1, 2], epochs=4, axis="middle"), "axis must be"),  # type: ignore[arg-type]
         (lambda: InfoBatch([1, 2], epochs=3).plan(-1), "epoch must be a whole number of at least 0"),

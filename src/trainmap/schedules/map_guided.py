@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainmap.dynamics.index import rising
 from trainmap.errors import whole
 from trainmap.schedules.memory import Memory, Remembers
-from trainmap.schedules.options import Options, Run, option
+from trainmap.schedules.options import Options, Run, option, whole_ends
 from trainmap.schedules.places import ascending
 from trainmap.schedules.protocol import Visit
 
@@ -31,12 +31,13 @@ class MapGuidedOptions(Options):
     warmup: int = option(2, "epochs at the start that visit everything", ge=2)
     explore: float = option(0.2, "share of the visited that is random", ge=0, le=1)
     cut: float = option(0.0, "share of the examples that never come from the top", ge=0, lt=1)
+    anneal: float = option(1.0, "from this share of the epochs on everything is visited", newer=True, ge=0, le=1)
 
     def share(self) -> float:
         return (self.start + self.end) / 2
 
     def whole_epochs(self, epochs: int) -> int:
-        return self.warmup
+        return whole_ends(self.warmup, self.anneal, epochs)
 
     def make(self, run: Run) -> MapGuided:
         return MapGuided(run.ids, run.epochs, **asdict(self), seed=run.seed)
@@ -47,7 +48,7 @@ class MapGuided(Remembers):
 
     The first ``warmup`` epochs visit everything. Then an epoch visits ``size(epoch)`` examples: a share ``explore`` at
     random, so that what the map thinks of the others does not grow old, the rest from the top of the axis. The size
-    goes linearly from ``start`` to ``end`` times N over the epochs after the warm-up.
+    goes linearly from ``start`` to ``end`` times N over the epochs after the warm-up and before ``anneal``.
 
     Args:
         ids: the examples.
@@ -58,6 +59,7 @@ class MapGuided(Remembers):
         explore: share of the visited examples that is random, 0 to 1.
         cut: share of the examples, those of lowest mean p(gold), that is never taken from the top: labels that may be
             wrong. They still come up at random.
+        anneal: from this share of the epochs on everything is visited, 0 to 1; 1 is never.
         seed: of the draws.
 
     Source: the map of Swayamdipta et al. 2020, arXiv:2009.10795, on the epochs so far.
@@ -74,18 +76,20 @@ class MapGuided(Remembers):
         explore: float = 0.2,
         cut: float = 0.0,
         seed: int = 0,
+        anneal: float = 1.0,
     ) -> None:
-        MapGuidedOptions(axis, start, end, warmup, explore, cut)
+        MapGuidedOptions(axis, start, end, warmup, explore, cut, anneal)
         self.ids, self.axis, self.start, self.end = ascending(ids), axis, start, end
         self.epochs, self.warmup = whole(epochs, "epochs", 1), whole(warmup, "warmup", 2)
-        self.explore, self.cut, self.seed = explore, cut, whole(seed, "seed")
+        self.explore, self.cut, self.anneal, self.seed = explore, cut, anneal, whole(seed, "seed")
         self.memory = Memory(self.ids)
 
     def size(self, epoch: int) -> int:
         """How many examples an epoch visits."""
-        if epoch < self.warmup:
+        if epoch < self.warmup or epoch >= self.anneal * self.epochs:
             return len(self.ids)
-        done = (epoch - self.warmup) / max(1, self.epochs - 1 - self.warmup)
+        last = min(self.epochs, math.ceil(self.anneal * self.epochs)) - 1  # of those that are not whole
+        done = (epoch - self.warmup) / max(1, last - self.warmup)
         share = self.start + (self.end - self.start) * min(1.0, done)
         return max(1, round(share * len(self.ids)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -20,15 +21,17 @@ if TYPE_CHECKING:
 LIMITS = ("ge", "gt", "le", "lt", "min_length")
 
 
-def option(default: Any, description: str, **limits: float) -> Any:
+def option(default: Any, description: str, newer: bool = False, **limits: float) -> Any:
     """A field of ``Options``.
 
     Args:
         default: ``...`` where one must be given.
         description: for the documentation of experiment files.
+        newer: whether it came to a schedule that had runs by then: at its default it is not written down, so that
+            finished runs are found again.
         limits: ``ge``, ``gt``, ``le``, ``lt``, of a text ``min_length``.
     """
-    about = {"description": description, **limits}
+    about = {"description": description, "newer": newer, **limits}
     return field(metadata=about) if default is ... else field(default=default, metadata=about)
 
 
@@ -127,6 +130,11 @@ class Options(ABC):
     @abstractmethod
     def make(self, run: Run) -> Any:
         """The schedule for a training, freshly made: what ``fit`` takes; a filter where it is ``in_batches``."""
+
+
+def whole_ends(warmup: int, anneal: float, epochs: int) -> int:
+    """How many of so many epochs lie within the warm-up or from ``anneal`` times them on."""
+    return min(epochs, warmup + epochs - min(epochs, max(warmup, math.ceil(anneal * epochs))))
 
 
 def check_column(column: str, epochs: int) -> None:

@@ -54,7 +54,7 @@ class Way(Section):
     def told(self) -> str:
         """The way with the options that differ from its defaults: "infobatch, ratio 0.3"."""
         way, settled = getattr(self, self.chooser), self.settled()
-        said = [name for name, value in self.options[way].items() if settled[name] != value]
+        said = [name for name, value in self.options[way].items() if settled.get(name, value) != value]
         return ", ".join([way, *(f"{name} {short(settled[name])}" for name in said)])
 
 

@@ -68,6 +68,15 @@ class Schedule(_Fields):
         for name, options in NAMED.items()
     }
 
+    newer: ClassVar = {
+        name: {one.name for one in fields(options) if one.metadata["newer"]} for name, options in NAMED.items()
+    }
+
+    def settled(self) -> dict[str, Any]:
+        """The schedule and its options; one that is newer than others, only where it is not at its default."""
+        unsaid = {one for one in self.newer[self.name] if getattr(self, one) in (None, self.options[self.name][one])}
+        return {option: value for option, value in super().settled().items() if option not in unsaid}
+
     @model_validator(mode="after")
     def _within_limits(self) -> Schedule:
         self.made()
