@@ -118,8 +118,8 @@ __all__ = [
     "Block", "CrossFit", "Dynamics", "End", "Fold", "Kind", "Level", "Manifest", "Per", "Recorder", "Refused", "Signal",
     "Source", "Stats", "Tally", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows",
     "fingerprint", "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks",
-    "of_one_kind", "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids",
-    "split_parts", "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns",
-    "write_examples", "write_manifest",
+    "of_one_kind", "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits",
+    "sort_ids", "split_parts", "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened",
+    "write_columns", "write_examples", "write_manifest",
 ]
 # fmt: on
