@@ -15,7 +15,7 @@ import numpy as np
 from tiny_training import record
 record("dynamics")
 """,
-        1: """
+        2: """
 ids = np.arange(1000)
 labels = ids % 10
 runs = 0
@@ -29,7 +29,7 @@ def train_on(ids, labels, classes=10):
         0: """
 from tiny_training import built, map_of, short_recipe, splits_of
 data = splits_of("digits")
-train = data.train
+train = data.train.subset(data.train.ids[:300])
 model, recipe = built("cnn-16", train.inputs), short_recipe("cnn-16", train.inputs)
 datamap = map_of("dynamics", train.ids, train.y)
 """,
@@ -97,9 +97,9 @@ import numpy as np
 from tiny_training import built, splits_of, write_texts
 Path("data").mkdir()
 generator = np.random.default_rng(0)
-np.savez("data/usps.npz", x_test=generator.integers(0, 256, (20, 16, 16), dtype=np.uint8), y_test=np.arange(20) % 10)
-np.savez("data/mnist.npz", **{f"x_{part}": generator.integers(0, 256, (30, 28, 28), dtype=np.uint8) for part in
-    ("train", "test")}, y_train=np.arange(30) % 10, y_test=np.arange(30) % 10)
+np.savez("data/usps.npz", x_test=generator.integers(0, 256, (10, 16, 16), dtype=np.uint8), y_test=np.arange(10))
+np.savez("data/mnist.npz", **{f"x_{part}": generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+    for part, count in (("train", 30), ("test", 10))}, y_train=np.arange(30) % 10, y_test=np.arange(10))
 splits = splits_of("data/mnist.npz")
 model = built("cnn-4", splits.test.inputs)
 """,
@@ -144,7 +144,7 @@ record("dynamics", digits.ids[:60], digits.y[:60])
 Folder("photos").mkdir()
 for key in digits.ids[:60]:
     Image.new("RGB", (8, 8), (int(key) % 256, 0, 0)).save(f"photos/{key}.jpg")
-monkeypatch.setattr("trainmap.explorer.explored.Exploration.serve", lambda explorer: None)  # it would wait for Ctrl-C
+monkeypatch.setattr("trainmap.explorer.explored.serve", lambda explorer: None)  # it would wait for Ctrl-C
 """,
     },
     "grids.md": {
@@ -172,6 +172,7 @@ def restore(model, optimizer):
         0: """
 from tiny_training import built, map_of, short_recipe, splits_of
 data = splits_of("digits").train
+data = data.subset(data.ids[:300])
 teacher, student, recipe = built("cnn-8", data.inputs), built("cnn-4", data.inputs), short_recipe("cnn-4", data.inputs)
 datamap = map_of("dynamics", data.ids, data.y)
 """,
@@ -180,16 +181,16 @@ datamap = map_of("dynamics", data.ids, data.y)
         0: """
 import numpy as np
 from tiny_training import map_of, splits_of, write_texts
-write_texts("texts.parquet", 2500)
+write_texts("texts.parquet", 1600)
 splits = splits_of("texts.parquet")
-dataset = splits.train.ids.tolist()
 datamap = map_of("dynamics", splits.train.ids, splits.train.y, classes=2)
 """,
         1: """
-accuracy_on_held_out_data = 0.5
+accuracy_on_held_out_data, of_texts = 0.5, datamap
+datamap = map_of("large", np.arange(6000))
 """,
         2: """
-datamap = datamap.with_scores(datamap.ids, {"length": np.arange(len(datamap)) % 30.0})
+datamap = of_texts.with_scores(of_texts.ids, {"length": np.arange(len(of_texts)) % 30.0})
 """,
     },
     "schedules.md": {

@@ -210,9 +210,7 @@ def literal(node: ast.AST, names: Mapping[str, str]) -> Any:
         ValueError: anything else.
     """
     if isinstance(node, ast.JoinedStr):
-        return "".join(
-            names[part.value.id] if isinstance(part, ast.FormattedValue) else part.value for part in node.values
-        )  # type: ignore
+        return eval(compile(ast.Expression(node), "a script", "eval"), {**names})
     return ast.literal_eval(node)
 
 

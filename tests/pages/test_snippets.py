@@ -16,10 +16,29 @@ ELSEWHERE = {"README.md": "test_readme.py", "quickstart.md": "test_quickstart.py
 NOT_RUN = {  # (page, number) -> why
     ("exchange.md", 3): "Renumics Spotlight is not installed for development: it opens a window",
 }
-SLOW = ()
+SLOW = ("cross-fitting.md", "integrations.md")
+WARNINGS = {  # page -> of the frameworks themselves, not of what the page shows
+    "integrations.md": (
+        "ignore:.*pin_memory",
+        "ignore:.*gradient_checkpointing:FutureWarning",
+        "ignore::FutureWarning:trl",
+        "ignore::UserWarning:trl",
+        "ignore::DeprecationWarning",
+        "ignore:.*LeafSpec:FutureWarning",
+        "ignore:.*does not have many workers",
+    ),
+}
 SNIPPETS = {page.name: found for page in PAGES if (found := snippets(page))}
 CASES = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SNIPPETS if name not in ELSEWHERE
+    pytest.param(
+        name,
+        marks=[
+            *([pytest.mark.slow] if name in SLOW else []),
+            *(pytest.mark.filterwarnings(said) for said in WARNINGS.get(name, ())),
+        ],
+    )
+    for name in SNIPPETS
+    if name not in ELSEWHERE
 ]
 
 
@@ -54,7 +73,7 @@ def numbers(page: str) -> range:
 def test_what_stands_before_belongs_to_a_snippet_that_is_there() -> None:
     assert [(page, number) for page, parts in BEFORE.items() for number in parts if number not in numbers(page)] == []
     assert [page for page in AFTER if page not in SNIPPETS] == []
-    assert [page for page in (*ELSEWHERE, *SLOW) if page not in SNIPPETS] == []
+    assert [page for page in (*ELSEWHERE, *SLOW, *WARNINGS) if page not in SNIPPETS] == []
     assert [page for page, file in ELSEWHERE.items() if not (ROOT / "tests" / file).exists()] == []
 
 

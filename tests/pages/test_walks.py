@@ -1,4 +1,4 @@
-"""The commands of the pages are run as they stand, one after another, in a folder that has what the page takes as there."""
+"""The commands of the pages are run as they stand, in their order, in a folder with what the page takes as there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shown import PAGES, Shown, commands, is_for_the_reader
+from shown import PAGES, ROOT, Shown, commands, is_for_the_reader
 from test_command_lines import is_a_mention
-from tiny_training import logits_over, map_of, record, splits_of
+from tiny_training import map_of, record, splits_of
 from typer.testing import CliRunner
 
 import trainmap as tm
@@ -28,6 +28,8 @@ NOT_RUN = {  # how a line begins -> why it is only parsed (test_command_lines.py
 }
 
 Lay = Callable[[Path], object]
+
+# --- what the pages take as there -----------------------------------------------------------------------------------
 
 
 def of_digits(folder: Path) -> None:
@@ -87,6 +89,10 @@ def of_readme(folder: Path) -> None:
         record(folder / name, seed=seed)
 
 
+def of_the_repository(folder: Path) -> None:
+    shutil.copytree(ROOT / "experiments", folder / "experiments")
+
+
 def of_map_and_recording(folder: Path) -> None:
     map_of(folder / "dynamics").save(folder / "map.parquet")
 
@@ -95,14 +101,15 @@ LAID: Mapping[tuple[str, str], Lay] = {  # page and section ("" for those that a
     ("README.md", ""): of_readme,
     ("audit.md", ""): of_threshold_samples,
     ("compression.md", ""): of_predictions,
-    ("conventions.md", ""): lambda folder: record(folder / "dynamics"),
+    ("conventions.md", ""): of_map_and_recording,
     ("deploying.md", ""): lambda folder: record(folder / "folder" / "dynamics"),
+    ("deploying.md", "The settings: once, anywhere"): of_the_repository,
     ("exchange.md", ""): of_map_and_recording,
     ("exchange.md", "allenai/cartography"): of_other_tools,
     ("exchange.md", "Maps that were computed elsewhere"): of_other_tools,
     ("exchange.md", "The study's files"): of_other_tools,
     ("exploring.md", ""): of_digits,
-    ("grids.md", ""): lambda folder: (folder / "experiments").mkdir(),
+    ("grids.md", ""): of_the_repository,
     ("guide.md", ""): lambda folder: record(folder / "dynamics"),
     ("quickstart.md", ""): lambda folder: record(folder / "dynamics"),
     ("reliability.md", ""): lambda folder: record(folder / "dynamics"),
@@ -110,8 +117,10 @@ LAID: Mapping[tuple[str, str], Lay] = {  # page and section ("" for those that a
     ("selection.md", ""): lambda folder: map_of(folder / "other").save(folder / "map.parquet"),
     ("stability.md", ""): of_seeds,
 }
-DEMO = ("README.md", "compression.md")  # these take a demo as there
-SLOW = ("README.md", "compression.md", "models.md")
+# --- the walks ------------------------------------------------------------------------------------------------------
+
+DEMO = (("README.md", "The command"), ("compression.md", "Compression, and what it forgets"))  # a demo is there
+SLOW = (*DEMO, ("models.md", "Models"))
 
 
 def reason(line: Shown) -> str:
@@ -127,7 +136,7 @@ WALKS = {
     for place, lines in groupby((line for line in LINES if not reason(line)), lambda line: (line.page, line.section))
 }
 CASES = [
-    pytest.param(*place, id=" - ".join(place), marks=[pytest.mark.slow] if place[0] in SLOW else []) for place in WALKS
+    pytest.param(*place, id=" - ".join(place), marks=[pytest.mark.slow] if place in SLOW else []) for place in WALKS
 ]
 runner = CliRunner()
 
@@ -151,9 +160,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_commands_of_a_section_run_in_their_order(
     page: str, section: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr("trainmap.explorer.explored.Exploration.serve", lambda *_, **how: how["on_ready"]("here"))
+    monkeypatch.setattr("trainmap.explorer.explored.serve", lambda _, **how: how["on_ready"]("here"))
     LAID.get((page, section), LAID.get((page, ""), lambda folder: None))(tmp_path)
-    if page in DEMO:
+    if (page, section) in DEMO:
         shutil.copytree(request.getfixturevalue("demo"), tmp_path / "demo", dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     for text in WALKS[page, section]:
@@ -164,4 +173,4 @@ def test_what_is_not_run_or_laid_out_stands_on_a_page() -> None:
     assert [start for start in NOT_RUN if not any(line.text.startswith(start) for line in LINES)] == []
     pages = {page for page, _ in WALKS}
     assert [place for place in LAID if (place not in WALKS if place[1] else place[0] not in pages)] == []
-    assert [page for page in (*DEMO, *SLOW) if page not in pages] == []
+    assert [place for place in SLOW if place not in WALKS] == []
