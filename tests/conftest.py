@@ -31,7 +31,6 @@ def fast_workers(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     from forked_workers import ForkedWorker
-
     from trainmap.experiments.runs import worker
 
     before, worker.SpawnProcess = worker.SpawnProcess, ForkedWorker  # type: ignore[misc]
