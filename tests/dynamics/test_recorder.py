@@ -654,3 +654,27 @@ def test_epochs_that_were_sat_out_are_skipped_and_all_nan(tmp_path: Path) -> Non
 def test_skipping_needs_known_examples_that_may_be_missing(how: dict[str, Any], tmp_path: Path) -> None:
     with Recorder(tmp_path / "d", 2, **how) as recorder, pytest.raises(RecordingError, match="to skip epochs make"):
         recorder.skip_to(1)
+
+
+def test_a_recorder_that_is_closed_without_an_epoch_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Recorder(tmp_path / "d", 2).close()
+    assert "closed, and nothing was recorded: end_epoch() was not called" in caplog.text
+    recorder = Recorder(tmp_path / "e", 2, on_error="warn")
+    recorder.update([1], [[1.0, 2.0]], [7])
+    recorder.end_epoch()
+    recorder.close()
+    assert "closed, and nothing was recorded: what came was left out, and told" in caplog.text
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_epoch_of_which_nothing_could_be_recorded_is_what_it_says(
+    known: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(tmp_path / "d", 2, ids=[1] if known else None, on_error="warn")
+    recorder.update([1], [[1.0, 2.0]], [7])
+    recorder.end_epoch()
+    assert recorder.epoch == int(known)
+    assert ("so it is kept as not seen" if known else "so it is not kept") in caplog.text
+    recorder.leave_out([1, 2], RecordingError("an adapter could not read it"))
+    assert recorder.refused == (2, 3)
+    recorder.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -314,15 +315,52 @@ def test_a_sweep_is_an_evaluation_pass_and_the_training_goes_on_as_without(worke
     np.testing.assert_allclose(sweeps.column(1, "p_gold"), (p / p.sum(axis=1, keepdims=True))[range(N), Y], atol=2e-6)
     some = tm.Dynamics.open(tmp_path / "some")
     assert (some.epochs, len(some.ids)) == (2, 8)
+    assert (some.step, some.every, sweeps.step, sweeps.every) == ("steps", 5, "epoch", None)
     assert set(some.ids.tolist()) < set(PLACES.tolist())
 
 
 def test_a_sweep_over_other_data(tmp_path: Path) -> None:
     trainer = made(tmp_path)
-    tm.attach(trainer, tmp_path / "sweeps", classes=CLASSES, sweep=tm.with_ids(rows(Y).select(range(7)), NAMES[:7]))
+    held = tm.with_ids(rows(Y).select(range(7)), NAMES[:7])
+    tm.attach(trainer, tmp_path / "sweeps", classes=CLASSES, sweep=held, source="held-out")
     trainer.train()
     dynamics = tm.Dynamics.open(tmp_path / "sweeps")
     assert sorted(dynamics.ids.tolist()) == sorted(NAMES[:7].tolist())
+    assert dynamics.source == "held-out"
+    with pytest.raises(
+        TrainmapError, match='training steps are to be recorded, and source= is "sweep": say source="tr'
+    ):
+        tm.attach(trainer, tmp_path / "x", classes=CLASSES, source="sweep")
+
+
+def test_a_sweep_has_the_last_batch_that_the_training_drops(tmp_path: Path) -> None:
+    trainer = made(tmp_path, dataloader_drop_last=True, per_device_eval_batch_size=4)
+    tm.attach(trainer, tmp_path / "dynamics", classes=CLASSES, ids=PLACES, sweep=True)
+    trainer.train()
+    assert trainer.args.dataloader_drop_last
+    holds_untrained(tmp_path / "dynamics")
+
+
+class Drawn(Items):
+    """Items that are drawn at random, as augmented images are."""
+
+    def __getitem__(self, place: int) -> Any:
+        item = super().__getitem__(place)
+        return {**item, "x": item["x"] + torch.rand(4).numpy() + np.random.rand() + random.random()}  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"ids": NAMES}, {"ids": lambda item: str(item["x"])}, {"sweep": True, "sample": 3}]
+)
+def test_to_attach_draws_no_random_number(how: Any, tmp_path: Path) -> None:
+    trainer = made(tmp_path, data=Drawn("dicts", None))
+
+    def states() -> Any:
+        return random.getstate(), repr(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    before = states()
+    tm.attach(trainer, tmp_path / "dynamics", classes=CLASSES, **how)
+    assert states() == before
 
 
 def test_what_cannot_be_recorded_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,6 +380,7 @@ def test_what_cannot_be_recorded_is_refused_with_what_to_do(tmp_path: Path, monk
     tm.attach(trainer, tmp_path / "x", classes=CLASSES)
     with pytest.raises(TrainmapError, match="with column='id' already, now 'name'"):
         tm.attach(trainer, tmp_path / "y", column="name")
+    tm.attach(trainer, tmp_path / "raise", classes=CLASSES, on_error="raise")
     trainer.train_dataset = rows(Y)
     with pytest.raises(TrainmapError, match=r"a batch of the training has no 'id': .*tm.with_ids\(dataset\)"):
         trainer.train()

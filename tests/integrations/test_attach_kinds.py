@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
@@ -18,12 +19,19 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertForTokenClassification,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
     Trainer,
     TrainingArguments,
 )
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
+from trainmap.integrations.trainer_outputs import reading_of
 
 N = 9
 IDS = [f"row {number}" for number in range(N)]
@@ -81,6 +89,17 @@ def of_several(logits: Any, labels: Any) -> float:
     return float(binary_cross_entropy_with_logits(logits[0], torch.tensor(labels)))
 
 
+def seeing() -> Any:
+    small: dict[str, Any] = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    return LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=CLIPVisionConfig(image_size=4, patch_size=2, **small),
+            text_config=LlamaConfig(vocab_size=16, num_key_value_heads=1, pad_token_id=0, **small),
+            image_token_index=15,
+        )
+    )
+
+
 Case = tuple[Callable[[], Any], list[Any], Callable[[Any, Any], float], str]
 CASES: dict[str, Case] = {
     "tags": (
@@ -90,6 +109,7 @@ CASES: dict[str, Case] = {
         "tokens",
     ),
     "next tokens": (speaker, TOKENS, of_next, "tokens"),
+    "next tokens of what sees and speaks": (lambda: seeing(), TOKENS, of_next, "tokens"),
     "a number": (
         lambda: bert(BertForSequenceClassification, num_labels=1),
         [len(tokens) / 4 for tokens in TOKENS],
@@ -173,9 +193,31 @@ def test_a_network_without_logits_is_told(tmp_path: Path) -> None:
         train_dataset=datasets.Dataset.from_dict({"input_ids": TOKENS, "labels": [0] * N}),
         data_collator=padded,
     )
-    tm.attach(trainer, tmp_path / "dynamics", classes=2)
+    tm.attach(trainer, tmp_path / "dynamics", classes=2, on_error="raise")
     with pytest.raises(TrainmapError, match="must return its logits under 'logits', got 'loss', 'scores'"):
         trainer.train()
+
+
+def test_a_decoder_that_is_shown_its_labels_is_read_where_they_stand() -> None:
+    small: dict[str, Any] = {
+        "d_model": 8,
+        "d_ff": 8,
+        "d_kv": 4,
+        "num_heads": 1,
+        "num_layers": 1,
+        "decoder_start_token_id": 0,
+    }
+    config = T5Config(vocab_size=16, **small)
+    model = T5ForConditionalGeneration(config)
+    trainer = SimpleNamespace(
+        label_names=["labels"], model=model, accelerator=SimpleNamespace(unwrap_model=lambda one: one)
+    )
+    reading = reading_of(trainer)
+    assert dict(reading.recorder) == {"kind": "tokens"}
+    labels = torch.tensor([TOKENS[0]])
+    out = model(input_ids=labels, labels=labels)
+    outputs, targets = reading.read({"labels": labels}, out)
+    assert float(cross_entropy(outputs[0], targets[0])) == pytest.approx(float(out.loss.detach()), rel=1e-6)
 
 
 def test_of_tags_one_by_one_the_classes_are_the_networks(tmp_path: Path) -> None:

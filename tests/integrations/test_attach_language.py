@@ -139,17 +139,49 @@ def test_where_ids_would_be_lost_attach_refuses(tmp_path: Path) -> None:
 def test_numbers_of_prompts_by_hand() -> None:
     rewards = np.array([[1.0, 0.0], [0.0, 0.5], [1.0, np.nan], [1.0, 0.5], [0.0, np.nan]])
     ids, numbers = by_prompt(["a", "b", "a", "b", "c"], rewards, np.array([1.0, 2.0]), ["x", "y"], 1.0)
-    assert ids.tolist() == ["a", "b"]  # of c the second function said nothing
-    assert numbers["reward"].tolist() == [1.0, 1.5]
-    assert numbers["reward_std"].tolist() == [0.0, 0.5]
-    assert numbers["pass_rate"].tolist() == [1.0, 1.0]
-    assert numbers["x"].tolist() == [1.0, 0.5]
-    assert numbers["y"].tolist() == [0.0, 0.5]
+    assert ids.tolist() == ["a", "b", "c"]
+    assert numbers["reward"].tolist() == [1.0, 1.5, 0.0]
+    assert numbers["reward_std"].tolist() == [0.0, 0.5, 0.0]
+    assert numbers["pass_rate"].tolist() == [1.0, 1.0, 0.0]
+    assert numbers["x"].tolist() == [1.0, 0.5, 0.0]
+    np.testing.assert_array_equal(numbers["y"], [0.0, 0.5, np.nan])  # of c the second function said nothing
+    _, numbers = by_prompt(["a", "a", "b"], np.array([[np.nan], [1.0], [np.nan]]), np.ones(1), ["x"], 1.0)
+    np.testing.assert_array_equal(numbers["reward"], [1.0, np.nan])  # a generation without a reward has not failed
+    np.testing.assert_array_equal(numbers["pass_rate"], [1.0, np.nan])
     ids, numbers = by_prompt([7, 3, 7], np.array([[0.0], [1.0], [1.0]]), np.ones(1), ["x"], 1.0)
     assert ids.tolist() == [7, 3]
     assert numbers["pass_rate"].tolist() == [0.5, 1.0]
     assert set(numbers) == {"reward", "reward_std", "pass_rate"}
     assert columns_of(["right", "std", "a-b", "a b"]) == ["reward_right", "reward_std_1", "reward_a_b", "reward_a_b_3"]
+
+
+@pytest.mark.parametrize("signals", [None, ["reward", "pass_rate"]])
+def test_prompts_that_are_for_some_functions_alone_are_told_or_recorded_by_what_all_have(
+    signals: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def digits(completions: list[str], id: list[str], **_: Any) -> list[float | None]:  # noqa: A002
+        return [None if name in IDS[:3] else 1.0 for name in id]
+
+    def brief(completions: list[str], id: list[str], **_: Any) -> list[float | None]:  # noqa: A002
+        return [0.5 if name in IDS[:3] else None for name in id]
+
+    config = GRPOConfig(
+        **arguments(tmp_path, per_device_train_batch_size=8), num_generations=4, max_completion_length=4
+    )
+    rows = [{"prompt": row["prompt"]} for row in sums(6)]
+    trainer = GRPOTrainer(
+        speaker(), [digits, brief], args=config, train_dataset=told(rows), processing_class=tokenizer()
+    )
+    attachment: Any = tm.attach(trainer, tmp_path / "dynamics", signals=signals)
+    trainer.train()
+    if signals is None:
+        assert attachment.intake.refused.examples == 12
+        assert "prompts have no 'reward_" in caplog.text
+        assert "signals=['reward', 'pass_rate']" in caplog.text
+        return
+    dynamics = tm.Dynamics.open(tmp_path / "dynamics")
+    assert by_id(dynamics, 1, "reward") == {name: 0.5 if name in IDS[:3] else 1.0 for name in IDS[:6]}
+    assert by_id(dynamics, 1, "pass_rate") == {name: 0.0 if name in IDS[:3] else 1.0 for name in IDS[:6]}
 
 
 @pytest.mark.parametrize("functions", [1, 2])

@@ -62,7 +62,7 @@ def test_what_was_recorded_on_the_way_is_what_the_stages_predict(kind: str, load
 
 def test_predictions_that_are_no_probabilities_are_refused(tmp_path: Path) -> None:
     x, y = load_breast_cancer(return_X_y=True)
-    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities") as recorder:
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities", on_error="raise") as recorder:
         data = xgboost.DMatrix(x, y)
         metric = RecordingMetric(recorder, data)
         with pytest.raises(TrainmapError, match="predictions must be probabilities"):
@@ -75,7 +75,7 @@ def test_predictions_that_are_no_probabilities_are_refused(tmp_path: Path) -> No
 def test_numbers_of_two_classes_are_not_taken_for_probabilities(tmp_path: Path) -> None:
     x, y = load_breast_cancer(return_X_y=True)
     data = xgboost.DMatrix(x, y)
-    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities") as recorder:
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities", on_error="raise") as recorder:
         metric = RecordingMetric(recorder, data)
         how: dict[str, Any] = {"evals": [(data, "train")], "custom_metric": metric, "verbose_eval": False}
         with pytest.raises(TrainmapError, match="exactly 0 or 1, as numbers of classes are; use multi:softprob"):
@@ -168,6 +168,33 @@ def test_an_objective_of_another_kind_is_recorded_as_its_recorder_says(kind: str
     else:
         p = 1 / (1 + np.exp(-last))
         np.testing.assert_allclose(dynamics.column(1, "p_gold"), np.where(y == 1, p, 1 - p), rtol=1e-4)
+
+
+@pytest.mark.parametrize("package", ["xgboost", "lightgbm"])
+def test_scores_of_a_ranking_are_no_logits(package: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows: Any = load_breast_cancer(return_X_y=True)
+    x, y = rows[0][:200], rows[1][:200]
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="logits") as recorder:
+        if package == "xgboost":
+            data: Any = xgboost.DMatrix(x, y, qid=np.arange(200) // 20)
+            more: Any = {"evals": [(data, "train")], "custom_metric": RecordingMetric(recorder, data)}
+            params: Any = {"objective": "rank:pairwise", "nthread": 1}
+            model = xgboost.train(params, data, 3, verbose_eval=False, **more)
+            assert model.num_boosted_rounds() == 3
+        else:
+            data = lightgbm.Dataset(x, y, group=[20] * 10)
+            more = {"valid_sets": [data], "feval": RecordingMetric(recorder, data)}
+            params = {"objective": "lambdarank", "verbose": -1, "num_threads": 1}
+            assert lightgbm.train(params, data, 3, **more).current_iteration() == 3
+        assert recorder.refused == (3, 600)
+    assert caplog.text.count("these data have 10 groups, as a ranking has") == 1
+
+
+def test_a_training_of_too_few_rounds_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    x, y = load_breast_cancer(return_X_y=True)
+    with Recorder(tmp_path / "d", 2, source="sweep", as_="probabilities") as recorder:
+        train("xgboost", x, y, RecordingMetric(recorder, None, every=10))
+    assert "nothing was recorded: RecordingMetric saw 9 rounds and records one of every=10; say fewer" in caplog.text
 
 
 def test_data_that_are_not_evaluated_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

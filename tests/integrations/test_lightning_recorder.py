@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import torchmetrics
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, random_split
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset, get_worker_info, random_split
 
 import trainmap as tm
 from trainmap.errors import TrainmapError
@@ -365,6 +366,105 @@ def test_a_sweep_over_other_data_beside_a_stream(tmp_path: Path) -> None:
     dynamics = tm.Dynamics.open(tmp_path / "d")
     assert (dynamics.ids.tolist(), dynamics.epochs) == (NAMES[:7], 2)
     np.testing.assert_allclose(dynamics.column(0, "p_gold"), gold(x=X[:7], y=Y[:7]), atol=1e-6)
+
+
+class Counting(Module):
+    """A module with metrics, whose state is no part of what it saves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.right = torchmetrics.MetricCollection(
+            [torchmetrics.Accuracy("multiclass", num_classes=3), torchmetrics.Recall("multiclass", num_classes=3)]
+        )
+        self.mean, self.every = torchmetrics.MeanMetric(), torchmetrics.CatMetric()
+
+    def training_step(self, batch: Any, number: int) -> Any:
+        loss = super().training_step(batch, number)
+        self.right.update(self.net(batch[0]), batch[1])
+        self.mean(loss)
+        self.every.update(loss.detach())
+        self.log("mean", self.mean, on_step=False, on_epoch=True)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.told = {**self.right.compute(), "every": len(self.every.compute())}
+
+
+def test_a_sweep_counts_for_no_metric_of_the_training(tmp_path: Path) -> None:
+    told = []
+    for sweep in (False, True):
+        recorder = tm.LightningRecorder(tmp_path / str(sweep), logits="net", sweep=sweep)
+        loader = DataLoader(TensorDataset(X, Y), batch_size=4, drop_last=True)
+        trainer = fit(recorder, module := Counting(), loader=loader, max_epochs=1)
+        told.append({**module.told, "mean": trainer.callback_metrics["mean"]})
+    assert told[0] == told[1]
+
+
+def test_a_sweep_that_has_no_place_is_refused_at_the_first_step(tmp_path: Path) -> None:
+    fit(tm.LightningRecorder(tmp_path / "d", logits="net", sweep=True))
+    recorder, module = tm.LightningRecorder(tmp_path / "d", logits="net", sweep=True), Module()
+    with pytest.raises(tm.StoreError, match="resume=True"):
+        fit(recorder, module)
+    assert module.trainer.fit_loop.epoch_loop.batch_idx == 0
+    assert tm.Dynamics.open(tmp_path / "d").epochs == 2
+
+
+class Drawn(Dataset[Any]):
+    """Items that are drawn at random, and name themselves."""
+
+    def __len__(self) -> int:
+        return N
+
+    def __getitem__(self, place: int) -> Any:
+        return X[place] + torch.rand(4), Y[place], NAMES[place]
+
+
+class OfThree(Module):
+    def training_step(self, batch: Any, number: int) -> Any:
+        return super().training_step(batch[:2], number)
+
+
+def test_to_ask_items_for_their_ids_draws_no_random_number(tmp_path: Path) -> None:
+    trained = []
+    for recorded in (False, True):
+        how: Any = {"ids": lambda item: item[2], "labels": 1, "sweep": True}
+        recorder = tm.LightningRecorder(tmp_path / "d", logits="net", **how) if recorded else pl.Callback()
+        torch.manual_seed(5)
+        fit(recorder, module := OfThree(rate=0.5), data=Drawn())
+        trained.append(module.net.weight.detach().clone())
+    assert tm.Dynamics.open(tmp_path / "d").ids.tolist() == NAMES
+    assert torch.equal(*trained)
+
+
+class Tagging(Module):
+    """A label for each of two tokens."""
+
+    def training_step(self, batch: Any, number: int) -> Any:
+        x, y = batch
+        return cross_entropy(self.net(torch.stack([x, -x], dim=1)).flatten(0, 1), y.flatten())
+
+
+def test_tokens_whose_kind_is_not_said_are_told_by_their_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = TensorDataset(X, torch.stack([Y, Y], dim=1))
+    fit(tm.LightningRecorder(tmp_path / "d", logits="net"), Tagging(), data=data)
+    assert "labels of tokens go with kind='tokens'" in caplog.text
+    fit(tm.LightningRecorder(tmp_path / "e", logits="net", kind="tokens"), Tagging(), data=data)
+    assert tm.Dynamics.open(tmp_path / "e").kind == "tokens"
+
+
+class Halves(IterableDataset[Any]):
+    """A stream that its workers share."""
+
+    def __iter__(self) -> Any:
+        info: Any = get_worker_info()
+        return ((X[place], Y[place], NAMES[place]) for place in range(info.id, N, info.num_workers))
+
+
+def test_a_stream_that_several_workers_share_names_its_items(tmp_path: Path) -> None:
+    loader = DataLoader(Halves(), batch_size=4, num_workers=2)
+    recorder = tm.LightningRecorder(tmp_path / "d", logits="net", labels=1, ids=lambda item: item[2])
+    fit(recorder, OfThree(), loader=loader)
+    assert untrained(tmp_path / "d").ids.tolist() == NAMES
 
 
 def test_what_cannot_be_swept_is_said_before_the_training(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_the_least_probability_of_a_forest_is_recorded_as_one_in_a_million(tmp_p
 
 
 def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    watch = tm.SklearnRecorder(tmp_path / "d", ids=[1, 2, 3])
+    watch = tm.SklearnRecorder(tmp_path / "d", ids=[1, 2, 3], on_error="raise")
     fitted = LogisticRegression(max_iter=500).fit(x, y)
     with pytest.raises(tm.TrainmapError, match="150 rows need as many ids, got 3"):
         watch.record(fitted, x, y)
@@ -125,6 +125,18 @@ def test_what_does_not_fit_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert not (tmp_path / "d").exists()
     StandardScaler().set_callbacks(tm.SklearnRecorder(tmp_path / "d")).fit(x)
     assert "this StandardScaler told no iteration" in caplog.text
+
+
+def test_fewer_passes_than_every_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = GaussianNB().fit(x, y)
+    with tm.SklearnRecorder(tmp_path / "d", every=4) as watch:
+        for _ in range(3):
+            watch.record(model, x, y)
+    assert "of 3 passes none was recorded; say every= less than 4" in caplog.text
+    with tm.SklearnRecorder(tmp_path / "e", every=50) as watch:
+        iterations = LogisticRegression(max_iter=200).set_callbacks(watch).fit(x, y).n_iter_[0]
+    assert f"of the {iterations} iterations of this LogisticRegression one was recorded, the last" in caplog.text
+    assert tm.Dynamics.open(tmp_path / "e").every == 50
 
 
 @pytest.mark.parametrize("kind", [SGDRegressor, MLPRegressor])

@@ -97,6 +97,19 @@ def test_stages_are_those_of_the_model(name: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(dynamics.column(epoch, "prediction"), values, rtol=1e-5)
 
 
+@pytest.mark.parametrize("package", ["xgboost", "lightgbm"])
+def test_trees_that_are_weighed_anew_are_refused(package: str, tmp_path: Path) -> None:
+    from lightgbm import LGBMRegressor
+    from xgboost import XGBRegressor
+
+    if package == "xgboost":
+        model: Any = XGBRegressor(n_estimators=3, booster="dart", rate_drop=0.9, n_jobs=1)
+    else:
+        model = LGBMRegressor(n_estimators=3, boosting_type="dart", verbose=-1, n_jobs=1)
+    with pytest.raises(TrainmapError, match=r"dart weighs its trees anew .* by RecordingMetric"):
+        tm.record_stages(model.fit(X, Y), X, Y, tmp_path / "d")
+
+
 def test_after_early_stopping_the_best_iteration_is_the_last_stage(tmp_path: Path) -> None:
     from xgboost import XGBRegressor
 

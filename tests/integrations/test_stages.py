@@ -115,6 +115,15 @@ def test_labels_may_be_words_and_ids_anything(name: str, tmp_path: Path) -> None
         record_stages(model, x, np.where(words == "good", "ugly", words), tmp_path / "e")
 
 
+def test_what_xgboost_takes_for_missing_is_missing_in_the_stages(tmp_path: Path) -> None:
+    x, y = two()
+    x = np.where(x > np.median(x, axis=0), x, 0.0)
+    model = xgboost.XGBClassifier(n_estimators=6, max_depth=3, missing=0.0, n_jobs=1).fit(x, y)
+    dynamics = record_stages(model, x, y, tmp_path / "d", stages=2)
+    p = model.predict_proba(x)[np.arange(len(y)), y]
+    np.testing.assert_allclose(dynamics.column(1, "p_gold"), p, rtol=2e-4, atol=2e-6)
+
+
 def test_fewer_stages_than_asked_for_are_all_recorded(tmp_path: Path) -> None:
     x, y = load_wine(return_X_y=True)
     assert record_stages(fitted(shorter("xgboost", 3), x, y), x, y, tmp_path / "d", stages=50).epochs == 3
@@ -159,7 +168,11 @@ def test_what_has_no_stages_is_told_what_to_do(model: Any, why: str, tmp_path: P
 def test_other_objectives_and_dart_are_refused(tmp_path: Path) -> None:
     x, y = two()
     data = xgboost.DMatrix(x, y)
-    for params, why in (({"booster": "dart"}, "dart weighs"), ({"objective": "reg:squarederror"}, "got reg:square")):
+    for params, why in (
+        ({"booster": "dart"}, "dart weighs .* RecordingMetric"),
+        ({"booster": "gblinear"}, "gblinear has no trees"),
+        ({"objective": "reg:squarederror"}, "got reg:square"),
+    ):
         booster = xgboost.train({"objective": "binary:logistic", **params}, data, 2)
         with pytest.raises(TrainmapError, match=why):
             record_stages(booster, data, y, tmp_path / "d")

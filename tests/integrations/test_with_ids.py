@@ -357,3 +357,22 @@ def test_accelerate_prepares_a_loader_with_ids_before_or_after() -> None:
                 places += ids.tolist()
             assert len(places) == N - 4 * skipped
     accelerator.free_memory()
+
+
+class Listed(IterableDataset[Any]):
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+
+def how_many(items: list[Any]) -> Any:
+    return {"x": len(items)}
+
+
+def test_numbers_beside_texts_stay_what_they_are() -> None:
+    items = [{"x": 0.0, "key": 1}, {"x": 1.0, "key": "1"}]
+    for data in (items, Listed(items)):
+        loader: Any = DataLoader(data, batch_size=2, collate_fn=how_many)  # type: ignore[arg-type]
+        assert next(iter(tm.with_ids(loader, "key")))["id"].tolist() == [1, "1"]

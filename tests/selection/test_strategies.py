@@ -247,6 +247,9 @@ def test_mistakes_are_told(make_map: MakeMap) -> None:
     datamap, more = world(make_map)
     for arguments, message in (
         ({"strategy": "css"}, "unknown strategy 'css'; did you mean 'ccs'"),
+        ({"strategy": "random"}, r"'random' is a word and no strategy: tm.select\(datamap, 'random', size=...\)"),
+        ({"strategy": "easy"}, r"tm.select\(datamap, 'easy', size=...\)"),
+        ({"strategy": "top"}, r"tm.select\(datamap, 'top SCORE', size=...\)"),
         ({"strategy": "ccs", "cuts": 0.1}, "unknown option of ccs 'cuts'; did you mean 'cut'"),
         ({"strategy": "s2l", "k": 3, **more}, "s2l has no options, got 'k'"),
         ({"strategy": "d2"}, "'d2' needs features"),

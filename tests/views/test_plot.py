@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage, imread
 from matplotlib.text import Text
@@ -21,6 +22,7 @@ from trainmap.errors import TrainmapError
 from trainmap.maps.datamap import DataMap
 from trainmap.maps.regions import assign
 from trainmap.views import labels, plot, style
+from trainmap.views.map_layout import layout_of
 from trainmap.views.plot import plot_map
 from trainmap.views.scale import PAD
 
@@ -32,6 +34,7 @@ class Stand:
     table: pl.DataFrame
     epochs: int
     rule: str = "quantile"
+    class_names: tuple[str, ...] | None = None
 
 
 def make(n: int, epochs: int = 6, seed: int = 0, unseen: int = 0) -> Stand:
@@ -114,9 +117,84 @@ def test_no_figure_is_left_with_pyplot(tmp_path: Path) -> None:
 
 
 def test_width_and_dpi_give_the_pixels(tmp_path: Path) -> None:
-    image = imread(plot_map(make(50), tmp_path / "a.png", width_inches=6, dpi=100))
-    assert image.shape[1] == 600
-    assert image.shape[0] == pytest.approx(600 * style.HEIGHT / style.WIDTH, abs=1)
+    for width in (3, 3.35, 4.99, 5, 6.9, 8, 12):
+        image = imread(plot_map(make(50), tmp_path / "a.png", width_inches=width, dpi=100))
+        made = layout_of(width)
+        assert image.shape[1] == round(100 * width)
+        assert image.shape[0] == pytest.approx(100 * width * made.height / made.width, abs=1)
+
+
+def drawn_texts(figure: Figure) -> list[Any]:
+    """Those that are to be seen: matplotlib makes labels of ticks outside the view as well."""
+    texts: list[Any] = [*figure.texts]
+    for axes in figure.axes:
+        texts += [*axes.texts, axes.xaxis.label, axes.yaxis.label]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = zip(axis.get_majorticklocs(), axis.get_majorticklabels(), strict=True)
+            texts += [label for place, label in ticks if low <= place <= high]
+    return [text for text in texts if text.get_text().strip()]
+
+
+NAMED = ("T-shirt/top", "trouser", "$x$ and a name that is far too long for a legend")
+
+
+@pytest.mark.parametrize("colour", ["correctness", "label", "confidence"])
+@pytest.mark.parametrize("epochs", [1, 12, 40])
+@pytest.mark.parametrize("width", [3.35, 6.9, 10])
+def test_words_can_be_read_stay_inside_and_do_not_touch_in_columns_of_a_paper(
+    tmp_path: Path, figure: list[Figure], width: float, epochs: int, colour: str
+) -> None:
+    named = replace(make(300, epochs, unseen=20), class_names=NAMED)
+    plot_map(named, tmp_path / "a.png", width_inches=width, colour=colour, dpi=100)
+    renderer = FigureCanvasAgg(figure[0]).get_renderer()
+    texts = drawn_texts(figure[0])
+    assert all(text.get_fontsize() >= 6.5 for text in texts)
+    boxes = [text.get_window_extent(renderer) for text in texts]
+    for box in boxes:
+        assert -1 <= box.x0 < box.x1 <= figure[0].bbox.x1 + 1
+        assert -1 <= box.y0 < box.y1 <= figure[0].bbox.y1 + 1
+    for i, box in enumerate(boxes):
+        touched = [texts[i + 1 + j].get_text() for j, other in enumerate(boxes[i + 1 :]) if box.overlaps(other)]
+        assert touched == [], texts[i].get_text()
+
+
+@pytest.mark.parametrize("width", [3.35, 10])
+def test_classes_have_a_colour_each_and_their_names_and_shares(
+    tmp_path: Path, figure: list[Figure], width: float
+) -> None:
+    datamap = replace(table([0.1] * 8, [0.5] * 8, [1] * 8, 3), class_names=NAMED)
+    plot_map(datamap, tmp_path / "a.png", colour="label", width_inches=width, dpi=DPI)
+    for words_ in ("T-shirt/top · 37.5 %", "trouser · 37.5 %", "$x$ and a", "25.0 %"):
+        assert words_ in words(figure[0])
+    drawn = {tuple(row) for row in np.round(main_axes(figure[0]).collections[0].get_facecolor()[:, :3], 6)}  # pyright: ignore
+    assert drawn == {tuple(row) for row in np.round(to_rgba_array(style.CLASS_COLOURS[:3])[:, :3], 6)}
+    swatches = [patch.get_facecolor()[:3] for patch in figure[0].axes[3].patches]  # pyright: ignore
+    assert np.allclose(swatches, to_rgba_array(style.CLASS_COLOURS[:3])[:, :3])
+
+
+def test_classes_without_names_are_numbers_and_too_many_are_a_scale(tmp_path: Path, figure: list[Figure]) -> None:
+    datamap = make(300)
+    plot_map(datamap, tmp_path / "a.png", colour="label", dpi=DPI)
+    assert "0 · 33.3 %" in words(figure[0])
+    many = replace(datamap, table=datamap.table.with_columns(label=pl.Series(np.arange(300) % 13)))
+    plot_map(many, tmp_path / "a.png", colour="label", dpi=DPI)
+    assert "%" not in "".join(text.get_text() for text in figure[1].axes[3].texts)
+    strange = replace(datamap, table=datamap.table.with_columns(label=pl.Series(np.arange(300) % 3 - 1)))
+    assert plot_map(strange, tmp_path / "a.png", colour="label", dpi=DPI).exists()
+
+
+def test_a_bin_of_classes_has_the_colour_of_the_most_frequent(tmp_path: Path, figure: list[Figure]) -> None:
+    n = plot.POINTS + 2
+    datamap = table([0.1] * n, [0.5] * n, [1] * n, 3, region=None)
+    labels_ = pl.Series([0] * 9 + [2] * (n - 9))
+    plot_map(
+        replace(datamap, table=datamap.table.with_columns(label=labels_)), tmp_path / "a.png", colour="label", dpi=DPI
+    )
+    pixels = np.asarray(main_axes(figure[0]).images[0].get_array())
+    (shown,) = pixels[pixels[..., 3] > 0]
+    assert np.allclose(shown[:3] / 255, to_rgba_array(style.CLASS_COLOURS[2])[0, :3], atol=0.003)
+    assert "the most frequent class" in words(figure[0])
 
 
 def test_the_title_says_examples_epochs_and_rule(tmp_path: Path, figure: list[Figure]) -> None:

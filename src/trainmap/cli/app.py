@@ -69,6 +69,10 @@ def map_(
     dynamics: Annotated[list[Path], typer.Argument(metavar="DYNAMICS...", help="One recording, or several.")],
     plot: Annotated[Path | None, typer.Option(help="FILE.png, .svg or .pdf: the picture.")] = None,
     out: Annotated[Path | None, typer.Option(help="FILE.parquet: the table.")] = None,
+    colour: Annotated[
+        str | None, typer.Option(help="What the picture is coloured by: a column, label for the classes.")
+    ] = None,
+    width: Annotated[float, typer.Option(help="Of the picture, inches; 6.9 and 3.35 suit columns of a paper.")] = 10.0,
     rule: RuleName = "quantile",
     fraction: Fraction = 1 / 3,
     scores: ScoreNames = None,
@@ -108,7 +112,7 @@ def map_(
         of = f" of {counted(datamap.members, 'recording')}" if datamap.members > 1 else ""
         say(f"{datamap.save(out)}{of}: {counted(len(datamap), 'example')}, {', '.join(datamap.scores)}")
     if plot is not None:
-        say(f"{plot_map(datamap, plot)}")
+        say(f"{plot_map(datamap, plot, colour=colour, width_inches=width)}")
 
 
 @app.command()

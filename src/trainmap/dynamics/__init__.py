@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from trainmap.dynamics.part_reading import split_parts
     from trainmap.dynamics.probabilities import refuse_probabilities
     from trainmap.dynamics.recorder import Recorder
-    from trainmap.dynamics.refused import Refused
+    from trainmap.dynamics.refused import Refused, Tally
     from trainmap.dynamics.signals import (
         FLOAT_SIGNALS,
         SIGNALS,
@@ -104,7 +104,7 @@ else:
             "part_reading": "split_parts",
             "probabilities": "refuse_probabilities",
             "recorder": "Recorder",
-            "refused": "Refused",
+            "refused": "Refused Tally",
             "signals": "FLOAT_SIGNALS SIGNALS UNKNOWN_LABEL Block empty_signals read_only signals_from_logits",
             "stats": "NEVER Stats",
             "store": "Dynamics fingerprint",
@@ -116,10 +116,10 @@ else:
 __all__ = [
     "FLOAT_SIGNALS", "KNOWN_ENDS", "MISSING", "MOST_CLASSES", "NEVER", "SHARES", "SIGNALS", "SOURCES", "UNKNOWN_LABEL",
     "Block", "CrossFit", "Dynamics", "End", "Fold", "Kind", "Level", "Manifest", "Per", "Recorder", "Refused", "Signal",
-    "Source", "Stats", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows", "fingerprint",
-    "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks", "of_one_kind",
-    "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits", "sort_ids",
-    "split_parts", "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened", "write_columns",
-    "write_examples", "write_manifest",
+    "Source", "Stats", "Tally", "check_flag", "check_logits", "check_recording", "empty_signals", "find_rows",
+    "fingerprint", "halved", "id_hash", "ids_from_arrow", "ids_to_arrow", "is_recording", "lowest", "masks",
+    "of_one_kind", "on_accelerator", "read_only", "refuse_probabilities", "rising", "rows_of", "signals_from_logits",
+    "sort_ids", "split_parts", "to_ids", "to_labels", "to_logits", "to_numpy", "versions", "widened",
+    "write_columns", "write_examples", "write_manifest",
 ]
 # fmt: on

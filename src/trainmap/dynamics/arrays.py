@@ -207,6 +207,10 @@ def check_shapes(size: int, classes: int, logits: tuple[int, ...], labels: tuple
         cure = "; take the axis of length 1 away: logits.squeeze()"
     elif logits == (1, size, classes) and size > 1:
         cure = "; a list or tuple of one batch? pass that batch: output[0]"
+    elif len(logits) > 2 and labels in (logits[:2], (size, logits[-1])):
+        cure = "; labels of tokens go with kind='tokens', or with per='token' beside it, an example for each token"
+    elif len(logits) > 3:
+        cure = "; maps of labels (segmentation) are not recorded: hand over a loss for each image, kind='numbers'"
     elif len(logits) == 3 and classes in logits[1:]:
         cure = (
             "; one row for each example: a sequence with one label is pooled first; for a label a token kind='tokens'"

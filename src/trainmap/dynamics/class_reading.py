@@ -99,8 +99,7 @@ class ClassReader:
 
     def measured(self, size: int, outputs: Any, targets: Any) -> dict[str, Any]:
         """The logits where they are, checked for their shape alone."""
-        labels = tuple(targets.shape) if hasattr(targets, "shape") else (size,)
-        self._check_shapes(size, tuple(outputs.shape), labels)
+        self._shapes_of(size, outputs, targets)
         return {"logits": outputs.detach().clone()}
 
     def settled(self, ids: Any, values: Any, targets: Any, roster: Known | Learned) -> Batch:
@@ -108,6 +107,8 @@ class ClassReader:
 
     def read(self, ids: Any, outputs: Any, targets: Any, roster: Known | Learned) -> Batch:
         ids, logits, keep = to_ids(ids), to_logits(outputs), None
+        if logits.ndim > 2:  # of labels alone nobody could tell that the kind is another
+            self._shapes_of(len(ids), logits, targets)
         if targets is None:
             gold = roster.gold(ids)
         else:
@@ -119,6 +120,10 @@ class ClassReader:
         if keep is None:
             return Batch(ids, logits, gold)
         return Batch(ids[keep], logits[keep], gold, int(size - len(gold)))
+
+    def _shapes_of(self, size: int, outputs: Any, targets: Any) -> None:
+        labels = tuple(targets.shape) if hasattr(targets, "shape") else (size,)
+        self._check_shapes(size, tuple(outputs.shape), labels)
 
     def _check_shapes(self, size: int, logits: tuple[int, ...], labels: tuple[int, ...]) -> None:
         classes = self.how.classes

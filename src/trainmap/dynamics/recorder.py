@@ -108,6 +108,7 @@ class Recorder(Taking):
     Attributes:
         epoch: the next epoch to record, 0 in a new folder.
         ids: of the examples, ascending; None where the first epoch is still to tell them.
+        signals: the names of what is kept of an example and epoch, where it is no recording of classes.
         refused: (batches, examples) that ``on_error="warn"`` has left out.
         ignored: rows that ``ignore_index`` has left out.
 
@@ -185,6 +186,8 @@ class Recorder(Taking):
         super().__init__(reader)
         self.kind, self.classes, self.source, self.level = about.kind, about.classes, source, level
         self.as_ = as_
+        self.signals = None if about.signals is None else [signal.name for signal in about.signals]
+        self.so_far = "end_epoch() was not called"  # why nothing is recorded yet; an adapter knows more
         self.on_error: OnError = on_error or "raise"
         self._lenient = on_error is None
         self._writer = Writer(as_path(path), about, resume, overwrite)
@@ -271,17 +274,19 @@ class Recorder(Taking):
             warn = self.on_error == "warn"
             allow = (self.allow_missing or warn) if allow_missing is None else allow_missing
             if not self._roster.seen:
-                self._leave_out(self._nothing(), 0, 0)
-                if isinstance(self._roster, Learned) and self._world == 1:
-                    return  # nobody has ever come: there is no epoch to keep
+                self.so_far = "what came was left out, and told"
+                nobody = isinstance(self._roster, Learned) and self._world == 1  # has ever come: no epoch to keep
+                self._leave_out(self._nothing("it is not kept" if nobody else "it is kept as not seen"), 0, 0)
+                if nobody:
+                    return
             roster = self._roster
             if not allow and self._whole and isinstance(roster, Known) and roster.seen < len(roster):
                 raise incomplete(roster, self.epoch, resumed=self.epoch == self._resumed_at)
             self._write(allow)
 
-    def _nothing(self) -> RecordingError:
+    def _nothing(self, so: str) -> RecordingError:
         if self.on_error == "warn":  # where this is told, and what was left out, why
-            return RecordingError(f"epoch {self.epoch}: nothing of it was recorded, so it is not kept")
+            return RecordingError(f"epoch {self.epoch}: nothing of it was recorded, so {so}")
         return RecordingError(f"epoch {self.epoch}: nothing was recorded; call update(ids, outputs, labels) first")
 
     def _write(self, allow: bool) -> None:
@@ -377,8 +382,10 @@ class Recorder(Taking):
         """
         with self._turn:
             under_way = self._roster.seen + self._held.examples
-            lost = (under_way or self._broken) and self._refusal is None
+            lost, closed = (under_way or self._broken) and self._refusal is None, self._refusal is not None
             self._end()
+            if not (self.epoch or lost or closed):
+                log.warning("%s: closed, and nothing was recorded: %s", self.folder, self.so_far)
             if lost:
                 raise RecordingError(
                     f"epoch {self.epoch} was not ended: {under_way} examples of it are dropped, "

@@ -92,6 +92,20 @@ class Taking:
             except RecordingError as error:
                 self._leave_out(error, _size(ids))
 
+    def leave_out(self, ids: Any, error: RecordingError) -> None:
+        """A batch that could not be read on its way here, by an adapter say: it is as one that ``update`` refuses.
+
+        Raises:
+            RecordingError: it, where ``on_error`` is "raise".
+        """
+        with self._turn:
+            if self._pauses:
+                return
+            if self._broken or self._refusal is not None:
+                self._check_open()
+            self._tally.come(_size(ids))
+            self._leave_out(error, _size(ids))
+
     def _by_name(self, outputs: Any, signals: dict[str, Any]) -> dict[str, Any]:
         """Numbers that came each by its name, and those that came in a mapping."""
         if not self._reader.by_name or not (outputs is None or isinstance(outputs, dict)):

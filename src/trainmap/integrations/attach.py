@@ -55,7 +55,8 @@ def attach(
 
     Raises:
         TrainmapError: no Trainer; ids that ``with_ids`` refuses; data that lost its ids (packing); a package that is
-            missing. When the training begins: what ``Recorder`` refuses.
+            missing. When the training begins: what ``Recorder`` refuses. In the training, with ``on_error="raise"``: a
+            batch without ids, an output without logits.
     """
     if not (hasattr(trainer, "training_step") and hasattr(trainer, "add_callback") and hasattr(trainer, "args")):
         raise TrainmapError(

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainmap.dynamics.recorder import Recorder
-from trainmap.errors import TrainmapError, number, some
+from trainmap.errors import RecordingError, TrainmapError, number, some
 from trainmap.integrations.grpo_rewards import Rewards
 from trainmap.integrations.identified import Identified
 from trainmap.integrations.identified_batches import Pairs
 from trainmap.integrations.identified_streams import IdentifiedStream
 from trainmap.integrations.intake import Intake
-from trainmap.integrations.sweeping import Sweeping, source_of, unnoticed
+from trainmap.integrations.sweeping import Sweeping, source_of, undrawn, unnoticed
 from trainmap.integrations.trainer_outputs import Reading, is_a, reading_of
 from trainmap.integrations.trainer_tap import Tap, tap_of
 from trainmap.integrations.with_ids import with_ids
@@ -33,8 +34,8 @@ class Attachment:
         intake: the way into it.
     """
 
-    def __init__(self, tap: Tap, intake: Intake, path: Path) -> None:
-        self._tap, self.intake, self.path, self._told = tap, intake, path, False
+    def __init__(self, tap: Tap, intake: Intake, path: Path, reading: Reading) -> None:
+        self._tap, self.intake, self.path, self._reading, self._told = tap, intake, path, reading, False
         tap.listeners.append(self)
 
     @property
@@ -66,8 +67,15 @@ class Attachment:
     def finish(self) -> None:
         self.intake.finish()
 
-    def _take(self, ids: Any, inputs: Mapping[str, Any], outputs: Any, targets: Any) -> None:
+    def lose(self, error: RecordingError) -> None:
+        pass
+
+    def _take(self, ids: Any, inputs: Mapping[str, Any], output: Callable[[], Any]) -> None:
         """A batch; one without labels is told once, by the name that the Trainer has for them."""
+        found = self.intake.read(ids, "reading what the network says", lambda: self._reading.read(inputs, output()))
+        if found is None:
+            return
+        outputs, targets = found
         if targets is not None or self.intake.knows_labels:
             self.intake.take(ids, outputs, targets)
         elif not self._told:
@@ -82,15 +90,14 @@ class Attachment:
 class Steps(Attachment):
     """The outputs of the training steps."""
 
-    def __init__(self, tap: Tap, intake: Intake, path: Path, reading: Reading) -> None:
-        super().__init__(tap, intake, path)
-        self._reading = reading
-
     def hear(self, ids: Any, inputs: Mapping[str, Any], output: Any) -> bool:
         if not self._reading.wanted(output):
             return False
-        self._take(ids, inputs, *self._reading.read(inputs, output))
+        self._take(ids, inputs, lambda: output)
         return True
+
+    def lose(self, error: RecordingError) -> None:
+        self.intake.refuse((), error)
 
     def end_epoch(self, state: Any) -> None:
         self.intake.end_epoch()
@@ -102,8 +109,8 @@ class Sweeps(Attachment):
     def __init__(
         self, tap: Tap, intake: Intake, path: Path, reading: Reading, dataset: Any, sweeping: Sweeping
     ) -> None:
-        super().__init__(tap, intake, path)
-        self._reading, self._dataset, self._sweeping = reading, dataset, sweeping
+        super().__init__(tap, intake, path, reading)
+        self._dataset, self._sweeping = dataset, sweeping
 
     def begin(self, state: Any) -> None:
         epoch = int((state.epoch or 0) + 1e-6)
@@ -120,17 +127,29 @@ class Sweeps(Attachment):
     def _sweep(self) -> None:
         """One pass, after which the training goes on as if there had been none."""
         trainer, column = self._tap.trainer, self._tap.column
-        model = trainer.model_wrapped
-        with unnoticed(model):
-            for batch in trainer.get_test_dataloader(self._dataset):
+        with unnoticed(trainer.model_wrapped):
+            for batch in self._loader():
                 ids = batch.pop(column)
                 inputs = trainer._prepare_inputs(batch)
-                with trainer.compute_loss_context_manager():
-                    output = model(**inputs, **({"fused_lm_head": True} if self._reading.log_probs else {}))
-                self._take(ids, inputs, *self._reading.read(inputs, output))
+                self._take(ids, inputs, partial(self._output, inputs))
         self.intake.end_epoch()
 
+    def _loader(self) -> Any:
+        """Of all examples, also where those of the training leave the last batch out."""
+        args = self._tap.trainer.args
+        kept, args.dataloader_drop_last = args.dataloader_drop_last, False
+        try:
+            return self._tap.trainer.get_test_dataloader(self._dataset)
+        finally:
+            args.dataloader_drop_last = kept
 
+    def _output(self, inputs: Mapping[str, Any]) -> Any:
+        more = {"fused_lm_head": True} if self._reading.log_probs else {}
+        with self._tap.trainer.compute_loss_context_manager():
+            return self._tap.trainer.model_wrapped(**inputs, **more)
+
+
+@undrawn()
 def attached(
     trainer: Any,
     target: Recorder | str | os.PathLike[str],
@@ -140,7 +159,7 @@ def attached(
     passes: float,
     how: dict[str, Any],
 ) -> Attachment | Rewards:
-    """See ``trainmap.attach``."""
+    """See ``trainmap.attach``. (To look at an item may be to draw it at random.)"""
     if hasattr(trainer, "reward_funcs"):
         swept = sweeping is not None
         return _rewards(trainer, Intake(target, **how), target, ids, column, (swept, number(passes, "passes")))

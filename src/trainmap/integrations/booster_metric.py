@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainmap.dynamics.recorder import Recorder
-from trainmap.errors import TrainmapError, whole
+from trainmap.errors import TrainmapError, counted, whole
 from trainmap.integrations.gold import gold_of
+from trainmap.integrations.intake import Intake
 from trainmap.integrations.staged_regression import targets_of
 from trainmap.integrations.stages import checked
 
@@ -31,7 +32,8 @@ class RecordingMetric:
         lightgbm.train(params, data, 200, valid_sets=[data], feval=metric)
 
     Args:
-        recorder: it gets an epoch for each recorded round; close it afterwards. By the objective:
+        recorder: it gets an epoch for each recorded round; close it afterwards. Its ``on_error`` is "warn", if not
+            said: what cannot be recorded is told once, and the model trains on. By the objective:
 
             - a classifier's (binary:logistic, multi:softprob; binary, multiclass):
               ``Recorder(path, classes=C, source="sweep", as_="probabilities")``;
@@ -42,7 +44,8 @@ class RecordingMetric:
         ids: (N,) of its rows; None: 0 to N - 1.
         every: rounds from one recorded one to the next; the round ``every`` is the first.
 
-    Labels of classes are 0 to C - 1; multi:softmax, which predicts numbers of classes, is refused. It tells no number
+    Labels of classes are 0 to C - 1; multi:softmax, which predicts numbers of classes, is refused, and margins of
+    data with groups: those of a ranking compare within a group. It tells no number
     (an empty list, which both take), so that early stopping looks at the metrics that it would look at without it. A
     probability below 1e-6 is recorded as 1e-6.
 
@@ -51,8 +54,9 @@ class RecordingMetric:
             that they are not among those that are evaluated.
 
     Raises:
-        TrainmapError: a recorder that is none, or of another kind; when called: predictions that are no probabilities
-            of the labels' classes; by the interfaces of scikit-learn and CatBoost, which copy their metrics.
+        TrainmapError: a recorder that is none, or of another kind; when called, with ``on_error="raise"``: predictions
+            that are no probabilities of the labels' classes; by the interfaces of scikit-learn and CatBoost, which copy
+            their metrics.
     """
 
     __name__ = "trainmap"
@@ -65,6 +69,7 @@ class RecordingMetric:
             )
         if recorder.kind not in KINDS:
             raise TrainmapError(f"a metric records kinds {', '.join(KINDS)}, the Recorder is of kind {recorder.kind!r}")
+        self._intake = Intake(recorder)
         self.recorder, self.data, self.ids, self.every = recorder, data, ids, whole(every, "every", 1)
         self.rounds = 0
         self._others: list[Any] | None = []  # data that were seen before the training data
@@ -76,14 +81,19 @@ class RecordingMetric:
             self._miss(data)
             return []
         self.rounds += 1
-        if self.rounds % self.every == 0:
-            values, labels = self._read(np.asarray(predictions), np.asarray(data.get_label()))
-            self.recorder.update(np.arange(len(labels)) if self.ids is None else self.ids, values, labels)
-            self.recorder.end_epoch()
+        if self.rounds < self.every:
+            seen = counted(self.rounds, "round")
+            self.recorder.so_far = f"RecordingMetric saw {seen} and records one of every={self.every}; say fewer"
+        elif self.rounds % self.every == 0:
+            ids = np.arange(len(predictions)) if self.ids is None else self.ids
+            if found := self._intake.read(ids, "reading the predictions", lambda: self._read(predictions, data)):
+                self._intake.take(ids, *found)
+            self._intake.end_epoch()
         return []
 
-    def _read(self, predictions: Array, labels: Array) -> tuple[Array, Array]:
+    def _read(self, predictions: Any, data: Any) -> tuple[Array, Array]:
         """What is recorded of the predictions, and of the labels."""
+        predictions, labels = np.asarray(predictions), np.asarray(data.get_label())
         if self.recorder.kind == "regression":
             return predictions, targets_of(labels)
         if (labels != np.floor(labels)).any():
@@ -93,6 +103,13 @@ class RecordingMetric:
             )
         gold = gold_of(labels.astype(np.int64), np.arange(self.recorder.classes))
         if self.recorder.as_ == "logits":
+            groups = data.get_group() if hasattr(data, "get_group") else None
+            if groups is not None and len(groups):
+                raise TrainmapError(
+                    f"these data have {len(groups)} groups, as a ranking has (rank:ndcg, lambdarank): its scores "
+                    "compare within a group and are no logits of a class; a classifier of grouped rows is recorded by "
+                    "binary:logistic and as_='probabilities'"
+                )
             return predictions, gold.labels
         if predictions.size and (predictions.min() < 0 or predictions.max() > 1):
             raise TrainmapError(

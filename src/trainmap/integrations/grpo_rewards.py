@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from transformers import TrainerCallback
 
 from trainmap.dynamics.recorder import Recorder
-from trainmap.errors import TrainmapError
+from trainmap.errors import RecordingError, TrainmapError, some
+from trainmap.integrations.identified import one_array
 from trainmap.integrations.intake import Intake
 
 Array = NDArray[Any]
@@ -29,7 +30,8 @@ def by_prompt(ids: list[Any], rewards: Array, weights: Array, names: list[str], 
         pass_rate    share of g with R_g >= passes
         reward_NAME  mean over g of r_gf, of each function where there are several
 
-    A function that gave no reward for a generation is left out of its sum and of its own mean, as TRL does.
+    A function that gave no reward for a generation is left out of its sum and of its own mean, and a generation that no
+    function rewarded out of all means, as TRL does.
 
     Args:
         ids: (n,) of the prompt of each generation, in any order.
@@ -39,15 +41,16 @@ def by_prompt(ids: list[Any], rewards: Array, weights: Array, names: list[str], 
         passes: what a generation must earn to pass.
 
     Returns:
-        (B,) the prompts' ids in order of appearance, and name -> (B,) float64. A prompt for which one of the functions
-        gave nothing at all has no such number, and is left out.
+        (B,) the prompts' ids in order of appearance, and name -> (B,) float64; NaN where nothing was given.
     """
     place = {name: number for number, name in enumerate(dict.fromkeys(ids))}
-    of = np.array([place[name] for name in ids])
-    total, count = np.nansum(rewards * weights, axis=1), np.bincount(of)
+    of, given = np.array([place[name] for name in ids]), ~np.isnan(rewards)
+    total, scored = np.nansum(rewards * weights, axis=1), given.any(axis=1)
 
-    def mean(values: Array) -> Array:
-        return np.bincount(of, values) / count
+    def mean(values: Array, here: Any = scored) -> Array:
+        times = np.bincount(of[here], minlength=len(place))
+        summed = np.bincount(of[here], values[here], minlength=len(place))
+        return np.divide(summed, times, out=np.full(len(place), np.nan), where=times > 0)
 
     reward = mean(total)
     numbers = {
@@ -56,14 +59,8 @@ def by_prompt(ids: list[Any], rewards: Array, weights: Array, names: list[str], 
         "pass_rate": mean((total >= passes).astype(float)),
     }
     if len(names) > 1:
-        for column, name in zip(rewards.T, names, strict=True):
-            given = np.isfinite(column)
-            times = np.bincount(of[given], minlength=len(place))
-            summed = np.bincount(of[given], column[given], minlength=len(place))
-            numbers[name] = np.divide(summed, times, out=np.full(len(place), np.nan), where=times > 0)
-    whole = np.all([np.isfinite(values) for values in numbers.values()], axis=0)
-    kept = np.flatnonzero(whole)
-    return np.array(list(place))[kept], {name: values[kept] for name, values in numbers.items()}
+        numbers |= {name: mean(rewards[:, at], given[:, at]) for at, name in enumerate(names)}
+    return one_array(list(place)), numbers
 
 
 def columns_of(names: list[str]) -> list[str]:
@@ -118,20 +115,40 @@ class Rewards(TrainerCallback):
         def calculate_rewards(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             rewards = before(inputs, *args, **kwargs)
             if self.trainer.model.training:
-                if missing := [item for item in inputs if self.column not in item]:
-                    raise TrainmapError(
-                        f"a prompt has no {self.column!r}, only {', '.join(missing[0])}: build the trainer with "
-                        "train_dataset=tm.with_ids(dataset)"
-                    )
-                ids = [item[self.column] for item in inputs]
+                ids = [item.get(self.column) for item in inputs]
                 ids = gather_object(ids) if self.trainer.accelerator.num_processes > 1 else ids
                 if self._records:
-                    values = rewards.detach().double().cpu().numpy()
-                    weights = self.trainer.reward_weights.detach().double().cpu().numpy()
-                    self.intake.take(*by_prompt(ids, values, weights, self._names, self.passes))
+                    found = self.intake.read(ids, "reading the rewards", lambda: find(ids, rewards))
+                    if found is not None:
+                        self._take(*found)
             return rewards
 
+        def find(ids: list[Any], rewards: Any) -> tuple[Any, Any]:
+            if None in ids:
+                raise TrainmapError(
+                    f"a prompt has no {self.column!r}: build the trainer with train_dataset=tm.with_ids(dataset)"
+                )
+            values, weights = (one.detach().double().cpu().numpy() for one in (rewards, self.trainer.reward_weights))
+            return by_prompt(ids, values, weights, self._names, self.passes)
+
         return calculate_rewards
+
+    def _take(self, ids: Array, numbers: dict[str, Array]) -> None:
+        """The prompts that have all numbers that are recorded; the others are told."""
+        numbers = {name: values for name, values in numbers.items() if name in self.intake.signals}
+        whole = np.all([np.isfinite(values) for values in numbers.values()], axis=0)
+        if not whole.all():
+            lacking = [name for name, values in numbers.items() if not np.isfinite(values).all()]
+            self.intake.refuse(
+                ids[~whole],
+                RecordingError(
+                    f"{(~whole).sum()} of {len(ids)} prompts have no {some(lacking, 9)}: the reward function gave them "
+                    "nothing. Where each prompt is for some functions alone, record what all have: attach(..., "
+                    "signals=['reward', 'pass_rate'])"
+                ),
+            )
+        if whole.any():
+            self.intake.take(ids[whole], {name: values[whole] for name, values in numbers.items()})
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._records:

@@ -97,6 +97,15 @@ def id_of(item: Any, naming: Naming) -> int | str:
     return name
 
 
+def one_array(names: Sequence[Any]) -> Array:
+    """(B,) the ids of a batch, each as it is. numpy makes texts of numbers that stand beside texts, and these would be
+    other examples; such a batch stays one of both, which a recorder refuses."""
+    made = np.array(names)
+    if made.dtype.kind == "U" and any(not isinstance(name, str) for name in names):
+        made = np.array(names, object)
+    return made
+
+
 def checked_ids(ids: Any, count: int | None) -> Array:
     """(N,) ids, all different; of ``count`` items where that is known.
 
@@ -171,7 +180,7 @@ class Identified:
             return self.names[places]
         while hasattr(items, "names"):  # of two recorders the inner one has named them
             items = items.items
-        return np.array([id_of(item, self.names) for item in items])
+        return one_array([id_of(item, self.names) for item in items])
 
     def name(self, place: int, item: Any) -> int | str:
         if self.names is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from trainmap.integrations.identified import (
     joined_ids,
     known_ids,
     naming_of,
+    one_array,
     parts_of,
 )
 from trainmap.integrations.identified_streams import IdentifiedStream
@@ -62,10 +64,14 @@ class Pairs:
 
     def __getitem__(self, place: Any) -> Any:
         if isinstance(place, list | tuple | np.ndarray):  # a loader with batch_size=None and a sampler of batches
-            names = self.named.ids[np.asarray(place, np.int64)]
-            return Apart(names, self.named.dataset[place])
+            at = np.asarray(place, np.int64)
+            return Apart(at if self.named.names is None else self._ids[at], self.named.dataset[place])
         item = self.named.dataset[place]
         return Apart(self.named.name(int(place), item), item)
+
+    @cached_property
+    def _ids(self) -> Array:
+        return self.named.ids  # each item is loaded for it, where they name themselves
 
     def __getitems__(self, places: list[Any]) -> Together:
         places = [int(at) for at in places]
@@ -106,10 +112,9 @@ def apart(items: Any, collate: Callable[[Any], Any]) -> tuple[Any, Any]:
     if isinstance(items, Together):
         return items.names, collate(items.items)
     if isinstance(items, list):
-        return np.array([one.name for one in items]), collate([one.item for one in items])
-    return np.atleast_1d(np.asarray(items.name)), collate(
-        items.item
-    )  # no batch was made of it, or the sampler made one
+        return one_array([one.name for one in items]), collate([one.item for one in items])
+    names = np.atleast_1d(np.asarray(items.name))  # no batch was made of it, or the sampler made one
+    return names, collate(items.item)
 
 
 def ids_of(dataset: Any) -> Array | None:

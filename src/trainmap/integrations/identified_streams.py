@@ -24,7 +24,7 @@ class IdentifiedStream(IterableDataset[Any]):
         column: the key of the id in an item that is a mapping.
 
     Raises:
-        TrainmapError: while it is read: more items than ids, or fewer; counted in several workers.
+        TrainmapError: while it is read: more items than ids; counted in several workers.
     """
 
     hands_out_ids = True

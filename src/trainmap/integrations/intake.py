@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import Any
 
 from trainmap.dynamics.recorder import Recorder
-from trainmap.dynamics.refused import Refused
-from trainmap.errors import RecordingError, StoreError, TrainmapError
+from trainmap.dynamics.refused import Refused, Tally
+from trainmap.errors import RecordingError, StoreError, TrainmapError, cause
 from trainmap.kinds import as_path
 
 log = logging.getLogger("trainmap")
@@ -22,7 +23,7 @@ class Intake:
 
         intake = Intake(recorder_or_path, classes=10)
         intake.begin()                              # or begin(epoch, again=True): from a checkpoint
-        intake.take(ids, logits, labels)            # each batch
+        intake.take(ids, logits, labels)            # each batch; what must be found first, by intake.read(ids, find)
         intake.end_epoch()
         intake.finish()                             # what this opened is closed; an epoch under way is dropped, told
 
@@ -50,12 +51,13 @@ class Intake:
         self._first = 0  # the recorder's epoch at which this training's epoch 0 stands
         self._began = self._under_way = False
         self._refused = Refused()  # by recorders that are closed
+        self._early = Tally()  # what was left out before there was a recorder
 
     @property
     def refused(self) -> Refused:
         """How many batches and examples were left out, in all trainings."""
-        now = Refused() if self.recorder is None else self.recorder.refused
-        return self._refused.and_(now.examples, now.batches)
+        now, early = Refused() if self.recorder is None else self.recorder.refused, self._early.refused
+        return self._refused.and_(now.examples + early.examples, now.batches + early.batches)
 
     @property
     def epoch(self) -> int:
@@ -75,6 +77,11 @@ class Intake:
         if self.recorder is not None:
             return self.recorder.kind
         return self._how.get("kind") or ("numbers" if "signals" in self._how else "classes")
+
+    @property
+    def signals(self) -> list[str]:
+        """The numbers that are recorded, of a recording of numbers."""
+        return list((None if self.recorder is None else self.recorder.signals) or self._how.get("signals") or ())
 
     @property
     def knows_labels(self) -> bool:
@@ -144,6 +151,39 @@ class Intake:
         if self.stopped is None:
             self._open().update(ids, outputs, targets)
 
+    def read(self, ids: Any, what: str, find: Callable[[], Any]) -> Any:
+        """What ``find()`` finds of a batch that is to be taken: a user's functions, and ours that look into what a
+        framework hands out. None where it failed: the batch is left out, as one that the recorder refuses is.
+
+        Args:
+            ids: of the batch, which are counted.
+            what: failed, for people.
+            find: may raise anything.
+
+        Raises:
+            RecordingError: it failed, and ``on_error="raise"`` was said.
+        """
+        try:
+            return _found(what, find)
+        except RecordingError as error:
+            self.refuse(ids, error)
+        return None
+
+    def refuse(self, ids: Any, error: RecordingError) -> None:
+        """Leave a batch out that cannot be read: told once for each kind of mistake, and counted.
+
+        Raises:
+            RecordingError: it, where ``on_error="raise"`` was said.
+        """
+        if self.stopped is not None:
+            return
+        if self.recorder is not None:
+            self.recorder.leave_out(ids, error)
+        elif self._how["on_error"] == "raise":
+            raise error
+        else:
+            self._early.add(error, len(ids))
+
     def end_epoch(self) -> None:
         """The epoch is over. One that cannot be written ends the recording and not the training."""
         if self.stopped is not None:
@@ -172,3 +212,14 @@ class Intake:
         if self.recorder is None:
             raise RecordingError("nothing is open to record into; call begin() first")
         return self.recorder
+
+
+def _found(what: str, find: Callable[[], Any]) -> Any:
+    """What ``find()`` gives. Its errors are ours from here on, told once for each line of code that raised them."""
+    try:
+        return find()
+    except TrainmapError as error:
+        raise RecordingError(str(error)).with_traceback(error.__traceback__) from error
+    except Exception as error:  # a user's code: any kind
+        said = f"{what} failed with {type(error).__name__}: {cause(error)}"
+        raise RecordingError(said).with_traceback(error.__traceback__) from error

@@ -14,15 +14,20 @@ from trainmap.kinds import as_path
 
 
 class OneLate:
-    """Hands each batch on when the next one comes, so that its arrays have had a step's time to be computed."""
+    """Hands each batch on when the next one comes, so that its arrays have had a step's time to be computed.
 
-    def __init__(self, take: Callable[..., Any]) -> None:
-        self._take = take
+    Args:
+        take: what gets a batch.
+        lose: what gets the ids of one that cannot be read, and the error.
+    """
+
+    def __init__(self, take: Callable[..., Any], lose: Callable[[Any, RecordingError], None]) -> None:
+        self._take, self._lose = take, lose
         self._waiting: tuple[Any, ...] | None = None
 
     def put(self, *batch: Any) -> None:
         """Keep a batch, whose way to the host begins here, and hand on the one before it."""
-        kept = tuple(_kept(value) for value in batch)
+        kept = self._each(_kept, batch)
         before, self._waiting = self._waiting, kept
         self._hand_on(before)
 
@@ -36,8 +41,15 @@ class OneLate:
         self._waiting = None
 
     def _hand_on(self, batch: tuple[Any, ...] | None) -> None:
-        if batch is not None:
-            self._take(*[_read(value) for value in batch])
+        if batch is not None and (read := self._each(_read, batch)) is not None:
+            self._take(*read)
+
+    def _each(self, of: Callable[[Any], Any], batch: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        try:
+            return tuple(of(value) for value in batch)
+        except RecordingError as error:
+            self._lose(batch[0], error)
+        return None
 
 
 class JaxRecorder:
@@ -77,8 +89,9 @@ class JaxRecorder:
                 raise TrainmapError("a Recorder was given: say its options to it, Recorder(path, ...)")
             self.recorder = place.for_adapter()
         else:
-            self.recorder = Recorder(as_path(place), *options, **{"on_error": "warn", **_processes(), **named})
-        self._late = OneLate(self._record)
+            said = {name: value for name, value in named.items() if value is not None}
+            self.recorder = Recorder(as_path(place), *options, **{"on_error": "warn", **_processes(), **said})
+        self._late = OneLate(self._record, self.recorder.leave_out)
 
     @property
     def epoch(self) -> int:
@@ -97,7 +110,8 @@ class JaxRecorder:
         """Take one batch, as ``Recorder.update`` does, and record the one before it.
 
         Raises:
-            RecordingError: the batch before it cannot be recorded; this one lies on several machines.
+            RecordingError: with ``on_error="raise"``: the batch before it cannot be recorded; this one lies on several
+                machines.
         """
         self._late.put(ids, outputs, targets)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import nullcontext
+from functools import partial
 from inspect import signature
 from typing import Any, Literal
 
@@ -36,7 +37,7 @@ from trainmap.integrations.keras_told import (
     split,
     weights_of,
 )
-from trainmap.integrations.sweeping import asked, source_of, unnoticed
+from trainmap.integrations.sweeping import asked, source_of, undrawn, unnoticed
 
 Array = NDArray[Any]
 
@@ -138,7 +139,7 @@ class KerasRecorder:
                 self._intake.default(ignore_index=ignored_by(loss), as_="probabilities" if self._sure else None)
             self._intake.default(ids=self._ids)
         self._ignores = "ignore_index" in options or ignored_by(loss) is not None
-        self._late = OneLate(self._take)
+        self._late = OneLate(self._take, self._intake.refuse)
         self._swept: Any = ()
         self._steps = 0
         self._began = self._trained = False
@@ -318,6 +319,7 @@ class KerasRecorder:
             if self._began:
                 self._intake.finish()
 
+    @undrawn()
     def _loader(self, loader: Any, training: bool) -> Any:
         """A DataLoader whose batches bring their ids with the labels; of a validation without."""
         from trainmap.integrations.identified_batches import ids_of
@@ -364,9 +366,13 @@ class KerasRecorder:
             self.model.jax_state_sync()  # within an epoch the weights are not the model's
         with unnoticed(self.model) if self._backend == "torch" else nullcontext():
             for ids, x, y in self._swept:
-                predicted, gold = self._read(self.model.predict_on_batch(x), y)
-                self._intake.take(ids, *(self._ops.convert_to_numpy(one) for one in (predicted, gold)))
+                found = self._intake.read(ids, "predict_on_batch in a sweep", partial(self._predicted, x, y))
+                if found is not None:
+                    self._intake.take(ids, *found)
         self._intake.end_epoch()
+
+    def _predicted(self, x: Any, y: Any) -> tuple[Any, ...]:
+        return tuple(self._ops.convert_to_numpy(one) for one in self._read(self.model.predict_on_batch(x), y))
 
 
 def _classes(kind: str, outputs: int) -> int:

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
+from trainmap.errors import some
 from trainmap.integrations.identified import has_ids, parts_of
 from trainmap.integrations.identified_batches import Collated, apart
+from trainmap.integrations.packages import of_package
 
 ID = "id"
+is_metric = of_package("torchmetrics", "Metric", "MetricCollection")
 
 
 class Named(NamedTuple):
@@ -89,6 +92,20 @@ def silent(module: Any) -> Iterator[None]:
             object.__delattr__(module, name)
 
 
+@contextmanager
+def metrics_aside(module: Any) -> Iterator[None]:
+    """Metrics of torchmetrics have afterwards seen what they saw before: within, copies of their sums go on."""
+    kept = [(vars(part), dict(vars(part))) for part in module.modules() if is_metric(part)]
+    for now, before in kept:
+        now.update({name: value.clone() for name, value in before.items() if hasattr(value, "clone")})
+        now.update({name: list(value) for name, value in before.items() if isinstance(value, list)})
+    try:
+        yield
+    finally:
+        for now, before in kept:
+            now.update(before)
+
+
 def arguments_of(step: Any) -> int:
     """How many of (batch, batch_idx) a ``training_step`` takes."""
     kinds = [one.kind for one in signature(step).parameters.values()]
@@ -109,3 +126,19 @@ def in_order(dataset: Any, loader: Any) -> Any:
         multiprocessing_context=loader.multiprocessing_context,
         worker_init_fn=loader.worker_init_fn,
     )
+
+
+def logits_in(output: Any) -> Any:
+    """The tensor that an output is, or has under "logits"; None where it has none."""
+    if isinstance(output, Mapping):
+        output = output.get("logits")
+    elif not hasattr(output, "detach"):
+        output = getattr(output, "logits", None)
+    return output if hasattr(output, "detach") and output.ndim > 0 else None
+
+
+def told(batch: Any) -> str:
+    """What a batch is, for a message."""
+    if isinstance(batch, Mapping):
+        return f"a mapping of {some(batch, 10)}"
+    return f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, list | tuple) else "")

@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -25,10 +26,13 @@ from trainmap.integrations.lightning_batches import (
     bare,
     in_order,
     like,
+    logits_in,
+    metrics_aside,
     named_already,
     silent,
+    told,
 )
-from trainmap.integrations.sweeping import asked, source_of, unnoticed
+from trainmap.integrations.sweeping import asked, source_of, undrawn, unnoticed
 from trainmap.integrations.with_ids import with_ids
 
 try:
@@ -44,6 +48,7 @@ except ImportError:
 
 Array = NDArray[Any]
 Find = str | int | Callable[[Any], Any]
+NAMED = "what logits= or labels= name"
 
 log = logging.getLogger("trainmap")
 
@@ -67,8 +72,9 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             object's) "labels", "label", "y", "target" or "targets", the second of a pair. Beside one logit an example
             they may be floats, (B,) or (B, 1), as ``BCEWithLogitsLoss`` takes them.
         sweep: True: an evaluation pass over the training data is recorded in place of the training steps; or the data
-            to pass over, a dataset or a ``DataLoader``. It runs ``training_step`` in eval mode, without gradients and
-            with ``self.log`` silent; what the data do to an item at random they do here too.
+            to pass over, a dataset or a ``DataLoader``. It runs ``training_step`` in eval mode, without gradients, with
+            ``self.log`` silent and metrics of torchmetrics aside; what the data do to an item at random they do here
+            too, and what a step keeps by itself (a list that it appends to) it keeps, unless ``self.training``.
         every: when a sweep is made: after each "epoch", or after so many steps.
         sample: of how many examples a sweep is made, the same in each, chosen by a hash of the id; None: all.
         options: any other argument of ``Recorder``, where ``place`` is a folder. ``classes`` follows from the first
@@ -86,8 +92,9 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
     error in the training leaves the epochs before it.
 
     Raises:
-        TrainmapError: Lightning is not installed. What cannot be found (logits, labels, ids) is told once, as a
-            warning, and the training goes on.
+        TrainmapError: Lightning is not installed; when the training begins, a submodule that is not there, ids that
+            ``with_ids`` refuses, what ``Recorder`` refuses. What cannot be found in a step (logits, labels, ids), and
+            what a function of yours raises, is told once, as a warning, and the training goes on.
     """
 
     def __init__(
@@ -116,7 +123,7 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         self._batch: Named | None = None
         self._outputs: list[Any] | None = None  # of the network in the step under way; None between steps
         self._heard: list[Any] = []  # before the backward pass
-        self._begun = self._open = self._again = self._trained = False
+        self._begun = self._open = self._again = self._trained = self._looked = False
         self._epoch = 0
         self._knows_classes, self._of_classes = not self._intake.needs_classes, self._intake.kind == "classes"
         self._odd = ""  # what a module gave where logits were looked for
@@ -138,7 +145,7 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         if stage != "fit":
             return
         self._let_go()
-        self._begun = self._open = False
+        self._begun = self._open = self._looked = False
         strategy, precision = trainer.strategy, trainer.precision_plugin
         process, convert = strategy.process_dataloader, precision.convert_input
 
@@ -234,10 +241,10 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
     def _listen(self, module: Any, given: Any, output: Any) -> None:
         if self._outputs is None:
             return
-        if (found := _logits_in(output)) is not None:
+        if (found := logits_in(output)) is not None:
             self._outputs.append(found.detach())
         else:
-            self._odd = _told(output)
+            self._odd = told(output)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         """A step begins."""
@@ -257,31 +264,44 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             stepped, self._steps = trainer.global_step > self._steps, trainer.global_step
             if stepped and self._sweeping.due(self._steps):
                 self._sweep(trainer, pl_module)
+            elif not self._looked and named is not None:  # what a recorder refuses is told now, not an epoch later
+                self._looked, size = True, len(named.ids)
+                self._begin_by(self._intake.read((), NAMED, lambda: self._find_logits(outputs, heard, size)))
         elif named is not None:
             self._record(named, outputs, heard)
         if trainer.is_last_batch:
             self.on_train_epoch_end(trainer, pl_module)
 
     def _record(self, named: Named, outputs: Any, heard: list[Any]) -> None:
-        logits = self._find_logits(outputs, heard, len(named.ids))
-        if logits is None:
-            return
-        if not self._begun:
+        """Take what a step made of a batch; where it is not found, or a user's function fails, that is told."""
+
+        def find() -> tuple[Any, Any] | None:
+            if (logits := self._find_logits(outputs, heard, len(named.ids))) is None:
+                return None
+            labels = self._find_labels(named.batch)
+            if labels is None and not self._intake.knows_labels:
+                return None
+            return logits, class_numbers(labels, logits) if self._of_classes else labels
+
+        if (found := self._intake.read(named.ids, NAMED, find)) is not None:
+            self._begin_by(found[0])
+            self._open = True
+            self._intake.take(named.ids, *found)
+
+    def _begin_by(self, logits: Any) -> None:
+        """Begin, where the first logits are still to tell how many classes there are."""
+        if not self._begun and logits is not None:
             outputs = logits.shape[-1] if logits.ndim > 1 else 1
             self._intake.default(classes=outputs if self._intake.kind == "multilabel" else max(2, outputs))
             self._begin()
-        self._open = True
-        labels = self._find_labels(named.batch)
-        if labels is None and not self._intake.knows_labels:
-            return  # it was told
-        self._intake.take(named.ids, logits, class_numbers(labels, logits) if self._of_classes else labels)
 
     def _find_logits(self, outputs: Any, heard: list[Any], size: int) -> Any:
         """Those of a step: as they were asked for, else what it returned, else what was heard."""
         if callable(self._logits):
-            found = [self._logits(outputs)]
-        elif self._logits is None and (told := _logits_in(outputs)) is not None:
-            found = [told]
+            made = self._logits(outputs)
+            found, self._odd = ([made], "") if hasattr(made, "detach") else ([], told(made))
+        elif self._logits is None and (returned := logits_in(outputs)) is not None:
+            found = [returned]
         else:
             found = heard
         fitting = [one for one in found if one.ndim > 0 and len(one) == size]
@@ -305,12 +325,12 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             except (KeyError, IndexError, TypeError):
                 if isinstance(find, str) and hasattr(batch, find):
                     return getattr(batch, find)
-                self._tell(f"a batch has no labels at {find!r}; it is {_told(batch)}")
+                self._tell(f"a batch has no labels at {find!r}; it is {told(batch)}")
                 return None
         if (labels := labels_in(batch)) is not None:
             return labels
         self._tell(
-            f"a batch does not tell where its labels are, it is {_told(batch)}; pass labels=, a key, a place or a "
+            f"a batch does not tell where its labels are, it is {told(batch)}; pass labels=, a key, a place or a "
             "function of it"
         )
         return None
@@ -327,6 +347,7 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
 
     # --- sweeps ---
 
+    @undrawn()
     def _sweep_loader(self, trainer: Any) -> Any:
         """A loader of the examples of a sweep, this process' share of them, whose batches are ``Named``.
 
@@ -357,16 +378,21 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             self._swept = self._sweep_loader(trainer)
         precision = trainer.precision_plugin
         kept, self._outputs = self._heard, None
-        with unnoticed(module), silent(module):
+
+        def step(batch: Any, number: int) -> tuple[Any]:
+            batch = type(precision).convert_input(precision, batch)
+            batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
+            batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+            with precision.train_step_context():
+                return (module.training_step(*([batch, number][: arguments_of(module.training_step)])),)
+
+        with unnoticed(module), silent(module), metrics_aside(module):
             for number, one in enumerate(self._swept):
-                batch = type(precision).convert_input(precision, bare(one))
-                batch = module._on_before_batch_transfer(batch, dataloader_idx=0)
-                batch = trainer.strategy.batch_to_device(batch, dataloader_idx=0)
                 self._outputs = []
-                with precision.train_step_context():
-                    returned = module.training_step(*([batch, number][: arguments_of(module.training_step)]))
+                done = self._intake.read(one.ids, "training_step in a sweep", partial(step, bare(one), number))
                 heard, self._outputs = self._outputs, None
-                self._record(Named(one.ids, bare(one)), returned, heard)
+                if done is not None:
+                    self._record(Named(one.ids, bare(one)), done[0], heard)
         self._heard = kept
         if self._begun:
             self._intake.end_epoch()
@@ -410,18 +436,3 @@ def _is_named(value: Any) -> bool:
 
 def _values(batch: Any) -> Any:
     return batch.values() if isinstance(batch, Mapping) else batch
-
-
-def _logits_in(output: Any) -> Any:
-    """The tensor that an output is, or has under "logits"; None where it has none."""
-    if isinstance(output, Mapping):
-        output = output.get("logits")
-    elif not hasattr(output, "detach"):
-        output = getattr(output, "logits", None)
-    return output if hasattr(output, "detach") and output.ndim > 0 else None
-
-
-def _told(batch: Any) -> str:
-    if isinstance(batch, Mapping):
-        return f"a mapping of {some(batch, 10)}"
-    return f"a {type(batch).__name__}" + (f" of {len(batch)}" if isinstance(batch, list | tuple) else "")

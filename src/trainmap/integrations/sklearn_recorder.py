@@ -49,9 +49,12 @@ class SklearnRecorder:
     ``model.classes_`` are. A regressor is recorded as ``kind="regression"``, a classifier of (N, L) labels 0 or 1
     (``MLPClassifier``) as ``kind="multilabel"``. Each recorded pass costs one prediction of all rows.
 
+    A pass that cannot be recorded (a model that is not fitted or is neither, labels that it does not know, another
+    number of ids than of rows) is told once and left out, so that the training goes on.
+
     Raises:
-        TrainmapError: when it records: a model that is not fitted or is neither, labels that it does not know, as many
-            ids as rows are needed.
+        TrainmapError: when it records for the first time, what ``Recorder`` refuses; with ``on_error="raise"`` what
+            cannot be recorded, too.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class SklearnRecorder:
     ) -> None:
         self._intake, self._begun = Intake(place, **options), False
         self.ids, self.every, self.passes = ids, whole(every, "every", 1), 0
+        self._kept = 0  # of the passes
         self._last: tuple[Any, Any, Any] | None = None  # an iteration that was passed over, and may be the last
 
     def record(self, model: Any, x: Any, y: Any) -> None:
@@ -74,24 +78,38 @@ class SklearnRecorder:
             self._record(model, x, y)
 
     def _record(self, model: Any, x: Any, y: Any) -> None:
+        rows = range(len(y)) if hasattr(y, "__len__") else ()
+        found = self._intake.read(rows, "reading the model", lambda: self._seen(model, x, y))
+        if found is not None:
+            ids, outputs, targets, how = found
+            self._begin(ids, targets, how)
+            self._intake.take(ids, outputs, targets)
+            self._kept += 1
+        if self._begun:
+            self._intake.end_epoch()
+
+    def _begin(self, ids: Any, targets: Array, how: dict[str, Any]) -> None:
+        if not self._begun:
+            known = targets if targets.ndim == 1 else None  # several labels go with each batch
+            every = self.every if self.every > 1 else None
+            self._intake.default(ids=ids, labels=known, source="sweep", every=every, **how)
+            self._intake.begin()
+            self._begun = True
+
+    def _seen(self, model: Any, x: Any, y: Any) -> tuple[Any, Array, Array, dict[str, Any]]:
+        """The ids of the rows and what ``seen_by`` finds."""
         outputs, targets, how = seen_by(model, x, y)
         ids = np.arange(len(targets)) if self.ids is None else self.ids
         if len(ids) != len(targets):
             raise TrainmapError(f"{len(targets)} rows need as many ids, got {len(ids)}")
-        if not self._begun:
-            known = targets if targets.ndim == 1 else None  # several labels go with each batch
-            self._intake.default(ids=ids, labels=known, source="sweep", **how)
-            self._intake.begin()
-            self._begun = True
-        self._intake.take(ids, outputs, targets)
-        self._intake.end_epoch()
+        return ids, outputs, targets, how
 
     # --- scikit-learn's callbacks (sklearn.callback.FitCallback) ---
 
     def setup(self, estimator: Any, context: Any) -> None:
         """A fit begins."""
         self._last = None
-        self._recorded = self.passes
+        self._before = self.passes, self._kept
 
     def on_fit_task_begin(self, estimator: Any, context: Any) -> None:
         """An iteration begins."""
@@ -112,11 +130,19 @@ class SklearnRecorder:
     def teardown(self, estimator: Any, context: Any) -> None:
         """The fit is over, by its end or by an error."""
         self._last = None
-        if self.passes == self._recorded:
-            log.warning("this %s told no iteration: nothing of its fit was recorded", type(estimator).__name__)
+        name, (passes, kept) = type(estimator).__name__, self._before
+        if self.passes == passes:
+            log.warning("this %s told no iteration: nothing of its fit was recorded", name)
+        elif self.passes - passes > 1 and self._kept - kept == 1:
+            log.warning(
+                "of the %d iterations of this %s one was recorded, the last; say every= less than %d",
+                self.passes - passes, name, self.every,
+            )  # fmt: skip
 
     def close(self) -> None:
         """End the recording."""
+        if self.passes and not self._begun and self.passes < self.every:
+            log.warning("of %d passes none was recorded; say every= less than %d", self.passes, self.every)
         self._intake.finish()
 
     def __enter__(self) -> SklearnRecorder:

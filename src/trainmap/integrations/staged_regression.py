@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,8 +88,39 @@ def _forest(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
         yield total / last
 
 
+def xgboost_told(booster: Any) -> str:
+    """The objective of a booster of XGBoost.
+
+    Raises:
+        TrainmapError: one whose first trees do not predict what it predicted when it had no others.
+    """
+    learner = json.loads(booster.save_config())["learner"]
+    refuse_dart(learner["gradient_booster"]["name"], "gbtree")
+    return learner["objective"]["name"]
+
+
+def lightgbm_told(booster: Any) -> list[str]:
+    """The lines that a booster of LightGBM writes of itself (``booster.params`` has any of several names for a thing).
+
+    Raises:
+        TrainmapError: as ``xgboost_told``.
+    """
+    told = booster.model_to_string(num_iteration=1).splitlines()
+    refuse_dart("dart" if "[boosting: dart]" in told else "", "gbdt")
+    return told
+
+
+def refuse_dart(kind: str, instead: str) -> None:
+    live = f"use {instead}, or record it while it trains, by RecordingMetric"
+    if kind == "dart":
+        raise TrainmapError(f"dart weighs its trees anew at each stage, which a fitted model does not tell; {live}")
+    if kind == "gblinear":
+        raise TrainmapError(f"gblinear has no trees that could be stages; {live}")
+
+
 def _xgboost_total(model: Any) -> int:
     booster = model.get_booster()
+    xgboost_told(booster)
     best = booster.attr("best_iteration")
     return booster.num_boosted_rounds() if best is None else int(best) + 1
 
@@ -100,6 +132,7 @@ def _xgboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
 
 def _lightgbm_total(model: Any) -> int:
     booster = model.booster_
+    lightgbm_told(booster)
     return booster.best_iteration if booster.best_iteration > 0 else booster.current_iteration()
 
 

@@ -19,7 +19,15 @@ from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, whole
 from trainmap.integrations.gold import Gold, gold_of
 from trainmap.integrations.packages import of_package
-from trainmap.integrations.staged_regression import Regressors, at_ends, boosted_total, regressors_of, targets_of
+from trainmap.integrations.staged_regression import (
+    Regressors,
+    at_ends,
+    boosted_total,
+    lightgbm_told,
+    regressors_of,
+    targets_of,
+    xgboost_told,
+)
 
 Array = NDArray[Any]
 
@@ -237,17 +245,10 @@ def _as_probabilities(margin: Array) -> Array:
 
 def _xgboost_booster(model: Any) -> Any:
     booster = model.get_booster() if hasattr(model, "get_booster") else model
-    kind, objective = _xgboost_told(booster)
-    if kind == "dart":
-        raise TrainmapError("dart weighs its trees anew at each stage, which a fitted model does not tell; use gbtree")
+    objective = xgboost_told(booster)
     if not objective.startswith(("binary:logistic", "binary:logitraw", "multi:soft")):
         raise TrainmapError(f"the objective must be binary:logistic or multi:softprob, got {objective}")
     return booster
-
-
-def _xgboost_told(booster: Any) -> tuple[str, str]:
-    learner = json.loads(booster.save_config())["learner"]
-    return learner["gradient_booster"]["name"], learner["objective"]["name"]
 
 
 def _xgboost_classes(model: Any) -> Array:
@@ -267,7 +268,7 @@ def _xgboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
     import xgboost
 
     booster = _xgboost_booster(model)
-    data = x if isinstance(x, xgboost.DMatrix) else xgboost.DMatrix(x, enable_categorical=True)
+    data = x if isinstance(x, xgboost.DMatrix) else xgboost.DMatrix(x, **_read_as(model))
     before = data.get_base_margin()
     try:
         for first, last in pairwise([0, *ends]):
@@ -278,18 +279,19 @@ def _xgboost(model: Any, x: Any, ends: list[int]) -> Iterator[Array]:
         data.set_base_margin(before)
 
 
+def _read_as(model: Any) -> dict[str, Any]:
+    """How an estimator reads its examples; a booster says nothing of it."""
+    own = {name: getattr(model, name) for name in ("missing", "feature_types") if hasattr(model, "get_booster")}
+    return {"enable_categorical": True} | {name: value for name, value in own.items() if value is not None}
+
+
 def _lightgbm_booster(model: Any) -> Any:
     booster = model.booster_ if hasattr(model, "booster_") else model
-    told = booster.model_to_string(num_iteration=1).splitlines()  # booster.params has any of several names for it
+    told = lightgbm_told(booster)
     if "[boosting: rf]" in told:
         raise TrainmapError(
             "LightGBM's rf takes the mean of its trees, whose stages are not sums; use gbdt, scikit-learn's "
             "RandomForestClassifier, or record it while it trains, by RecordingMetric"
-        )
-    if "[boosting: dart]" in told:
-        raise TrainmapError(
-            "dart weighs its trees anew at each stage, which a fitted model does not tell; use gbdt, or record it "
-            "while it trains, by RecordingMetric"
         )
     objective = str(booster.dump_model(num_iteration=1).get("objective", "")).split()  # one of the user's own: none
     if not objective or objective[0] not in ("binary", "multiclass"):

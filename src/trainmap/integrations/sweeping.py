@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,37 +67,59 @@ def asked(sweep: Any, every: Any, sample: Any) -> Sweeping | None:
 
 def source_of(
     target: Recorder | str | os.PathLike[str], sweeping: Sweeping | None, how: Mapping[str, Any]
-) -> dict[str, str]:
-    """The ``source`` to say to the recorder that is made; ``how`` is what its user says to it.
+) -> dict[str, Any]:
+    """What to say to the recorder that is made of what is recorded (``source``) and when (``step``, ``every``), where
+    its user has not; ``how`` is what they say.
 
     Raises:
-        TrainmapError: a ``Recorder`` that says another source than what it will be given; a fold without a sweep over
-            the examples that it holds.
+        TrainmapError: they, or their ``Recorder``, say another source than what will be given; a fold without a sweep
+            over the examples that it holds.
     """
-    if how.get("fold") is not None and not isinstance(target, Recorder):
+    own = isinstance(target, Recorder)
+    if how.get("fold") is not None and not own:
         if sweeping is None or sweeping.data is True:
             raise TrainmapError("a fold is recorded by sweeps over what its network does not train on: say sweep=held")
-        return {}
-    if not isinstance(target, Recorder):
-        return {} if sweeping is None else {"source": "sweep"}
-    if (sweeping is not None) != (target.source != "train"):
+        return _steps(sweeping, how)
+    source = target.source if isinstance(target, Recorder) else how.get("source")
+    if source is not None and (sweeping is not None) != (source != "train"):
         what, say = ("sweeps", "sweep") if sweeping is not None else ("training steps", "train")
-        raise TrainmapError(f'{what} are to be recorded, and the Recorder says "{target.source}": say source="{say}"')
-    return {}
+        who = "the Recorder says" if own else "source= is"
+        raise TrainmapError(f'{what} are to be recorded, and {who} "{source}": say source="{say}"')
+    if own or sweeping is None:
+        return {}
+    return ({} if source else {"source": "sweep"}) | _steps(sweeping, how)
+
+
+def _steps(sweeping: Sweeping, how: Mapping[str, Any]) -> dict[str, Any]:
+    """An epoch of the recording, where it is none of the training."""
+    said = "step" in how or "every" in how
+    return {} if sweeping.every is None or said else {"step": "steps", "every": sweeping.every}
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Random numbers go on afterwards where they were: Python's, numpy's and torch's, where it is there. Items that are
+    looked at may be drawn at random."""
+    python, numpy, torch = random.getstate(), np.random.get_state(), sys.modules.get("torch")  # noqa: NPY002
+    try:
+        if torch is None:
+            yield
+        else:
+            known = getattr(torch, "accelerator", None)  # since torch 2.6; where nobody says which, it warns of several
+            with torch.random.fork_rng(devices=None if known is None else range(known.device_count())):
+                yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager
 def unnoticed(model: Any) -> Iterator[None]:
     """A torch network in eval mode and without gradients; afterwards each part of it is in the mode that it came in,
-    and random numbers go on where they were: Python's, numpy's and torch's."""
+    and random numbers go on where they were."""
     import torch
 
     from trainmap.modes import evaluating
 
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(), torch.no_grad(), evaluating(model):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+    with undrawn(), torch.no_grad(), evaluating(model):
+        yield

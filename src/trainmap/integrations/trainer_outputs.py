@@ -75,9 +75,14 @@ def reading_of(trainer: Any, per: Any = None) -> Reading:
     model = trainer.accelerator.unwrap_model(trainer.model)
     model = model.get_base_model() if hasattr(model, "get_base_model") else model  # an adapter of PEFT around it
     config, name = getattr(model, "config", None), type(model).__name__
-    if re.search(r"For(CausalLM)|LMHeadModel", name):
+    decodes_alone = not getattr(config, "is_encoder_decoder", False)  # so do most that see and speak
+    if re.search(r"ForCausalLM|(?<!With)(?<!XLNet)LMHeadModel", name) or (
+        "ForConditionalGeneration" in name and decodes_alone
+    ):
         return Reading({"kind": "tokens", "shift": True}, labels=labels)
-    if re.search(r"ForTokenClassification|ForMaskedLM|ForConditionalGeneration|ForPreTraining", name):
+    if re.search(
+        r"ForTokenClassification|ForMaskedLM|ForConditionalGeneration|ForPreTraining|LMHeadModel|EncoderDecoder", name
+    ):
         named = per == "token" and getattr(config, "num_labels", None) is not None
         return Reading({"kind": "tokens", **({"classes": class_names(config)} if named else {})}, labels=labels)
     count, problem = getattr(config, "num_labels", None), getattr(config, "problem_type", None)

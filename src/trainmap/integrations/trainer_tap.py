@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from trainmap.errors import TrainmapError
+from trainmap.errors import RecordingError, TrainmapError
+from trainmap.integrations.identified import one_array
 from trainmap.integrations.identified_batches import Apart
 
 ATTRIBUTE = "_trainmap_tap"
@@ -26,6 +26,10 @@ class Listener(Protocol):
     def begin(self, state: Any) -> None: ...
     def hear(self, ids: Any, inputs: Mapping[str, Any], output: Any) -> bool:
         """What a forward pass of a training step gave; whether it was wanted, else the step's next one is heard."""
+        ...
+
+    def lose(self, error: RecordingError) -> None:
+        """A batch of the training came without ids."""
         ...
 
     def end_step(self, state: Any) -> None: ...
@@ -52,7 +56,7 @@ class IdsAside:
         names = [name for name, _ in named if name is not None]
         if len(names) != len(items):  # an evaluation set, which needs none; ``Tap`` asks for those of the training
             return batch
-        ids = np.array(names)
+        ids = one_array(names)
         if self.tensors and ids.dtype.kind != "i":
             raise TrainmapError(
                 "one process reads a stream for several and cuts its batches up, which strings do not bear: say "
@@ -159,10 +163,14 @@ class Tap(TrainerCallback):
         def training_step(model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
             self._ids = inputs.pop(self.column, None)
             if self._ids is None:
-                raise TrainmapError(
-                    f"a batch of the training has no {self.column!r}: build the Trainer with "
-                    "train_dataset=tm.with_ids(dataset), and attach after it has its dataset and collator"
-                )
+                for listener in self.listeners:
+                    listener.lose(
+                        RecordingError(
+                            f"a batch of the training has no {self.column!r}: build the Trainer with "
+                            "train_dataset=tm.with_ids(dataset), and attach after it has its dataset and collator"
+                        )
+                    )
+                return before(model, inputs, *args, **kwargs)
             if model is not self._model:
                 self._unhook()
                 self._model, self._hook = model, model.register_forward_hook(self._heard)

@@ -22,7 +22,8 @@ def with_ids(dataset: Any, ids: Any = None, *, column: str = "id") -> Any:
 
             - a dataset that is indexed by position: PyTorch's, a ``Subset``, a list, an array (of several that come one
               after another name the ``ConcatDataset``, or each part: ``selection.subset`` knows both);
-            - a stream: PyTorch's ``IterableDataset``;
+            - a stream: PyTorch's ``IterableDataset`` (where each process reads a share of its own, or it is shuffled
+              already, its places are no ids: name them by a key or a function);
             - a Hugging Face ``Dataset`` or ``IterableDataset``: gets a column, whatever its format or transform;
             - a ``DataLoader``, also one that Accelerate has prepared, over any of these: gives a loader that draws the
               same batches (it shares sampler, generator and workers' settings; go on with it in place of the other).

@@ -22,7 +22,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from trainmap.errors import unknown
+from trainmap.errors import TrainmapError, unknown
 from trainmap.kinds import check_name
 from trainmap.maps.regions import AMBIGUOUS, EASY, HARD
 from trainmap.selection import rankings
@@ -73,6 +73,9 @@ def named(strategy: str | Strategy | Callable[..., Array]) -> Strategy:
         return Strategy(getattr(strategy, "__name__", "strategy"), strategy, "your own", random=True)
     check_name(strategy, "a strategy")
     if strategy not in STRATEGIES:
+        if word := WORDS.get(strategy, WORDS.get(f"{strategy}-to-learn")):
+            said = f"{strategy} SCORE" if word.source == "a score" else strategy
+            raise TrainmapError(f"'{strategy}' is a word and no strategy: tm.select(datamap, '{said}', size=...)")
         raise unknown("strategy", str(strategy), STRATEGIES)
     return STRATEGIES[strategy]
 

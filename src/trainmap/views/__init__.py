@@ -2,10 +2,12 @@
 
 Its files, in reading order::
 
+    map_layout.py    where the parts of a map's picture stand, by its width
     style.py         how pictures look
     scale.py         a score as an axis
     labels.py        where the names of regions stand
     map_words.py     what the axes of a map are called, by kind
+    colour_legend.py what its colours mean
     plot.py          the picture of a map
     summary.py       what a recording, a map or a selection holds
     side_by_side.py  two maps, epochs, an audit

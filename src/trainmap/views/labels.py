@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, cast
 
+import matplotlib
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def draw_regions(axes: Axes, regions: list[Region], n: int, x: Scale, y: Scale) 
     taken = [_around(region.x, region.y, 0.022) for region in seen]
     renderer = cast(FigureCanvasAgg, cast(Figure, axes.figure).canvas).get_renderer()
     frame = axes.get_window_extent(renderer)
-    pad = 0.35 * 10 * zoom * renderer.dpi / 72  # what LABEL adds around its text, in pixels
+    pad = 0.35 * matplotlib.rcParams["font.size"] * renderer.dpi / 72  # what LABEL adds around its text, in pixels
     for region in seen:
         words = f"{lettering(region.name, 30)}\n{region.examples:,} · {share(region.examples, n)}"
         text = axes.text(0, 0, words, transform=axes.transAxes, linespacing=1.3, zorder=8, bbox=LABEL, parse_math=False)

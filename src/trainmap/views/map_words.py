@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trainmap.views.style import lettering
+from trainmap.views.style import CLASS_COLOURS, lettering
 
 OF_P_GOLD = {"multilabel": "p(gold), the mean over labels,", "tokens": "p(gold) a token"}
 
@@ -36,3 +36,15 @@ def colour_of(datamap: Any) -> str:
         return "correctness"
     last = f"{datamap.signal}_last"
     return last if last in datamap.table.columns else "confidence"
+
+
+def names_of(datamap: Any) -> tuple[str, ...]:
+    """What the classes are called where each can have a colour of its own; () where there are too many, or none."""
+    labels = datamap.table["label"] if "label" in datamap.table.columns else None
+    if labels is None or not labels.dtype.is_integer() or not len(labels) or labels.min() < 0:  # type: ignore[operator]
+        return ()
+    given = getattr(datamap, "class_names", None)
+    known = len(given) if given else int(labels.max()) + 1  # type: ignore[arg-type]
+    if known > len(CLASS_COLOURS):
+        return ()
+    return tuple(map(str, given or range(known)))

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
 
 from trainmap.errors import one_line
+from trainmap.views.map_layout import layout_of
 
 INK, SOFT, FAINT, OUTSIDE = "#1f2430", "#6b7280", "#c9ced6", "#f5f6f8"
-WIDTH, HEIGHT = 10.0, 7.85  # inches of the layout; another width scales all of it, text as well
 
 STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so it is never missing
@@ -29,7 +29,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
 }
-SIZES = {  # points, for a picture of WIDTH
+SIZES = {  # points, for a picture as wide as its layout
     "font.size": 10,
     "axes.labelsize": 10.5,
     "axes.labelpad": 5,
@@ -54,7 +54,8 @@ METADATA: dict[str, dict[str, Any]] = {  # no dates, so that equal pictures are 
 
 def zoom_of(axes: Axes) -> float:
     """How much larger than the layout this picture is."""
-    return cast(Figure, axes.figure).get_figwidth() / WIDTH
+    width = cast(Figure, axes.figure).get_figwidth()
+    return layout_of(width).zoom(width)
 
 
 def lettering(text: str, width: int = 60, lines: int = 1) -> str:
@@ -84,3 +85,8 @@ def _palette() -> Colormap:
 
 
 PALETTE = _palette()
+
+CLASS_COLOURS = (  # of classes that are named: those of the explorer, told apart by the colour-blind
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00"),
+    *("#b8a800", "#8c6bb1", "#8a5a2b", "#9fd3b8", "#a3195b", "#c9b2de"),
+)
