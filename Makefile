@@ -8,7 +8,7 @@ RUN := .venv/.ready-run-$(DEPS)
 DEV := .venv/.ready-dev-$(DEPS)
 ONE_THREAD = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test test-all lint format docs bench clean
+.PHONY: ready demo test test-all lint format docs bench clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,8 @@ $(DEV): | .venv/bin/python
 	@echo "setting up .venv for development (the first time takes some minutes)"
 	$(PIP) -e '.[dev]'
 	@rm -f .venv/.ready-*; touch $@ $(RUN)
+
+ready: $(DEV)
 
 demo: $(RUN)
 	.venv/bin/trainmap demo --out demo

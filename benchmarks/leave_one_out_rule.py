@@ -188,7 +188,8 @@ def page(cells: Cells, maps: Maps) -> str:
 
 HEAD = """# One dataset left out in turn
 
-Made by `python benchmarks/leave_one_out_rule.py` from what `benchmarks/map_choices.py` measured; not by hand. Each row
+Made by `python benchmarks/leave_one_out_rule.py --out DIR --page PAGE` from what `benchmarks/map_choices.py` measured
+into DIR; not by hand. Each row
 is a development set that one number of the rule of `auto` (from which share of its errors on a map may prefer) was
 fitted without, on the validation parts of the others; the figures are of its test part: macro F1 in points, paired by
 seed, n = {seeds} unless they say less, 95 % Student t intervals, ✓ above 0, ✗ below. The tilt is 4 at every size. The

@@ -24,6 +24,20 @@ Record = Callable[..., Dynamics]
 Random = Callable[..., Block]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def fast_workers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The grids of tests have workers that start in no time, but where workers themselves are tested."""
+    if "SPAWNED" in vars(request.module):
+        yield
+        return
+    from forked_workers import ForkedWorker
+    from trainmap.experiments.runs import worker
+
+    before, worker.SpawnProcess = worker.SpawnProcess, ForkedWorker  # type: ignore[misc]
+    yield
+    worker.SpawnProcess = before  # type: ignore[misc]
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """As in a worker: the last bit of a sum depends on the threads."""

@@ -1,12 +1,13 @@
-"""The pages are true: every public name, verb and error stands on one, and what they show can be imported."""
+"""The pages are true: every public name, verb and error stands on one, and what they show can be imported.
+
+What they show is run in ``tests/pages``.
+"""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import re
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -106,15 +107,6 @@ def test_files_of_the_repository_on_a_page_are_there(page: Path) -> None:
     tops = "|".join(("src", "tests", "benchmarks", "experiments", *ROOMS))
     for named in sorted(set(re.findall(rf"(?<![\w/.-])((?:{tops})/[\w/]+\.(?:py|yaml))\b", page.read_text()))):
         assert (ROOT / named).exists() or (ROOT / "src" / "trainmap" / named).exists(), f"{page.name} names {named}"
-
-
-def test_the_example_of_filtered_batches_runs_as_it_stands(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "schedules.md").read_text(), re.DOTALL)
-    (block,) = [block for block in blocks if "FilteredBatches(" in block]
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_the_page_of_the_house_names_the_rooms_in_their_order() -> None:

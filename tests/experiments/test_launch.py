@@ -25,6 +25,8 @@ from trainmap.experiments.runs.launch import Outcome, run_all
 from trainmap.experiments.runs.worker import ENVIRONMENT
 from trainmap.machine import cores, system
 
+SPAWNED = True  # workers themselves, as a user has them
+
 # Workers import the functions they run by name; this module stands for a user's.
 RUNS = """
 import os, signal, sys, time, uuid

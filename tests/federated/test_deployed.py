@@ -81,6 +81,7 @@ def recorded(folder: Path) -> int:
     return len(json.loads(path.read_text())["epochs"]) if path.exists() else 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_two_supernodes_reach_the_network_of_one_process_to_the_last_bit(tmp_path: Path) -> None:
     federation = Federation(rounds=2, local_epochs=2, choice=Choice("50% random"), recording=Recording(every=2))

@@ -199,8 +199,14 @@ def test_a_network_without_logits_is_told(tmp_path: Path) -> None:
 
 
 def test_a_decoder_that_is_shown_its_labels_is_read_where_they_stand() -> None:
-    small: dict[str, Any] = {"d_model": 8, "d_ff": 8, "d_kv": 4, "num_heads": 1, "num_layers": 1}
-    small["decoder_start_token_id"] = 0
+    small: dict[str, Any] = {
+        "d_model": 8,
+        "d_ff": 8,
+        "d_kv": 4,
+        "num_heads": 1,
+        "num_layers": 1,
+        "decoder_start_token_id": 0,
+    }
     config = T5Config(vocab_size=16, **small)
     model = T5ForConditionalGeneration(config)
     trainer = SimpleNamespace(
