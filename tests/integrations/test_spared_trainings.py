@@ -60,6 +60,16 @@ def logits_function(folder: Path, on_error: Any) -> Refused:
     return lightning(folder, on_error, Returning(), logits=scores)
 
 
+class OddlySilent(Module):
+    def training_step(self, batch: Any, number: int) -> Any:
+        loss = super().training_step(batch, number)
+        return loss if odd(batch[0]) else {"loss": loss, "logits": self.net(batch[0])}
+
+
+def step_without_logits(folder: Path, on_error: Any) -> Refused:
+    return lightning(folder, on_error, OddlySilent(), logits=None)
+
+
 class OddInSweeps(Module):
     def training_step(self, batch: Any, number: int) -> Any:
         if not self.training and odd(batch[0]):
@@ -92,6 +102,7 @@ def transformers(folder: Path, on_error: Any, network: Any, data: Any = None, **
         network,
         TrainingArguments(**arguments(folder, Job(), save_strategy="no", per_device_eval_batch_size=4)),
         train_dataset=rows if data is None else data,
+        data_collator=how.pop("collate", None),
     )
     attachment: Any = tm.attach(trainer, folder / "d", classes=CLASSES, on_error=on_error, **how)
     trainer.train()
@@ -100,6 +111,19 @@ def transformers(folder: Path, on_error: Any, network: Any, data: Any = None, **
 
 def network_without_logits(folder: Path, on_error: Any) -> Refused:
     return transformers(folder, on_error, Odd())
+
+
+def batch_without_labels(folder: Path, on_error: Any) -> Refused:
+    def collate(items: list[Any]) -> Any:
+        batch = {name: torch.tensor([item[name] for item in items]) for name in ("x", "labels")}
+        return {"x": batch["x"], "target": batch["labels"]} if odd(batch["x"]) else batch
+
+    return transformers(folder, on_error, Named(), collate=collate)
+
+
+class Named(Network):
+    def forward(self, x: Any, labels: Any = None, target: Any = None) -> Any:
+        return super().forward(x, target if labels is None else labels)
 
 
 def network_in_a_sweep(folder: Path, on_error: Any) -> Refused:
@@ -147,7 +171,9 @@ CASES: list[Callable[[Path, Any], Refused]] = [
     labels_function,
     logits_function,
     step_in_a_sweep,
+    step_without_logits,
     network_without_logits,
+    batch_without_labels,
     network_in_a_sweep,
     batch_without_ids,
     arrays_that_are_gone,

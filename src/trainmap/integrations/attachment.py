@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -23,8 +22,6 @@ from trainmap.integrations.trainer_outputs import Reading, is_a, reading_of
 from trainmap.integrations.trainer_tap import Tap, tap_of
 from trainmap.integrations.with_ids import with_ids
 
-log = logging.getLogger("trainmap")
-
 
 class Attachment:
     """A recording that is attached to a Trainer; made by ``trainmap.attach``.
@@ -35,7 +32,7 @@ class Attachment:
     """
 
     def __init__(self, tap: Tap, intake: Intake, path: Path, reading: Reading) -> None:
-        self._tap, self.intake, self.path, self._reading, self._told = tap, intake, path, reading, False
+        self._tap, self.intake, self.path, self._reading = tap, intake, path, reading
         tap.listeners.append(self)
 
     @property
@@ -71,20 +68,20 @@ class Attachment:
         pass
 
     def _take(self, ids: Any, inputs: Mapping[str, Any], output: Callable[[], Any]) -> None:
-        """A batch; one without labels is told once, by the name that the Trainer has for them."""
-        found = self.intake.read(ids, "reading what the network says", lambda: self._reading.read(inputs, output()))
-        if found is None:
-            return
-        outputs, targets = found
-        if targets is not None or self.intake.knows_labels:
-            self.intake.take(ids, outputs, targets)
-        elif not self._told:
-            self._told = True
-            log.warning(
-                "not recorded: a batch has no labels under the names that the Trainer knows, its keys are %s; say "
-                "TrainingArguments(label_names=['...'])",
-                some(inputs, 10),
-            )
+        """A batch; one whose output has no logits, or that has no labels, is left out."""
+
+        def find() -> tuple[Any, Any]:
+            outputs, targets = self._reading.read(inputs, output())
+            if targets is None and not self.intake.knows_labels:
+                raise TrainmapError(
+                    "a batch has no labels under the names that the Trainer knows, its keys are "
+                    f"{some(inputs, 10)}; say TrainingArguments(label_names=['...'])"
+                )
+            return outputs, targets
+
+        found = self.intake.read(ids, "reading what the network says", find)
+        if found is not None:
+            self.intake.take(ids, *found)
 
 
 class Steps(Attachment):

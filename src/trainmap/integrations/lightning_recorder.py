@@ -273,14 +273,11 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             self.on_train_epoch_end(trainer, pl_module)
 
     def _record(self, named: Named, outputs: Any, heard: list[Any]) -> None:
-        """Take what a step made of a batch; where it is not found, or a user's function fails, that is told."""
+        """Take what a step made of a batch; where it is not found, or a user's function fails, it is left out."""
 
-        def find() -> tuple[Any, Any] | None:
-            if (logits := self._find_logits(outputs, heard, len(named.ids))) is None:
-                return None
+        def find() -> tuple[Any, Any]:
+            logits = self._find_logits(outputs, heard, len(named.ids))
             labels = self._find_labels(named.batch)
-            if labels is None and not self._intake.knows_labels:
-                return None
             return logits, class_numbers(labels, logits) if self._of_classes else labels
 
         if (found := self._intake.read(named.ids, NAMED, find)) is not None:
@@ -296,7 +293,11 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             self._begin()
 
     def _find_logits(self, outputs: Any, heard: list[Any], size: int) -> Any:
-        """Those of a step: as they were asked for, else what it returned, else what was heard."""
+        """Those of a step: as they were asked for, else what it returned, else what was heard.
+
+        Raises:
+            TrainmapError: there are none, or not one for each id.
+        """
         if callable(self._logits):
             made = self._logits(outputs)
             found, self._odd = ([made], "") if hasattr(made, "detach") else ([], told(made))
@@ -308,14 +309,17 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
         if fitting:
             return fitting[0].detach()
         got = f"{some([tuple(one.shape) for one in found])} for {size} ids" if found else self._odd or "nothing"
-        self._tell(
+        raise TrainmapError(
             f"the logits of a step were not found (got {got}); pass logits=, the name of the submodule whose output "
             "they are or a function of what training_step returns, or let that be {'loss': loss, 'logits': logits}"
         )
-        return None
 
     def _find_labels(self, batch: Any) -> Any:
-        """The labels of a batch; None where the batch has none, which the recorder may know by their ids."""
+        """The labels of a batch; None where the batch has none and the recorder may know them by their ids.
+
+        Raises:
+            TrainmapError: they are not where they were said to be, or nobody said.
+        """
         find = self._labels
         if callable(find):
             return find(batch)
@@ -325,15 +329,15 @@ class LightningRecorder(Callback):  # type: ignore[misc]  # one of two
             except (KeyError, IndexError, TypeError):
                 if isinstance(find, str) and hasattr(batch, find):
                     return getattr(batch, find)
-                self._tell(f"a batch has no labels at {find!r}; it is {told(batch)}")
-                return None
-        if (labels := labels_in(batch)) is not None:
+                if self._intake.knows_labels:
+                    return None
+                raise TrainmapError(f"a batch has no labels at {find!r}; it is {told(batch)}") from None
+        if (labels := labels_in(batch)) is not None or self._intake.knows_labels:
             return labels
-        self._tell(
+        raise TrainmapError(
             f"a batch does not tell where its labels are, it is {told(batch)}; pass labels=, a key, a place or a "
             "function of it"
         )
-        return None
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """The epoch is over; called by itself where it ended before its last batch."""
