@@ -139,6 +139,62 @@ def lightning(layers: tuple[int, ...], count: int, folder: Path | None, epochs: 
     return clock
 
 
+class Rows:
+    """Items as mappings, as a Trainer has them."""
+
+    def __init__(self, count: int, width: int) -> None:
+        self.x, self.y = data(count, width)
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, place: int) -> dict[str, Any]:
+        return {"x": self.x[place], "labels": int(self.y[place])}
+
+
+def transformers(layers: tuple[int, ...], count: int, folder: Path | None, epochs: int) -> Clock:
+    import torch
+    from torch.nn.functional import cross_entropy
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    clock: Clock = []
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = torch_network(layers)
+
+        def forward(self, x: Any, labels: Any = None) -> Any:
+            logits = self.net(x)
+            return {"loss": cross_entropy(logits, labels), "logits": logits}
+
+    class Watch(TrainerCallback):
+        def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+            clock.append(time.process_time())
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            clock.append(time.process_time())
+
+    with tempfile.TemporaryDirectory() as scratch:
+        arguments = TrainingArguments(
+            scratch,
+            num_train_epochs=epochs,
+            per_device_train_batch_size=BATCH,
+            optim="sgd",
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        rows: Any = Rows(count, layers[0])
+        trainer = Trainer(Network(), arguments, train_dataset=rows, callbacks=[Watch()])
+        if folder is not None:
+            tm.attach(trainer, folder, classes=CLASSES)
+        trainer.train()
+    return clock
+
+
 def keras(layers: tuple[int, ...], count: int, folder: Path | None, epochs: int) -> Clock:
     import keras as k
 
@@ -211,15 +267,9 @@ INSIDE = {  # what an adapter hangs into its framework: file, class, methods
             "_unwrap _listen on_train_batch_start on_before_backward on_train_batch_end on_train_epoch_end",
         )
     ],
+    "transformers": [("trainer_tap", "Tap", "_heard on_train_begin on_step_end on_epoch_end")],
     "keras": [("keras_recorder", "KerasRecorder", "_take _begin_epoch _end_epoch"), ("jax_recorder", "OneLate", "put")],
     "jax": [("jax_recorder", "OneLate", "put flush")],
-}
-FRAMEWORKS: dict[str, tuple[Train, str, bool]] = {  # training, backend of Keras, whether a loader names the examples
-    "DataLoader": (plain, "torch", True),
-    "Lightning": (lightning, "torch", True),
-    "Keras on torch": (keras, "torch", False),
-    "Keras on JAX": (keras, "jax", False),
-    "JAX": (jax, "jax", False),
 }
 
 
@@ -244,16 +294,35 @@ class Stopwatch:
         setattr(owner, name, timed)
 
 
-def naming() -> Clock:
+def by_loader() -> Clock:
     """CPU seconds that a batch's ids cost a loader, for several epochs."""
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
     plain: Any = DataLoader(TensorDataset(torch.arange(N)), batch_size=BATCH, shuffle=True, collate_fn=len)
+    return in_turn(plain, tm.with_ids(plain))
+
+
+def by_collator() -> Clock:
+    """CPU seconds that a batch's ids cost a Trainer: in the dataset's items and in the collator."""
+    from torch.utils.data import DataLoader
+    from transformers import default_data_collator
+
+    from trainmap.integrations.trainer_tap import IdsAside
+
+    rows: Any = Rows(N, SMALL[0])
+    named = tm.with_ids(rows)
+    collate = IdsAside(default_data_collator, "id", tensors=False)
+    plain: Any = DataLoader(rows, batch_size=BATCH, shuffle=True, collate_fn=default_data_collator)
+    return in_turn(plain, DataLoader(named, batch_size=BATCH, shuffle=True, collate_fn=collate))
+
+
+def in_turn(plain: Any, named: Any) -> Clock:
+    """CPU seconds of a batch of the second above those of the first."""
     found = []
     for _ in range(7):
         seconds = []
-        for loader in (plain, tm.with_ids(plain)):
+        for loader in (plain, named):
             start = time.thread_time()
             for _ in loader:
                 pass
@@ -262,13 +331,23 @@ def naming() -> Clock:
     return found
 
 
+FRAMEWORKS: dict[str, tuple[Train, str, Callable[[], Clock] | None]] = {  # training, Keras' backend, who names examples
+    "DataLoader": (plain, "torch", by_loader),
+    "Lightning": (lightning, "torch", by_loader),
+    "Transformers": (transformers, "torch", by_collator),
+    "Keras on torch": (keras, "torch", None),
+    "Keras on JAX": (keras, "jax", None),
+    "JAX": (jax, "jax", None),
+}
+
+
 def epochs_of(clock: Clock) -> Clock:
     """Seconds of each epoch but the first, which compiles and starts workers."""
     return [after - before for before, after in pairwise(clock[1:])]
 
 
 def measure(name: str, epochs: int) -> dict[str, Clock]:
-    train, _, named = FRAMEWORKS[name]
+    train, _, naming = FRAMEWORKS[name]
     step = [seconds / 8 for seconds in epochs_of(train(LARGE, 8 * BATCH, None, epochs))]
     watch, inside = Stopwatch(), []
     for method in ("update", "end_epoch"):
@@ -287,7 +366,7 @@ def measure(name: str, epochs: int) -> dict[str, Clock]:
     with tempfile.TemporaryDirectory() as scratch:
         train(SMALL, N, Path(scratch) / "dynamics", epochs)
     adapter = [seconds * BATCH / N for seconds in epochs_of(inside)]
-    return {"step": step, "adapter": adapter, "ids": naming() if named else [0.0]}
+    return {"step": step, "adapter": adapter, "ids": naming() if naming else [0.0]}
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def joined(name: int | str, item: Any, column: str) -> Any:
     Raises:
         TrainmapError: the mapping has another value at this key.
     """
-    if isinstance(item, Mapping):
+    if type(item) is dict or isinstance(item, Mapping):  # the first is soon said, for each item
         if column in item and plain_id(item[column]) != name:
             raise TrainmapError(
                 f"an item has {column!r} already, {shown(plain_id(item[column]))}, and its id is {shown(name)}: "

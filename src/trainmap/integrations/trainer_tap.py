@@ -75,9 +75,10 @@ def split(item: Any, column: str) -> tuple[Any, Any]:
     """(id, item without it); None where it has none."""
     if isinstance(item, Apart):
         return item.name, item.item
-    if isinstance(item, Mapping) and column in item:
-        name = item[column]
-        return getattr(name, "item", lambda: name)(), {key: value for key, value in item.items() if key != column}
+    if (type(item) is dict or isinstance(item, Mapping)) and column in item:  # the first is soon said, for each item
+        rest = dict(item)
+        name = rest.pop(column)
+        return name if type(name) is int else getattr(name, "item", lambda: name)(), rest
     return None, item
 
 
