@@ -678,3 +678,21 @@ def test_an_epoch_of_which_nothing_could_be_recorded_is_what_it_says(
     recorder.leave_out([1, 2], RecordingError("an adapter could not read it"))
     assert recorder.refused == (2, 3)
     recorder.close()
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+@pytest.mark.parametrize("kind", ["classes", "multilabel", "tokens", "regression"])
+@pytest.mark.parametrize("strange", ["nested", "meta", "object"])
+def test_a_foreign_array_that_cannot_be_looked_at_is_a_refused_batch(kind: Any, strange: str, tmp_path: Path) -> None:
+    labels: Any = [0, None]
+    if strange == "meta":
+        labels = torch.zeros(2, device="meta")
+    elif strange == "nested":
+        labels = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+    how: Any = {"kind": kind} if kind in ("tokens", "regression") else {"kind": kind, "classes": 3}
+    outputs = torch.zeros({"tokens": (2, 2, 3), "regression": (2,)}.get(kind, (2, 3)))
+    with Recorder(tmp_path / "d", on_error="warn", **how) as recorder:
+        recorder.update([1, 2], outputs, labels)
+        assert recorder.refused == (1, 2)
+    with Recorder(tmp_path / "e", **how) as recorder, pytest.raises(RecordingError):
+        recorder.update([1, 2], outputs, labels)

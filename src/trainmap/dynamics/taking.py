@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import RLock
 from typing import Any, Literal
 
@@ -16,7 +18,7 @@ from trainmap.dynamics.plain_epoch import PlainEpoch
 from trainmap.dynamics.probabilities import LookAlikes
 from trainmap.dynamics.refused import Refused, Tally
 from trainmap.dynamics.roster import Known, Learned
-from trainmap.errors import RecordingError, counted, some
+from trainmap.errors import RecordingError, cause, counted, some
 
 Array = NDArray[Any]
 OnError = Literal["raise", "warn"]
@@ -88,7 +90,9 @@ class Taking:
                     self._hold(ids, outputs, labels)
                 else:
                     self._fetch()  # what came before this batch
-                    self._record(self._reader.read(ids, outputs, labels, self._roster))
+                    with foreign():
+                        batch = self._reader.read(ids, outputs, labels, self._roster)
+                    self._record(batch)
             except RecordingError as error:
                 self._leave_out(error, _size(ids))
 
@@ -145,8 +149,9 @@ class Taking:
 
     def _hold(self, ids: Any, outputs: Any, targets: Any) -> None:
         """Keep a batch on its device."""
-        ids, targets = own_ids(ids), own_targets(targets)
-        values = self._reader.measured(len(ids), outputs, targets)
+        with foreign():
+            ids, targets = own_ids(ids), own_targets(targets)
+            values = self._reader.measured(len(ids), outputs, targets)
         self._broken = True
         self._held.add(ids, values, targets)
         self._broken = False
@@ -217,6 +222,15 @@ class Taking:
             raise broken
         self._tally.lose(broken)
         self._begin_anew()
+
+
+@contextmanager
+def foreign() -> Iterator[None]:
+    """What an array of another library raises when it is looked at (one without a shape, or without values) is ours."""
+    try:
+        yield
+    except (TypeError, RuntimeError) as error:
+        raise RecordingError(f"this batch cannot be read, {type(error).__name__}: {cause(error)}") from error
 
 
 def _taken(error: RecordingError) -> int:
