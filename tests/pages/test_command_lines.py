@@ -6,6 +6,7 @@ import argparse
 import ast
 import io
 import re
+import tomllib
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import redirect_stderr, suppress
@@ -270,6 +271,19 @@ def test_every_target_of_make_on_a_page_is_there() -> None:
     lines = [line for page in PAGES for line in commands(page, "make")]
     assert lines
     fail([str(line) for line in lines if not {*line.words[1:]} <= targets], "no such target in the Makefile:")
+
+
+def test_every_extra_that_pip_is_asked_for_is_there() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lines = [line for page in PAGES for line in commands(page, "pip")]
+    asked = {
+        (str(line), name)
+        for line in lines
+        for names in re.findall(r"\[([\w,]+)\]", line.text)
+        for name in names.split(",")
+    }
+    assert len(asked) > 8
+    fail([line for line, name in sorted(asked) if name not in extras], "no such extra in pyproject.toml:")
 
 
 def options(command: Any) -> Iterator[str]:

@@ -26,6 +26,7 @@ WARNINGS = {  # page -> of the frameworks themselves, not of what the page shows
         "ignore::DeprecationWarning",
         "ignore:.*LeafSpec:FutureWarning",
         "ignore:.*does not have many workers",
+        "ignore:The number of training batches",
     ),
 }
 SNIPPETS = {page.name: found for page in PAGES if (found := snippets(page))}
