@@ -118,7 +118,7 @@ def map_(
 @app.command()
 def select(
     datamap: MapPath,
-    spec: Annotated[str, typer.Argument(help="For example '33% ambiguous' or '17% ambiguous + 25% easy-to-learn'.")],
+    spec: Annotated[str, typer.Argument(help="For example '33% auto' or '20% ambiguous + 13% random'.")],
     out: Annotated[Path, typer.Option(help="CARD.json: the selection; its ids are written beside it.")],
     size: Annotated[int | None, typer.Option(help="An exact total; the parts share it in proportion.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random parts.")] = 0,
@@ -135,7 +135,7 @@ def select(
     The language: '33% ambiguous', '33% random', 'top 1000 variability', 'bottom 33% confidence', 'hardest 10% aum',
     '100%', and sums of these. Parts are disjoint and sizes exact. '33% auto' lets the map decide, and says why.
 
-    Example: [bold]trainmap select map.parquet "17% ambiguous + 25% easy-to-learn" --out card.json[/bold]
+    Example: [bold]trainmap select map.parquet "33% auto" --held-out 0.92 --out card.json[/bold]
     """
     from trainmap.maps.datamap import DataMap
     from trainmap.selection.requests import Request
