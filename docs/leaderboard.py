@@ -140,8 +140,8 @@ CLAIMS: Mapping[str, Claim] = {
 """By the name of a row without its size; a row that is not here stands in the tables without a paper."""
 
 LEFT_OUT = """\
-- **UNSEEN** (AAAI 2026). Its first step is any score of a map of held-out dynamics (`record: held-out` of a teacher),
-  which no row has yet; its incremental selection (networks trained on growing subsets) is not described in what could
+- **UNSEEN** (AAAI 2026), whose first step is any strategy by a map out of fold: [five of them](cross-fitting.md#does-choosing-gain)
+  gain nothing in general. Its incremental selection (networks trained on growing subsets) is not described in what could
   be read. **UGIES** anew in every epoch.
 - **TDDS** needs logits of every epoch, which teachers of an experiment do not record; as a score it is
   [there](conventions.md).
