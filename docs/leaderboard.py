@@ -140,9 +140,9 @@ CLAIMS: Mapping[str, Claim] = {
 """By the name of a row without its size; a row that is not here stands in the tables without a paper."""
 
 LEFT_OUT = """\
-- **UNSEEN** (AAAI 2026), whose first step is any strategy by a map out of fold: [five of them](cross-fitting.md#does-choosing-gain)
-  gain nothing in general. Its incremental selection (networks trained on growing subsets) is not described in what could
-  be read. **UGIES** anew in every epoch.
+- **UNSEEN** (AAAI 2026), whose first step is any strategy by a map out of fold: five of them
+  [gain nothing in general](cross-fitting.md#does-choosing-gain). Its incremental selection (networks trained on growing
+  subsets) is not described in what could be read. **UGIES** anew in every epoch.
 - **TDDS** needs logits of every epoch, which teachers of an experiment do not record; as a score it is
   [there](conventions.md).
 - **AlignPrune** with clean examples that are known, and over SeTa.
