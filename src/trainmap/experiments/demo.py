@@ -76,7 +76,7 @@ class Size:
 SIZES: dict[str, Size] = {
     # A network learns the digits so well that their map is a heap in one corner. With some labels exchanged it has all
     # of its regions, and there is something to find whose truth is known.
-    "digits": Size("resnet14-16", 12, ("cnn-8", "resnet8-8", "effnet-8"), 10, label_noise=0.05),
+    "digits": Size("resnet14-16", 12, ("cnn-8", "resnet8-8", "mlp-256"), 10, label_noise=0.05),
     **dict.fromkeys(("mnist", "fashion-mnist"), Size("cnn-32", 8, ("cnn-16",))),
     **dict.fromkeys(("cifar10", "cifar100"), Size("resnet14-32", 15, ("resnet8-16",))),
     **dict.fromkeys(("fsdd", "speech-commands"), Size("spec-16", None, ("spec-8",))),
