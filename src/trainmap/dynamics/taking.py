@@ -79,11 +79,8 @@ class Taking:
                 can go on.
         """
         with self._turn:
-            if self._pauses:
+            if not self._comes(ids):
                 return
-            if self._broken or self._refusal is not None:
-                self._check_open()
-            self._tally.come(_size(ids))
             try:
                 outputs = self._by_name(logits, signals) if signals else logits
                 if self._reader.on_device(outputs):
@@ -103,12 +100,17 @@ class Taking:
             RecordingError: it, where ``on_error`` is "raise".
         """
         with self._turn:
-            if self._pauses:
-                return
-            if self._broken or self._refusal is not None:
-                self._check_open()
-            self._tally.come(_size(ids))
-            self._leave_out(error, _size(ids))
+            if self._comes(ids):
+                self._leave_out(error, _size(ids))
+
+    def _comes(self, ids: Any) -> bool:
+        """Whether a batch is looked at now; it is counted then."""
+        if self._pauses:
+            return False
+        if self._broken or self._refusal is not None:
+            self._check_open()
+        self._tally.come(_size(ids))
+        return True
 
     def _by_name(self, outputs: Any, signals: dict[str, Any]) -> dict[str, Any]:
         """Numbers that came each by its name, and those that came in a mapping."""

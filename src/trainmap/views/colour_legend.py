@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from trainmap.views.map_layout import ROW, layout_of
+from trainmap.views.map_layout import ROW, Layout
 from trainmap.views.scale import Scale
 from trainmap.views.style import CLASS_COLOURS, INK, PALETTE, SOFT, count_of, lettering, share, zoom_of
 
@@ -26,16 +26,15 @@ def shades_of(colour: Scale, values: NDArray, names: Sequence[str]) -> NDArray:
     return to_rgba_array(CLASS_COLOURS)[values.astype(np.int64)]
 
 
-def draw_legend(axes: Axes, colour: Scale, epochs: int, names: Sequence[str]) -> None:
+def draw_legend(axes: Axes, layout: Layout, colour: Scale, epochs: int, names: Sequence[str]) -> None:
     if names:
-        _names(axes, colour, names)
+        _names(axes, layout, colour, names)
     else:
-        _distribution(axes, colour, epochs)
+        _distribution(axes, not layout.beneath, colour, epochs)
 
 
-def _distribution(axes: Axes, colour: Scale, epochs: int) -> None:
+def _distribution(axes: Axes, upright: bool, colour: Scale, epochs: int) -> None:
     """A strip of all colours, and a bar for each, on a square-root scale."""
-    upright = not layout_of(_width(axes)).beneath
     whole = bool((colour.values == colour.values.round()).all())  # shares of labels or tokens add up to others
     counted = colour.name == "correctness" and whole and epochs <= 100
     bars = epochs + 1 if counted else 60
@@ -78,9 +77,8 @@ def _distribution(axes: Axes, colour: Scale, epochs: int) -> None:
         beside(axes, f"{title}{told and ': '}{told}", (ends[0], 1), (0, 5), color=INK)
 
 
-def _names(axes: Axes, colour: Scale, names: Sequence[str]) -> None:
+def _names(axes: Axes, layout: Layout, colour: Scale, names: Sequence[str]) -> None:
     """A line for each class: its colour, its name, its share; in two columns beneath a map."""
-    layout = layout_of(_width(axes), len(names))
     columns, line = (2, ROW) if layout.beneath else (1, 0.3)
     rows = -(-len(names) // columns)
     _, _, width, height = layout.legend
@@ -110,7 +108,3 @@ def beside(
     zoom = zoom_of(axes)
     given = {"color": SOFT, "parse_math": False, "annotation_clip": False, "fontsize": fontsize * zoom, **how}
     axes.annotate(words, point, (offset[0] * zoom, offset[1] * zoom), textcoords="offset points", **given)
-
-
-def _width(axes: Axes) -> float:
-    return axes.get_figure(root=True).get_figwidth()  # type: ignore[union-attr]

@@ -141,7 +141,7 @@ def plot_map(
         _draw_margin(_axes(figure, layout, above), scales[0], upright=True)
         aside = (left + width + layout.gap, bottom, layout.margin, height)
         _draw_margin(_axes(figure, layout, aside), scales[1], upright=False)
-        draw_legend(_axes(figure, layout, layout.legend), scales[2], datamap.epochs, names)
+        draw_legend(_axes(figure, layout, layout.legend), layout, scales[2], datamap.epochs, names)
         reading = "The histograms are on a square-root scale."
         if (x, y) == ("variability", "confidence") and getattr(datamap, "bounded", True):
             _draw_limit(main)
