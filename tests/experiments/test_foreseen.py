@@ -205,6 +205,16 @@ RUNS: Mapping[str, dict[str, Any]] = {
     "a table": {"form": "table", "data": {"leave_out": {"column": "group", "values": ["east"]}}},
     "a table, by a number": {"form": "table", "data": {"leave_out": {"column": "a", "below": 0.0}}},
     "people": {"human": {"counts": "counts.npz", "scores": ["confidence", "aum"]}},
+    "scores of logits": {
+        "teachers": once(10, level="logits"),
+        "human": {"counts": "counts.npz", "scores": ["tdds"]},
+        "subsets": [{"spec": "top 33% tdds"}, {"schedule": {"name": "curriculum", "score": "tdds"}}],
+    },
+    "a score by a convention": {
+        "teachers": once(10, level="logits"),
+        "maps": [{"teacher": "cnn-8", "scores": ["tdds_zhang", "aum_ccs"]}],
+        "subsets": [{"spec": "top 33% tdds_zhang"}, {"strategy": "ccs", "options": {"score": "aum_ccs"}}],
+    },
     "a score of one epoch": {"teachers": once(), "subsets": [{"spec": "bottom 33% aum"}]},
     "no validation data": {"data": {"validation": 0.0}, "subsets": ["auto", "repeated-auto"]},
     "labels exchanged, classes dealt out": {

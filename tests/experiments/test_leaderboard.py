@@ -33,6 +33,8 @@ subsets:
   - full
   - random
   - {strategy: ccs, name: CCS}
+  - schedule: {name: disjoint-random, size: 0.4}
+    name: RS2
   - schedule: {name: seta}
     name: SeTa
 sizes: [0.4]
@@ -75,8 +77,8 @@ def test_a_method_is_a_function_and_a_line(
 
 def test_every_row_stands_on_the_page(board: Any, folder: Path) -> None:
     rows = board.by_row(board.cells_of(folder))
-    assert set(rows) == {"CCS", "SeTa"}
-    assert [len(cells) for cells in rows.values()] == [2, 2]
+    assert set(rows) == {"CCS", "RS2", "SeTa"}
+    assert [len(cells) for cells in rows.values()] == [2, 2, 2]
     assert "| **CCS** | Zheng et al. 2023, arXiv:2210.15809 | 2 | 2 | 40 % |" in board.page(folder)
 
 
@@ -85,6 +87,8 @@ def test_the_page_has_its_parts_and_is_the_same_again(board: Any, folder: Path, 
     for told in (
         "## In short",
         "| row | paper |",
+        "## Does anything beat fresh draws?",
+        "| **CCS** | RS2 |",
         "## Set by set",
         "arXiv:2210.15809",
         "## Add a method",
@@ -105,6 +109,40 @@ def test_differences_are_paired_with_random_of_the_size(board: Any, folder: Path
     assert found.n == 2
 
 
+def test_every_row_but_the_fresh_draws_themselves_stands_beside_those_nearest_in_size(board: Any, folder: Path) -> None:
+    cells = board.cells_of(folder)
+    held = [cell for cell in cells if cell.fresh]
+    assert {cell.series for cell in held} == {"CCS", "SeTa"}
+    (drawn,) = (cell for cell in cells if (cell.series, cell.place) == ("RS2", held[0].place))
+    ccs = next(cell for cell in held if cell.series == "CCS")
+    assert (ccs.rival, ccs.fresh) == ("RS2", drawn.values)
+    by_hand = np.mean([ccs.values[seed] - drawn.values[seed] for seed in range(2)])
+    assert ccs.versus("fresh").mean == pytest.approx(by_hand)
+
+
+def test_the_nearest_of_several_fresh_draws_is_the_opponent(board: Any) -> None:
+    even = {0: 0.5, 1: 0.5}
+    drawn = [
+        cell(board, even, even, series=name, kept=kept) for name, kept in (("RS2", 0.33), ("RS2, two thirds", 0.67))
+    ]
+    others = [cell(board, even, even, kept=kept) for kept in (0.1, 0.4, 0.6, 0.9)] + [cell(board, even, {})]
+    held = board.held_against_fresh([*others, *drawn])
+    assert [one.rival for one in held] == ["RS2", "RS2", "RS2, two thirds", "RS2, two thirds", "", "", ""]
+    assert board.held_against_fresh(others) == others  # no fresh draws at all
+
+
+def test_marks_are_corrected_for_each_opponent_over_the_rows_of_a_set(board: Any) -> None:
+    random, fresh = {0: 0.4, 1: 0.4, 2: 0.4}, {0: 0.5, 1: 0.5, 2: 0.5}
+    clear = cell(board, {0: 0.500, 1: 0.501, 2: 0.502}, random, fresh=fresh)
+    weak = cell(board, {0: 0.41, 1: 0.43, 2: 0.45}, random, fresh=random)
+    alone, *_ = board.marked([weak])
+    both = board.marked([clear, weak])
+    assert alone.firm == frozenset()
+    assert [one.firm for one in both] == [{"random"}, frozenset()]
+    assert board.tally(both, board.Verdict.ABOVE, "random") == "1 (1)"
+    assert board.tally(both, board.Verdict.ABOVE, "fresh") == "0 (0)"
+
+
 def test_everything_counts_in_the_cost(board: Any, folder: Path) -> None:
     cost = {cell.name: cell.cost for cell in board.cells_of(folder)}
     assert cost["full data"] == 1
@@ -114,7 +152,7 @@ def test_everything_counts_in_the_cost(board: Any, folder: Path) -> None:
 
 
 def cell(board: Any, values: Mapping[int, float], random: Mapping[int, float], **other: Any) -> Any:
-    told = {"place": "a", "name": "x 10 %", "series": "x", "full": {}, "firm": False, "opponent": "random 10 %"}
+    told = {"place": "a", "name": "x 10 %", "series": "x", "full": {}, "firm": frozenset(), "opponent": "random 10 %"}
     return board.Cell(**(told | {"cost": 1.0, "kept": 0.1, "values": values, "random": random} | other))
 
 
@@ -138,7 +176,7 @@ def test_numbers_are_told_in_points_with_their_interval(board: Any) -> None:
 
 
 def test_verdicts_are_counted_with_and_without_the_correction(board: Any) -> None:
-    high = cell(board, {0: 0.50, 1: 0.52, 2: 0.51}, {0: 0.4, 1: 0.4, 2: 0.4}, firm=True)
+    high = cell(board, {0: 0.50, 1: 0.52, 2: 0.51}, {0: 0.4, 1: 0.4, 2: 0.4}, firm=frozenset({"random"}))
     low = cell(board, {0: 0.30, 1: 0.32, 2: 0.31}, {0: 0.4, 1: 0.4, 2: 0.4}, place="b")
     assert board.tally([high, low], board.Verdict.ABOVE) == "1 (1)"
     assert board.tally([high, low], board.Verdict.BELOW) == "1 (0)"

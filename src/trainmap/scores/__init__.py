@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         check_score,
         epochs_taken,
         estimate,
+        lacking_at,
         resolve,
         score_blocks,
         score_of,
@@ -53,8 +54,8 @@ else:
             "by_kind": "scores_of",
             "cartography": "aleatoric confidence slope threshold_closeness variability",
             "compute": (
-                "available check_epochs check_progress check_question check_score epochs_taken estimate resolve "
-                "score_blocks score_of"
+                "available check_epochs check_progress check_question check_score epochs_taken estimate lacking_at "
+                "resolve score_blocks score_of"
             ),
             "events": "correctness first_learned forgetting forgetting_time learning_time",
             "score_file": "check_scores_name write_scores",
@@ -69,7 +70,8 @@ __all__ = [
     "OF_SEVERAL", "SCORES", "Clusters", "Score", "aleatoric", "aum", "available", "check_epochs", "check_progress",
     "check_question", "check_score", "check_scores_name", "cluster", "confidence", "correctness", "dual", "dyn_unc",
     "el2n", "entropy", "epochs_taken", "estimate", "first_learned", "forgetting", "forgetting_time", "hard_end",
-    "hard_first", "learning_time", "loss", "of_several", "resolve", "score", "score_blocks", "score_named", "score_of",
-    "scores_of", "sliding", "slope", "tdds", "threshold_closeness", "variability", "write_scores",
+    "hard_first", "lacking_at", "learning_time", "loss", "of_several", "resolve", "score", "score_blocks",
+    "score_named", "score_of", "scores_of", "sliding", "slope", "tdds", "threshold_closeness", "variability",
+    "write_scores",
 ]
 # fmt: on

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainmap.dynamics.manifest import Level
 from trainmap.dynamics.signals import SIGNALS, Block
 from trainmap.dynamics.store import Dynamics
 from trainmap.errors import TrainmapError, cause, shown, whole
@@ -19,7 +20,7 @@ from trainmap.kinds import check_kind
 from trainmap.machine import cores, human, memory_held, parse_bytes
 from trainmap.scores.by_kind import of_another_kind, score_in, scores_of, usual_scores
 from trainmap.scores.from_stats import FROM_STATS, needs_epochs, score_from_stats
-from trainmap.scores.table import OF_SEVERAL, SCORES, Score, of_several, score_named
+from trainmap.scores.table import OF_SEVERAL, SCORES, Score, hard_end, of_several, score_named
 
 Array = NDArray[Any]
 
@@ -72,18 +73,26 @@ def resolve(
     return chosen
 
 
-def check_score(name: str, epochs: int) -> None:
-    """Refuse a score that a recording of so many epochs, at the level "signals", cannot give.
+def check_score(name: str, epochs: int, level: Level = "signals") -> None:
+    """Refuse a score that a recording of classes, of so many epochs, at the level "signals" or "logits", cannot give.
 
     Raises:
-        TrainmapError: an unknown score, too few epochs, a score of the logits.
+        TrainmapError: an unknown score, too few epochs, a score of the logits where they are not kept.
     """
     score = score_named(name)
     if "classes" not in score.kinds:
         raise of_another_kind(name, "classes", SCORES)
     check_epochs(name, score.epochs, epochs)
-    if lacking := [need for need in score.needs if need not in SIGNALS]:
-        raise TrainmapError(f"{name} needs {', '.join(lacking)}; a recording at level 'signals' has none")
+    if lacking := lacking_at(name, level):
+        raise TrainmapError(f"{name} needs {', '.join(lacking)}; a recording at level '{level}' has none")
+
+
+def lacking_at(column: str, level: Level) -> tuple[str, ...]:
+    """What a score needs and a recording of classes at the level "signals" or "logits" does not keep; nothing for a
+    column that is none of trainmap's scores."""
+    if level == "logits" or hard_end(column) is None:
+        return ()
+    return tuple(need for need in score_named(column).needs if need not in SIGNALS)
 
 
 def check_epochs(what: str, needed: int, epochs: int) -> None:

@@ -106,6 +106,9 @@ class Teacher(Section):
     that did not train on the examples, ``folds`` of them, each trained on the other folds."""
     folds: Annotated[int, Field(ge=2)] | None = None
     """Of record: held-out; 2 by default. Fold k trains with the teacher's seed + k."""
+    level: Literal["signals", "logits"] = "signals"
+    """What is kept of an example and epoch: what maps and scores read (22 bytes), or its logits as well (2 bytes a
+    class more), for the score ``tdds`` and exports of logits or probabilities."""
     patience: Count | None = None
     """Stop after so many epochs without a better validation loss."""
     subset: Subset | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from trainmap.experiments.tasks.learning import Learning
 from trainmap.experiments.tasks.materials import ClustersOf, Features, Logits
 from trainmap.experiments.tasks.place import Place
 from trainmap.experiments.tasks.task import Task
-from trainmap.experiments.tasks.teacher import Teacher
+from trainmap.experiments.tasks.teacher import Teacher, check_recorded
 from trainmap.models.build import check_model
 from trainmap.models.catalogue import count
 from trainmap.models.encoders import encoder_weights
@@ -184,19 +184,25 @@ class Draft:
             self.graph.models.append(known)
         return known
 
-    def check_scores(self, where: Where, scores: Sequence[str], epochs: int, why: str = "") -> None:
-        """Refuse scores that so many epochs of a teacher's recording cannot give, or that stand twice.
+    def check_scores(
+        self, where: Where, scores: Sequence[str], epochs: int, teachers: Collection[Teacher], why: str = ""
+    ) -> None:
+        """Refuse scores that so many epochs of the recordings of these teachers cannot give, or that stand twice.
 
         Args:
-            why: there may be so few.
+            why: there may be so few epochs.
         """
         for at, score in enumerate(scores):
             try:
                 if score in scores[:at]:
                     raise TrainmapError(f"'{score}' stands twice; keep one of them")
-                check_score(score, epochs)
+                check_score(score, epochs, "logits")
             except TrainmapError as error:
                 raise self.variant.wrong((*where, at), f"{error}{why}") from error
+            try:
+                check_recorded([score], teachers)
+            except TrainmapError as error:
+                raise self.variant.wrong((*where, at), error) from error
 
     def check_patience(self, where: Where, patience: int | None) -> None:
         if patience is not None and not len(self.splits.validation):

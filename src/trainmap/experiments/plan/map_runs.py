@@ -93,4 +93,4 @@ def _check_scores(draft: Draft, at: int, one: MapSection, task: Map) -> None:
         if score in OF_SEVERAL and len(task.members) == 1:
             message = f"{score} is of several recordings; write teachers: for a map of them"
             raise draft.variant.wrong((*where, place), message)
-    draft.check_scores(where, one.scores or [], task.least, task.stops)
+    draft.check_scores(where, one.scores or [], task.least, task.members, task.stops)

@@ -25,8 +25,9 @@ def plan_people(draft: Draft) -> None:
             raise wrong(("teachers", at, "record"), message)
     if not draft.teachers:
         raise wrong(("human",), "people are compared with a teacher; add one under teachers")
-    shortest = min((one for runs in draft.teachers.values() for one in runs.values()), key=lambda one: one.least)
-    draft.check_scores(("human", "scores"), human.scores, shortest.least, shortest.stops)
+    teachers = [one for runs in draft.teachers.values() for one in runs.values()]
+    shortest = min(teachers, key=lambda one: one.least)
+    draft.check_scores(("human", "scores"), human.scores, shortest.least, teachers, shortest.stops)
     path = counts_path(human.counts, draft.experiment.data.root)
     if draft.graph.outlines and not is_file(path):
         draft.graph.lacks(human.counts)

@@ -27,7 +27,7 @@ from trainmap.experiments.tasks.draws import (
     Scheduled,
 )
 from trainmap.maps.map_file import AXES
-from trainmap.scores.table import OF_SEVERAL, score_named
+from trainmap.scores.table import OF_SEVERAL, SCORES, score_named
 from trainmap.selection.requests import Request
 from trainmap.selection.strategies import STRATEGIES
 from trainmap.selection.words import parse
@@ -297,5 +297,12 @@ def _check_columns(what: str, needed: Sequence[str], scores: Sequence[str] | Non
         if score == TEACHER_LOSS:
             continue  # is made for those that read it
         score_named(score)
-        if scores is not None and score not in (*scores, *AXES, *OF_SEVERAL):
+        if score in (*AXES, *OF_SEVERAL):
+            continue
+        if scores is None and score not in SCORES:  # by a convention
+            raise TrainmapError(
+                f"{what} needs the score {score}, and a map has every score by its default convention unless told; "
+                f"say which it has: scores: [{score}, ...] under maps"
+            )
+        if scores is not None and score not in scores:
             raise TrainmapError(f"{what} needs the score {score}; add it to the map's scores: {list(scores)}")

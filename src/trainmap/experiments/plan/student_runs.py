@@ -26,6 +26,7 @@ from trainmap.experiments.tasks.racing import Racing, cheap_network
 from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
+from trainmap.experiments.tasks.teacher import check_recorded
 from trainmap.models.encoders import is_encoder
 from trainmap.races import racing_recipe
 from trainmap.scores.table import OF_SEVERAL
@@ -281,18 +282,19 @@ def check_of_map(row: Row, one: Map, classes: tuple[int, ...]) -> None:
         row.draw.check(row.name, one.least, classes)
     except TrainmapError as error:
         raise TrainmapError(f"{error}{one.stops}") from error
+    check_recorded(row.draw.columns, one.members)
     if isinstance(row.draw, Chosen) and row.draw.strategy is not None:
         materials_of(row.draw.strategy, one)
 
 
 def _check_several(row: Row, one: Map) -> None:
     """Refuse a row that reads what a map of one teacher, or of several, does not have."""
-    if not isinstance(row.draw, Chosen):
-        return
-    if lacking := [name for name in row.draw.request.columns if name in OF_SEVERAL and len(one.members) == 1]:
+    if lacking := [name for name in row.draw.columns if name in OF_SEVERAL and len(one.members) == 1]:
         raise TrainmapError(
             f"'{row.name}' needs {lacking[0]}, which a map of several recordings has; see maps: teachers"
         )
+    if not isinstance(row.draw, Chosen):
+        return
     if row.draw.without is not None and len(one.members) > 1:
         raise TrainmapError(
             f"'{row.name}' cuts labels by an audit of one recording, and this map is of {len(one.members)}; leave "

@@ -131,7 +131,7 @@ def add_folds(draft: Draft, at: int, section: Section, recipe: Recipe) -> dict[i
 def _before(draft: Draft, section: Section, recipe: Recipe, seed: int) -> Teacher:
     """A network's training before it is made smaller: that of a teacher of the file, if it is the same, or one of its
     own, which nobody reads what it records of."""
-    least = {"record": "train", "record_test": False}
+    least = {"record": "train", "record_test": False, "level": "signals"}
     wanted = Teacher(**_fields(draft, section, recipe, seed) | least)
     known = [one for runs in draft.teachers.values() for one in runs.values() if type(one) is Teacher]
     return next((one for one in known if one.model_copy(update=least).hash == wanted.hash), wanted)
@@ -241,6 +241,7 @@ def _fields(draft: Draft, section: Section, recipe: Recipe, seed: int) -> dict[s
         "recipe": recipe,
         "seed": seed,
         "record": section.record,
+        "level": section.level,
         "patience": section.patience,
         "device": draft.experiment.device,
         "evaluation": draft.evaluation,

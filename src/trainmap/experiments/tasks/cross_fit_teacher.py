@@ -17,7 +17,7 @@ from trainmap.experiments.tasks.judge import costs
 from trainmap.experiments.tasks.learning import checkpoints, forget_checkpoint
 from trainmap.experiments.tasks.place import DYNAMICS, Place, leave_held_out
 from trainmap.experiments.tasks.task import Cost, Result, Site
-from trainmap.experiments.tasks.teacher import SIGNAL_BYTES, Teacher
+from trainmap.experiments.tasks.teacher import Teacher
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.cost import forward_flops
 from trainmap.training.evaluation_pass import Sweep
@@ -56,7 +56,8 @@ class CrossFitTeacher(Teacher):
         forward, seen = site.forward(self.model), self.recorded * self.count(site)
         asked = self.recorded * site.examples
         flops = training_flops(forward, seen) + inference_flops(forward, asked)
-        return Cost(flops, seen, 2 * asked * SIGNAL_BYTES, self.model, checkpoint=True)  # parts, and their join
+        kept = 2 * asked * self.example_bytes(site)  # parts, and their join
+        return Cost(flops, seen, kept, self.model, checkpoint=True)
 
     def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
         return result
@@ -83,7 +84,8 @@ class CrossFitTeacher(Teacher):
         train, asked = data.train.subset(fold.train), data.train.subset(fold.held)
         model = own.build(train)
         folder = place.out / DYNAMICS
-        with Recorder(folder, train.classes, fold=fold, resume=resume, overwrite=not resume) as recorder:
+        how: dict[str, Any] = {"level": self.level, "fold": fold, "resume": resume, "overwrite": not resume}
+        with Recorder(folder, train.classes, **how) as recorder:
             sweep = Sweep(recorder, model, asked, self.device)
             result = own.train(model, data, train, at, recorder=sweep)
         flops = inference_flops(forward_flops(model, train.inputs), result.epochs * len(asked))

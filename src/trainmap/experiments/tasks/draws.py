@@ -69,6 +69,11 @@ class Draw(Section):
         """Whether the map has to be paid for."""
         return self.by_map
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the map that it reads by its own choice, beyond those that every map has."""
+        return ()
+
     def needs(self, one: Map | None, seed: int) -> dict[str, Task]:
         """The tasks whose folders ``visits`` reads, by name.
 
@@ -324,6 +329,12 @@ class MapScheduled(Scheduled):
     def told(self) -> str:
         return f"{super().told()} by the map"
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        from trainmap.experiments.tasks.scheduled import options_of
+
+        return options_of(self.schedule).columns
+
     def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
         from trainmap.experiments.tasks.scheduled import options_of
 
@@ -373,6 +384,10 @@ class Chosen(Draw):
     def request(self) -> Request:
         """What it asks of the map."""
         return request_of(self.spec, self.strategy)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.request.columns
 
     def check(self, name: str, epochs: int, classes: tuple[int, ...]) -> None:
         examples, left = sum(classes), None

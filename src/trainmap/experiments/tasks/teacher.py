@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, ClassVar, Literal
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from trainmap.data.dataset import Dataset
 from trainmap.dynamics.recorder import Recorder
+from trainmap.errors import TrainmapError
 from trainmap.experiments.tasks.judge import costs
 from trainmap.experiments.tasks.learning import Learning, checkpoints, forget_checkpoint, leave_network
 from trainmap.experiments.tasks.place import DYNAMICS, TEST_DYNAMICS, Place, leave_held_out
@@ -17,11 +18,15 @@ from trainmap.experiments.tasks.sweeps import Beside
 from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.models.cost import forward_flops
+from trainmap.scores.compute import lacking_at
 from trainmap.training.evaluation_pass import Sweep
 from trainmap.training.fit import FitResult
 from trainmap.training.watching import EpochRecorder
 
 SIGNAL_BYTES = 22  # a recording keeps for each example and epoch
+LOGIT_BYTES = 2  # and for each class where it keeps logits
+UNSAID: Mapping[str, Any] = {"record_test": False, "level": "signals"}
+"""Fields that are no part of an identity at these values: what was run before there were such is found again."""
 RECORDED = {
     "train": "its training steps",
     "sweep": "an evaluation pass after each epoch",
@@ -35,6 +40,7 @@ class Teacher(Learning):
     Attributes:
         record: the logits of the training steps, or of a sweep after each epoch ("held-out": see ``CrossFitTeacher``).
         record_test: whether the test data are recorded as well (``test-dynamics/``, always a sweep).
+        level: whether the recordings keep the logits of each example besides what is computed of them.
     """
 
     kind: ClassVar = "teacher/1"
@@ -46,10 +52,11 @@ class Teacher(Learning):
 
     record: Literal["train", "sweep", "held-out"]
     record_test: bool = False
+    level: Literal["signals", "logits"] = "signals"
 
     def identity(self) -> dict[str, Any]:
-        told = super().identity()
-        return told if self.record_test else {name: value for name, value in told.items() if name != "record_test"}
+        told = super().identity().items()
+        return {name: value for name, value in told if name not in UNSAID or value != UNSAID[name]}
 
     @property
     def least(self) -> int:
@@ -68,8 +75,9 @@ class Teacher(Learning):
         return {"model": self.model, "seed": self.seed}
 
     def told(self) -> str:
-        recorded = RECORDED[self.record]
-        return f"{super().told()}, {self.learns_from()}; recorded: {recorded}{' and the test data' * self.record_test}"
+        recorded = RECORDED[self.record] + " and the test data" * self.record_test
+        logits = ", with all logits" * (self.level == "logits")
+        return f"{super().told()}, {self.learns_from()}; recorded: {recorded}{logits}"
 
     def learns_from(self) -> str:
         """What it is trained on, in a phrase."""
@@ -98,12 +106,16 @@ class Teacher(Learning):
         """What it is trained on, of all the examples."""
         return train
 
+    def example_bytes(self, site: Site) -> int:
+        """What a recording keeps for each example and epoch."""
+        return SIGNAL_BYTES + (LOGIT_BYTES * site.classes if self.level == "logits" else 0)
+
     def cost(self, site: Site) -> Cost:
         forward = site.forward(self.model)
         seen = self.recorded * self.count(site)
         tests = self.recorded * site.tests if self.record_test else 0
         sweep = inference_flops(forward, tests + (seen if self.record == "sweep" else 0))
-        kept = (seen + tests) * SIGNAL_BYTES + 4 * site.parameters(self.model)
+        kept = (seen + tests) * self.example_bytes(site) + 4 * site.parameters(self.model)
         return Cost(training_flops(forward, seen) + sweep, seen, kept, self.model, checkpoint=True)
 
     def completed(self, result: Result, needs: Mapping[str, Result], forward: Callable[[str], int]) -> Result:
@@ -136,6 +148,7 @@ class Teacher(Learning):
         """
         resume = any(path.exists() for path in checkpoints(place))
         shared: dict[str, Any] = {"rank": 0, "world_size": 1, "resume": resume, "overwrite": not resume}
+        shared["level"] = self.level
         of: dict[str, Any] = {"classes": train.classes, "ids": train.ids, "labels": train.y, "source": self.record}
         own = open_.enter_context(Recorder(place.out / DYNAMICS, **of, **shared))
         watched = Sweep(own, model, train, self.device) if self.record == "sweep" else own
@@ -143,6 +156,22 @@ class Teacher(Learning):
             return watched
         beside = Recorder(place.out / TEST_DYNAMICS, test.classes, test.ids, test.y, "sweep", **shared)
         return Beside(watched, Sweep(open_.enter_context(beside), model, test, self.device))
+
+
+def check_recorded(columns: Iterable[str], teachers: Iterable[Teacher]) -> None:
+    """Refuse a column of a map, or a score, that needs what one of these teachers does not record.
+
+    Raises:
+        TrainmapError: says which teacher must record it, and by which key.
+    """
+    teachers = tuple(teachers)
+    for column in columns:
+        for one in teachers:
+            if lacking := lacking_at(column, one.level):
+                raise TrainmapError(
+                    f"{column} needs {', '.join(lacking)} of every epoch, which the teacher {one.model} does not "
+                    "record; write level: logits under that teacher"
+                )
 
 
 def swept(recorder: EpochRecorder, forward: int, result: FitResult) -> dict[str, Any]:
