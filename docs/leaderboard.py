@@ -3,8 +3,8 @@
     trainmap run experiments/leaderboard.yaml --set data.root=DATA --out leaderboard
     python docs/leaderboard.py leaderboard
 
-Each row stands beside random of its size on every set, paired by seed; the page goes beside this file, or to ``--out``.
-The same folder gives the same page.
+Each row stands beside random of its size, and beside fresh random draws, on every set, paired by seed; the page goes
+beside this file, or to ``--out``. The same folder gives the same page.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from trainmap.errors import TrainmapError, counted
 from trainmap.experiments.results import (
+    Column,
+    Comparison,
     Difference,
     Estimate,
     Verdict,
@@ -36,6 +38,8 @@ from trainmap.experiments.runs import open_study, results
 
 HERE = Path(__file__).parent
 METRIC = "test_macro_f1"
+FRESH = ("RS2", "RS2, two thirds")
+"""The rows of fresh draws that know nothing: what chooses has to be better than the one nearest to it in size."""
 SAME_COST = 0.05  # of all the data: costs that differ by less are told alike
 
 
@@ -67,11 +71,13 @@ CLAIMS: Mapping[str, Claim] = {
     "class-balanced random": Claim("as many of every class"),
     "auto": Claim("ours, [selection](selection.md)"),
     "repeated auto": Claim("ours, [selection](selection.md)"),
-    "raced": Claim("ours, [selection](selection.md)"),
+    "raced": Claim("ours, [the race](race.md)"),
+    "repeated raced": Claim("ours, [the race](race.md)"),
     "data maps": Claim(
         "Swayamdipta et al. 2020, arXiv:2009.10795",
         "WinoGrande, the most ambiguous third: 78.7 where random has 73.3 and all the data 79.7",
         "secondary: public notes on table 2",
+        "the most ambiguous by the map of a network that is trained for 10 epochs",
     ),
     "EL2N": Claim(
         "Paul et al. 2021, arXiv:2107.07075",
@@ -83,11 +89,23 @@ CLAIMS: Mapping[str, Claim] = {
         "Zheng et al. 2023, arXiv:2210.15809",
         "CIFAR-10: 93.1 with 30 % of the data (random 90.5, all the data 95.3), 86.2 with 10 % (random 79.0)",
         "digitised from figures of CCS and DUAL",
+        "nothing is cut; the paper searches the share of the hardest to cut for each set and size",
     ),
     "D2": Claim(
         "Maharana et al. 2023, arXiv:2310.07931",
         "better than CCS and Moderate at low and medium pruning on CIFAR and ImageNet",
         "abstract; DUAL measured 92.3 with 30 % of CIFAR-10 (random 90.5)",
+    ),
+    "Moderate": Claim(
+        "Xia et al. 2023 (ICLR)",
+        "ImageNet with 30 % of the data: 65.9, about random (CCS 67.9)",
+        "measured by others, digitised from their figure; the paper itself could not be read",
+    ),
+    "TDDS": Claim(
+        "Zhang et al. 2024 (CVPR), arXiv:2311.13613",
+        "CIFAR-100: 54.5 with 10 % of the data (random 46.7)",
+        "abstract; others measured 47.9 (DUAL, digitised)",
+        "one window of all 10 epochs; the authors' example has windows of 10 in 30 epochs",
     ),
     "DUAL + Beta": Claim(
         "Cho et al. 2025, arXiv:2502.06905",
@@ -143,10 +161,10 @@ LEFT_OUT = """\
 - **UNSEEN** (AAAI 2026), whose first step is any strategy by a map out of fold: five of them
   [gain nothing in general](cross-fitting.md#does-choosing-gain). Its incremental selection (networks trained on growing
   subsets) is not described in what could be read. **UGIES** anew in every epoch.
-- **TDDS** needs logits of every epoch, which teachers of an experiment do not record; as a score it is
-  [there](conventions.md).
+- **TDDS and DUAL over the epochs of their papers**: maps of 10 epochs hold one window of 10. **EL2N** of ten networks
+  at an early epoch, **CCS** with a cut that is searched for each set.
 - **AlignPrune** with clean examples that are known, and over SeTa.
-- **CCS, D2, Moderate, EL2N, data maps**: on other sets, in [which strategy when](selection.md).
+- **Other sizes** than a third and two thirds, and other sets: in [which strategy when](selection.md).
 - **Networks of the papers.** ResNets on CIFAR and ImageNet for 200 epochs are out of reach of one core. A claim that
   does not hold here, with small networks, 8 to 10 epochs and sets of a few thousand examples, may hold there."""
 
@@ -182,10 +200,13 @@ class Cell:
         values: test macro F1 by seed.
         random: that of the random row that it is held against; empty for what has none.
         full: that of all the data.
-        firm: whether its verdict stays after Holm's correction over the rows of its set.
+        firm: the opponents ("random", "fresh") of whom its verdict stays after Holm's correction over the rows of its
+            set.
         opponent: the name of that random row.
         cost: FLOPs of a run with all that was made before it, over those of all the data.
         kept: share of the examples that an epoch visits.
+        fresh: test macro F1 of the fresh draws that it is held against; empty for themselves.
+        rival: the name of these, without "schedule".
     """
 
     place: str
@@ -194,20 +215,16 @@ class Cell:
     values: Mapping[int, float]
     random: Mapping[int, float]
     full: Mapping[int, float]
-    firm: bool
+    firm: frozenset[str]
     opponent: str
     cost: float
     kept: float
+    fresh: Mapping[int, float] = field(default_factory=dict)
+    rival: str = ""
 
-    @property
-    def gain(self) -> Difference:
-        """From random of its size."""
-        return paired_difference(self.values, self.random)
-
-    @property
-    def loss(self) -> Difference:
-        """From all the data."""
-        return paired_difference(self.values, self.full)
+    def versus(self, opponent: str) -> Difference:
+        """From "random" of its size, the "fresh" draws, or all the data ("full")."""
+        return paired_difference(self.values, getattr(self, opponent))
 
 
 def cells_of(folder: Path) -> list[Cell]:
@@ -223,34 +240,60 @@ def cells_of(folder: Path) -> list[Cell]:
         if not has_random(group):
             continue
         for one in compare(report_of(study, group, done, folder)):
-            firm = firm_of(one.against_random(METRIC), one.level)
-            for name, column in one.cells:
-                full, rival = one.values(one.full, column, METRIC), one.opponents.get(name, "")
-                whole = mean_of([*one.values(name, column, "whole_flops").values()])
-                found.append(
-                    Cell(
-                        group.title,
-                        name,
-                        (one.first(name, "series") or name).removeprefix("schedule "),
-                        one.values(name, column, METRIC),
-                        one.values(rival, column, METRIC) if rival else {},
-                        full,
-                        firm.get((name, column), False),
-                        rival,
-                        whole / one.cost(one.full, column)["flops"] if full else math.nan,
-                        one.first(name, "fraction"),
-                    )
-                )
+            for column in one.columns:
+                names = [name for name in one.names if (name, column) in one.cells]
+                found += marked(held_against_fresh([_cell(group.title, one, name, column) for name in names]))
     if not found:
         raise TrainmapError(f"no set of {folder} has finished random runs; run the experiment to its end first")
     return found
+
+
+def _cell(place: str, one: Comparison, name: str, column: Column) -> Cell:
+    """A row beside random, without marks."""
+    full, opponent = one.values(one.full, column, METRIC), one.opponents.get(name, "")
+    whole = mean_of([*one.values(name, column, "whole_flops").values()])
+    return Cell(
+        place,
+        name,
+        (one.first(name, "series") or name).removeprefix("schedule "),
+        one.values(name, column, METRIC),
+        one.values(opponent, column, METRIC) if opponent else {},
+        full,
+        frozenset(),
+        opponent,
+        whole / one.cost(one.full, column)["flops"] if full else math.nan,
+        one.first(name, "fraction"),
+    )
+
+
+def held_against_fresh(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of a set, each that stands beside random now also beside the fresh draws nearest to it in size."""
+    draws = [cell for cell in cells if cell.series in FRESH]
+    found = []
+    for cell in cells:
+        if draws and cell.random and cell.series not in FRESH:
+            rival = min(draws, key=lambda other: abs(other.kept - cell.kept))
+            found.append(replace(cell, fresh=rival.values, rival=rival.series))
+        else:
+            found.append(cell)
+    return found
+
+
+def marked(cells: Sequence[Cell]) -> list[Cell]:
+    """The cells of a set, each with the opponents of whom its verdict stays after Holm's correction over the set."""
+    held: dict[int, set[str]] = {at: set() for at in range(len(cells))}
+    for opponent in ("random", "fresh"):
+        differences = {at: cell.versus(opponent) for at, cell in enumerate(cells) if getattr(cell, opponent)}
+        for at, firm in firm_of(differences).items():
+            held[at] |= {opponent} if firm else set()
+    return [replace(cell, firm=frozenset(held[at])) for at, cell in enumerate(cells)]
 
 
 def over_sets(cells: Sequence[Cell], versus: str) -> Estimate | None:
     """The mean over the sets of a row's differences, over the seeds that all of them have; None without any.
 
     Args:
-        versus: "random" or "full".
+        versus: "random", "fresh" or "full".
     """
     pairs = [(cell.values, getattr(cell, versus)) for cell in cells if getattr(cell, versus)]
     seeds = set.intersection(*({*ours} & {*theirs} for ours, theirs in pairs)) if pairs else set()
@@ -296,10 +339,10 @@ def _mean(value: Estimate | None) -> float:
     return -math.inf if value is None else value.mean
 
 
-def tally(cells: Sequence[Cell], verdict: Verdict) -> str:
+def tally(cells: Sequence[Cell], verdict: Verdict, versus: str = "random") -> str:
     """``3 (1)``: cells with that verdict, and those that keep it after Holm's correction over their set."""
-    found = [cell for cell in cells if cell.gain.verdict is verdict]
-    return f"{len(found)} ({sum(cell.firm for cell in found)})"
+    found = [cell for cell in cells if getattr(cell, versus) and cell.versus(versus).verdict is verdict]
+    return f"{len(found)} ({sum(versus in cell.firm for cell in found)})"
 
 
 def share(values: Sequence[float]) -> str:
@@ -347,9 +390,25 @@ def _level(cells: Sequence[Cell], place: str, series: str) -> str:
     )
 
 
-def _marked(cell: Cell) -> str:
-    mark = {Verdict.ABOVE: " ✓", Verdict.BELOW: " ✗", Verdict.NONE: ""}[cell.gain.verdict]
-    return f"{told(cell.gain)}{mark}{'✓✗'['✗' in mark] if mark and cell.firm else ''}"
+def _marked(cell: Cell, versus: str = "random") -> str:
+    difference = cell.versus(versus)
+    mark = {Verdict.ABOVE: " ✓", Verdict.BELOW: " ✗", Verdict.NONE: ""}[difference.verdict]
+    return f"{told(difference)}{mark}{mark.strip() if versus in cell.firm else ''}"
+
+
+def beyond_fresh(cells: Sequence[Cell], rows: Mapping[str, Sequence[Cell]]) -> str:
+    """What each row adds to fresh draws, the best on average first: the mean over the sets, and every set."""
+    places = list(dict.fromkeys(cell.place for cell in cells))
+    held = {name: of for name, of in rows.items() if over_sets(of, "fresh") is not None}
+    lines = []
+    for name, of in sorted(held.items(), key=lambda item: -_mean(over_sets(item[1], "fresh"))):
+        at = {cell.place: cell for cell in of if cell.fresh}
+        rivals = " and ".join(dict.fromkeys(cell.rival for cell in at.values()))
+        verdicts = (tally(of, verdict, "fresh") for verdict in (Verdict.ABOVE, Verdict.BELOW))
+        of_sets = (_marked(at[place], "fresh") if place in at else "–" for place in places)
+        price = share([cell.cost for cell in of])
+        lines.append([f"**{name}**", rivals, price, told(over_sets(of, "fresh")), *verdicts, *of_sets])
+    return table(["row", "against", "cost", "mean", "better", "worse", *places], lines)
 
 
 def claimed(rows: Mapping[str, Sequence[Cell]]) -> str:
@@ -374,9 +433,16 @@ def short(cells: Sequence[Cell], rows: Mapping[str, Sequence[Cell]]) -> str:
     above = [name for name, of in rows.items() if (e := over_sets(of, "random")) and e.low > 0]
     below = [name for name, of in rows.items() if (e := over_sets(of, "random")) and e.high < 0]
     ruin = [
-        f"{name} ({signed(worst.gain.mean)} on {worst.place})"
+        f"{name} ({signed(worst.versus('random').mean)} on {worst.place})"
         for name, of in rows.items()
-        if (worst := min(of, key=lambda cell: cell.gain.mean)).gain.mean < -0.03
+        if (worst := min(of, key=lambda cell: cell.versus("random").mean)).versus("random").mean < -0.03
+    ]
+    fresh = [name for name, of in rows.items() if (e := over_sets(of, "fresh")) and e.low > 0]
+    somewhere = [
+        f"{name} ({signed(cell.versus('fresh').mean)} on {cell.place})"
+        for name, of in rows.items()
+        for cell in of
+        if "fresh" in cell.firm and cell.versus("fresh").verdict is Verdict.ABOVE
     ]
     cheap = [
         name
@@ -388,6 +454,9 @@ def short(cells: Sequence[Cell], rows: Mapping[str, Sequence[Cell]]) -> str:
     said = [
         f"Better than random of their size on average, with the whole interval: {', '.join(above) or 'none'}.",
         f"Worse: {', '.join(below) or 'none'}.",
+        f"Better than fresh random draws of about their size (RS2) on average, with the whole interval: "
+        f"{', '.join(fresh) or 'none'}. On a set, after Holm's correction over its rows: "
+        f"{', '.join(somewhere) or 'none'}.",
         f"More than 3 points below random on at least one set: {', '.join(ruin) or 'none'}.",
         f"Within half a point of all the data on average, by the whole interval, for less than its cost, everything "
         f"counted: {', '.join(cheap) or 'none'}.",
@@ -426,10 +495,16 @@ sure the mean over these sets is, nothing of other sets). `better`, `worse`: set
 that was made before it (the training that makes a map, features), as a share of training on all the data; a map serves
 many runs, and here one run pays for it alone. `visited`: the examples of an epoch, as a share.
 
-A schedule shows other examples in every epoch, and random of its size does not. What it adds to fresh draws is what it
-has over RS2 of about its size, which needs to know nothing.
-
 {board(rows)}
+
+## Does anything beat fresh draws?
+
+A schedule shows other examples in every epoch, and random of its size does not: most of what it gains over random is
+that. RS2 shows another part in every epoch and needs to know nothing. Here every row is held against the RS2 nearest to
+it in size; what visits more than two thirds takes more steps than its opponent. Differences and marks as below, Holm's
+correction over all rows of the set.
+
+{beyond_fresh(cells, rows)}
 
 ## Set by set
 
