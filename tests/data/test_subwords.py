@@ -177,7 +177,8 @@ def test_a_vocabulary_is_learnt_from_what_a_limit_keeps(texts: Path) -> None:
 @pytest.mark.parametrize("part", ["train", "validation", "test"])
 def test_a_limit_above_what_there_is_is_refused(part: str) -> None:
     for count in (0, 10_000):
-        with pytest.raises(TrainmapError, match=rf"digits: limit.{part} must be 1 to \d+, what there is, got {count}"):
+        refused = rf"digits: limit.{part} must be 1 to \d+, what there is, got {count}; without limit.{part} all"
+        with pytest.raises(TrainmapError, match=refused):
             load_splits("digits", limit=Limit(**{part: count}))
 
 

@@ -55,6 +55,7 @@ def test_who_is_better_wins_and_the_reason_says_by_how_much(datamap: tm.DataMap)
     assert f"{race.final.mean:+.4f}" in race.reason
     assert f"{trained} trainings of the judge" in race.reason
     assert "Raced against even draws by Judge" in race.reason
+    assert f"scored {race.score:.4f} on average; a judge that scores far below the student" in race.reason
     assert race.spent == pytest.approx(trained * 0.001)
     assert race.spent <= 0.5 * 0.9
     assert len(str(race).splitlines()) == 6

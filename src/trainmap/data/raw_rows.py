@@ -137,7 +137,10 @@ def limited(rows: Rows, limit: Limit | None) -> Rows:
         if count is None:
             continue
         if not 1 <= count <= here.sum():
-            raise TrainmapError(f"{rows.name}: limit.{name} must be 1 to {here.sum()}, what there is, got {count}")
+            raise TrainmapError(
+                f"{rows.name}: limit.{name} must be 1 to {here.sum()}, what there is, got {count}; "
+                f"without limit.{name} all of them are kept"
+            )
         kept = draw(rows.ids[here], rows.y[here], rows.classes, count / int(here.sum()), limit.seed)
         part[here & ~np.isin(rows.ids, kept)] = ""
     return replace(rows, part=part)

@@ -178,7 +178,8 @@ class Race(Told):
             )
             said.append(f"Raced against {even} by {facts.judge}: {', '.join(facts.candidates)}, in {heats}.")
             said.append(
-                f"{even.capitalize()} scored {self.score:.4f} on average: far below the student, a judge misleads."
+                f"{even.capitalize()} scored {self.score:.4f} on average; a judge that scores far below the student "
+                "misleads, so compare."
             )
             said.append(self._told_final(even))
             said.append(f"Cost: {counted(len(self.trainings), 'training')} of the judge, {self.spent:.3g} of {bound}.")
