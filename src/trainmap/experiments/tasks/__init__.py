@@ -90,7 +90,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.student import Student, Teaching, Tuned
     from trainmap.experiments.tasks.task import Cost, Task, hash_of, plain
     from trainmap.experiments.tasks.task_table import TASKS
-    from trainmap.experiments.tasks.teacher import Teacher
+    from trainmap.experiments.tasks.teacher import Teacher, check_recorded
     from trainmap.experiments.tasks.tracking import read_epochs
     from trainmap.experiments.tasks.tuning import Hyperparameters, PlainHyperparameters, check_search
 else:
@@ -127,7 +127,7 @@ else:
             "student": "Student Teaching Tuned",
             "task": "Cost Task hash_of plain",
             "task_table": "TASKS",
-            "teacher": "Teacher",
+            "teacher": "Teacher check_recorded",
             "tracking": "read_epochs",
             "tuning": "Hyperparameters PlainHyperparameters check_search",
         },
@@ -141,9 +141,9 @@ __all__ = [
     "Foreign", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map",
     "MapScheduled", "Name", "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Raced", "Racing",
     "Random", "RepeatedAuto", "RepeatedRaced", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student",
-    "Task", "Teacher", "Teaching", "Tuned", "cheap_network", "check_counts", "check_result", "check_search",
-    "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load",
-    "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
+    "Task", "Teacher", "Teaching", "Tuned", "cheap_network", "check_counts", "check_recorded", "check_result",
+    "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at",
+    "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
     "read_epochs", "request_of", "run_of_row", "settled", "table_of",
 ]
 # fmt: on
