@@ -146,7 +146,9 @@ def test_every_way_of_recording_keeps_logits_and_its_estimate_counts_them(tmp_pa
     entries = {type(task): entry for entry in study.entries if (task := tasks[entry.hash])}
     dynamics = tm.Dynamics.open(made(out, entries[kind]) / DYNAMICS)
     assert (dynamics.level, dynamics.epochs) == ("logits", 10)
-    assert dynamics.block(0, 5, ("logits",), 10).logits.shape == (10, 5, 10)
+    logits = dynamics.block(0, 5, ("logits",), 10).logits
+    assert logits is not None
+    assert logits.shape == (10, 5, 10)
     plain = of_kind(plan(tmp_path, text=of_way(way, "signals")), kind)[0]
     (cost,) = (node.cost for node in plan(tmp_path, text=of_way(way, "signals")).nodes.values() if node.task == plain)
     kept = dynamics.examples * 10 * (2 if way == "held-out" else 1)  # folds, and their join
