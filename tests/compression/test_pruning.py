@@ -21,7 +21,7 @@ from trainmap.models.predict import predict
 from trainmap.training.recipes import Recipe
 
 SMALL = Inputs.images(1, 8)
-FAMILIES = ["cnn-8", "resnet8-8", "effnet-8", "vit-32", "mlp-256"]
+FAMILIES = ["cnn-8", "resnet8-8", "effnet-8", "airbench-16", "vit-32", "mlp-256"]
 
 
 def made(n: int = 40) -> Dataset:

@@ -7,6 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from trainmap.data.inputs import Inputs
 from trainmap.errors import TrainmapError
+from trainmap.models.airbench import patches
 from trainmap.models.build import MODELS, build
 from trainmap.models.cost import forward_flops, inference_flops, parameter_bytes, parameters, training_flops
 from trainmap.models.layout import is_convolutional
@@ -121,3 +122,30 @@ def test_sizes_that_no_network_takes_are_an_error(classes: int, channels: int, s
 
 def test_a_vit_takes_sizes_that_its_grid_does_not_divide() -> None:
     assert build("vit-32", 10, Inputs.images(1, 30), seed=0)(torch.rand(2, 1, 30, 30)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_the_first_layer_of_airbench_is_an_orthonormal_basis_and_its_negative(channels: int) -> None:
+    basis = patches(channels).flatten(1)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(4 * channels), rtol=0, atol=1e-6)
+    first = build("airbench-16", 2, Inputs.images(channels, 8), seed=0)[0].weight.flatten(1)  # pyright: ignore[reportIndexIssue]
+    torch.testing.assert_close(first, torch.cat([basis, -basis]))
+
+
+def test_the_patches_of_one_channel_are_mean_edges_and_their_product_by_hand() -> None:
+    found = (2 * patches(1)).flatten(1).tolist()
+    assert found == [[1, 1, 1, 1], [1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]]
+
+
+def test_the_blocks_of_airbench_begin_as_the_identity() -> None:
+    """A channel comes out as it goes in; what is more than came in is random."""
+    convs = [
+        layer
+        for layer in build("airbench-16", 2, Inputs.images(3, 32), 0).modules()
+        if isinstance(layer, torch.nn.Conv2d)
+    ]
+    wider, same = convs[3], convs[4]
+    x = torch.rand(1, 64, 4, 4)
+    torch.testing.assert_close(same(x), x)
+    torch.testing.assert_close(wider(x[:, :16])[:, :16], x[:, :16])
+    assert bool((wider.weight[16:] != 0).all())

@@ -237,6 +237,16 @@ def test_the_advice_on_a_map_says_why(a_map: tm.DataMap) -> None:
     assert "10.0% of the labels are wrong" in tm.advise(a_map, 40, noise=0.1).reason
 
 
+def test_the_reason_says_when_the_classes_are_in_proportion_though_nothing_is_preferred() -> None:
+    pool, said = understood(1000, 0.05), "but for the classes, which are in proportion"
+    rare = replace(pool, labels=np.where(np.arange(1000) % 10, 0, 1))
+    for one, size, few in ((pool, 400, False), (rare, 400, False), (rare, 200, True), (rare, 50, True)):
+        rows = auto(one, size, np.random.default_rng(5))
+        same = np.array_equal(np.sort(rows), np.sort(np.random.default_rng(5).permutation(1000)[:size]))
+        assert (said in advise(one, size).reason) == few
+        assert few or same
+
+
 @pytest.mark.parametrize(
     ("size", "options", "message"),
     [

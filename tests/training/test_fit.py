@@ -89,7 +89,7 @@ def trained(**kwargs: Any) -> nn.Module:
 # --- learning -----------------------------------------------------------------------------------------------------
 
 
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet8-8", "effnet-8")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet8-8", "effnet-8", "airbench-16")]
 
 
 @pytest.mark.parametrize("name", ["cnn-8", "mlp-256", "vit-32", *SLOW])

@@ -15,7 +15,7 @@ from trainmap.models.build import build
 from trainmap.training import gradients
 from trainmap.training.gradients import grand, input_gradients, vog
 
-MODELS = ["mlp-256", "cnn-8", "resnet8-8", "effnet-8", "vit-32"]
+MODELS = ["mlp-256", "cnn-8", "resnet8-8", "effnet-8", "airbench-16", "vit-32"]
 
 
 def make(n: int = 7, channels: int = 1, seed: int = 0) -> Dataset:

@@ -6,6 +6,7 @@ Its files, in reading order::
     probe.py      a network tried on made examples
     weights.py    the weights that a network multiplies by
     octave.py     octave convolution
+    airbench.py   a convolutional network that learns in a few epochs
     sequences.py  networks for word tokens
     encoders.py   pretrained text encoders
     build.py      small networks by name

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trainmap.data.inputs import Form, Inputs
 from trainmap.errors import TrainmapError, unknown
+from trainmap.models.airbench import airbench
 from trainmap.models.encoders import ENCODER, build_encoder, check_encoder, is_encoder
 from trainmap.models.octave import OctaveResNet
 from trainmap.models.sequences import TOKEN_MODELS, EncoderLayer
@@ -282,6 +283,9 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "octresnet8-16-a125": partial(octresnet, width=16, blocks=1, alpha=0.125),
     "octresnet8-16-a25": partial(octresnet, width=16, blocks=1, alpha=0.25),
     "octresnet8-16-a50": partial(octresnet, width=16, blocks=1, alpha=0.5),
+    "airbench-16": partial(airbench, width=16),
+    "airbench-24": partial(airbench, width=24),
+    "airbench-64": partial(airbench, width=64),
     "effnet-8": partial(effnet, width=8),
     "effnet-16": partial(effnet, width=16),
     "spec-8": partial(spectral, width=8),
@@ -293,7 +297,7 @@ MODELS: dict[str, Callable[[int, int, int], nn.Module]] = {
 }
 """For images: (classes, channels, size) → network. ``size`` is the smaller side of a spectrogram."""
 
-ANY_SHAPE = ("cnn-", "spec-", "resnet", "octresnet", "effnet-")
+ANY_SHAPE = ("cnn-", "spec-", "resnet", "octresnet", "airbench-", "effnet-")
 """How the names start of networks that take images higher than wide, and the other way round."""
 
 FEATURE_MODELS: dict[str, Callable[[int, Inputs], nn.Module]] = {

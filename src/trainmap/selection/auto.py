@@ -15,17 +15,13 @@ from numpy.typing import NDArray
 
 from trainmap.dynamics.index import rising
 from trainmap.errors import TrainmapError
-from trainmap.selection.auto_rule import RARE, Advice, check_told, cut_of, read_map
+from trainmap.selection.auto_rule import RARE, Advice, check_told, cut_of, few_places, read_map
 from trainmap.selection.coverage import weighted_sample
 from trainmap.selection.pool import Candidates, Pool
-from trainmap.selection.quotas import Balance, first_by_class, proportional
+from trainmap.selection.quotas import Balance, first_by_class
 
 Array = NDArray[Any]
 Generator = np.random.Generator
-
-FEW = 30
-"""Places of a class from which on it may have as many as chance gives it. With 10 of each of 150 intents proportion is
-worth 2.25 points (n = 5: 1.2 to 2.8), with 20 0.7, with 33 nothing."""
 
 
 def auto(
@@ -40,7 +36,8 @@ def auto(
 ) -> Array:
     """Rows as ``read_map`` has it.
 
-    Where that prefers nothing and cuts nothing, those that "random" of the same seed takes; else, after the cut, drawn
+    Where that prefers nothing and cuts nothing, those that "random" of the same seed takes, but the classes in
+    proportion where one has few places (``few_places``); else, after the cut, drawn
     without replacement with weights ``exp(tilt rank)``, where rank, from 0 to 1, is that of variability. Then the
     classes are in proportion, unless ``balance`` says otherwise.
 
@@ -110,8 +107,7 @@ def drawn(pool: Pool, size: int, generator: Generator, weights: tuple[Array, Arr
 def _as_random(pool: Pool, size: int, generator: Generator) -> Array:
     """(size,) rows: what "random" draws with this generator; where a class would have few, classes in proportion."""
     order = generator.permutation(len(pool))
-    _, sizes = np.unique(pool.labels, return_counts=True)
-    if proportional(sizes, size).min() >= FEW:
+    if not few_places(pool.labels, size):
         return order[:size]
     return first_by_class(order, size, pool.labels, "proportional", floor=1)
 
