@@ -161,10 +161,12 @@ LEFT_OUT = """\
 - **UNSEEN** (AAAI 2026), whose first step is any strategy by a map out of fold: five of them
   [gain nothing in general](cross-fitting.md#does-choosing-gain). Its incremental selection (networks trained on growing
   subsets) is not described in what could be read. **UGIES** anew in every epoch.
-- **DUAL over the epochs of its paper**: maps of 10 epochs hold one window of 10.
+- **TDDS and DUAL over the epochs of their papers**: maps of 10 epochs hold one window of 10. **EL2N** of ten networks
+  at an early epoch, **CCS** with a cut that is searched for each set.
+- **Races with room**: within half of what one training saves a race fits on subj and adult alone; elsewhere nothing is
+  raced and `raced` is even draws, `repeated raced` RS2.
 - **AlignPrune** with clean examples that are known, and over SeTa.
-- **CCS, D2, Moderate, EL2N, data maps**: on other sets, in [which strategy when](selection.md). **TDDS** and
-  [raced](race.md) rows: not run on these sets.
+- **Other sizes** than a third and two thirds, and other sets: in [which strategy when](selection.md).
 - **Networks of the papers.** ResNets on CIFAR and ImageNet for 200 epochs are out of reach of one core. A claim that
   does not hold here, with small networks, 8 to 10 epochs and sets of a few thousand examples, may hold there."""
 
