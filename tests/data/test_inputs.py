@@ -110,7 +110,7 @@ def test_every_known_model_takes_some_inputs() -> None:
 @pytest.mark.parametrize(
     ("name", "inputs", "message"),
     [
-        ("cnn-16", FEATURES, "cnn-16 does not take 5 features; these do: linear, mlp-32, mlp-256"),
+        ("cnn-16", FEATURES, "cnn-16 does not take 5 features; these do: linear, mlp-32, mlp-64, mlp-256"),
         ("text-64", Inputs.images(1, 8), "text-64 does not take 1 x 8 x 8 pixels; these do: cnn-4, cnn-8"),
         ("vit-32", WIDE, "vit-32 does not take 1 x 12 x 20 pixels"),
         ("linear", TOKENS, "linear does not take 7 tokens of 11; these do: text-"),

@@ -303,6 +303,7 @@ ANY_SHAPE = ("cnn-", "spec-", "resnet", "octresnet", "airbench-", "effnet-")
 FEATURE_MODELS: dict[str, Callable[[int, Inputs], nn.Module]] = {
     "linear": linear,
     "mlp-32": partial(feature_mlp, width=32),
+    "mlp-64": partial(feature_mlp, width=64),
     "mlp-256": partial(feature_mlp, width=256),
 }
 """For tables and embeddings: (classes, inputs) → network."""

@@ -31,7 +31,7 @@ class Race(Section):
     """How the rows ``raced`` and ``repeated-raced`` are raced for (``trainmap.race``)."""
 
     model: Words = ""
-    """The cheap network; cnn-4, mlp-32 or text-bag-8 by default."""
+    """The cheap network; cnn-4, mlp-64 or text-bag-8 by default."""
     epochs: Count | None = None
     """Of each of its trainings; by default twice its recipe's, where the student is another network."""
     limit: Annotated[float, Field(ge=0)] = 0.5

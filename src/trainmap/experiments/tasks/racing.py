@@ -18,7 +18,7 @@ from trainmap.races.candidates import CANDIDATES
 from trainmap.races.heats import largest
 from trainmap.races.race import CONFIRM, SEEDS, race
 
-CHEAP = {"pixels": "cnn-4", "features": "mlp-32", "tokens": "text-bag-8"}
+CHEAP = {"pixels": "cnn-4", "features": "mlp-64", "tokens": "text-bag-8"}
 
 
 class Racing(OfModel):
