@@ -105,13 +105,17 @@ def fitted(cells: Cells, maps: Maps, sets: Iterable[str], family: Family) -> tup
     return rule, value
 
 
-def told(one: Difference) -> str:
+def told(one: Difference, most: int) -> str:
+    """The mean, its interval where there is one, and n where it is below ``most``."""
     if not one.n:
         return "–"
     mark = {Verdict.ABOVE: " ✓", Verdict.BELOW: " ✗", Verdict.NONE: ""}[one.verdict]
-    if one.n == 1:
-        return f"{signed(one.mean)} (n = 1)"
-    return f"{signed(one.mean)} [{signed(one.low)}, {signed(one.high)}]{mark}" + (" (n = 2)" if one.n == 2 else "")
+    ends = "" if math.isnan(one.low) else f" [{signed(one.low)}, {signed(one.high)}]{mark}"
+    return f"{signed(one.mean)}{ends}" + (f" (n = {one.n})" if one.n < most else "")
+
+
+def most_seeds(cells: Cells) -> int:
+    return len({cell[3] for cell in cells})
 
 
 def signed(points: float) -> str:
@@ -133,7 +137,7 @@ def left_out(cells: Cells, maps: Maps, family: Family) -> list[str]:
         below += sum(one.verdict is Verdict.BELOW for one in found)
         measured += sum(one.n > 0 for one in found)
         means.append(overall(found) if found else 0.0)
-        columns = [told(one) for one in found] or ["0"] * len(SIZES)
+        columns = [told(one, most_seeds(cells)) for one in found] or ["0"] * len(SIZES)
         lines.append(
             f"| {data} | {seen(maps[data]):.2f} | {_told_rule(rule)} | {choice or family.against} | "
             f"{' | '.join(columns)} | {signed(means[-1])} |"
@@ -159,7 +163,7 @@ def every_choice(cells: Cells, maps: Maps, family: Family) -> list[str]:
         for choice in (family.tilted, family.cut):
             if any(cell[:2] == (data, choice) for cell in cells):
                 found = differences(cells, data, choice, family, "test")
-                lines.append(f"| {data} | {choice} | {' | '.join(told(one) for one in found)} |")
+                lines.append(f"| {data} | {choice} | {' | '.join(told(one, most_seeds(cells)) for one in found)} |")
     return lines
 
 
@@ -177,7 +181,7 @@ def map_table(maps: Maps) -> list[str]:
 
 
 def page(cells: Cells, maps: Maps) -> str:
-    seeds = len({cell[3] for cell in cells})
+    seeds = most_seeds(cells)
     lines = [HEAD.format(seeds=seeds), "## The maps", "", *map_table(maps), ""]
     run = {data: one for data, one in maps.items() if any(cell[0] == data for cell in cells)}
     for family in FAMILIES:
