@@ -138,7 +138,7 @@ def told(name: str) -> str:
 
 
 def against_shorter(places: Sequence[Place]) -> str:
-    """What each row has over training shorter, set by set."""
+    """What each row has over training shorter, set by set; nothing where that was not run."""
     names = list(dict.fromkeys(name for place in places for name in place.rows))
     lines = []
     for name in names:
@@ -153,7 +153,7 @@ def against_shorter(places: Sequence[Place]) -> str:
             cells.append(f"{points(one)}{mark}")
         if set(cells) != {"–"}:
             lines.append([told(name), *cells])
-    return markdown(["row", *(place.title for place in places)], lines)
+    return markdown(["row", *(place.title for place in places)], lines) if lines else ""
 
 
 def opponent(place: Place, name: str) -> Row | None:
@@ -189,8 +189,10 @@ def main() -> None:
     text = given.page.read_text()
     for folder in given.folders:
         places = places_of(folder)
-        tables = f"{table(places)}\n\nAgainst training on all the data for about as much:\n\n{against_shorter(places)}"
-        text = filled(text, folder.name, tables)
+        tables = [table(places)]
+        if shorter := against_shorter(places):
+            tables += ["Against training on all the data for about as much:", shorter]
+        text = filled(text, folder.name, "\n\n".join(tables))
     given.page.write_text(text)
 
 
