@@ -1,7 +1,7 @@
 """The tables of docs/forty-percent.md, from the folders of finished runs.
 
     trainmap run experiments/forty_percent.yaml --set data.root=DATA --out forty_percent
-    python docs/forty_percent.py forty_percent forty_percent_large forty_percent_cifar10
+    python docs/forty_percent.py forty_percent forty_percent_again forty_percent_cifar10
 
 Each row stands beside all the data trained for as many epochs, paired by seed, and with all that its runs took. The
 tables of a folder go between the page's marks of its name; the same folders give the same page.
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import leaderboard
 import numpy as np
 
 from trainmap.errors import TrainmapError
@@ -62,7 +63,7 @@ def places_of(folder: Path) -> list[Place]:
     """Every set of a finished run.
 
     Raises:
-        TrainmapError: no results, or none of all the data.
+        TrainmapError: no results, none of all the data, or students with a teacher.
     """
     path = folder / "results.csv"
     if not path.exists():
@@ -70,8 +71,9 @@ def places_of(folder: Path) -> list[Place]:
     runs: dict[tuple[str, str], dict[str, list[dict[str, str]]]] = {}
     with path.open(newline="") as file:
         for run in csv.DictReader(file):
-            name = run["subset"] + (" + KD" if run["distilled"] == "True" else "")
-            runs.setdefault((run["dataset"], run["student"]), {}).setdefault(name, []).append(run)
+            if run["distilled"] == "True":
+                raise TrainmapError(f"{path} has students that learn from a teacher; these tables are of plain ones")
+            runs.setdefault((run["dataset"], run["student"]), {}).setdefault(run["subset"], []).append(run)
     found = []
     for (data, student), by_name in runs.items():
         if FULL not in by_name:
@@ -130,7 +132,7 @@ def table(places: Sequence[Place]) -> str:
         known = [row for row in rows if row is not None]
         held = f"{sum(row.holds for row in known)} of {len(known)}"
         lines.append([told(name), *(cell(row) for row in rows), held])
-    return markdown(["row", *(place.title for place in places), "holds"], lines)
+    return leaderboard.table(["row", *(place.title for place in places), "holds"], lines)
 
 
 def told(name: str) -> str:
@@ -153,20 +155,16 @@ def against_shorter(places: Sequence[Place]) -> str:
             cells.append(f"{points(one)}{mark}")
         if set(cells) != {"–"}:
             lines.append([told(name), *cells])
-    return markdown(["row", *(place.title for place in places)], lines) if lines else ""
+    return leaderboard.table(["row", *(place.title for place in places)], lines) if lines else ""
 
 
 def opponent(place: Place, name: str) -> Row | None:
     """Training shorter on all the data, at the cost that is nearest to the row's; None for these rows themselves."""
     row = place.rows.get(name)
-    short = [one for one in place.rows.values() if one.name.startswith(SHORTER) and not one.name.endswith("+ KD")]
-    if row is None or not short or (name.startswith(SHORTER) and not name.endswith("+ KD")):
+    short = [one for one in place.rows.values() if one.name.startswith(SHORTER)]
+    if row is None or not short or row in short:
         return None
     return min(short, key=lambda one: abs(one.cost - row.cost))
-
-
-def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in [heads, ["---"] * len(heads), *lines])
 
 
 def filled(text: str, name: str, tables: str) -> str:

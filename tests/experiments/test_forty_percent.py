@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
+from page_scripts import DOCS, page_script
 
 from trainmap.errors import TrainmapError
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "docs" / "forty_percent.py"
+SCRIPT = page_script("forty_percent")
 HEADS = "dataset,student,subset,distilled,seed,test_accuracy,whole_flops"
-
-
-def loaded() -> Any:
-    spec = importlib.util.spec_from_file_location("forty_percent", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["forty_percent"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def written(folder: Path, rows: Mapping[str, tuple[Sequence[float], float]]) -> Path:
@@ -44,7 +32,7 @@ FULL = ([0.90, 0.91, 0.92], 100.0)
 
 
 def marks(folder: Path) -> dict[str, str]:
-    page = loaded().table(loaded().places_of(folder))
+    page = SCRIPT.table(SCRIPT.places_of(folder))
     rows = (line.split(" | ") for line in page.splitlines()[2:])
     return {row[0].removeprefix("| "): row[1] for row in rows}
 
@@ -68,7 +56,7 @@ def test_training_shorter_is_the_opponent_whose_cost_is_nearest(tmp_path: Path) 
     shorter = "full data, equal steps"
     rows = {f"{shorter} to 45 %": ([0.80] * 3, 45.0), f"{shorter} to 60 %": ([0.85, 0.86, 0.87], 60.0)}
     folder = written(tmp_path, {"full data": FULL, **rows, "schedule a": ([0.87, 0.88, 0.89], 58)})
-    page = loaded().against_shorter(loaded().places_of(folder))
+    page = SCRIPT.against_shorter(SCRIPT.places_of(folder))
     assert page.splitlines()[2:] == ["| a | +2.0 |"]  # the same difference for each seed: no interval
 
 
@@ -76,7 +64,7 @@ def test_the_tables_of_a_folder_go_between_its_marks_and_again_the_same(tmp_path
     folder, page = written(tmp_path / "run", {"full data": FULL, "a": ([0.9, 0.91, 0.93], 50)}), tmp_path / "page.md"
     page.write_text("before\n<!-- run: begin -->\nearlier\n<!-- run: end -->\nafter\n")
     for _ in range(2):
-        subprocess.run([sys.executable, SCRIPT, folder, "--page", page], check=True)
+        subprocess.run([sys.executable, DOCS / "forty_percent.py", folder, "--page", page], check=True)
         told = page.read_text()
         assert told.startswith("before\n<!-- run: begin -->\n\n| row | digits, cnn-8 | holds |")
         assert told.endswith("<!-- run: end -->\nafter\n")
@@ -85,8 +73,12 @@ def test_the_tables_of_a_folder_go_between_its_marks_and_again_the_same(tmp_path
 
 def test_a_run_without_results_or_without_all_the_data_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainmapError, match="run the experiment to its end"):
-        loaded().places_of(tmp_path)
+        SCRIPT.places_of(tmp_path)
     with pytest.raises(TrainmapError, match="no finished run on all the data"):
-        loaded().places_of(written(tmp_path, {"a": ([0.9], 50)}))
+        SCRIPT.places_of(written(tmp_path, {"a": ([0.9], 50)}))
+    taught = written(tmp_path, {"full data": FULL}) / "results.csv"
+    taught.write_text(taught.read_text().replace("False", "True"))
+    with pytest.raises(TrainmapError, match="learn from a teacher"):
+        SCRIPT.places_of(tmp_path)
     with pytest.raises(TrainmapError, match="the page has no place for run"):
-        loaded().filled("", "run", "")
+        SCRIPT.filled("", "run", "")

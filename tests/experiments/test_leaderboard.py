@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
 import subprocess
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page_scripts import page_script
 from studies import planned, run
 
 import trainmap as tm
@@ -45,13 +45,7 @@ grid: {zip: {data.label_noise: [0, 0.2]}}
 
 @pytest.fixture(scope="module")
 def board() -> Any:
-    spec = importlib.util.spec_from_file_location("leaderboard", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["leaderboard"] = module
-    spec.loader.exec_module(module)
-    return module
+    return page_script("leaderboard")
 
 
 @pytest.fixture(scope="module")
