@@ -3,6 +3,8 @@
     python benchmarks/race.py --data DATA --out race.jsonl        # about two hours on one core; goes on where it was
     python benchmarks/race.py --data DATA --out race.jsonl --sets clinc150 --times 2   # racers trained twice as long
     python benchmarks/race.py --out race.jsonl --page docs/race.md   # puts what is there into the page
+    python benchmarks/race.py --data DATA --out wider.jsonl --wider  # what does a wider judge refuse? An hour
+    python benchmarks/race.py --out wider.jsonl --wider --page docs/race.md
 
 DATA holds the sets of ``SETS`` as ``load_splits`` reads them (ag_news/ag_news.parquet: columns text = "title. text" and
 label). For each set a map of out-of-fold dynamics is made (two networks, each trained on half of the training part by
@@ -11,7 +13,8 @@ fresh draws, ``tm.race`` chooses with a cheap network on the validation part, on
 one training on the subset saves), at the smallest share once more with room for all. Then five students of the full
 width are trained by what was chosen and five evenly, with seeds of their own, and judged on the test part: points of
 macro F1 with the paired 95 % interval. The finalist of a race that chose even draws is trained as well: what did the
-interval refuse?
+interval refuse? ``--wider``: races of texts and tables by the narrowest network (twice its recipe's epochs, as
+``Racer`` has it) with room for all; the one of twice its width and more is asked about every winner.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,29 +57,42 @@ SETS: dict[str, tuple[str, str, str]] = {  # name -> (path, student, racer)
     "usps": ("usps", "cnn-8", "cnn-4"),
     "adult": ("adult", "mlp-256", "mlp-32"),
 }
+WIDER: dict[str, tuple[str, str, str, str]] = {  # name -> (path, student, racer, the wider one)
+    **{
+        name: (SETS[name][0], "text-bag-64", "text-bag-8", "text-bag-16")
+        for name in SETS
+        if SETS[name][1] == "text-bag-64"
+    },
+    "adult": ("adult", "mlp-256", "mlp-32", "mlp-64"),
+    "letter": ("letter.parquet", "mlp-256", "mlp-32", "mlp-64"),
+}
 SHARES = (0.1, 0.2, 0.33, 0.5)
 KINDS = ("subset", "fresh")
 LIMITS = {"within the bound": 0.5, "with room": 100.0}
 SEEDS = range(5)
-BEGIN, END = "<!-- races: begin -->", "<!-- races: end -->"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the sets; leave out to read what is there")
     parser.add_argument("--out", type=Path, required=True, help="results, one JSON a line; races lie beside it")
-    parser.add_argument("--sets", nargs="*", default=list(SETS))
+    parser.add_argument("--sets", nargs="*", help="some of the sets; all by default")
+    parser.add_argument("--wider", action="store_true", help="ask a wider network about every winner")
     parser.add_argument("--times", type=int, default=1, help="racers are trained for so many times their epochs")
-    parser.add_argument("--page", type=Path, help="a page with the lines BEGIN and END, between which the table goes")
+    parser.add_argument("--page", type=Path, help="a page; the table goes between its marks")
     parser.add_argument("--map", choices=("held-out", "train"), default="held-out")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    if given.data is not None:
-        measure(given.data, given.out, given.sets, given.map, given.times)
+    if given.data is not None and given.wider:
+        measure_wider(given.data, given.out, given.sets or list(WIDER))
+    elif given.data is not None:
+        measure(given.data, given.out, given.sets or list(SETS), given.map, given.times)
     if given.page is not None:
-        text = given.page.read_text()
-        head, rest = text.split(BEGIN)
-        given.page.write_text(f"{head}{BEGIN}\n\n{table(list(rows_of(given.out)))}\n\n{END}{rest.split(END)[1]}")
+        rows = list(rows_of(given.out))
+        name, told = ("wider", wider_table(rows)) if given.wider else ("races", table(rows))
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        head, rest = given.page.read_text().split(begin)
+        given.page.write_text(f"{head}{begin}\n\n{told}\n\n{end}{rest.split(end)[1]}")
 
 
 def measure(data: Path, out: Path, sets: list[str], source: str, times: int) -> None:
@@ -119,6 +136,59 @@ def measure(data: Path, out: Path, sets: list[str], source: str, times: int) -> 
                         examples = draw(choice, CANDIDATES, pool_of(datamap, size), size, seed, kind)
                         score = trained(splits, student, recipe_of(student, splits), examples, seed)
                         note(out, cell | {"score": score, "cpu": time.process_time() - start})
+
+
+def measure_wider(data: Path, out: Path, sets: list[str]) -> None:
+    """Run what is not in ``out`` yet of the races of which a wider judge is asked about the winner."""
+    known = {key(row) for row in rows_of(out)}
+    races = out.with_suffix(".races")
+    for share, name in product(SHARES[:3], sets):
+        path, student, *judges = WIDER[name]
+        splits = load_splits(path, data)
+        datamap = map_of(splits, student, races / f"{name}-held-out.parquet", "held-out")
+        size = round(share * len(splits.train))
+        narrow, wide = (Racer(splits.train, splits.validation, model, student=student) for model in judges)
+        for kind in KINDS:
+            cell = {"set": name, "share": share, "kind": kind, "how": "wider"}
+            if key(cell) in known:
+                continue
+            journal = races / f"{name}-wider-{kind}-{size}.json"
+            one = race(datamap, size, narrow, kind=kind, limit=LIMITS["with room"], wider=wide, journal=journal)
+            found = cell | {"finalist": one.finalist, "winner": one.winner, "even": one.score}
+            found |= {"shown": bool(one.final and one.final.shown), "spent": one.spent, "saved": one.facts.saved}
+            found |= {"final": one.final and vars(one.final), "wider": one.wider and vars(one.wider)}
+            if found["shown"]:
+                found["scores"] = {
+                    choice: [
+                        trained(
+                            *(splits, student, recipe_of(student, splits)),
+                            *(draw(choice, CANDIDATES, pool_of(datamap, size), size, seed, kind), seed),
+                        )
+                        for seed in SEEDS
+                    ]
+                    for choice in (one.finalist, EVEN)
+                }
+            note(out, found)
+
+
+def wider_table(rows: list[dict[str, Any]]) -> str:
+    """A line for each race that had a winner: what the wider judge says of it, and the student on the test data."""
+    lines = [
+        "| data, kept | kind | won | by the racer | by the wider one | verdict | of what is saved | on the test data |"
+    ]
+    lines += ["|---|---|---|---|---|---|---:|---|"]
+    for row in sorted(rows, key=lambda row: (row["share"], [*WIDER].index(row["set"]), row["kind"] != "subset")):
+        if not row["shown"]:
+            continue
+        ours, even = (dict(enumerate(100 * np.array(row["scores"][one]))) for one in (row["finalist"], EVEN))
+        found = paired_difference(ours, even)
+        first, second = (f"{100 * row[at]['mean']:+.1f}, from {100 * row[at]['low']:+.1f}" for at in ("final", "wider"))
+        verdict = "even" if row["winner"] == EVEN else "agrees"
+        lines.append(
+            f"| {row['set']}, {100 * row['share']:g} % | {row['kind']} | {row['finalist']} | {first} | {second} | "
+            f"{verdict} | {row['spent'] / row['saved']:.0%} | {found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}] |"
+        )
+    return "\n".join(lines)
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -99,9 +99,42 @@ def test_rows_are_run_priced_and_told(tmp_path: Path) -> None:
     assert found.spent <= found.facts.limit * found.facts.saved
 
 
+WIDER = "subsets=[full, {key: raced, race: {model: cnn-4, epochs: 1, wider: cnn-8, limit: 4.0}}]"
+
+
+def test_a_wider_network_is_asked_about_the_winner_within_the_bound(tmp_path: Path) -> None:
+    study, graph = studies.planned(TINY, tmp_path, WIDER)
+    (race,) = races(graph)
+    assert (race.wider, race.wider_recipe.epochs if race.wider_recipe else None) == ("cnn-8", 1)
+    cost = graph.nodes[race.hash].cost
+    student = next(
+        node.cost for node in graph.nodes.values() if isinstance(node.task, Student) and node.task.draw.kind == "full"
+    )
+    assert 0 < cost.beside["cnn-8"] < cost.flops <= 4 * 0.8 * student.flops
+    out = studies.run(study, graph, tmp_path / "out")
+    spent = results(study, out)[race.hash]
+    found = Race.open(next(out.glob(f"**/*{race.hash[:16]}/race.json")))
+    assert found.facts.wider.startswith("cnn-8, 1 epoch")
+    assert found.facts.wider_price > found.facts.price
+    assert spent["train_flops"] / student.flops == pytest.approx(found.spent, rel=0.02)
+
+
+def test_a_race_without_a_wider_network_is_the_task_that_it_was(tmp_path: Path) -> None:
+    """Its hash is that of 0.1, so that what was raced is found."""
+    (without,) = races(plan(tmp_path, "subsets=[{key: raced, race: {model: cnn-4}}]"))
+    (with_one,) = races(plan(tmp_path, "subsets=[{key: raced, race: {model: cnn-4, wider: cnn-8}}]"))
+    assert not [name for name in without.identity() if name.startswith("wider")]
+    assert with_one.identity().items() >= without.identity().items()
+    assert with_one.hash != without.hash
+
+
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
+        (("subsets=[{key: raced, race: {wider: nosuch}}]",), "unknown model 'nosuch'"),
+        (("subsets=[{key: raced, race: {wider: text-bag-8}}]",), "does not take"),
+        (("subsets=[{key: random, race: {wider: cnn-8}}]",), "race goes with the rows raced and repeated-raced"),
+        (("subsets=[{key: raced, race: {model: cnn-8, wider: cnn-4}}]",), "wider: cnn-4, which costs less than cnn-8"),
         (("subsets=[{key: random, race: {limit: 1}}]",), "race goes with the rows raced and repeated-raced"),
         (("subsets=[{key: raced, race: {limit: -1}}]",), "subsets.0.race.limit: must be greater than or equal to 0"),
         (("subsets=[{key: raced, race: {model: nosuch}}]",), "unknown model 'nosuch'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
@@ -52,3 +53,8 @@ def largest(candidates: int, seeds: int, confirm: int, trainings: int) -> Heats 
     ]
     fitting = [plan for plan in (*least, *plans) if plan.trainings <= trainings]
     return max(fitting, key=lambda plan: (plan.candidates, plan.rounds, plan.seeds), default=None)
+
+
+def within(bound: float, candidates: int, seeds: int, confirm: int, price: float, wider_price: float) -> Heats | None:
+    """The largest plan within a bound, with room for the final and, where it has a price, for the wider judge's."""
+    return largest(candidates, seeds, confirm, math.floor((bound - 2 * confirm * wider_price) / price * (1 + 1e-9)))

@@ -10,7 +10,6 @@ race.selection.subset(dataset)
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from trainmap.kinds import as_path, check_kind
 from trainmap.machine import progress
 from trainmap.maps.datamap import DataMap
 from trainmap.races.candidates import EVEN, Contender, contenders, unfit
-from trainmap.races.heats import Heats, halved, largest
+from trainmap.races.heats import Heats, halved, within
 from trainmap.races.raced import Facts, Kind, Race, Stage, Trained, draw, lead_of, pool_of, read_race, write_race
 from trainmap.selection.pool import Pool
 from trainmap.selection.words import check_size
@@ -49,6 +48,8 @@ def race(
     confidence: float = CONFIDENCE,
     limit: float = LIMIT,
     cost: float | None = None,
+    wider: Judge | None = None,
+    wider_cost: float | None = None,
     seed: int = 0,
     journal: str | Path | None = None,
 ) -> Race:
@@ -58,6 +59,11 @@ def race(
     the same ones (same initial weights, same noise of the draw); the better half by the mean paired difference stays.
     Final: the one that is left meets even draws with ``confirm`` fresh seeds, which had no part in choosing it, so that
     its interval needs no correction for how many were raced. It wins where that lies above 0.
+
+    A narrow judge likes what its student does not: a lead that is clearly smaller by a ``wider`` judge, which is nearer
+    to the student, is not believed. It is asked of a finalist that has won alone, with the draws and seeds of the
+    final, and even draws win where its mean lead is not above 0, or where the one-sided interval of how much the lead
+    shrank lies above 0.
 
     Args:
         datamap: of the training data.
@@ -76,6 +82,8 @@ def race(
             where none does, nothing is trained and even draws are taken.
         cost: of one training of the judge, in trainings of the student on all the data. None: as the judge says
             (``judge.cost(size)``), or else as a training of the student, size / N.
+        wider: a second judge, between ``judge`` and the student, that gives as many scores; None to believe the first.
+        wider_cost: as ``cost``, of one training of ``wider``; not below that of ``judge``.
         seed: of the race.
         journal: a .json file that is written after every training: a race that was killed goes on from there.
 
@@ -97,13 +105,23 @@ def race(
     number(confidence, "confidence", 0.5, 1.0)
     if not 0.5 < confidence < 1:
         raise TrainmapError(f"confidence must lie between 0.5 and 1, got {confidence}; 0.9 is usual")
+    if wider is not None and not callable(wider):
+        raise TrainmapError(f"wider must be a function of (examples, seed), got a {type(wider).__name__}")
+    if wider is None and wider_cost is not None:
+        raise TrainmapError("wider_cost is of a wider judge, and there is none; leave it out")
     limit, seed, size = number(limit, "limit", 0.0), whole(seed, "seed"), int(size)
     price = price_of(judge, size, len(datamap), cost)
+    wider_price = 0.0 if wider is None else price_of(wider, size, len(datamap), wider_cost, "wider_cost")
+    if wider is not None and wider_price < price:
+        raise TrainmapError(
+            f"wider must cost no less than judge, got {wider_price:.3g} and {price:.3g} trainings of the student; the "
+            "narrow one races, the wider one is asked about the winner"
+        )
     pool, given = pool_of(datamap, size), contenders(candidates)
     out = {name: why for name, one in given.items() if (why := unfit(one, pool, size))}
     able = [name for name in given if name not in out]
     saved = 1 - size / len(datamap)
-    plan = largest(len(able), seeds, confirm, math.floor(limit * saved / price * (1 + 1e-9)))
+    plan = within(limit * saved, len(able), seeds, confirm, price, wider_price)
     raced = able[: plan.candidates] if plan else []
     out |= dict.fromkeys(able[len(raced) :], "the bound has no room") if plan else {}
     facts = Facts(
@@ -122,11 +140,14 @@ def race(
         rounds=plan.rounds if plan else 0,
         seeds=plan.seeds if plan else 0,
         confirm=plan.confirm if plan else 0,
+        wider="" if wider is None else told(wider),
+        wider_price=wider_price,
     )
-    course = _Course(facts, judge, pool, given, None if journal is None else as_path(journal))
+    course = _Course(facts, judge, wider, pool, given, None if journal is None else as_path(journal))
     if plan is None:
         return Race(facts, (), "", datamap, given)
-    with progress(f"racing for {size:,} examples", plan.trainings) as done:
+    more = 0 if wider is None else 2 * plan.confirm
+    with progress(f"racing for {size:,} examples", plan.trainings + more) as done:
         finalist = course.run(plan, done)
     if course.journal is not None:
         write_race(course.journal, facts, tuple(course.trainings), finalist, finished=True)
@@ -139,6 +160,7 @@ class _Course:
 
     facts: Facts
     judge: Judge
+    wider: Judge | None
     pool: Pool
     contenders: Mapping[str, Contender]
     journal: Path | None
@@ -149,7 +171,7 @@ class _Course:
         if self.journal is None or not self.journal.exists():
             return
         facts, trainings, _, _ = read_race(self.journal)
-        same = ("kind", "size", "examples", "seed", "judge", "map")
+        same = ("kind", "size", "examples", "seed", "judge", "map", "wider")
         other = [name for name in same if getattr(facts, name) != getattr(self.facts, name)]
         if other:
             raise StoreError(f"{self.journal} is the journal of a race of another {other[0]}; give this one its own")
@@ -172,21 +194,28 @@ class _Course:
             for name in (EVEN, best):
                 self.train(name, "final", at)
                 done(1)
+        final = lead_of(self.trainings, best, ("final",), self.facts.confidence)
+        if self.wider is not None and final is not None and final.shown:
+            for at in range(plan.confirm):
+                for name in (EVEN, best):
+                    self.train(name, "wider", at)
+                    done(1)
         return best
 
     def train(self, name: str, stage: Stage, at: int) -> None:
         """One training of the judge, unless the journal has it."""
         found = self.known.get((name, stage, at))
         if found is None:
-            purpose = get_args(Stage).index(stage)
+            judge = self.judge if self.wider is None or stage != "wider" else self.wider
+            purpose = get_args(Stage).index("final" if stage == "wider" else stage)
             seed = int(np.random.SeedSequence([self.facts.seed, purpose, at]).generate_state(1)[0]) >> 1
             examples = draw(name, self.contenders, self.pool, self.facts.size, seed, self.facts.kind)
             wall, cpu = time.perf_counter(), time.process_time()
-            scores = scores_of(self.judge(examples, seed))
+            scores = scores_of(judge(examples, seed))
             found = Trained(name, stage, at, scores, time.perf_counter() - wall, time.process_time() - cpu)
         parts = {len(one.scores) for one in self.trainings} | {len(found.scores)}
         if len(parts) > 1:
-            raise TrainmapError(f"a judge must give as many scores every time, got {sorted(parts)}")
+            raise TrainmapError(f"judges must give as many scores every time, got {sorted(parts)}")
         self.trainings.append(found)
         self.known[name, stage, at] = found
         if self.journal is not None:
@@ -213,13 +242,13 @@ def scores_of(given: Any) -> tuple[float, ...]:
     return tuple(scores.tolist())
 
 
-def price_of(judge: Judge, size: int, examples: int, cost: float | None) -> float:
+def price_of(judge: Judge, size: int, examples: int, cost: float | None, name: str = "cost") -> float:
     """What one training of the judge costs, in trainings of the student on all the data."""
     if cost is None and hasattr(judge, "cost"):
         cost = judge.cost(size)  # type: ignore[attr-defined]
-    price = size / examples if cost is None else number(cost, "cost", 0.0)
+    price = size / examples if cost is None else number(cost, name, 0.0)
     if price <= 0:
-        raise TrainmapError(f"cost must be above 0, in trainings of the student on all the data, got {price}")
+        raise TrainmapError(f"{name} must be above 0, in trainings of the student on all the data, got {price}")
     return price
 
 

@@ -32,7 +32,7 @@ from trainmap.typed import as_type
 
 Array = NDArray[Any]
 Kind = Literal["subset", "fresh"]
-Stage = Literal["heats", "final"]
+Stage = Literal["heats", "final", "wider"]
 FORMAT, VERSION = "trainmap-race", 1
 CURE = "race again"
 
@@ -66,6 +66,7 @@ class Facts:
         candidates: who was raced, in order.
         left_out: who was not, and why.
         rounds, seeds, confirm: the plan; all 0 where the bound has no room for a race.
+        wider, wider_price: what the wider judge says that it is, "" where there is none, and one training of it.
     """
 
     kind: Kind
@@ -83,6 +84,8 @@ class Facts:
     rounds: int
     seeds: int
     confirm: int
+    wider: str = ""
+    wider_price: float = 0.0
 
     @property
     def saved(self) -> float:
@@ -112,15 +115,37 @@ class Race(Told):
         """The finalist against even draws on fresh seeds; None where there was no final."""
         return self._lead(self.finalist, ("final",)) if self.finalist else None
 
+    @cached_property
+    def wider(self) -> Lead | None:
+        """The finalist against even draws by the wider judge, with the draws and seeds of the final; None where it was
+        not asked."""
+        return self._lead(self.finalist, ("wider",)) if self.finalist else None
+
+    @cached_property
+    def shrinks(self) -> Lead | None:
+        """By how much the wider judge's lead is below the other's, seed by seed; None where it was not asked."""
+        narrow, wide = (leads(self.trainings, self.finalist, (stage,)) for stage in ("final", "wider"))
+        pairs = [narrow["final", seed] - own for (_, seed), own in wide.items() if ("final", seed) in narrow]
+        return lead(np.array(pairs), self.facts.confidence) if pairs else None
+
+    @property
+    def agreed(self) -> bool:
+        """Whether the wider judge leads too, and by not clearly less; True where the race has none."""
+        if not self.facts.wider:
+            return True
+        return self.wider is not None and self.wider.mean > 0 and self.shrinks is not None and not self.shrinks.shown
+
     @property
     def winner(self) -> str:
-        """Who is drawn by: the finalist where its whole interval lies above 0, "even" otherwise."""
-        return self.finalist if self.final is not None and self.final.shown else EVEN
+        """Who is drawn by: the finalist where its whole interval lies above 0 and the wider judge, if there is one,
+        agrees; "even" otherwise."""
+        return self.finalist if self.final is not None and self.final.shown and self.agreed else EVEN
 
     @property
     def spent(self) -> float:
         """What the race cost, in trainings of the student on all the data."""
-        return len(self.trainings) * self.facts.price
+        wide = sum(one.stage == "wider" for one in self.trainings)
+        return (len(self.trainings) - wide) * self.facts.price + wide * self.facts.wider_price
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -138,12 +163,13 @@ class Race(Told):
                     "final": None if final is None else final.mean,
                     "low": None if final is None else final.low,
                     "n": None if final is None else final.n,
+                    "wider": None if final is None or self.wider is None else self.wider.mean,
                     "won": name == self.winner,
                 }
             )
         rows += [dict.fromkeys(rows[0], None) | {"candidate": name, "trainings": 0, "won": False} for name in self.out]
         schema = {"candidate": pl.String, "trainings": pl.Int64} | dict.fromkeys(("score", "heats"), pl.Float64)
-        schema |= {"final": pl.Float64, "low": pl.Float64, "n": pl.Int64, "won": pl.Boolean}
+        schema |= {"final": pl.Float64, "low": pl.Float64, "n": pl.Int64, "wider": pl.Float64, "won": pl.Boolean}
         return pl.DataFrame(rows, schema=schema)
 
     @property
@@ -169,8 +195,9 @@ class Race(Told):
         bound += f"{facts.saved:.3g} that one training on the subset saves)"
         if not facts.confirm:
             least = "no candidate could be raced" if not facts.candidates else "no race fits"
+            wide = f" and one of the wider judge {facts.wider_price:.3g}" if facts.wider else ""
             said.append(
-                f"Nothing was raced: {least} within {bound}, one training of the judge being {facts.price:.3g}."
+                f"Nothing was raced: {least} within {bound}, one training of the judge being {facts.price:.3g}{wide}."
             )
         else:
             heats = (
@@ -182,7 +209,12 @@ class Race(Told):
                 "misleads, so compare."
             )
             said.append(self._told_final(even))
-            said.append(f"Cost: {counted(len(self.trainings), 'training')} of the judge, {self.spent:.3g} of {bound}.")
+            if self.wider is not None:
+                said.append(self._told_wider(self.wider))
+            wide = sum(one.stage == "wider" for one in self.trainings)
+            made = counted(len(self.trainings) - wide, "training") + " of the judge"
+            made += f" and {wide:,} of the wider one" if wide else ""
+            said.append(f"Cost: {made}, {self.spent:.3g} of {bound}.")
         if facts.left_out:
             said.append(f"Not raced: {'; '.join(f'{name} ({why})' for name, why in facts.left_out.items())}.")
         return " ".join(said)
@@ -202,6 +234,14 @@ class Race(Told):
             f"one-sided {self.facts.confidence:.0%} interval from {self.final.low:+.4f}, {end}."
         )
 
+    def _told_wider(self, wider: Lead) -> str:
+        told = f"By {self.facts.wider}, with the same draws and seeds, it is {wider.mean:+.4f}"
+        if self.agreed:
+            return f"{told}: a lead as well, and not clearly less."
+        if wider.mean <= 0:
+            return f"{told}: no lead, so that it is none of the student's."
+        return f"{told}, clearly less: a lead that shrinks as the judge gets wider may be gone with the student."
+
     def told(self) -> Lines:
         """What it is in a few lines."""
         facts, final = self.facts, self.final
@@ -209,7 +249,7 @@ class Race(Told):
         return "Race", {
             "won": f"{self.winner}{lead_of}",
             "raced": f"{', '.join(facts.candidates) or 'nothing'}; {facts.size:,} of {facts.examples:,} ({facts.kind})",
-            "judged by": facts.judge,
+            "judged by": facts.judge + (f"; the winner by {facts.wider}, too" if facts.wider else ""),
             "cost": f"{self.spent:.3g} of {facts.limit * facts.saved:.3g} trainings of the student on all the data",
             "use": "race.schedule, race.draw(seed)" if facts.kind == "fresh" else "race.selection, race.draw(seed)",
         }
@@ -276,13 +316,19 @@ class Race(Told):
 
 def lead_of(trainings: Any, name: str, stages: tuple[Stage, ...], confidence: float) -> Lead | None:
     """How far a candidate leads even draws over the seeds that both have; None where they share none."""
+    pairs = leads(trainings, name, stages)
+    return lead(np.array([*pairs.values()]), confidence) if pairs else None
+
+
+def leads(trainings: Any, name: str, stages: tuple[Stage, ...]) -> dict[tuple[Stage, int], Array]:
+    """(V,) what a candidate scored above even draws, by stage and seed, for those that both have."""
+    scores: dict[tuple[str, Stage, int], tuple[float, ...]]
     scores = {(one.candidate, one.stage, one.seed): one.scores for one in trainings if one.stage in stages}
-    pairs = [
-        np.subtract(own, scores[EVEN, stage, seed])
+    return {
+        (stage, seed): np.subtract(own, scores[EVEN, stage, seed])
         for (who, stage, seed), own in scores.items()
         if who == name and (EVEN, stage, seed) in scores
-    ]
-    return lead(np.array(pairs), confidence) if pairs else None
+    }
 
 
 def pool_of(datamap: DataMap, size: int) -> Pool:

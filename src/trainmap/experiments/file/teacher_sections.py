@@ -34,6 +34,9 @@ class Race(Section):
     """The cheap network; cnn-4, mlp-64 or text-bag-8 by default."""
     epochs: Count | None = None
     """Of each of its trainings; by default twice its recipe's, where the student is another network."""
+    wider: Words = ""
+    """A second network, between the cheap one and the student, that is asked whether the winner leads by it as well;
+    none by default. It is trained for as many epochs."""
     limit: Annotated[float, Field(ge=0)] = 0.5
     """What the race may cost, as a share of what one training of the student on the subset saves."""
 

@@ -227,7 +227,8 @@ def _by_name(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequ
         if row.draw is Chosen:
             told |= {"spec": spec, "rule": row.rule, "balance": subset.balance, "without": without}
         if issubclass(row.draw, Raced):
-            told["settings"] = (subset.race or Race()).model_dump()
+            race = subset.race or Race()
+            told["settings"] = race.model_dump(exclude=set() if race.wider else {"wider"})
         made.append(Row(_cut(name, without), row.draw(**told), row.steps, series=_cut(what, without)))
     return made
 

@@ -105,8 +105,9 @@ class Students:
         """Refuse a row that would fail when the map is there, or whose proxy is no network."""
         if self.one is not None:
             check_of_map(row, self.one, self.draft.class_sizes)
-        if isinstance(row.draw, Raced) and row.draw.settings["model"]:
-            self.draft.network(row.draw.settings["model"], "racer")
+        if isinstance(row.draw, Raced):
+            for name in filter(None, map(row.draw.settings.get, ("model", "wider"))):
+                self.draft.network(name, "racer")
         if isinstance(row.draw, Scheduled) and "model" in row.draw.schedule:
             proxy = row.draw.schedule["model"]
             if is_encoder(proxy):
@@ -169,10 +170,18 @@ class Students:
         settings, inputs = row.draw.settings, self.draft.splits.train.inputs
         if not len(self.draft.splits.validation):
             raise self.wrong(("subsets",), f"'{row.name}' is judged on validation data; see data.validation")
-        model = settings["model"] or cheap_network(inputs)
+        model, wider = settings["model"] or cheap_network(inputs), settings.get("wider", "")
+        raced = [name for name in (model, wider) if name]
+        recipes = [
+            racing_recipe(name, column.student.model, self.draft.name, inputs, settings["epochs"]) for name in raced
+        ]
+        costs = [self.draft.forward(name) * one.epochs for name, one in zip(raced, recipes, strict=True)]
+        if costs[-1] < costs[0]:
+            message = f"'{row.name}' has the race's wider: {wider}, which costs less than {model}; the narrow one races"
+            raise self.wrong(("subsets",), message)
         made = Racing(
             model=model,
-            recipe=racing_recipe(model, column.student.model, self.draft.name, inputs, settings["epochs"]),
+            recipe=recipes[0],
             map=one,
             data=self.draft.data,
             device=self.experiment.device,
@@ -181,6 +190,8 @@ class Students:
             size=row.count,
             fresh=not row.draw.fixed,
             limit=settings["limit"],
+            wider=wider,
+            wider_recipe=recipes[1] if wider else None,
         )
         self.draft.add(
             made, f"the race for {row.name} of {self.draft.names[one.hash]}, {column.student.model}", row.name

@@ -243,7 +243,8 @@ class Raced(Draw):
     """A subset by what won a race on the validation data; the random parts are drawn again for every seed.
 
     Attributes:
-        settings: the cheap network ("" for the smallest), its epochs (None for its recipe's), the bound.
+        settings: the cheap network ("" for the smallest), its epochs (None for its recipe's), the bound, and the wider
+            network where there is one.
     """
 
     kind: ClassVar = "raced"

@@ -15,7 +15,7 @@ from trainmap.experiments.tasks.task import Cost, Result, Site
 from trainmap.maps.datamap import DataMap
 from trainmap.models.budget import inference_flops, training_flops
 from trainmap.races.candidates import CANDIDATES
-from trainmap.races.heats import largest
+from trainmap.races.heats import within
 from trainmap.races.race import CONFIRM, SEEDS, race
 
 CHEAP = {"pixels": "cnn-4", "features": "mlp-64", "tokens": "text-bag-8"}
@@ -33,6 +33,8 @@ class Racing(OfModel):
         fresh: whether every epoch visits others.
         limit: the bound, as a share of what one training of the student on so many saves.
         seed: of the race.
+        wider, wider_recipe: the network that is asked about the winner; "" and None for a race without, and then no
+            part of its identity.
     """
 
     kind: ClassVar = "race/1"
@@ -50,25 +52,41 @@ class Racing(OfModel):
     fresh: bool
     limit: float
     seed: int = 0
+    wider: str = ""
+    wider_recipe: RecipeValue | None = None
+
+    def identity(self) -> dict[str, Any]:
+        told = super().identity()
+        return told if self.wider else {name: value for name, value in told.items() if not name.startswith("wider")}
 
     def told(self) -> str:
         what = "fresh draws" if self.fresh else "a subset"
-        least = counted(self.size, "example")
+        least, too = counted(self.size, "example"), f" and by {self.wider}" if self.wider else ""
         return (
             f"{self.model}, {recipe_told(self.recipe)}, for {what} of {least} of {self.student}, judged on the "
-            f"validation data, for at most {self.limit:.0%} of what one training on them saves"
+            f"validation data{too}, for at most {self.limit:.0%} of what one training on them saves"
         )
 
     def cost(self, site: Site) -> Cost:
         """Of the largest plan within the bound; the validation data are taken to be as many as the test data."""
-        forward = site.forward(self.model)
-        seen = self.recipe.epochs * self.size
-        one = training_flops(forward, seen) + inference_flops(forward, site.tests)
+        one, wide = self._one(site, self.model, self.recipe), 0
+        if self.wider_recipe is not None:
+            wide = self._one(site, self.wider, self.wider_recipe)
         student = training_flops(site.forward(self.student), self.student_recipe.epochs)
         most = self.limit * student * (site.examples - self.size)
-        plan = largest(len(CANDIDATES), SEEDS, CONFIRM, int(most // one))
-        trainings = 0 if plan is None else plan.trainings
-        return Cost(one * trainings, seen * trainings, 20_000 + 500 * trainings, self.model)
+        plan = within(most, len(CANDIDATES), SEEDS, CONFIRM, one, wide)
+        if plan is None:
+            return Cost(bytes=20_000, model=self.model)
+        more = 2 * plan.confirm if wide else 0
+        seen = self.size * (self.recipe.epochs * plan.trainings + (self.wider_recipe or self.recipe).epochs * more)
+        beside = {self.wider: wide * more} if wide else {}
+        flops, size = one * plan.trainings + wide * more, 20_000 + 500 * (plan.trainings + more)
+        return Cost(flops, seen, size, self.model, beside=beside)
+
+    def _one(self, site: Site, model: str, recipe: RecipeValue) -> int:
+        """FLOPs of a training of a network that races, with the held-out predictions."""
+        forward = site.forward(model)
+        return training_flops(forward, recipe.epochs * self.size) + inference_flops(forward, site.tests)
 
     def run(self, place: Place) -> Result:
         from trainmap.races.racer import PARTS, Racer
@@ -77,20 +95,33 @@ class Racing(OfModel):
         data = self.data.load(place.data_root)
         if not len(data.validation):
             raise TrainmapError("a race is judged on validation data, and there are none; see data.validation")
-        judge = Racer(
-            *(data.train, data.validation, self.model, self.recipe, self.student, self.student_recipe),
-            parts=min(PARTS, len(data.validation)),
-            device=self.device,
-        )
+        judges = [
+            Racer(
+                *(data.train, data.validation, model, recipe, self.student, self.student_recipe),
+                parts=min(PARTS, len(data.validation)),
+                device=self.device,
+            )
+            for model, recipe in ((self.model, self.recipe), (self.wider, self.wider_recipe))
+            if model
+        ]
+        judge, wider = judges[0], (judges[1] if self.wider else None)
         kind: Any = "fresh" if self.fresh else "subset"
         datamap, journal = DataMap.open(place.of("map", MAP)), place.out / RACE
-        found = race(datamap, self.size, judge, kind=kind, limit=self.limit, seed=self.seed, journal=journal)
+        found = race(
+            *(datamap, self.size, judge),
+            kind=kind,
+            limit=self.limit,
+            wider=wider,
+            seed=self.seed,
+            journal=journal,
+        )
         found.save(journal)
+        by_judge = {"wider": wider or judge}
         return {
             "winner": found.winner,
             "reason": found.reason,
             "trainings": len(found.trainings),
-            "train_flops": len(found.trainings) * judge.flops(self.size),
+            "train_flops": sum(by_judge.get(one.stage, judge).flops(self.size) for one in found.trainings),
             "train_seconds": sum(one.seconds for one in found.trainings),
             "train_cpu_seconds": sum(one.cpu_seconds for one in found.trainings),
         }
