@@ -82,6 +82,15 @@ def test_the_same_judge_again_agrees_with_itself(datamap: tm.DataMap) -> None:
     assert "nan" not in f"{race}{race.reason}"
 
 
+def test_what_even_draws_scored_is_told_of_the_judge_that_raced(datamap: tm.DataMap) -> None:
+    plain = tm.race(datamap, 50, Likes(datamap, 0.2), cost=0.001)
+    race = raced(datamap, Likes(datamap, 0.2), lambda examples, seed: 5 + Likes(datamap, 0.2)(examples, seed))
+    assert race.winner == "easy"
+    assert race.score == plain.score < 1
+    assert race.table["score"].to_list() == plain.table["score"].to_list()
+    assert race.table["trainings"].sum() == len(race.trainings) == len(plain.trainings) + 8
+
+
 def test_it_is_not_asked_about_who_did_not_win(datamap: tm.DataMap) -> None:
     wide = Likes(datamap, 0.2)
     for race in (

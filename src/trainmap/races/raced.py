@@ -144,8 +144,12 @@ class Race(Told):
     @property
     def spent(self) -> float:
         """What the race cost, in trainings of the student on all the data."""
-        wide = sum(one.stage == "wider" for one in self.trainings)
-        return (len(self.trainings) - wide) * self.facts.price + wide * self.facts.wider_price
+        return (len(self.trainings) - self._asked) * self.facts.price + self._asked * self.facts.wider_price
+
+    @property
+    def _asked(self) -> int:
+        """How many of the trainings are the wider judge's."""
+        return sum(one.stage == "wider" for one in self.trainings)
 
     @cached_property
     def table(self) -> pl.DataFrame:
@@ -158,7 +162,7 @@ class Race(Told):
                 {
                     "candidate": name,
                     "trainings": sum(one.candidate == name for one in self.trainings),
-                    "score": _mean([one for one in self.trainings if one.candidate == name]),
+                    "score": self._score(name),
                     "heats": None if heats is None else heats.mean,
                     "final": None if final is None else final.mean,
                     "low": None if final is None else final.low,
@@ -175,8 +179,12 @@ class Race(Told):
     @property
     def score(self) -> float:
         """What the judge gave for even draws, on average: compare it with the student's; NaN where none was made."""
-        found = _mean([one for one in self.trainings if one.candidate == EVEN])
+        found = self._score(EVEN)
         return math.nan if found is None else found
+
+    def _score(self, name: str) -> float | None:
+        """What the judge, not the wider one, gave for a candidate on average; None where it trained nobody by it."""
+        return _mean([one for one in self.trainings if one.candidate == name and one.stage != "wider"])
 
     @property
     def out(self) -> Mapping[str, str]:
@@ -211,9 +219,8 @@ class Race(Told):
             said.append(self._told_final(even))
             if self.wider is not None:
                 said.append(self._told_wider(self.wider))
-            wide = sum(one.stage == "wider" for one in self.trainings)
-            made = counted(len(self.trainings) - wide, "training") + " of the judge"
-            made += f" and {wide:,} of the wider one" if wide else ""
+            made = counted(len(self.trainings) - self._asked, "training") + " of the judge"
+            made += f" and {self._asked:,} of the wider one" if self._asked else ""
             said.append(f"Cost: {made}, {self.spent:.3g} of {bound}.")
         if facts.left_out:
             said.append(f"Not raced: {'; '.join(f'{name} ({why})' for name, why in facts.left_out.items())}.")
