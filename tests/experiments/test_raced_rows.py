@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 import studies
 
@@ -61,6 +63,30 @@ def test_a_race_is_planned_once_for_a_student_and_a_size_and_random_stands_besid
 
 def test_the_smallest_network_of_the_form_races_unless_told(tmp_path: Path) -> None:
     assert [race.model for race in races(plan(tmp_path, "subsets=[raced]"))] == ["cnn-4"]
+
+
+def table_of(tmp_path: Path) -> tuple[str, ...]:
+    """Settings by which the file is of a table of four numbers."""
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({f"x{at}": rng.normal(size=400) for at in range(4)} | {"label": rng.integers(0, 3, 400)})
+    table.write_csv(tmp_path / "table.csv")
+    return (f"data={{names: [table.csv], root: {tmp_path}}}", "teachers=[{model: mlp-256, epochs: 2}]")
+
+
+def test_of_a_table_a_wider_network_is_asked_unless_the_student_is_no_wider_or_it_is_told(tmp_path: Path) -> None:
+    table = table_of(tmp_path)
+
+    def planned(row: str, student: str = "mlp-256") -> tuple[str, str]:
+        (race,) = races(plan(tmp_path, *table, f"students=[{{model: {student}, epochs: 2}}]", f"subsets=[{row}]"))
+        return race.model, race.wider
+
+    assert planned("raced") == ("mlp-32", "mlp-64")
+    assert planned("raced", "mlp-64") == ("mlp-32", "mlp-64")
+    assert planned("raced", "mlp-32") == ("mlp-32", "")
+    assert planned("{key: raced, race: {wider: null}}") == ("mlp-32", "")
+    assert planned("{key: raced, race: {wider: mlp-256}}") == ("mlp-32", "mlp-256")
+    assert planned("{key: raced, race: {model: mlp-32}}") == ("mlp-32", "")
+    assert planned("{key: raced, race: {limit: 2}}") == ("mlp-32", "mlp-64")
 
 
 def test_its_cost_is_foreseen_within_the_bound(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from trainmap.faces import lazily
 if TYPE_CHECKING:
     from trainmap.races.candidates import CANDIDATES, EVEN, Candidate
     from trainmap.races.fresh_draws import Preferring
-    from trainmap.races.heats import Heats, largest
+    from trainmap.races.heats import Heats, within
     from trainmap.races.lower_bound import Lead, lead
     from trainmap.races.race import CONFIRM, SEEDS
     from trainmap.races.raced import Facts, Race, Trained
@@ -31,7 +31,7 @@ else:
         {
             "candidates": "CANDIDATES EVEN Candidate",
             "fresh_draws": "Preferring",
-            "heats": "Heats largest",
+            "heats": "Heats within",
             "lower_bound": "Lead lead",
             "race": "CONFIRM SEEDS",
             "raced": "Facts Race Trained",
@@ -42,6 +42,6 @@ else:
 # fmt: off
 __all__ = [
     "CANDIDATES", "CONFIRM", "EVEN", "PARTS", "SEEDS", "Candidate", "Facts", "Heats", "Lead", "Preferring", "Race",
-    "Racer", "Trained", "largest", "lead", "racing_recipe",
+    "Racer", "Trained", "lead", "racing_recipe", "within",
 ]
 # fmt: on

@@ -31,12 +31,12 @@ class Race(Section):
     """How the rows ``raced`` and ``repeated-raced`` are raced for (``trainmap.race``)."""
 
     model: Words = ""
-    """The cheap network; cnn-4, mlp-64 or text-bag-8 by default."""
+    """The cheap network; cnn-4, mlp-32 or text-bag-8 by default."""
     epochs: Count | None = None
     """Of each of its trainings; by default twice its recipe's, where the student is another network."""
-    wider: Words = ""
-    """A second network, between the cheap one and the student, that is asked whether the winner leads by it as well;
-    none by default. It is trained for as many epochs."""
+    wider: Words | None = ""
+    """A network between that and the student, which is asked whether the winner leads by it as well, and by not clearly
+    less; null for none. By default mlp-64 and text-bag-16, none for images, nor where you name the model."""
     limit: Annotated[float, Field(ge=0)] = 0.5
     """What the race may cost, as a share of what one training of the student on the subset saves."""
 

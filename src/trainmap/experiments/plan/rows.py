@@ -228,7 +228,7 @@ def _by_name(subset: Subset, sizes: Sequence[float], examples: int, scores: Sequ
             told |= {"spec": spec, "rule": row.rule, "balance": subset.balance, "without": without}
         if issubclass(row.draw, Raced):
             race = subset.race or Race()
-            told["settings"] = race.model_dump(exclude=set() if race.wider else {"wider"})
+            told["settings"] = race.model_dump(exclude={"wider"} if race.wider == "" else set())
         made.append(Row(_cut(name, without), row.draw(**told), row.steps, series=_cut(what, without)))
     return made
 

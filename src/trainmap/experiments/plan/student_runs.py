@@ -22,7 +22,7 @@ from trainmap.experiments.tasks.compressed_student import CompressedStudent
 from trainmap.experiments.tasks.draws import Chosen, Draw, Full, Priced, Raced, Scheduled, priced
 from trainmap.experiments.tasks.map import Map, needed_by
 from trainmap.experiments.tasks.materials import Logits
-from trainmap.experiments.tasks.racing import Racing, cheap_network
+from trainmap.experiments.tasks.racing import Racing, racing_networks
 from trainmap.experiments.tasks.selection import Selection, materials_of
 from trainmap.experiments.tasks.student import Student, Teaching
 from trainmap.experiments.tasks.task import Task
@@ -170,7 +170,11 @@ class Students:
         settings, inputs = row.draw.settings, self.draft.splits.train.inputs
         if not len(self.draft.splits.validation):
             raise self.wrong(("subsets",), f"'{row.name}' is judged on validation data; see data.validation")
-        model, wider = settings["model"] or cheap_network(inputs), settings.get("wider", "")
+        model, wider = (settings["model"], "") if settings["model"] else racing_networks(inputs)
+        if "wider" in settings:
+            wider = settings["wider"] or ""
+        elif wider and self.draft.forward(wider) > self.draft.forward(column.student.model):
+            wider = ""
         raced = [name for name in (model, wider) if name]
         recipes = [
             racing_recipe(name, column.student.model, self.draft.name, inputs, settings["epochs"]) for name in raced

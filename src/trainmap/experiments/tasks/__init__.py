@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     from trainmap.experiments.tasks.part_teacher import PartTeacher
     from trainmap.experiments.tasks.people import People, check_counts, counts_path, fingerprint, read_counts
     from trainmap.experiments.tasks.place import DYNAMICS, EPOCHS, EXAMPLES, MAP, PICTURE, TEST_MAP, Place, is_at
-    from trainmap.experiments.tasks.racing import Racing, cheap_network
+    from trainmap.experiments.tasks.racing import Racing, racing_networks
     from trainmap.experiments.tasks.result_fields import MAPS, TEACHERS, Name, check_result
     from trainmap.experiments.tasks.search import Search
     from trainmap.experiments.tasks.selection import Selection, materials_of
@@ -119,7 +119,7 @@ else:
             "part_teacher": "PartTeacher",
             "people": "People check_counts counts_path fingerprint read_counts",
             "place": "DYNAMICS EPOCHS EXAMPLES MAP PICTURE TEST_MAP Place is_at",
-            "racing": "Racing cheap_network",
+            "racing": "Racing racing_networks",
             "result_fields": "MAPS TEACHERS Name check_result",
             "search": "Search",
             "selection": "Selection materials_of",
@@ -141,9 +141,9 @@ __all__ = [
     "Foreign", "Full", "Hyperparameters", "IndependentRandom", "KindsFound", "Learning", "Logits", "Map",
     "MapScheduled", "Name", "PartTeacher", "People", "Place", "PlainHyperparameters", "Priced", "Raced", "Racing",
     "Random", "RepeatedAuto", "RepeatedRaced", "Role", "Scheduled", "Search", "Selection", "SmallerTeacher", "Student",
-    "Task", "Teacher", "Teaching", "Tuned", "cheap_network", "check_counts", "check_recorded", "check_result",
-    "check_search", "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at",
-    "load", "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "read_counts",
-    "read_epochs", "request_of", "run_of_row", "settled", "table_of",
+    "Task", "Teacher", "Teaching", "Tuned", "check_counts", "check_recorded", "check_result", "check_search",
+    "counts_path", "deployment_of", "fingerprint", "fingerprint_of", "foreign", "hash_of", "is_at", "load",
+    "materials_of", "names_of", "needed_by", "of_row", "plain", "prediction_path", "priced", "racing_networks",
+    "read_counts", "read_epochs", "request_of", "run_of_row", "settled", "table_of",
 ]
 # fmt: on

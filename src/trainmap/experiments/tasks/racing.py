@@ -18,7 +18,9 @@ from trainmap.races.candidates import CANDIDATES
 from trainmap.races.heats import within
 from trainmap.races.race import CONFIRM, SEEDS, race
 
-CHEAP = {"pixels": "cnn-4", "features": "mlp-64", "tokens": "text-bag-8"}
+JUDGES = {"pixels": ("cnn-4", ""), "features": ("mlp-32", "mlp-64"), "tokens": ("text-bag-8", "text-bag-16")}
+"""Form -> the network that races, and the wider one that is asked about the winner. The bound has no room for a
+second one of images."""
 
 
 class Racing(OfModel):
@@ -127,6 +129,7 @@ class Racing(OfModel):
         }
 
 
-def cheap_network(inputs: Inputs) -> str:
-    """The network that races where none is named: the smallest for inputs of this form."""
-    return CHEAP[inputs.form]
+def racing_networks(inputs: Inputs) -> tuple[str, str]:
+    """Which network races where none is named, the smallest for inputs of this form, and which wider one is asked about
+    the winner; "" for none."""
+    return JUDGES[inputs.form]
