@@ -96,23 +96,11 @@ def _cost(runs: Sequence[Mapping[str, str]]) -> float:
     return float(np.mean([float(run["whole_flops"]) for run in runs]))
 
 
-def points(value: Difference) -> str:
-    """``−0.3 [−0.7, +0.1]``."""
-    if value.n == 0:
-        return "–"
-    ends = "" if np.isnan(value.low) else f" [{signed(value.low)}, {signed(value.high)}]"
-    return f"{signed(value.mean)}{ends}"
-
-
-def signed(share: float) -> str:
-    return f"{100 * share:+.1f}".replace("-", "−").replace("−0.0", "0.0").replace("+0.0", "0.0")
-
-
 def cell(row: Row | None) -> str:
     if row is None:
         return "–"
     mark = " ✓" if row.holds else " ✗" if row.loss.high < 0 else ""
-    return f"{points(row.loss)}{mark} ({100 * row.cost:.0f} %)"
+    return f"{leaderboard.told(row.loss)}{mark} ({100 * row.cost:.0f} %)"
 
 
 def level(values: Mapping[int, float]) -> str:
@@ -152,7 +140,7 @@ def against_shorter(places: Sequence[Place]) -> str:
                 continue
             one = paired_difference(place.rows[name].values, rival.values)
             mark = " ✓" if one.low > 0 else " ✗" if one.high < 0 else ""
-            cells.append(f"{points(one)}{mark}")
+            cells.append(f"{leaderboard.told(one)}{mark}")
         if set(cells) != {"–"}:
             lines.append([told(name), *cells])
     return leaderboard.table(["row", *(place.title for place in places)], lines) if lines else ""

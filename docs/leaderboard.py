@@ -305,17 +305,18 @@ def over_sets(cells: Sequence[Cell], versus: str) -> Estimate | None:
 
 
 def told(value: Estimate | Difference | None) -> str:
-    """``+1.2 [+0.3, +2.1]`` in points; no interval where none can be had."""
+    """``+1.2 [+0.3, +2.1]`` in points, the interval on one line; none where none can be had."""
     if value is None or value.n == 0:
         return "–"
     if math.isnan(value.low):
         return signed(value.mean)
-    return f"{signed(value.mean)} [{signed(value.low)}, {signed(value.high)}]"
+    return f"{signed(value.mean)} [{signed(value.low)},\N{NO-BREAK SPACE}{signed(value.high)}]"
 
 
 def signed(share: float) -> str:
-    text = f"{100 * share:+.1f}"
-    return text.replace("-", "−")
+    """In points with its sign; 0.0 has none."""
+    text = f"{100 * share:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -361,13 +362,13 @@ def board(rows: Mapping[str, Sequence[Cell]]) -> str:
         paper = CLAIMS[name].paper if name in CLAIMS else ""
         lines.append(
             [
-                *(f"**{name}**", paper, f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"),
+                *(f"**{name}**", f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"),
                 *(str(len(cells)), share([cell.kept for cell in cells]), told(gain)),
                 *(tally(cells, Verdict.ABOVE), tally(cells, Verdict.BELOW), told(loss)),
-                share([cell.cost for cell in cells]),
+                *(share([cell.cost for cell in cells]), paper),
             ]
         )
-    heads = ["row", "paper", "n", "sets", "visited", "from random", "better", "worse", "from all the data", "cost"]
+    heads = ["row", "n", "sets", "visited", "from random", "better", "worse", "from all the data", "cost", "paper"]
     return table(heads, lines)
 
 

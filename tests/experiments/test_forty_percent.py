@@ -41,8 +41,8 @@ def test_the_accuracy_is_kept_where_the_whole_interval_lies_above_half_a_point_b
     near, far = [0.899, 0.908, 0.92], [0.89, 0.91, 0.92]
     found = marks(written(tmp_path, {"full data": FULL, "schedule near": (near, 60), "schedule far": (far, 60)}))
     assert found["all the data"] == "91.0 ± 2.5 (100 %)"
-    assert found["near"] == "−0.1 [−0.3, +0.1] ✓ (60 %)"  # t(2, 0.975) = 4.303; s = 0.1, so 0.25 wide
-    assert found["far"] == "−0.3 [−1.8, +1.1] (60 %)"
+    assert found["near"] == "−0.1 [−0.3,\N{NO-BREAK SPACE}+0.1] ✓ (60 %)"  # t(2, 0.975) = 4.303; s = 0.1, so 0.25 wide
+    assert found["far"] == "−0.3 [−1.8,\N{NO-BREAK SPACE}+1.1] (60 %)"
 
 
 def test_what_costs_more_than_six_tenths_keeps_nothing_and_a_loss_is_marked(tmp_path: Path) -> None:
