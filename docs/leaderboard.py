@@ -163,9 +163,9 @@ LEFT_OUT = """\
   subsets) is not described in what could be read. **UGIES** anew in every epoch.
 - **TDDS and DUAL over the epochs of their papers**: maps of 10 epochs hold one window of 10. **EL2N** of ten networks
   at an early epoch, **CCS** with a cut that is searched for each set.
-- **Races within their own bound.** Half of what one training saves has room for none of them at a third of the data, with a
-  wider judge on texts and tables; then `raced` is even draws, `repeated raced` RS2. Here they may cost six times what is
-  saved, as for many students that are trained on one choice, and the cost says so.
+- **Races within their own bound.** Half of what one training saves has room for none of them at a third of the data,
+  with a wider judge on texts and tables; then `raced` is even draws, `repeated raced` RS2. Here they may cost six
+  times what is saved, as for many students that are trained on one choice, and the cost says so.
 - **AlignPrune** with clean examples that are known, and over SeTa.
 - **Other sizes** than a third and two thirds, and other sets: in [which strategy when](selection.md).
 - **Networks of the papers.** ResNets on CIFAR and ImageNet for 200 epochs are out of reach of one core. A claim that
