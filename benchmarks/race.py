@@ -92,10 +92,10 @@ def main() -> None:
         measure(given.data, given.out, given.sets or list(SETS), given.map, given.times)
     if given.page is not None:
         rows = list(rows_of(given.out))
-        if not given.wider:
-            tables = {"races": table(rows)}
+        if given.wider:
+            tables = {"wider": wider_table(rows, KNOWN), "aside": wider_table(rows, ASIDE)}
         else:
-            tables = {name: wider_table(rows, sets) for name, sets in (("wider", KNOWN), ("aside", ASIDE))}
+            tables = {"races": table(rows)}
         text = given.page.read_text()
         for name, told in tables.items():
             begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
@@ -151,28 +151,26 @@ def measure_wider(data: Path, out: Path, sets: list[str]) -> None:
     """Run what is not in ``out`` yet of the races of which a wider judge is asked about the winner."""
     known = {key(row) for row in rows_of(out)}
     races = out.with_suffix(".races")
-    for share, name in product(SHARES[:3], sets):
+    for name in sets:
         path, student, *judges = WIDER[name]
         splits = load_splits(path, data)
         datamap = map_of(splits, student, races / f"{name}-held-out.parquet", "held-out")
-        size = round(share * len(splits.train))
         narrow, wide = (Racer(splits.train, splits.validation, model, student=student) for model in judges)
-        for kind in KINDS:
+        for share, kind in product(SHARES[:3], KINDS):
             cell = {"set": name, "share": share, "kind": kind, "how": "wider"}
             if key(cell) in known:
                 continue
+            size = round(share * len(splits.train))
             journal = races / f"{name}-wider-{kind}-{size}.json"
             one = race(datamap, size, narrow, kind=kind, limit=LIMITS["with room"], wider=wide, journal=journal)
             found = cell | {"finalist": one.finalist, "winner": one.winner, "even": one.score}
             found |= {"shown": bool(one.final and one.final.shown), "spent": one.spent, "saved": one.facts.saved}
             found |= {"final": one.final and vars(one.final), "wider": one.wider and vars(one.wider)}
             if found["shown"]:
+                pool, recipe = pool_of(datamap, size), recipe_of(student, splits)
                 found["scores"] = {
                     choice: [
-                        trained(
-                            *(splits, student, recipe_of(student, splits)),
-                            *(draw(choice, CANDIDATES, pool_of(datamap, size), size, seed, kind), seed),
-                        )
+                        trained(splits, student, recipe, draw(choice, CANDIDATES, pool, size, seed, kind), seed)
                         for seed in SEEDS
                     ]
                     for choice in (one.finalist, EVEN)

@@ -146,7 +146,7 @@ def test_a_wider_network_is_asked_about_the_winner_within_the_bound(tmp_path: Pa
 
 
 def test_a_race_without_a_wider_network_is_the_task_that_it_was(tmp_path: Path) -> None:
-    """Its hash is that of 0.1, so that what was raced is found."""
+    """What it is does not tell of one, so that what was raced before there were any is found."""
     (without,) = races(plan(tmp_path, "subsets=[{key: raced, race: {model: cnn-4}}]"))
     (with_one,) = races(plan(tmp_path, "subsets=[{key: raced, race: {model: cnn-4, wider: cnn-8}}]"))
     assert not [name for name in without.identity() if name.startswith("wider")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def test_a_winner_by_both_stays_and_the_wider_one_saw_the_draws_and_seeds_of_the
 @pytest.mark.parametrize(
     ("gain", "said"),
     [
-        (0.0, "lead"),
+        (0.0, "no lead|clearly less"),
         (-0.2, "no lead, so that it is none of the student's"),
         (0.02, "clearly less: a lead that shrinks"),
     ],
@@ -71,7 +72,7 @@ def test_a_lead_that_is_gone_or_shrinks_is_not_believed(datamap: tm.DataMap, gai
     assert not race.agreed
     assert race.winner == "even"
     assert race.selection.spec.split("raced(")[1].startswith("even")
-    assert said in race.reason
+    assert re.search(said, race.reason)
 
 
 def test_the_same_judge_again_agrees_with_itself(datamap: tm.DataMap) -> None:
